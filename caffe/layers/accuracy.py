@@ -1,0 +1,46 @@
+"""Accuracy: the fraction of positions whose true class is among the top_k scores; ties count against.
+
+Honours top_k, axis, ignore_label.  A second top holds the accuracy of each class (0 for a class without positions).
+No gradient.
+"""
+
+import math
+
+import torch
+
+from caffe.layer import Layer, register
+
+
+@register("Accuracy")
+class Accuracy(Layer):
+    num_bottom = (2, 2)
+    num_top = (1, 2)
+
+    def reshape(self, shapes):
+        scores, labels = shapes
+        self.along = self.axis(self.param.accuracy_param.axis, scores)
+        classes = scores[self.along]
+        if self.param.accuracy_param.top_k > classes:
+            self.fail(f"top_k {self.param.accuracy_param.top_k} is more than the {classes} classes")
+        if math.prod(scores) // max(1, classes) != math.prod(labels):
+            self.fail(f"scores {scores} and labels {labels} do not agree along axis {self.along}")
+        return [(), (classes,)][: len(self.param.top)]
+
+    @torch.no_grad()
+    def forward(self, scores, labels):
+        p = self.param.accuracy_param
+        classes = scores.shape[self.along]
+        scores = scores.movedim(self.along, -1).reshape(-1, classes)
+        labels = labels.reshape(-1).long()
+        if p.HasField("ignore_label"):
+            keep = labels != p.ignore_label
+            scores, labels = scores[keep], labels[keep]
+        true_scores = scores.gather(1, labels[:, None])
+        rivals = (scores >= true_scores).sum(1) - 1  # the true class itself does not count
+        correct = (rivals < p.top_k).float()
+        accuracy = correct.sum() / max(1, len(labels))
+        if len(self.param.top) == 1:
+            return accuracy
+        count = torch.bincount(labels, minlength=classes)
+        hits = torch.zeros(classes, device=scores.device).index_add_(0, labels, correct)
+        return accuracy, hits / count.clamp(min=1)

@@ -1,0 +1,40 @@
+"""InnerProduct: y = x W^T + b, the axes from `axis` on flattened.
+
+Honours num_output, bias_term, axis, transpose (W is (K, num_output) instead of (num_output, K)), weight_filler,
+bias_filler.
+"""
+
+import math
+
+import torch
+
+from caffe.layer import Layer, register
+
+
+@register("InnerProduct")
+class InnerProduct(Layer):
+    def setup(self, shapes):
+        p = self.param.inner_product_param
+        if p.num_output < 1:
+            self.fail("num_output must be at least 1")
+        self.first = self.axis(p.axis, shapes[0])
+        self.width = math.prod(shapes[0][self.first :])
+        shape = (self.width, p.num_output) if p.transpose else (p.num_output, self.width)
+        self.add_blob(shape, p.weight_filler)
+        if p.bias_term:
+            self.add_blob((p.num_output,), p.bias_filler)
+
+    def reshape(self, shapes):
+        shape = shapes[0]
+        if len(shape) < self.first or math.prod(shape[self.first :]) != self.width:
+            self.fail(f"was made for {self.width} inputs from axis {self.first} on, the bottom is now {shape}")
+        return [(*shape[: self.first], self.param.inner_product_param.num_output)]
+
+    def forward(self, x):
+        weight = self.params[0]
+        if not self.param.inner_product_param.transpose:
+            weight = weight.t()
+        leading = x.shape[: self.first]
+        x = x.reshape(-1, self.width)  # (N, C, H, W) -> (N, C * H * W), in Caffe's order whatever the memory format
+        y = torch.addmm(self.params[1], x, weight) if len(self.params) > 1 else x @ weight
+        return y.reshape(*leading, y.shape[1])

@@ -1,0 +1,20 @@
+"""ReLU: max(x, 0) + negative_slope * min(x, 0); the gradient at 0 is negative_slope.  `engine` changes nothing."""
+
+import torch
+import torch.nn.functional as F
+
+from caffe.layer import Layer, register
+
+
+@register("ReLU")
+class ReLU(Layer):
+    can_overwrite = True
+
+    def reshape(self, shapes):
+        return [shapes[0]]
+
+    def forward(self, x):
+        slope = self.param.relu_param.negative_slope
+        if slope == 0:
+            return F.relu(x, inplace=self.overwrites)
+        return torch.where(x > 0, x, x * slope)

@@ -1,0 +1,41 @@
+"""Kernel, stride, pad and dilation of convolution-like layers, as Caffe reads them (base_conv_layer.cpp)."""
+
+
+def per_axis(layer, param, field, num_axes, default=None):
+    """Read a spatial setting: once for all axes, once per axis, or as `<field>_h` and `<field>_w` (2-d only).
+
+    Parameters
+    ----------
+    layer : Layer
+        For errors.
+    param : ConvolutionParameter
+    field : {'kernel_size', 'stride', 'pad', 'dilation'}
+    num_axes : int
+        Number of spatial axes.
+    default : int, optional
+        Value if nothing is given; None: it must be given.
+
+    Returns
+    -------
+    list of int
+    """
+    short = field.removesuffix("_size")
+    values = list(getattr(param, field))
+    has_hw = short != "dilation" and (param.HasField(f"{short}_h") or param.HasField(f"{short}_w"))
+    if has_hw:
+        if num_axes != 2:
+            layer.fail(f"{short}_h and {short}_w are for 2 spatial axes, the bottom has {num_axes}")
+        if values:
+            layer.fail(f"give {field} or {short}_h and {short}_w, not both")
+        values = [getattr(param, f"{short}_h"), getattr(param, f"{short}_w")]
+    elif not values:
+        if default is None:
+            layer.fail(f"{field} is missing")
+        values = [default]
+    if len(values) == 1:
+        values = values * num_axes
+    if len(values) != num_axes:
+        layer.fail(f"{field} is given {len(values)} times for {num_axes} spatial axes")
+    if field in ("kernel_size", "stride", "dilation") and min(values, default=1) < 1:
+        layer.fail(f"{field} must be at least 1, it is {values}")
+    return values

@@ -1,0 +1,100 @@
+"""What happens to a NetParameter before layers are made: rules by state, and Split layers (Caffe: net.cpp, insert_splits.cpp)."""
+
+from caffe import log
+from caffe.error import CaffeError
+from caffe.proto import caffe_pb2
+
+
+def meets_rule(state, rule, layer_name):
+    """Whether `state` (NetState) meets `rule` (NetStateRule); logs why not, as Caffe does."""
+    where = f"specified by a rule in layer {layer_name}"
+    if rule.HasField("phase") and rule.phase != state.phase:
+        log.info("net.cpp:296", f"The NetState phase ({state.phase}) differed from the phase ({rule.phase}) {where}")
+        return False
+    if rule.HasField("min_level") and state.level < rule.min_level:
+        log.info("net.cpp:306", f"The NetState level ({state.level}) is below the min_level ({rule.min_level}) {where}")
+        return False
+    if rule.HasField("max_level") and state.level > rule.max_level:
+        log.info("net.cpp:316", f"The NetState level ({state.level}) is above the max_level ({rule.max_level}) {where}")
+        return False
+    for stage in rule.stage:
+        if stage not in state.stage:
+            log.info("net.cpp:331", f"The NetState did not contain stage '{stage}' {where}")
+            return False
+    for stage in rule.not_stage:
+        if stage in state.stage:
+            log.info("net.cpp:347", f"The NetState contained a not_stage '{stage}' {where}")
+            return False
+    return True
+
+
+def filter_net(param, name):
+    """A copy of `param` with the layers that its state includes."""
+    out = caffe_pb2.NetParameter()
+    out.CopyFrom(param)
+    del out.layer[:]
+    for layer in param.layer:
+        if layer.include and layer.exclude:
+            raise CaffeError(f"{name}: layer '{layer.name}' has include and exclude rules; give one kind")
+        if layer.include:
+            kept = any([meets_rule(param.state, rule, layer.name) for rule in layer.include])
+        else:
+            kept = not any([meets_rule(param.state, rule, layer.name) for rule in layer.exclude])
+        if kept:
+            out.layer.add().CopyFrom(layer)
+    return out
+
+
+def insert_splits(param, name):
+    """A copy of `param` in which every blob has one reader: Split layers stand where there were more.
+
+    A blob with a loss weight that is read too counts the loss as one more reader.  Splits are named as Caffe names them:
+    ``<blob>_<layer>_<top index>_split``, their tops ``..._split_<k>``.
+    """
+    writer = {}  # blob name -> (layer index, top index) of the last layer that wrote it
+    source = {}  # (layer, bottom) -> (layer, top)
+    readers = {}
+    loss_weight = {}
+    for i, layer in enumerate(param.layer):
+        for j, blob in enumerate(layer.bottom):
+            if blob not in writer:
+                raise CaffeError(f"{name}: layer '{layer.name}': bottom {j} is the unknown blob '{blob}'")
+            source[i, j] = writer[blob]
+            readers[writer[blob]] = readers.get(writer[blob], 0) + 1
+        for j, blob in enumerate(layer.top):
+            writer[blob] = (i, j)
+        for j in range(min(len(layer.loss_weight), len(layer.top))):
+            top = writer[layer.top[j]]
+            loss_weight[top] = layer.loss_weight[j]
+            if layer.loss_weight[j]:
+                readers[top] = readers.get(top, 0) + 1
+    out = caffe_pb2.NetParameter()
+    out.CopyFrom(param)
+    del out.layer[:]
+    taken = {}
+    for i, layer in enumerate(param.layer):
+        copy = out.layer.add()
+        copy.CopyFrom(layer)
+        for j, blob in enumerate(layer.bottom):
+            top = source[i, j]
+            if readers[top] > 1:
+                split = _split_name(param.layer[top[0]].name, blob, top[1])
+                copy.bottom[j] = f"{split}_{taken.get(top, 0)}"
+                taken[top] = taken.get(top, 0) + 1
+        for j, blob in enumerate(layer.top):
+            count, weight = readers.get((i, j), 0), loss_weight.get((i, j), 0)
+            if count <= 1:
+                continue
+            split = out.layer.add(name=_split_name(layer.name, blob, j), type="Split", bottom=[blob])
+            for k in range(count):
+                split.top.append(f"{split.name}_{k}")
+                if weight:
+                    split.loss_weight.append(weight if k == 0 else 0)
+            if weight:
+                copy.ClearField("loss_weight")
+                taken[i, j] = 1  # the first split top is the loss
+    return out
+
+
+def _split_name(layer, blob, index):
+    return f"{blob}_{layer}_{index}_split"

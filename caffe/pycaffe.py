@@ -1,0 +1,205 @@
+"""pycaffe's Net: files in, NumPy in and out."""
+
+import os
+from collections import OrderedDict
+
+import numpy as np
+
+from caffe import prototxt
+from caffe.error import CaffeError
+from caffe.net import NetCore
+from caffe.proto import caffe_pb2
+
+
+class Net(NetCore):
+    """A net from a prototxt, with weights if given.
+
+    ``Net(model, phase)``, ``Net(model, weights, phase)`` or ``Net(model, phase, level=0, stages=None, weights=None)``.
+
+    Parameters
+    ----------
+    model : str
+        The net's prototxt.
+    weights : str, optional
+        .caffemodel or .caffemodel.h5.
+    phase : int
+        caffe.TRAIN or caffe.TEST.
+    level : int
+    stages : list of str
+
+    Attributes
+    ----------
+    blobs : OrderedDict
+        {blob name: Blob}, in the net's order, the tops of automatic Split layers included.
+    params : OrderedDict
+        {layer name: list of Blob}, for layers that have parameters.
+    inputs, outputs : list of str
+    """
+
+    def __init__(self, model, *args, phase=None, level=0, stages=None, weights=None):
+        positional = list(args)
+        if positional and isinstance(positional[0], (str, os.PathLike)):
+            weights = positional.pop(0)
+        if positional:
+            phase = positional.pop(0)
+        if positional or phase is None:
+            raise TypeError(
+                "Net(model, phase), Net(model, weights, phase) or Net(model, phase, level, stages, weights)"
+            )
+        param = prototxt.read_net(model)
+        param.state.phase = phase
+        param.state.level = level
+        param.state.stage.extend(stages or [])
+        super().__init__(param, os.fspath(model))
+        if weights is not None:
+            self.copy_trained_layers(weights)
+
+    # --------------------------------------------------------------------------------------------------------- names
+    @property
+    def blobs(self):
+        return OrderedDict(zip(self.blob_names, self.blob_list, strict=True))
+
+    @property
+    def params(self):
+        return OrderedDict(
+            (name, layer.blobs) for name, layer in zip(self.layer_names, self.layers, strict=True) if layer.blobs
+        )
+
+    @property
+    def layer_dict(self):
+        return OrderedDict(zip(self.layer_names, self.layers, strict=True))
+
+    @property
+    def _layer_names(self):
+        return list(self.layer_names)
+
+    @property
+    def inputs(self):
+        return [self.blob_names[i] for i in self.input_ids]
+
+    @property
+    def outputs(self):
+        return [self.blob_names[i] for i in self.output_ids]
+
+    @property
+    def blob_loss_weights(self):
+        weights = OrderedDict((name, 0.0) for name in self.blob_names)
+        for tops, layer_weights in zip(self.top_ids, self.loss_weights, strict=True):
+            for t, weight in zip(tops, layer_weights, strict=True):
+                weights[self.blob_names[t]] = weight
+        return weights
+
+    @property
+    def top_names(self):
+        return OrderedDict(
+            (n, [self.blob_names[t] for t in ids]) for n, ids in zip(self.layer_names, self.top_ids, strict=True)
+        )
+
+    @property
+    def bottom_names(self):
+        return OrderedDict(
+            (n, [self.blob_names[t] for t in ids]) for n, ids in zip(self.layer_names, self.bottom_ids, strict=True)
+        )
+
+    # ------------------------------------------------------------------------------------------------------- running
+    def forward(self, blobs=None, start=None, end=None, **kwargs):
+        """Run forward.
+
+        Parameters
+        ----------
+        blobs : list of str, optional
+            Blobs to return besides the outputs.
+        start, end : str, optional
+            First and last layer (both included) by name.
+        **kwargs
+            {input blob: ndarray}: written into the inputs first.
+
+        Returns
+        -------
+        dict
+            {blob name: ndarray float32}: live views, as in pycaffe.
+        """
+        first = self._layer_index(start) if start is not None else 0
+        if end is not None:
+            last = self._layer_index(end)
+            outputs = {*(blobs or []), *self.top_names[end]}
+        else:
+            last = len(self.layers) - 1
+            outputs = {*self.outputs, *(blobs or [])}
+        self._feed(kwargs, self.inputs, "data", "input")
+        self.run_layers(first, last)
+        by_name = self.blobs
+        return {name: by_name[self._known_blob(name)].data for name in sorted(outputs)}
+
+    def backward(self, diffs=None, start=None, end=None, **kwargs):
+        """Run backward; parameter diffs add up until clear_param_diffs().
+
+        Parameters
+        ----------
+        diffs : list of str, optional
+            Blobs whose diffs to return besides the inputs'.
+        start, end : str, optional
+            First and last layer on the way back, by name.
+        **kwargs
+            {output blob: ndarray}: written into the outputs' diffs first.
+
+        Returns
+        -------
+        dict
+            {blob name: ndarray float32}.
+        """
+        first = self._layer_index(start) if start is not None else len(self.layers) - 1
+        if end is not None:
+            last = self._layer_index(end)
+            outputs = {*self.bottom_names[end], *(diffs or [])}
+        else:
+            last = 0
+            outputs = {*self.inputs, *(diffs or [])}
+        self._feed(kwargs, self.outputs, "diff", "output")
+        self.run_layers_back(first, last)
+        by_name = self.blobs
+        return {name: by_name[self._known_blob(name)].diff for name in sorted(outputs)}
+
+    def _feed(self, arrays, allowed, attribute, word):
+        by_name = self.blobs
+        for name, array in arrays.items():
+            if name not in allowed:
+                raise CaffeError(
+                    f"{self.file}: '{name}' is no {word} of this net; there are {', '.join(allowed) or 'none'}"
+                )
+            blob = by_name[name]
+            if np.shape(array) != blob.shape and np.shape(array)[:1] != blob.shape[:1]:
+                raise CaffeError(f"{self.file}: {word} '{name}' holds {blob.shape}, the array is {np.shape(array)}")
+            getattr(blob, attribute)[...] = np.asarray(array).reshape(blob.shape)
+
+    def _layer_index(self, name):
+        if name not in self.layer_names:
+            raise CaffeError(f"{self.file}: there is no layer '{name}'; there are {', '.join(self.layer_names)}")
+        return self.layer_names.index(name)
+
+    def _known_blob(self, name):
+        if name not in self.blob_names:
+            raise CaffeError(f"{self.file}: there is no blob '{name}'; there are {', '.join(self.blob_names)}")
+        return name
+
+    # ------------------------------------------------------------------------------------------------------- weights
+    def copy_from(self, path):
+        """Copy weights from a .caffemodel or .caffemodel.h5, by layer name."""
+        self.copy_trained_layers(path)
+
+    load_hdf5 = copy_from
+
+    def share_with(self, other):
+        """Use another net's parameters, by layer name."""
+        self.share_trained_layers(other)
+
+    def save(self, path):
+        """Write a .caffemodel."""
+        self.write_caffemodel(path)
+
+    def save_hdf5(self, path, write_diff=False):
+        """Write a .caffemodel.h5."""
+        self.write_caffemodel_h5(path, write_diff)
+
+
+TRAIN, TEST = caffe_pb2.TRAIN, caffe_pb2.TEST
