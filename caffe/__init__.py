@@ -5,13 +5,29 @@ from caffe.layer import layer_type_list
 from caffe.mode import set_device, set_mode_cpu, set_mode_gpu, set_random_seed
 from caffe.pycaffe import TEST, TRAIN, Net
 from caffe.python_layer import PythonLayer as Layer
+from caffe.solver import (
+    AdaDeltaSolver,
+    AdaGradSolver,
+    AdamSolver,
+    NesterovSolver,
+    RMSPropSolver,
+    SGDSolver,
+    get_solver,
+)
 
 __all__ = [
+    "AdaDeltaSolver",
+    "AdaGradSolver",
+    "AdamSolver",
     "CaffeError",
     "Layer",
     "Net",
+    "NesterovSolver",
+    "RMSPropSolver",
+    "SGDSolver",
     "TEST",
     "TRAIN",
+    "get_solver",
     "layer_type_list",
     "set_device",
     "set_mode_cpu",

@@ -1,11 +1,34 @@
 """LMDB of Datum records, read in key order."""
 
 import os
+import weakref
 
 import lmdb
 
 from caffe.error import CaffeError
 from caffe.proto import caffe_pb2
+
+
+class _Environment:
+    """An opened LMDB; one process may open one only once, so the layers that read it share this."""
+
+    opened = weakref.WeakValueDictionary()
+
+    def __init__(self, path):
+        self.lmdb = lmdb.open(path, readonly=True, lock=False, max_readers=1)
+
+    @classmethod
+    def of(cls, path):
+        status = os.stat(os.path.join(path, "data.mdb"))
+        key = (status.st_dev, status.st_ino)
+        environment = cls.opened.get(key)
+        if environment is None:
+            environment = cls.opened[key] = cls(path)
+        return environment
+
+    def __del__(self):
+        if hasattr(self, "lmdb"):
+            self.lmdb.close()
 
 
 class LMDB:
@@ -29,8 +52,8 @@ class LMDB:
         if not os.path.isfile(os.path.join(path, "data.mdb")):
             raise CaffeError(f"{path}: is no LMDB (it holds no data.mdb)")
         try:
-            self.environment = lmdb.open(path, readonly=True, lock=False, readahead=True, max_readers=1, subdir=True)
-            with self.environment.begin() as transaction:
+            self.environment = _Environment.of(path)
+            with self.environment.lmdb.begin() as transaction:
                 with transaction.cursor() as cursor:
                     self.keys = [bytes(k) for k in cursor.iternext(keys=True, values=False)]
         except lmdb.Error as error:
@@ -46,7 +69,7 @@ class LMDB:
 
     def datum(self, index):
         """Record number `index` (in key order) as a Datum."""
-        with self.environment.begin() as transaction:
+        with self.environment.lmdb.begin() as transaction:
             value = transaction.get(self.keys[index])
         datum = caffe_pb2.Datum()
         try:

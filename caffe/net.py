@@ -63,6 +63,7 @@ class NetCore:
         self.param_ids = []  # per layer, indices into learnable
         self._param_names = {}
         self._graphs = {}
+        self._loss_inputs = {}
         self._shapes = []
         available, memory = {}, 0
         for layer_param in self.param.layer:
@@ -320,9 +321,8 @@ class NetCore:
         torch.Tensor
             The net's weighted loss (0-d, on the device, not synchronised).
         """
-        values, losses, leaves = {}, [], {}
-        if not self.keep_blobs:
-            self._forget()
+        values, losses, leaves, diffs = {}, [], {}, {}
+        self._forget()
         with torch.set_grad_enabled(backward):
             for i, layer in enumerate(self.layers):
                 self._reshape_layer(i)
@@ -338,12 +338,16 @@ class NetCore:
                 layer.overwrites = self._may_overwrite(i)
                 outputs = layer.forward(*inputs)
                 outputs = [outputs] if isinstance(outputs, torch.Tensor) else outputs
+                if layer.is_loss and inputs:
+                    self._loss_inputs[i] = inputs[0].detach()
                 for blob_id, output, weight in zip(self.top_ids[i], outputs, self.loss_weights[i], strict=True):
                     if tuple(output.shape) != self.blob_list[blob_id].shape:
                         self.blob_list[blob_id].reshape(*output.shape)
                     values[blob_id] = output if i and self.bottom_ids[i] else self._fast_format(output)
                     if weight:
                         losses.append(weight * output.sum())
+                    if self.keep_blobs and output.requires_grad and blob_id not in self.bottom_ids[i]:
+                        output.register_hook(lambda grad, key=blob_id: diffs.__setitem__(key, grad))
             loss = torch.stack(losses).sum() if losses else torch.zeros((), device=self.device)
         for blob_id in range(len(self.blob_list)) if self.keep_blobs else self.output_ids:
             if blob_id in values and blob_id not in self.input_ids:
@@ -352,6 +356,8 @@ class NetCore:
         if backward and loss.requires_grad:
             loss.backward()
             self._collect(leaves)
+            for blob_id, diff in diffs.items():
+                self.blob_list[blob_id].put_diff(diff)
         return loss.detach()
 
     def _fast_format(self, tensor):
@@ -359,7 +365,25 @@ class NetCore:
             return tensor.contiguous(memory_format=torch.channels_last)
         return tensor.contiguous()
 
+    def output_variances(self):
+        """[(loss layer, variance)] of the last `forward_backward`: of what goes into each loss, over the batch's images.
+
+        The scores are taken as the loss takes them: through a sigmoid or a softmax where it has one.  The variance over the
+        first axis is averaged over the rest.
+        """
+        found = []
+        for i, scores in self._loss_inputs.items():
+            if scores.dim() < 2 or len(scores) < 2:
+                continue
+            if self.layers[i].type == "SigmoidCrossEntropyLoss":
+                scores = torch.sigmoid(scores)
+            elif self.layers[i].type == "SoftmaxWithLoss":
+                scores = torch.softmax(scores, 1)
+            found.append((self.layer_names[i], float(scores.var(dim=0, unbiased=False).mean())))
+        return found
+
     def _forget(self):
+        """Let go of the blobs of the last pass before the next one fills the memory anew."""
         for i, blob in enumerate(self.blob_list):
             if i not in self.input_ids and not blob._data.persistent:
                 blob._data.value = None
@@ -387,7 +411,7 @@ class NetCore:
                 continue
             memory = self.learnable[param_id]._diff
             if memory.value is None:
-                memory.put(leaf.grad)
+                memory.put(leaf.grad.contiguous())
             else:
                 memory.tensor().add_(leaf.grad)
 

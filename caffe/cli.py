@@ -1,0 +1,179 @@
+"""The `caffe` command: caffe train | test, with Caffe's flags (one dash or two) and log lines."""
+
+import argparse
+import os
+import signal
+import sys
+
+from caffe import log, mode, prototxt
+from caffe.error import CaffeError
+from caffe.proto import caffe_pb2
+
+USAGE = """caffe: command line brew
+usage: caffe <command> <args>
+
+commands:
+  train           train or finetune a model
+  test            score a model
+
+train:  -solver FILE [-snapshot FILE.solverstate | -weights FILE[,FILE]] [-gpu ID] [-phase, -level N, -stage A,B]
+        [-sigint_effect snapshot|stop|none] [-sighup_effect snapshot|stop|none]
+test:   -model FILE -weights FILE[,FILE] [-iterations 50] [-gpu ID] [-level N] [-stage A,B]
+"""
+
+
+class Fatal(CaffeError):
+    """A mistake on the command line, with Caffe's position for the log line."""
+
+    def __init__(self, position, text):
+        super().__init__(text)
+        self.position = position
+
+
+def main(arguments=None):
+    """Entry point of the console command; returns the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in ("-h", "-help", "--help", "help"):
+        print(USAGE, end="")
+        return 0 if not arguments else 1
+    commands = {"train": train, "test": test}
+    try:
+        if arguments[0] not in commands:
+            log.error("caffe.cpp:78", "Available caffe actions:")
+            for name in sorted(commands):
+                log.error("caffe.cpp:81", f"\t{name}")
+            raise Fatal("caffe.cpp:83", f"Unknown action: {arguments[0]}")
+        commands[arguments[0]](flags(arguments[1:]))
+    except CaffeError as error:
+        log.line("F", getattr(error, "position", "caffe.cpp:1"), " ".join(str(error).split("\n")))
+        return 1
+    return 0
+
+
+def flags(arguments):
+    """Caffe's flags, `-name value`, `-name=value` or with two dashes."""
+    parser = argparse.ArgumentParser(prog="caffe", add_help=False, allow_abbrev=False, usage=argparse.SUPPRESS)
+    effects = ("snapshot", "stop", "none")
+    for name, options in {
+        "solver": {"default": ""},
+        "model": {"default": ""},
+        "weights": {"default": ""},
+        "snapshot": {"default": ""},
+        "gpu": {"default": ""},
+        "phase": {"default": ""},
+        "stage": {"default": ""},
+        "level": {"type": int, "default": 0},
+        "iterations": {"type": int, "default": 50},
+        "sigint_effect": {"choices": effects, "default": "stop"},
+        "sighup_effect": {"choices": effects, "default": "snapshot"},
+    }.items():
+        parser.add_argument(f"-{name}", f"--{name}", **options)
+    parser.error = lambda message: _raise(Fatal("caffe.cpp:1", f"command line: {message}"))
+    return parser.parse_args(arguments)
+
+
+def _raise(error):
+    raise error
+
+
+def choose_device(chosen, position):
+    """Set the mode from -gpu; `chosen` is '', a device number, or 'all'."""
+    if not chosen:
+        log.info(position, "Use CPU.")
+        mode.set_mode_cpu()
+        return
+    log.info("caffe.cpp:204", f"Using GPUs {chosen}")
+    first = chosen.split(",")[0]
+    if not (first == "all" or first.isdigit()):
+        raise Fatal("caffe.cpp:204", f"-gpu takes device numbers or all, not '{chosen}'")
+    if "," in chosen:
+        log.warning("caffe.cpp:204", f"-gpu {chosen}: only the first device is used")
+    mode.set_device(0 if first == "all" else first)
+    mode.set_mode_gpu()
+
+
+def train(args):
+    """caffe train: from scratch, from weights, or on from a snapshot."""
+    from caffe.solver import Solver
+
+    if not args.solver:
+        raise Fatal("caffe.cpp:167", "Need a solver definition to train: give -solver FILE")
+    if args.snapshot and args.weights:
+        raise Fatal("caffe.cpp:169", "Give a snapshot to resume training or weights to finetune but not both.")
+    param = prototxt.read_solver(args.solver)
+    param.train_state.level = args.level
+    param.train_state.stage.extend(args.stage.split(","))
+    gpu = args.gpu
+    if not gpu and param.solver_mode == caffe_pb2.SolverParameter.GPU:
+        gpu = str(param.device_id)
+    choose_device(gpu, "caffe.cpp:197")
+    if args.weights:
+        param.weights.append(args.weights)
+    if not param.snapshot_prefix and not param.snapshot:
+        param.snapshot_prefix = os.path.splitext(args.solver)[0]
+    solver = Solver(param)
+    solver.file = args.solver
+    solver.net.keep_blobs = False
+    solver.request = Signals(args.sigint_effect, args.sighup_effect)
+    if args.snapshot:
+        log.info("caffe.cpp:235", f"Resuming from {args.snapshot}")
+        solver.restore(args.snapshot)
+    log.info("caffe.cpp:239", "Starting Optimization")
+    try:
+        solver.solve()
+    finally:
+        solver.close()
+    log.info("caffe.cpp:250", "Optimization Done.")
+
+
+class Signals:
+    """Turns SIGINT and SIGHUP into what the solver does after the running iteration."""
+
+    def __init__(self, sigint_effect, sighup_effect):
+        self.pending = []
+        for number, effect in ((signal.SIGINT, sigint_effect), (signal.SIGHUP, sighup_effect)):
+            signal.signal(number, lambda *_, effect=effect: self.pending.append(effect))
+
+    def __call__(self):
+        return self.pending.pop(0) if self.pending else "none"
+
+
+def test(args):
+    """caffe test: the mean of every output over -iterations batches."""
+    from caffe.pycaffe import TEST, Net
+
+    if not args.model:
+        raise Fatal("caffe.cpp:258", "Need a model definition to score: give -model FILE")
+    if not args.weights:
+        raise Fatal("caffe.cpp:259", "Need model weights to score: give -weights FILE")
+    choose_device(args.gpu, "caffe.cpp:275")
+    net = Net(args.model, TEST, level=args.level, stages=args.stage.split(","))
+    net.keep_blobs = False
+    for path in args.weights.split(","):
+        net.copy_from(path)
+    log.info("caffe.cpp:281", f"Running for {args.iterations} iterations.")
+    sums, total = {}, 0.0
+    for batch in range(args.iterations):
+        total += float(net.forward_backward(backward=False))
+        position = 0
+        for blob_id in net.output_ids:
+            for value in net.blob_list[blob_id].tensor().reshape(-1).tolist():
+                log.info("caffe.cpp:304", f"Batch {batch}, {net.blob_names[blob_id]} = {log.number(value)}")
+                sums[position] = sums.get(position, 0.0) + value
+                position += 1
+    net.close()
+    log.info("caffe.cpp:309", f"Loss: {log.number(total / args.iterations)}")
+    position, weights = 0, net.blob_loss_weights
+    for blob_id in net.output_ids:
+        name = net.blob_names[blob_id]
+        for _ in range(net.blob_list[blob_id].count):
+            mean = sums[position] / args.iterations
+            text = f"{name} = {log.number(mean)}"
+            if weights[name]:
+                text += f" (* {log.number(weights[name])} = {log.number(weights[name] * mean)} loss)"
+            log.info("caffe.cpp:321", text)
+            position += 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
