@@ -1,0 +1,91 @@
+"""Small nets from prototxt text, and where the recordings of BVLC Caffe lie."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import caffe
+
+GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "golden" / "caffe"
+
+
+@pytest.fixture(scope="session")
+def golden():
+    """The folder of recordings; tests that want it are skipped where it is absent."""
+    if not GOLDEN.is_dir():
+        pytest.skip(f"the recordings of BVLC Caffe are not here ({GOLDEN})")
+    return GOLDEN
+
+
+@pytest.fixture
+def net_from(tmp_path):
+    """net_from(text, phase): a caffe.Net of prototxt text."""
+
+    def build(text, phase=caffe.TRAIN):
+        path = tmp_path / "net.prototxt"
+        path.write_text(text)
+        return caffe.Net(str(path), phase)
+
+    return build
+
+
+class OneLayer:
+    """A net of one layer, called "layer", over Input layers that hold the given arrays."""
+
+    def __init__(self, net, bottoms, tops):
+        self.net, self.bottoms, self.tops = net, bottoms, tops
+
+    @property
+    def blobs(self):
+        """The layer's parameters."""
+        return self.net.params["layer"]
+
+    def forward(self):
+        """The top as ndarray; a list of them if there are several."""
+        self.net.forward()
+        out = [self.net.blobs[name].data.copy() for name in self.tops]
+        return out[0] if len(out) == 1 else out
+
+    def backward(self, *diffs):
+        """From the tops' diffs (none: those of the loss weight) to the bottoms': ndarray, or a list of several."""
+        for name, diff in zip(self.tops, diffs, strict=False):
+            self.net.blobs[name].diff[...] = diff
+        self.net.backward()
+        out = [self.net.blobs[name].diff.copy() for name in self.bottoms]
+        return out[0] if len(out) == 1 else out
+
+
+@pytest.fixture
+def one_layer(net_from):
+    """one_layer('type: "ReLU"', x=[-1, 2]): a OneLayer with the bottoms given by name; `tops` is how many tops it has."""
+
+    def build(text, tops=1, phase=caffe.TRAIN, **bottoms):
+        arrays = {name: np.asarray(value, dtype=np.float32) for name, value in bottoms.items()}
+        inputs = "".join(
+            f'layer {{ name: "{name}" type: "Input" top: "{name}" input_param {{ shape {{ '
+            + " ".join(f"dim: {d}" for d in array.shape)
+            + " } } }\n"
+            for name, array in arrays.items()
+        )
+        names = [f"top{i}" for i in range(tops)]
+        wires = " ".join([f'bottom: "{n}"' for n in arrays] + [f'top: "{n}"' for n in names])
+        net = net_from(f'force_backward: true\n{inputs}layer {{ name: "layer" {wires} {text} }}', phase)
+        for name, array in arrays.items():
+            net.blobs[name].data[...] = array
+        return OneLayer(net, list(arrays), names)
+
+    return build
+
+
+@pytest.fixture
+def refused(one_layer):
+    """refused(match, text, ...): making or running the layer is a CaffeError of one line that names it and says `match`."""
+
+    def check(match, text, **keywords):
+        with pytest.raises(caffe.CaffeError, match=match) as caught:
+            one_layer(text, **keywords).forward()
+        message = str(caught.value)
+        assert "layer" in message and "\n" not in message
+
+    return check

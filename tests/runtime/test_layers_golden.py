@@ -1,0 +1,82 @@
+"""Every recorded layer case of BVLC Caffe: forward, input gradients, parameter gradients, changed parameters."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import caffe
+
+INDEX = Path(__file__).resolve().parents[3] / "shared" / "golden" / "caffe" / "layers" / "index.json"
+ABSENT = ["recordings-absent"]  # one case, that the fixture `golden` skips with the reason
+SHAPES = json.loads(INDEX.read_text()) if INDEX.is_file() else {}
+CASES = sorted(SHAPES) or ABSENT
+IMAGES = [
+    case
+    for case in sorted(SHAPES)
+    if not case.endswith("_emptywindow")
+    and any(len(shape) == 4 for key, shape in SHAPES[case]["arrays"].items() if key.startswith("in."))
+] or ABSENT
+ATOL, RTOL = 1e-5, 1e-4
+
+
+def load(golden, case):
+    """The net of a case, with its parameters, and its arrays."""
+    arrays = dict(np.load(golden / "layers" / f"{case}.npz", allow_pickle=False))
+    phase = caffe.TRAIN if str(arrays["phase"]) == "TRAIN" else caffe.TEST
+    net = caffe.Net(str(golden / "layers" / f"{case}.prototxt"), phase)
+    for key, value in of(arrays, "param"):
+        layer, index = key.rsplit(".", 1)
+        net.params[layer][int(index)].data[...] = value
+    return net, arrays
+
+
+def of(arrays, kind):
+    """The arrays of a kind: (the rest of the name, array)."""
+    return [(key[len(kind) + 1 :], value) for key, value in arrays.items() if key.startswith(f"{kind}.")]
+
+
+def agree(what, found, wanted):
+    assert found.shape == wanted.shape, what
+    np.testing.assert_allclose(found, wanted, rtol=RTOL, atol=ATOL, err_msg=what)
+
+
+def compare(net, arrays):
+    net.forward()
+    for name, wanted in of(arrays, "out"):
+        agree(f"out.{name}", net.blobs[name].data, wanted)
+    for name, diff in of(arrays, "topdiff"):
+        net.blobs[name].diff[...] = diff
+    net.backward()
+    for name, wanted in of(arrays, "grad_in"):
+        agree(f"grad_in.{name}", net.blobs[name].diff, wanted)
+    for kind, attribute in (("grad_param", "diff"), ("param_after", "data")):
+        for key, wanted in of(arrays, kind):
+            layer, index = key.rsplit(".", 1)
+            agree(f"{kind}.{key}", getattr(net.params[layer][int(index)], attribute), wanted)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_as_recorded(golden, case):
+    if case.endswith("_emptywindow"):  # Caffe computes -FLT_MAX or NaN there and then writes out of bounds
+        with pytest.raises(caffe.CaffeError, match="wholly outside the bottom"):
+            load(golden, case)
+        return
+    net, arrays = load(golden, case)
+    for name, value in of(arrays, "in"):
+        net.blobs[name].data[...] = value
+    compare(net, arrays)
+
+
+@pytest.mark.parametrize("case", IMAGES)
+def test_channels_last(golden, case):
+    """The same numbers where images lie channels last in memory, as in the solver's pass on the CPU."""
+    net, arrays = load(golden, case)
+    for name, value in of(arrays, "in"):
+        tensor = torch.from_numpy(value)
+        if tensor.dim() == 4:
+            tensor = tensor.contiguous(memory_format=torch.channels_last)
+        net.blob_list[net.blob_names.index(name)].put(tensor)
+    compare(net, arrays)
