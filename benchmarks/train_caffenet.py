@@ -1,0 +1,186 @@
+"""Time a training iteration of the full CaffeNet: `caffe train`'s way against a plain hand-written PyTorch loop.
+
+Reads:   CNN/CaffeNet/train_val.prototxt (the net); images are drawn at random, packed into LMDBs in a temporary folder
+Writes:  nothing; prints seconds an iteration of both, their ratio, and the peak memory of the Caffe side
+Paper:   section 4 (CaffeNet, batch 64, SGD with momentum 0.9 and weight decay 0.0005)
+Usage:   python benchmarks/train_caffenet.py [--iterations 10] [--rounds 3] [--batch 64]
+
+Both sides run in turn within one process, round by round, so that whatever else the machine does falls on both.  The
+plain loop has its batch in memory already; the Caffe side decodes JPEGs from its LMDB in the background.
+"""
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import cv2
+import lmdb
+import numpy as np
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+ROOT = Path(__file__).resolve().parent.parent
+TOPICS = 40
+
+
+class PlainCaffeNet(nn.Module):
+    """CaffeNet as one would write it by hand: torch.nn layers, pool -> LRN, groups of 2, fc8 with 40 outputs."""
+
+    def __init__(self):
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(3, 96, 11, stride=4),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(3, 2, ceil_mode=True),
+            nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75),
+            nn.Conv2d(96, 256, 5, padding=2, groups=2),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(3, 2, ceil_mode=True),
+            nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75),
+            nn.Conv2d(256, 384, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(384, 384, 3, padding=1, groups=2),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(384, 256, 3, padding=1, groups=2),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(3, 2, ceil_mode=True),
+        )
+        self.classifier = nn.Sequential(
+            nn.Linear(9216, 4096),
+            nn.ReLU(inplace=True),
+            nn.Dropout(0.5),
+            nn.Linear(4096, 4096),
+            nn.ReLU(inplace=True),
+            nn.Dropout(0.5),
+            nn.Linear(4096, TOPICS),
+        )
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                nn.init.normal_(module.weight, std=0.01)
+                nn.init.zeros_(module.bias)
+
+    def forward(self, x):
+        return self.classifier(self.features(x).flatten(1))
+
+
+class PlainLoop:
+    """The loop around it: channels_last, torch.optim.SGD, one fixed batch in memory."""
+
+    def __init__(self, batch):
+        torch.manual_seed(0)
+        self.net = PlainCaffeNet().to(memory_format=torch.channels_last).train()
+        self.optimizer = torch.optim.SGD(self.net.parameters(), lr=0.001, momentum=0.9, weight_decay=0.0005)
+        self.images = torch.randn(batch, 3, 227, 227).mul_(60).contiguous(memory_format=torch.channels_last)
+        self.labels = torch.rand(batch, TOPICS) / TOPICS
+
+    def step(self):
+        self.optimizer.zero_grad()
+        scores = self.net(self.images)
+        loss = F.binary_cross_entropy_with_logits(scores, self.labels, reduction="sum") / len(scores)
+        loss.backward()
+        self.optimizer.step()
+        return loss.item()
+
+
+def make_lmdbs(folder, count):
+    """Random 256x256 images (smooth, so that they are as long as photographs) and labels, as create_lmdb.py packs them."""
+    from caffe.proto import caffe_pb2
+
+    rng = np.random.default_rng(0)
+    images = lmdb.open(str(folder / "train_images_lmdb"), map_size=1 << 30)
+    labels = lmdb.open(str(folder / "train_labels_lmdb"), map_size=1 << 30)
+    with images.begin(write=True) as image_txn, labels.begin(write=True) as label_txn:
+        for i in range(count):
+            key = f"{i:08d}_random".encode()
+            small = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+            _, jpeg = cv2.imencode(".jpg", cv2.resize(small, (256, 256), interpolation=cv2.INTER_CUBIC))
+            image_txn.put(key, caffe_pb2.Datum(data=jpeg.tobytes(), encoded=True).SerializeToString())
+            label = rng.dirichlet(np.full(TOPICS, 0.1)).astype(np.float32)
+            datum = caffe_pb2.Datum(channels=TOPICS, height=1, width=1, float_data=label.tolist())
+            label_txn.put(key, datum.SerializeToString())
+    images.close()
+    labels.close()
+
+
+def caffe_solver(folder, batch):
+    """The solver on the project's own net, as `caffe train` sets it up."""
+    os.environ.setdefault("GLOG_minloglevel", "1")
+    import caffe
+    from caffe import prototxt
+    from caffe.proto import caffe_pb2
+
+    net = prototxt.read_net(ROOT / "CNN" / "CaffeNet" / "train_val.prototxt")
+    for layer in net.layer:
+        if layer.type == "Data":
+            layer.data_param.batch_size = batch
+    solver = prototxt.parse(
+        'base_lr: 0.001 lr_policy: "fixed" momentum: 0.9 weight_decay: 0.0005 max_iter: 1000000 snapshot_after_train: false'
+        " random_seed: 0 solver_mode: CPU",
+        caffe_pb2.SolverParameter(),
+    )
+    solver.net_param.CopyFrom(net)
+    solver.snapshot_prefix = str(folder / "snapshot")
+    here = os.getcwd()
+    os.chdir(folder)
+    try:
+        made = caffe.get_solver(solver)
+    finally:
+        os.chdir(here)
+    made.net.keep_blobs = False
+    return made
+
+
+def seconds(step, iterations):
+    start = time.perf_counter()
+    for _ in range(iterations):
+        step()
+    return (time.perf_counter() - start) / iterations
+
+
+def peak_memory(batch, iterations=5):
+    """Peak resident memory in GB of a process of its own that trains for a few iterations."""
+    command = [sys.executable, __file__, "--memory", "--batch", str(batch), "--iterations", str(iterations)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--iterations", type=int, default=10, help="iterations a round and side")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--memory", action="store_true", help="only measure this process's peak memory")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        make_lmdbs(folder, 4 * args.batch)
+        solver = caffe_solver(folder, args.batch)
+        if args.memory:
+            solver.step(args.iterations)
+            solver.close()
+            print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+            return 0
+        print(f"CaffeNet, batch {args.batch}, {torch.get_num_threads()} threads, {args.rounds} x {args.iterations} iterations")
+        plain = PlainLoop(args.batch)
+        solver.step(2)
+        seconds(plain.step, 2)
+        pairs = []
+        for i in range(args.rounds):
+            ours = seconds(lambda: solver.step(1), args.iterations)
+            theirs = seconds(plain.step, args.iterations)
+            pairs.append((ours, theirs))
+            print(f"round {i}: caffe from LMDB {ours:.3f} s, plain loop {theirs:.3f} s, ratio {ours / theirs:.3f}")
+        solver.close()
+        ours, theirs = (sorted(side)[len(side) // 2] for side in zip(*pairs, strict=True))
+    print(f"median: caffe {ours:.3f} s, plain loop {theirs:.3f} s, ratio {ours / theirs:.3f}")
+    print(f"peak memory of caffe's training process: {peak_memory(args.batch):.2f} GiB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
