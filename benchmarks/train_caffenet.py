@@ -143,6 +143,14 @@ def seconds(step, iterations):
     return (time.perf_counter() - start) / iterations
 
 
+def high_water_mark():
+    """Peak resident memory of this process in GB (10^9 bytes); not getrusage's, which a child inherits."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) * 1024 / 1e9
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+
+
 def peak_memory(batch, iterations=5):
     """Peak resident memory in GB of a process of its own that trains for a few iterations."""
     command = [sys.executable, __file__, "--memory", "--batch", str(batch), "--iterations", str(iterations)]
@@ -163,7 +171,7 @@ def main():
         if args.memory:
             solver.step(args.iterations)
             solver.close()
-            print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+            print(high_water_mark())
             return 0
         print(f"CaffeNet, batch {args.batch}, {torch.get_num_threads()} threads, {args.rounds} x {args.iterations} iterations")
         plain = PlainLoop(args.batch)
@@ -178,7 +186,7 @@ def main():
         solver.close()
         ours, theirs = (sorted(side)[len(side) // 2] for side in zip(*pairs, strict=True))
     print(f"median: caffe {ours:.3f} s, plain loop {theirs:.3f} s, ratio {ours / theirs:.3f}")
-    print(f"peak memory of caffe's training process: {peak_memory(args.batch):.2f} GiB")
+    print(f"peak memory of caffe's training process: {peak_memory(args.batch):.2f} GB")
     return 0
 
 

@@ -2,7 +2,6 @@
 
 import math
 
-from caffe import log
 from caffe.error import CaffeError
 
 POLICIES = ("fixed", "step", "exp", "inv", "multistep", "poly", "sigmoid")
@@ -49,7 +48,6 @@ def rate(param, iteration, current_step=0):
     if policy == "multistep":
         if current_step < len(param.stepvalue) and iteration >= param.stepvalue[current_step]:
             current_step += 1
-            log.info("sgd_solver.cpp:50", f"MultiStep Status: Iteration {iteration}, step = {current_step}")
         return base * gamma**current_step, current_step
     if policy == "poly":
         return base * max(0.0, 1 - iteration / param.max_iter) ** param.power, current_step

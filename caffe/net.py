@@ -313,8 +313,15 @@ class NetCore:
             if self.debug_info:
                 self._debug_backward(i)
 
-    def forward_backward(self, backward=True):
+    def forward_backward(self, backward=True, gradient_ready=None):
         """One pass as a single graph; parameter diffs are added to what is there.
+
+        Parameters
+        ----------
+        backward : bool
+        gradient_ready : callable, optional
+            Called as ``gradient_ready(i, gradient)`` for learnable parameter i as soon as its gradient is known; the
+            gradients are then not kept as diffs.
 
         Returns
         -------
@@ -354,6 +361,10 @@ class NetCore:
                 self.blob_list[blob_id].put(values[blob_id].detach())
         del values
         if backward and loss.requires_grad:
+            if gradient_ready is not None:
+                for param_id, leaf in leaves.items():
+                    if leaf.requires_grad:
+                        leaf.register_post_accumulate_grad_hook(_handing_over(gradient_ready, param_id))
             loss.backward()
             self._collect(leaves)
             for blob_id, diff in diffs.items():
@@ -513,6 +524,14 @@ class NetCore:
         l2 = [log.number(sum(float(t.square().sum()) for t in ts) ** 0.5) for ts in (data, diff)]
         norms = f"L1 norm = ({l1[0]}, {l1[1]}); L2 norm = ({l2[0]}, {l2[1]})"
         log.error("net.cpp:721", f"    [Backward] All net params (data, diff): {norms}")
+
+
+def _handing_over(gradient_ready, param_id):
+    def hand_over(leaf):
+        grad, leaf.grad = leaf.grad, None
+        gradient_ready(param_id, grad.contiguous())
+
+    return hand_over
 
 
 def _mean_abs(tensor):

@@ -225,13 +225,19 @@ class Solver:
             for on_start, _ in self._callbacks:
                 on_start()
             display = bool(p.display) and self.iter % p.display == 0
-            self._remember(self._gradients(display and p.debug_info))
-            if display:
-                self._display()
-            for _, ready in self._callbacks:
-                if ready is not None:
-                    ready()
-            self.apply_update()
+            if self._updates_at_once():
+                rate = self._forward_backward_update()
+                if display:
+                    self._display()
+                self._log_rate(rate)
+            else:
+                self._remember(self._gradients(display and p.debug_info))
+                if display:
+                    self._display()
+                for _, ready in self._callbacks:
+                    if ready is not None:
+                        ready()
+                self.apply_update()
             self.iter += 1
             request = self.request()
             if (p.snapshot and self.iter % p.snapshot == 0) or request == SNAPSHOT:
@@ -239,6 +245,29 @@ class Solver:
             if request == STOP:
                 self.stopped_early = True
                 break
+
+    def _updates_at_once(self):
+        """Whether each weight may be updated as soon as its gradient is there, and the gradient forgotten.
+
+        That keeps the largest gradient out of memory while the layers below are computed.  Not where somebody may look at
+        the diffs (pycaffe, callbacks, snapshot_diff, debug_info) or all of them are wanted first (clipping, iter_size).
+        """
+        p = self.param
+        looked_at = self.net.keep_blobs or self._callbacks or p.snapshot_diff or p.debug_info
+        return not looked_at and p.iter_size == 1 and p.clip_gradients < 0
+
+    def _forward_backward_update(self):
+        rate = lr_policy.rate(self.param, self.iter, self.current_step)[0]
+        waiting = set(range(len(self.net.learnable)))
+
+        def update(i, grad):
+            waiting.discard(i)
+            self._update_one(i, grad, rate, 1)
+
+        self._remember(self.net.forward_backward(gradient_ready=update))
+        for i in sorted(waiting):  # parameters that no gradient reaches still decay
+            self._update_one(i, torch.zeros_like(self.net.learnable[i].tensor()), rate, 1)
+        return rate
 
     def _gradients(self, debug):
         """iter_size passes; returns the mean loss (0-d tensor, not synchronised)."""
@@ -318,32 +347,43 @@ class Solver:
             self._log_outputs("Test", "solver.cpp:414", net, [s / iterations for s in sums or []])
 
     # -------------------------------------------------------------------------------------------------------- update
-    @torch.no_grad()
     def apply_update(self):
         """Turn the parameters' diffs into updates and subtract them from the weights."""
-        p, net = self.param, self.net
-        rate, self.current_step = lr_policy.rate(p, self.iter, self.current_step)
+        rate = lr_policy.rate(self.param, self.iter, self.current_step)[0]
+        self._log_rate(rate)
+        clip = self._clip_scale()
+        for i, blob in enumerate(self.net.learnable):
+            self._update_one(i, blob.diff_tensor(), rate, clip)
+
+    def _log_rate(self, rate):
+        p = self.param
+        step = lr_policy.rate(p, self.iter, self.current_step)[1]
+        if step != self.current_step and p.lr_policy == "multistep":
+            log.info("sgd_solver.cpp:50", f"MultiStep Status: Iteration {self.iter}, step = {step}")
+        self.current_step = step
         if p.display and self.iter % p.display == 0:
             log.info("sgd_solver.cpp:112", f"Iteration {self.iter}, lr = {log.number(rate)}")
-        clip = self._clip_scale()
-        count = len(net.learnable)
-        for i, blob in enumerate(net.learnable):
-            decay = p.weight_decay * net.decay_mult[i]
-            local_rate = rate * net.lr_mult[i]
-            weight, diff = blob.tensor().view(-1), blob.diff_tensor().view(-1)
-            history = [self.history[k * count + i].view(-1) for k in range(self.rule.histories)]
-            size = CHUNK if weight.device.type == "cpu" else max(1, weight.numel())
-            for at in range(0, weight.numel(), size):
-                span = slice(at, at + size)
-                w, g = weight[span], diff[span]
-                if clip != 1:
-                    g.mul_(clip)
-                if p.iter_size != 1:
-                    g.div_(p.iter_size)
-                if decay:
-                    g.add_(w if p.regularization_type == "L2" else w.sign(), alpha=decay)
-                self.rule.update(g, [h[span] for h in history], local_rate, self.iter)
-                w.sub_(g)
+
+    @torch.no_grad()
+    def _update_one(self, i, diff, rate, clip):
+        """Update parameter i; `diff` goes in as its gradient and comes out as what was subtracted."""
+        p, net, count = self.param, self.net, len(self.net.learnable)
+        decay = p.weight_decay * net.decay_mult[i]
+        local_rate = rate * net.lr_mult[i]
+        weight, diff = net.learnable[i].tensor().view(-1), diff.view(-1)
+        history = [self.history[k * count + i].view(-1) for k in range(self.rule.histories)]
+        size = CHUNK if weight.device.type == "cpu" else max(1, weight.numel())
+        for at in range(0, weight.numel(), size):
+            span = slice(at, at + size)
+            w, g = weight[span], diff[span]
+            if clip != 1:
+                g.mul_(clip)
+            if p.iter_size != 1:
+                g.div_(p.iter_size)
+            if decay:
+                g.add_(w if p.regularization_type == "L2" else w.sign(), alpha=decay)
+            self.rule.update(g, [h[span] for h in history], local_rate, self.iter)
+            w.sub_(g)
 
     def _clip_scale(self):
         """What clip_gradients scales all diffs by; the norm is taken over all of them, before iter_size divides."""

@@ -1,0 +1,24 @@
+"""Print the tokens of article files: one line a file, separated by blanks.
+
+Reads:   the files named on the command line
+Writes:  standard output
+Paper:   section 3.1 (preprocessing)
+Usage:   python LDA/preprocess_text.py FILE...
+"""
+
+import argparse
+
+from texttopicnet import artefacts, text
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("files", nargs="+", metavar="FILE")
+    args = parser.parse_args()
+    for path in args.files:
+        print(" ".join(text.tokenize(text.read_article(path))))
+    return 0
+
+
+if __name__ == "__main__":
+    artefacts.run(main)

@@ -1,0 +1,135 @@
+"""Article text -> tokens: the one preprocessing that training, labels and retrieval share (D2).
+
+The steps, in the original's order (its LDA scripts):
+
+1. wiki markup goes (gensim's ``filter_wiki``);
+2. table markup that is left over goes (`TABLE_MARKUP`);
+3. lower case; tokens are the runs of word characters;
+4. English stop words go;
+5. every token becomes its WordNet lemma as a noun;
+6. every character but a-z goes from the token;
+7. tokens of one or two letters go.
+"""
+
+import functools
+import multiprocessing
+import re
+from pathlib import Path
+
+from gensim.corpora.wikicorpus import filter_wiki
+
+from texttopicnet import artefacts
+
+WORD = re.compile(r"\w+", re.UNICODE)
+NOT_A_LETTER = re.compile(r"[^a-z]")
+SHORTEST = 3  # letters a token has at least
+
+# an opening mark, attributes name=value, and a closing mark if there is one, of MediaWiki's tables
+TABLE_MARKUP = re.compile(
+    r"(?:\{\||\|-|\|\}|\||!)"
+    r"(?:\s*\w+=(?:\"[\s\S]*?\"|[^ \t\n\r\f\v|]+))+"
+    r"\s*(?:\{\||\|-|\|\}|\|)?"
+)
+
+
+def read_article(path):
+    """The raw text of an article file, markup and XML tags as they stand.
+
+    Parameters
+    ----------
+    path : str or Path
+        Read as UTF-8; bytes that are not become U+FFFD, which no token keeps.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    UserError
+        The file cannot be read.
+    """
+    try:
+        return Path(path).read_bytes().decode("utf-8", "replace")
+    except OSError as error:
+        raise artefacts.UserError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+@functools.cache
+def _stop_words():
+    from stop_words import get_stop_words
+
+    return frozenset(get_stop_words("en"))
+
+
+@functools.cache
+def _lemmatizer():
+    import nltk
+    from nltk.stem import WordNetLemmatizer
+
+    folder = str(artefacts.DATA / "nltk_data")
+    if folder not in nltk.data.path:
+        nltk.data.path.insert(0, folder)
+    lemmatizer = WordNetLemmatizer()
+    try:
+        lemmatizer.lemmatize("topics")
+    except LookupError as error:
+        raise artefacts.UserError(
+            f"WordNet is not in {folder} nor on NLTK's path: get it with bash scripts/00_install.sh"
+        ) from error
+    return lemmatizer
+
+
+@functools.lru_cache(maxsize=1 << 20)
+def token_of(word):
+    """Steps 4 to 7 for one lower-case word: its token, or '' if it goes.
+
+    Cached: a corpus has few distinct words, and the lemma is what costs.
+    """
+    if word in _stop_words():
+        return ""
+    token = NOT_A_LETTER.sub("", _lemmatizer().lemmatize(word))
+    return token if len(token) >= SHORTEST else ""
+
+
+def tokenize(raw):
+    """Tokens of an article.
+
+    Parameters
+    ----------
+    raw : str
+        The article as it stands in its file (see `read_article`).
+
+    Returns
+    -------
+    list of str
+        Lower-case a-z tokens of three letters or more, in the order of the text.
+    """
+    clean = TABLE_MARKUP.sub("", filter_wiki(raw))
+    tokens = map(token_of, WORD.findall(clean.lower()))
+    return [token for token in tokens if token]
+
+
+def _tokenize_file(path):
+    return tokenize(read_article(path))
+
+
+def tokenize_files(paths, workers=1):
+    """Tokens of many articles, in the order of `paths`, made by `workers` processes.
+
+    Parameters
+    ----------
+    paths : sequence of str or Path
+    workers : int
+        1 works in this process.
+
+    Yields
+    ------
+    list of str
+    """
+    _lemmatizer()  # a missing WordNet is said once, here
+    if workers <= 1:
+        yield from map(_tokenize_file, paths)
+        return
+    with multiprocessing.Pool(workers) as pool:
+        yield from pool.imap(_tokenize_file, paths, chunksize=16)

@@ -1,0 +1,146 @@
+"""Dictionary and LDA as one object: tokens in, topic vector out (paper, section 3.1).
+
+Saved and loaded together, so that ids cannot shift between them (D1: the dictionary is saved after its filter, once).
+"""
+
+from pathlib import Path
+
+import numpy as np
+from gensim.corpora import Dictionary
+from gensim.models import LdaModel, LdaMulticore
+
+from texttopicnet import artefacts
+
+NO_BELOW, NO_ABOVE = 20, 0.5  # filter_extremes, the original's values
+MINIMUM_PROBABILITY = 0.01  # topics below this are 0 in a topic vector, gensim's default
+BATCH = 2000  # articles inferred at once
+
+
+class _OneStart:
+    """Stands in for a model's random state during inference: every article starts from the same drawn gamma.
+
+    gensim draws the start of each article anew, so that two runs, or two images of one article, get different vectors
+    (D4).  Here the start depends on the seed alone, and so the vector on text and seed alone.
+    """
+
+    def __init__(self, seed, num_topics):
+        self.row = np.random.RandomState(seed).gamma(100.0, 1.0 / 100.0, num_topics)
+
+    def gamma(self, shape, scale, size):
+        return np.tile(self.row, (size[0], 1))
+
+
+class TopicModel:
+    """A filtered gensim Dictionary and an LDA model over it.
+
+    Parameters
+    ----------
+    dictionary : gensim.corpora.Dictionary
+        After `filter_extremes`.
+    lda : gensim.models.LdaModel
+
+    Raises
+    ------
+    UserError
+        Their vocabularies differ in size.
+    """
+
+    def __init__(self, dictionary, lda, where="dictionary and model"):
+        if len(dictionary) != lda.num_terms:
+            raise artefacts.UserError(
+                f"{where} do not belong together: the dictionary has {len(dictionary)} words, the model {lda.num_terms};"
+                " make both anew with python LDA/learn_LDA_model.py --force"
+            )
+        self.dictionary = dictionary
+        self.lda = lda
+
+    @classmethod
+    def learn(cls, dictionary, corpus, num_topics=40, passes=1, workers=3, seed=0):
+        """Train LDA with gensim's defaults (chunksize 2000, alpha 1/num_topics, online updates).
+
+        Parameters
+        ----------
+        dictionary : gensim.corpora.Dictionary
+        corpus : iterable of bag of words, with a length
+            Gone through `passes` times.
+        workers : int
+            Above 1: LdaMulticore with that many processes, as the original; which chunk meets which state of the model
+            then depends on timing, and the same seed does not give the same bytes.  1: LdaModel in this process, which
+            does the same updates in a fixed order.
+        seed : int
+        """
+        common = dict(corpus=corpus, id2word=dictionary, num_topics=num_topics, passes=passes, random_state=seed)
+        lda = LdaMulticore(workers=workers, **common) if workers > 1 else LdaModel(**common)
+        return cls(dictionary, lda)
+
+    @property
+    def num_topics(self):
+        return self.lda.num_topics
+
+    # -------------------------------------------------------------------------------------------------- on the disk
+    def save(self, work):
+        """Write `dictionary.dict` and `ldamodel<K>.lda` (and gensim's side files) below the work folder."""
+        work = Path(work)
+        paths = work / artefacts.DICTIONARY, work / artefacts.lda_model(self.num_topics)
+        with artefacts.written_whole(*paths) as (dictionary, lda):
+            self.dictionary.save(str(dictionary))
+            self.lda.save(str(lda))
+
+    @classmethod
+    def load(cls, work, num_topics=40):
+        """Load what `save` wrote.
+
+        Raises
+        ------
+        UserError
+            A file is missing or unreadable, or they do not belong together (both sizes are named).
+        """
+        work, made_by = Path(work), f"python LDA/learn_LDA_model.py --topics {num_topics}"
+        dictionary_path = artefacts.existing(work / artefacts.DICTIONARY, made_by)
+        lda_path = artefacts.existing(work / artefacts.lda_model(num_topics), made_by)
+        loaded = []
+        for path, kind in ((dictionary_path, Dictionary), (lda_path, LdaModel)):
+            try:
+                loaded.append(kind.load(str(path)))
+            except Exception as error:  # unpickling fails in many ways
+                raise artefacts.UserError(f"{path} is no {kind.__name__} of gensim's ({error}): make it with {made_by}") from error
+        return cls(*loaded, where=f"{dictionary_path} and {lda_path}")
+
+    # -------------------------------------------------------------------------------------------------------- in use
+    def topic_vectors(self, documents, seed=0):
+        """Topic vectors of tokenized articles.
+
+        Parameters
+        ----------
+        documents : iterable of list of str
+        seed : int
+            Draws the start of the inference, the same for every article.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_documents, num_topics)
+            Probabilities; those below 0.01 are 0, so rows sum to at most 1 (gensim's get_document_topics).
+        """
+        rows, batch = [], []
+        for tokens in documents:
+            batch.append(self.dictionary.doc2bow(tokens))
+            if len(batch) == BATCH:
+                rows.append(self._infer(batch, seed))
+                batch = []
+        if batch:
+            rows.append(self._infer(batch, seed))
+        return np.concatenate(rows) if rows else np.zeros((0, self.num_topics), np.float32)
+
+    def _infer(self, bows, seed):
+        kept = self.lda.random_state
+        self.lda.random_state = _OneStart(seed, self.num_topics)
+        try:
+            gamma, _ = self.lda.inference(bows)
+        finally:
+            self.lda.random_state = kept
+        vectors = gamma / gamma.sum(axis=1, keepdims=True)
+        return np.where(vectors >= MINIMUM_PROBABILITY, vectors, 0).astype(np.float32)
+
+    def top_words(self, topic, count=10):
+        """[(word, probability)] of the `count` most probable words of a topic."""
+        return self.lda.show_topic(topic, topn=count)
