@@ -9,6 +9,16 @@ from caffe.proto import caffe_pb2
 
 _registry = {}
 
+# Caffe's types that are refused by name, with what is missing
+NOT_SUPPORTED = {
+    "LSTM": "recurrent layers, unrolled over time, are missing here",
+    "LSTMUnit": "recurrent layers, unrolled over time, are missing here",
+    "RNN": "recurrent layers, unrolled over time, are missing here",
+    "Recurrent": "recurrent layers, unrolled over time, are missing here",
+    "SPP": "spatial pyramid pooling is missing here; Pooling layers, Flatten and Concat give the same",
+    "WindowData": "the reader of window files is missing here; crop the windows and use ImageData or HDF5Data",
+}
+
 
 def register(type_name):
     """Class decorator: make a Layer class known under Caffe's type string; a second class of that name is refused."""
@@ -32,6 +42,9 @@ def layer_type_list():
 
 def create(param, net_name, device):
     """Make the layer that `param` (LayerParameter with phase) describes; an unknown type is a CaffeError."""
+    if param.type in NOT_SUPPORTED:
+        missing = NOT_SUPPORTED[param.type]
+        raise CaffeError(f"{net_name}: layer '{param.name}': type '{param.type}' is not supported: {missing}")
     if param.type not in _registry:
         known = ", ".join(layer_type_list())
         raise CaffeError(f"{net_name}: layer '{param.name}' has the unknown type '{param.type}'; known types: {known}")
@@ -41,8 +54,8 @@ def create(param, net_name, device):
 class Layer:
     """Base of all layers.
 
-    A subclass states how many bottoms and tops it takes, computes the tops' shapes in `reshape`, makes its parameters in
-    `setup` with `add_blob`, and computes in `forward` with torch operations that autograd can follow.  Where Caffe's
+    A subclass states how many bottoms and tops it takes, computes the tops' shapes in `reshape`, makes its parameters
+    in `setup` with `add_blob`, and computes in `forward` with torch operations that autograd can follow.  Where Caffe's
     gradient is not autograd's, `forward` uses a torch.autograd.Function.
 
     Attributes
@@ -64,6 +77,7 @@ class Layer:
     num_top = (1, 1)
     is_loss = False  # the first top has loss_weight 1 by default
     can_overwrite = False  # `forward` heeds self.overwrites
+    in_place = True  # a top may carry its bottom's name
 
     def __init__(self, param, device):
         self.param = param
@@ -112,6 +126,8 @@ class Layer:
             if count < least or (most is not None and count > most):
                 wanted = f"{least}" if least == most else f"{least} or more" if most is None else f"{least} to {most}"
                 self.fail(f"takes {wanted} {word} blob(s), the prototxt gives {count}")
+        if not self.in_place and set(self.param.top) & set(self.param.bottom):
+            self.fail("does not work in place; give the top another name than the bottom's")
 
     def axis(self, index, shape, field="axis"):
         """An axis index, negative ones counted from the end; out of range is an error naming the field."""

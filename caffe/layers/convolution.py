@@ -11,15 +11,14 @@ import math
 import torch.nn.functional as F
 
 from caffe.layer import Layer, register
-from caffe.layers.spatial import per_axis
-
-CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+from caffe.layers.spatial import conv_sizes, per_axis
 
 
 @register("Convolution")
 class Convolution(Layer):
     num_bottom = (1, None)
     num_top = (1, None)
+    CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
     def setup(self, shapes):
         p = self.param.convolution_param
@@ -27,7 +26,7 @@ class Convolution(Layer):
             self.fail(f"has {len(self.param.bottom)} bottoms and {len(self.param.top)} tops; it gives one top a bottom")
         self.channel_axis = self.axis(p.axis, shapes[0])
         n = len(shapes[0]) - self.channel_axis - 1
-        if n not in CONVOLVE:
+        if n not in self.CONVOLVE:
             self.fail(f"has {n} spatial axes (bottom {shapes[0]}, axis {p.axis}); 1 to 3 are supported")
         self.kernel = per_axis(self, p, "kernel_size", n)
         self.stride = per_axis(self, p, "stride", n, 1)
@@ -42,7 +41,7 @@ class Convolution(Layer):
                 f"group {self.group} must divide both the {channels} input channels and num_output {self.num_output}"
             )
         self.channels = channels
-        self.add_blob((self.num_output, channels // self.group, *self.kernel), p.weight_filler)
+        self.add_blob(self.weight_shape(), p.weight_filler)
         if p.bias_term:
             self.add_blob((self.num_output,), p.bias_filler)
 
@@ -53,26 +52,29 @@ class Convolution(Layer):
                 self.fail(f"all bottoms must have one shape; there are {shapes[0]} and {shape}")
             if len(shape) <= self.channel_axis or shape[self.channel_axis] != self.channels:
                 self.fail(f"was made for {self.channels} channels, the bottom is now {shape}")
-            spatial = [
-                (size + 2 * p - (d * (k - 1) + 1)) // s + 1
-                for size, k, s, p, d in zip(
-                    shape[self.channel_axis + 1 :], self.kernel, self.stride, self.pad, self.dilation, strict=True
-                )
-            ]
-            if min(spatial) < 1:
-                self.fail(f"kernel {self.kernel} is larger than the padded bottom {shape}")
+            spatial = self.sizes(shape[self.channel_axis + 1 :])
             tops.append((*shape[: self.channel_axis], self.num_output, *spatial))
         return tops
 
     def forward(self, *bottoms):
         weight = self.params[0]
         bias = self.params[1] if len(self.params) > 1 else None
-        convolve = CONVOLVE[len(self.kernel)]
         tops = []
         for x in bottoms:
             leading = x.shape[: self.channel_axis]
             if self.channel_axis != 1:  # every axis before the channels is a batch axis
                 x = x.reshape(math.prod(leading), *x.shape[self.channel_axis :])
-            y = convolve(x, weight, bias, self.stride, self.pad, self.dilation, self.group)
+            y = self.convolve(x, weight, bias)
             tops.append(y if self.channel_axis == 1 else y.reshape(*leading, *y.shape[1:]))
         return tops
+
+    # what Deconvolution does otherwise
+    def weight_shape(self):
+        return (self.num_output, self.channels // self.group, *self.kernel)
+
+    def sizes(self, spatial):
+        return conv_sizes(self, spatial)
+
+    def convolve(self, x, weight, bias):
+        function = self.CONVOLVE[len(self.kernel)]
+        return function(x, weight, bias, self.stride, self.pad, self.dilation, self.group)

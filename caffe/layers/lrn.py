@@ -23,7 +23,7 @@ def _power(scale, beta):
 
 
 class _AcrossChannels(torch.autograd.Function):
-    """The window sum over channels is a product with a banded 0/1 matrix: quick where channels lie together in memory."""
+    """The window sum over channels is a product with a banded 0/1 matrix: quick where channels lie together."""
 
     @staticmethod
     def forward(ctx, x, size, alpha, beta, k):

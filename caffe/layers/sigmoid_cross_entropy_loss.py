@@ -1,4 +1,4 @@
-"""SigmoidCrossEntropyLoss: -sum(t log p + (1 - t) log(1 - p)), p = sigmoid(x), over all elements, divided by a normalizer.
+"""SigmoidCrossEntropyLoss: -sum(t log p + (1 - t) log(1 - p)), p = sigmoid(x), over all elements, by a normalizer.
 
 Bottoms: scores (any shape) and targets of the same first axis and count; targets are not checked to lie in [0, 1].
 Honours loss_param: normalization (default BATCH_SIZE: divided by shape[0] only, so with 40 topics the loss starts near

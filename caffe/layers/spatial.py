@@ -39,3 +39,21 @@ def per_axis(layer, param, field, num_axes, default=None):
     if field in ("kernel_size", "stride", "dilation") and min(values, default=1) < 1:
         layer.fail(f"{field} must be at least 1, it is {values}")
     return values
+
+
+def conv_sizes(layer, spatial):
+    """Output sizes of windows laid over `spatial` (tuple of int) by layer.kernel, stride, pad and dilation.
+
+    Each is floor((in + 2 pad - dilation (kernel - 1) - 1) / stride) + 1; below 1 is an error.
+
+    Returns
+    -------
+    list of int
+    """
+    sizes = [
+        (size + 2 * p - (d * (k - 1) + 1)) // s + 1
+        for size, k, s, p, d in zip(spatial, layer.kernel, layer.stride, layer.pad, layer.dilation, strict=True)
+    ]
+    if min(sizes) < 1:
+        layer.fail(f"kernel {layer.kernel} is larger than the padded bottom of spatial size {tuple(spatial)}")
+    return sizes

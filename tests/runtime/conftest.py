@@ -58,7 +58,7 @@ class OneLayer:
 
 @pytest.fixture
 def one_layer(net_from):
-    """one_layer('type: "ReLU"', x=[-1, 2]): a OneLayer with the bottoms given by name; `tops` is how many tops it has."""
+    """one_layer('type: "ReLU"', x=[-1, 2]): a OneLayer with the bottoms given by name and as many tops as `tops`."""
 
     def build(text, tops=1, phase=caffe.TRAIN, **bottoms):
         arrays = {name: np.asarray(value, dtype=np.float32) for name, value in bottoms.items()}
@@ -80,7 +80,7 @@ def one_layer(net_from):
 
 @pytest.fixture
 def refused(one_layer):
-    """refused(match, text, ...): making or running the layer is a CaffeError of one line that names it and says `match`."""
+    """refused(match, text, ...): making or running the layer is a CaffeError of one line that says `match`."""
 
     def check(match, text, **keywords):
         with pytest.raises(caffe.CaffeError, match=match) as caught:

@@ -1,0 +1,44 @@
+"""ArgMax: the indices of the top_k largest values, largest first; of equals the one that stands last.
+
+Without axis: over each item's flattened values, top (N, 1, top_k), or with out_max_val (N, 2, top_k), indices and then
+values.  With axis: along it, top like the bottom with top_k there, indices, or with out_max_val the values instead.
+Honours out_max_val, top_k, axis.  No gradient.
+"""
+
+import math
+
+import torch
+
+from caffe.layer import Layer, register
+
+
+@register("ArgMax")
+class ArgMax(Layer):
+    in_place = False
+
+    def reshape(self, shapes):
+        p, shape = self.param.argmax_param, shapes[0]
+        self.along = self.axis(p.axis, shape) if p.HasField("axis") else None
+        size = math.prod(shape[1:]) if self.along is None else shape[self.along]
+        if not 1 <= p.top_k <= size:
+            self.fail(f"top_k {p.top_k} must lie in 1..{size}")
+        if self.along is not None:
+            self.shape = (*shape[: self.along], p.top_k, *shape[self.along + 1 :])
+        else:
+            rest = (1,) * (len(shape) - 3)
+            self.shape = (shape[0], 2 if p.out_max_val else 1, p.top_k, *rest)
+        return [self.shape]
+
+    @torch.no_grad()
+    def forward(self, x):
+        p = self.param.argmax_param
+        along = 1 if self.along is None else self.along
+        if self.along is None:
+            x = x.reshape(x.shape[0], -1)
+        # turned round, so that a stable sort puts the last of equals first
+        values, indices = torch.sort(x.flip(along), dim=along, descending=True, stable=True)
+        values = values.narrow(along, 0, p.top_k)
+        indices = (x.shape[along] - 1 - indices.narrow(along, 0, p.top_k)).to(x.dtype)
+        if self.along is not None:
+            return values if p.out_max_val else indices
+        return (torch.stack([indices, values], 1) if p.out_max_val else indices).reshape(self.shape)

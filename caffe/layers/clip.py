@@ -1,0 +1,22 @@
+"""Clip: x cut to [min, max].
+
+Honours min and max, both required.  The gradient passes where x lies in the interval, ends included.
+"""
+
+from caffe.layer import Layer, register
+
+
+@register("Clip")
+class Clip(Layer):
+    def setup(self, shapes):
+        p = self.param.clip_param
+        for field in ("min", "max"):
+            if not p.HasField(field):
+                self.fail(f"clip_param.{field} is missing")
+
+    def reshape(self, shapes):
+        return [shapes[0]]
+
+    def forward(self, x):
+        p = self.param.clip_param
+        return x.clamp(p.min, p.max)

@@ -1,0 +1,34 @@
+"""Concat: the bottoms one after another along an axis.
+
+Honours axis (default 1) and concat_dim, its old name, which cannot be negative.  The other axes must agree.
+"""
+
+import torch
+
+from caffe.layer import Layer, register
+
+
+def chosen_axis(layer, param, old_name, shape):
+    """The axis that `axis` or its old name gives; giving both is an error."""
+    if param.HasField(old_name):
+        if param.HasField("axis"):
+            layer.fail(f"give axis or {old_name}, not both")
+        return layer.axis(getattr(param, old_name), shape, old_name)
+    return layer.axis(param.axis, shape)
+
+
+@register("Concat")
+class Concat(Layer):
+    num_bottom = (1, None)
+    in_place = False
+
+    def reshape(self, shapes):
+        first = shapes[0]
+        self.along = along = chosen_axis(self, self.param.concat_param, "concat_dim", first)
+        for shape in shapes:
+            if (*shape[:along], *shape[along + 1 :]) != (*first[:along], *first[along + 1 :]):
+                self.fail(f"bottoms of shape {first} and {shape} do not agree outside axis {along}")
+        return [(*first[:along], sum(shape[along] for shape in shapes), *first[along + 1 :])]
+
+    def forward(self, *bottoms):
+        return torch.cat(bottoms, self.along)

@@ -1,0 +1,38 @@
+"""Embed: each number of the bottom, an index below input_dim, becomes a row of num_output learnt numbers.
+
+Honours input_dim, num_output, bias_term, weight_filler, bias_filler.  Weights are (input_dim, num_output); the top has
+one axis more than the bottom.  No gradient for the indices.
+"""
+
+import torch.nn.functional as F
+
+from caffe.layer import Layer, register
+
+
+@register("Embed")
+class Embed(Layer):
+    in_place = False
+
+    def setup(self, shapes):
+        p = self.param.embed_param
+        for field in ("num_output", "input_dim"):
+            if getattr(p, field) < 1:
+                self.fail(f"{field} must be at least 1")
+        self.add_blob((p.input_dim, p.num_output), p.weight_filler)
+        if p.bias_term:
+            self.add_blob((p.num_output,), p.bias_filler)
+
+    def reshape(self, shapes):
+        return [(*shapes[0], self.param.embed_param.num_output)]
+
+    def allow_force_backward(self, index):
+        return False
+
+    def forward(self, x):
+        indices = x.detach().long()
+        if indices.device.type == "cpu":
+            wrong = indices[(indices < 0) | (indices >= self.param.embed_param.input_dim)]
+            if len(wrong):
+                self.fail(f"index {int(wrong[0])} is outside 0..{self.param.embed_param.input_dim - 1}")
+        y = F.embedding(indices, self.params[0])
+        return y + self.params[1] if len(self.params) > 1 else y

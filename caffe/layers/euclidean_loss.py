@@ -1,0 +1,20 @@
+"""EuclideanLoss: the sum of squared differences of two bottoms / (2 N); torch's mse_loss divides by the count."""
+
+import math
+
+from caffe.layer import Layer, register
+
+
+@register("EuclideanLoss")
+class EuclideanLoss(Layer):
+    num_bottom = (2, 2)
+    is_loss = True
+
+    def reshape(self, shapes):
+        a, b = shapes
+        if not a or not b or a[0] != b[0] or math.prod(a) != math.prod(b):
+            self.fail(f"bottoms {a} and {b} must agree in their first axis and their count")
+        return [()]
+
+    def forward(self, a, b):
+        return (a - b.reshape(a.shape)).square().sum() / (2 * a.shape[0])

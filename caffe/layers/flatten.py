@@ -1,0 +1,21 @@
+"""Flatten: the axes axis, ..., end_axis become one, in row-major order.  Honours axis (1) and end_axis (-1)."""
+
+import math
+
+from caffe.layer import Layer, register
+
+
+@register("Flatten")
+class Flatten(Layer):
+    in_place = False
+
+    def reshape(self, shapes):
+        p, shape = self.param.flatten_param, shapes[0]
+        first, last = self.axis(p.axis, shape), self.axis(p.end_axis, shape, "end_axis")
+        if first > last:
+            self.fail(f"end_axis {p.end_axis} lies before axis {p.axis} in a bottom of shape {shape}")
+        self.shape = (*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :])
+        return [self.shape]
+
+    def forward(self, x):
+        return x.reshape(self.shape)

@@ -1,0 +1,79 @@
+"""InfogainLoss: -sum over classes of H[label, class] log softmax(x)[class], over positions, divided by a normalizer.
+
+Bottoms: scores; integer labels of the same shape without the class axis; and optionally H (count K * K), which is read
+from `source` (a BlobProto file) otherwise.  With H the identity this is SoftmaxWithLoss.  A second top holds the
+probabilities; it wants loss_weight to be given twice.
+Honours infogain_loss_param: axis (default 1), source; loss_param: normalization (default VALID: the number of positions
+that do not carry ignore_label), ignore_label; `normalize` is refused, as in Caffe.  Probabilities are raised to 1e-20;
+the gradient is not cut.  No gradient for labels and H.
+"""
+
+import math
+
+import torch
+
+from caffe import io
+from caffe.error import CaffeError
+from caffe.layer import Layer, register
+from caffe.layers import loss_normalization
+from caffe.layers.labels import integers
+from caffe.proto import caffe_pb2
+
+LOG_THRESHOLD = 1e-20
+
+
+@register("InfogainLoss")
+class InfogainLoss(Layer):
+    num_bottom = (2, 3)
+    num_top = (1, 2)
+    is_loss = True
+
+    def setup(self, shapes):
+        if self.param.loss_param.HasField("normalize"):
+            self.fail("loss_param.normalize is not for this layer; use normalization")
+        self.mode = loss_normalization.mode(self.param.loss_param, caffe_pb2.LossParameter.VALID)
+        self.matrix = self._read(self.param.infogain_loss_param.source) if len(shapes) == 2 else None
+
+    def _read(self, path):
+        if not path:
+            self.fail("infogain_loss_param.source is missing; give it, or the matrix as a third bottom")
+        blob = caffe_pb2.BlobProto()
+        try:
+            with open(path, "rb") as f:
+                blob.ParseFromString(f.read())
+            return torch.from_numpy(io.blobproto_to_array(blob).copy()).to(self.device)
+        except OSError as error:
+            raise CaffeError(f"layer '{self.name}' (InfogainLoss): {path}: {error.strerror or error}") from error
+        except Exception as error:  # protobuf's DecodeError, by a name that changes between its versions
+            raise CaffeError(f"layer '{self.name}' (InfogainLoss): {path} is no BlobProto") from error
+
+    def reshape(self, shapes):
+        scores, labels = shapes[:2]
+        self.along = self.axis(self.param.infogain_loss_param.axis, scores)
+        classes = scores[self.along]
+        if not labels or scores[0] != labels[0] or math.prod(scores) != classes * math.prod(labels):
+            self.fail(f"scores {scores} and labels {labels} do not agree along axis {self.along}")
+        count = math.prod(shapes[2]) if len(shapes) == 3 else self.matrix.numel()
+        if count != classes * classes:
+            self.fail(f"the matrix must hold {classes} x {classes} values, it holds {count}")
+        return [(), scores][: len(self.param.top)]
+
+    def allow_force_backward(self, index):
+        return index == 0
+
+    def forward(self, scores, labels, matrix=None):
+        classes = scores.shape[self.along]
+        matrix = (self.matrix if matrix is None else matrix.detach()).reshape(classes, classes)
+        logs = torch.log_softmax(scores, self.along)
+        rows = logs.movedim(self.along, -1).reshape(-1, classes)
+        p = self.param.loss_param
+        ignores = p.HasField("ignore_label")
+        labels = integers(self, labels, classes, (lambda v: v != p.ignore_label) if ignores else None)
+        keep = labels != p.ignore_label if ignores else torch.ones_like(labels, dtype=torch.bool)
+        # the cut changes the value only, not the gradient
+        rows = rows + (rows.clamp(min=math.log(LOG_THRESHOLD)) - rows).detach()
+        losses = -(matrix[labels.clamp(0, classes - 1)] * rows).sum(1)
+        batch = math.prod(scores.shape[: self.along])
+        total = torch.where(keep, losses, torch.zeros_like(losses)).sum()
+        loss = total / loss_normalization.normalizer(self.mode, len(labels), keep.sum(), batch)
+        return loss if len(self.param.top) == 1 else (loss, logs.detach().exp())

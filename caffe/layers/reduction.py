@@ -1,0 +1,28 @@
+"""Reduction: coeff times the SUM, ASUM (of absolute values), SUMSQ (of squares) or MEAN of all axes from `axis` on.
+
+Honours operation, axis (default 0: one number), coeff.
+"""
+
+from caffe.layer import Layer, register
+from caffe.proto import caffe_pb2
+
+Op = caffe_pb2.ReductionParameter
+
+
+@register("Reduction")
+class Reduction(Layer):
+    in_place = False
+
+    def reshape(self, shapes):
+        self.first = self.axis(self.param.reduction_param.axis, shapes[0])
+        return [shapes[0][: self.first]]
+
+    def forward(self, x):
+        p = self.param.reduction_param
+        x = x.flatten(self.first)
+        if p.operation == Op.ASUM:
+            x = x.abs()
+        elif p.operation == Op.SUMSQ:
+            x = x.square()
+        y = x.mean(-1) if p.operation == Op.MEAN else x.sum(-1)
+        return y if p.coeff == 1 else y * p.coeff

@@ -1,0 +1,41 @@
+"""Scale: x * s, and with bias_term + b, both spread over the axes that they do not have.
+
+One bottom: s is learnt, its shape is that of the bottom's axes axis, ..., axis + num_axes - 1 (num_axes -1: all that
+follow; 0: one number).  Two bottoms: s is the second, laid on from `axis` on.  b is learnt and has the shape of s.
+Honours axis, num_axes, filler (default: constant 1), bias_term, bias_filler.
+"""
+
+import torch
+
+from caffe.layer import Layer, register
+from caffe.layers.bias import first_axis, learnt_shape, spread
+from caffe.proto import caffe_pb2
+
+
+@register("Scale")
+class Scale(Layer):
+    num_bottom = (1, 2)
+
+    def setup(self, shapes):
+        p = self.param.scale_param
+        if len(shapes) == 1:
+            shape = learnt_shape(self, p, shapes[0])
+            one = caffe_pb2.FillerParameter(type="constant", value=1)
+            self.add_blob(shape, p.filler if p.HasField("filler") else one)
+        else:
+            shape = shapes[1]
+        if p.bias_term:
+            self.add_blob(shape, p.bias_filler)
+
+    def reshape(self, shapes):
+        part = shapes[1] if len(shapes) > 1 else self.blobs[0].shape
+        self.along = first_axis(self, self.param.scale_param, part, shapes[0])
+        if self.param.scale_param.bias_term and self.blobs[-1].shape != tuple(part):
+            self.fail(f"its bias was made for a scale of shape {self.blobs[-1].shape}, which is now {part}")
+        return [shapes[0]]
+
+    def forward(self, x, *given):
+        scale = spread(given[0] if given else self.params[0], self.along, x.dim())
+        if not self.param.scale_param.bias_term:
+            return x * scale
+        return torch.addcmul(spread(self.params[-1], self.along, x.dim()), x, scale)
