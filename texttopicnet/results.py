@@ -1,0 +1,182 @@
+"""The result record: a number together with all it takes to say what it is and to get it again.
+
+One JSON file a result.  Tables are made from these files and from nothing else (experiments/make_tables.py).
+"""
+
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+from texttopicnet import artefacts
+
+LIBRARIES = ("gensim", "nltk", "numpy", "opencv-python", "scikit-learn", "scipy", "torch")
+FIELDS = (
+    "experiment",
+    "corpus",
+    "split",
+    "paper_set",
+    "values",
+    "seed",
+    "note",
+    "commit",
+    "inputs",
+    "versions",
+    "hardware",
+    "seconds",
+)
+
+
+def commit(root=artefacts.ROOT):
+    """The project's git commit, with ``-dirty`` where tracked files differ from it; ``'unknown'`` without git."""
+
+    def git(*arguments):
+        return subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True).stdout
+
+    try:
+        # a project that was unpacked inside somebody else's checkout must not take that one's commit
+        if Path(git("rev-parse", "--show-toplevel").strip()).resolve() != Path(root).resolve():
+            return "unknown"
+        dirty = git("status", "--porcelain", "--untracked-files=no").strip()
+        return git("rev-parse", "HEAD").strip() + ("-dirty" if dirty else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def versions():
+    """{'python' or library: version} of what took part in the numbers; absent libraries are left out."""
+    found = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _cpu_model():
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as f:
+            for line in f:
+                if line.startswith("model name"):
+                    return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def hardware():
+    """{'cpu': model name, 'cores': number this process may use, 'gpu': name or 'none'}."""
+    import torch  # seconds to import, and only a record needs it
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
+    return {"cpu": _cpu_model(), "cores": cores, "gpu": gpu}
+
+
+def portable(path):
+    """`path` as a record may hold it: relative to the project where it lies inside, else its last two parts."""
+    path = Path(path).resolve()
+    if path.is_relative_to(artefacts.ROOT):
+        return path.relative_to(artefacts.ROOT).as_posix()
+    return "/".join(path.parts[-2:])
+
+
+def checksum(path):
+    """SHA-256 of a file; of a folder or a list of files: of its ``<sha256>  <name>`` lines, sorted.
+
+    The names are relative to the folder, or to the deepest folder that the listed files share.
+    """
+    import hashlib
+
+    if isinstance(path, (str, os.PathLike)):
+        path = Path(path)
+        if path.is_file():
+            return artefacts.sha256(path)
+        files, base = sorted(f for f in path.rglob("*") if f.is_file()), path
+    else:
+        files = sorted(Path(f) for f in path)
+        base = Path(os.path.commonpath([f.parent for f in files]))
+    rows = [f"{artefacts.sha256(f)}  {f.relative_to(base).as_posix()}\n" for f in files]
+    return hashlib.sha256("".join(sorted(rows)).encode()).hexdigest()
+
+
+def _input(path):
+    if isinstance(path, (str, os.PathLike)):
+        return {"path": portable(path), "sha256": checksum(path)}
+    files = list(path)
+    base = os.path.commonpath([Path(f).parent for f in files])
+    return {"path": f"{portable(base)} ({len(files)} files)", "sha256": checksum(files)}
+
+
+def record(experiment, corpus, values, split, seed, inputs, seconds, note="", paper_set=False, **more):
+    """Make a result record.
+
+    Parameters
+    ----------
+    experiment : str
+        What was measured, e.g. ``'voc2007_svm'``.
+    corpus : str
+        What the evaluation ran on.
+    values : dict
+        {name: number, or dict of numbers}; fractions, not percent.
+    split : dict
+        {split: number of items, or dict of numbers}: what the values were measured on.
+    seed : int
+    inputs : dict
+        {name: file, folder or list of files}; each is stored with its SHA-256.
+    seconds : float
+        Wall-clock time of the script.
+    note : str
+        What a reader must know beside the number (training corpus, schedule).
+    paper_set : bool
+        Whether the evaluation set has the classes and sizes of the paper's.  It says nothing of the training.
+    **more
+        Further entries, JSON values (a layer, a name, an option).
+
+    Returns
+    -------
+    dict
+        `FIELDS`, then `more`.
+    """
+    result = {
+        "experiment": experiment,
+        "corpus": corpus,
+        "split": split,
+        "paper_set": bool(paper_set),
+        "values": values,
+        "seed": seed,
+        "note": note,
+        "commit": commit(),
+        "inputs": {name: _input(path) for name, path in inputs.items()},
+        "versions": versions(),
+        "hardware": hardware(),
+        "seconds": round(float(seconds), 1),
+    }
+    clash = result.keys() & more.keys()
+    if clash:
+        raise ValueError(f"these entries have a place of their own: {sorted(clash)}")
+    return result | more
+
+
+def save(path, result):
+    """Write a record as indented JSON, whole or not at all; NaN and infinity are refused (ValueError)."""
+    text = json.dumps(result, indent=1, allow_nan=False, ensure_ascii=False)
+    with artefacts.written_whole(path) as temporary:
+        Path(temporary).write_text(text + "\n", encoding="utf-8")
+
+
+def load(path):
+    """Read a record; UserError where it is no JSON or lacks one of `FIELDS`."""
+    result = artefacts.read_json(path, "the scripts in experiments/")
+    lacking = [f for f in FIELDS if not isinstance(result, dict) or f not in result]
+    if lacking:
+        raise artefacts.UserError(f"{path} is no result record: it lacks {', '.join(lacking)}")
+    return result
+
+
+def load_all(folder):
+    """{file stem: record} of every ``*.json`` in `folder`, sorted by name; empty where the folder is not there."""
+    return {f.stem: load(f) for f in sorted(Path(folder).glob("*.json"))}

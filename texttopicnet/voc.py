@@ -1,0 +1,132 @@
+"""Pascal VOC2007 classification splits: which images, which labels, and what becomes of difficult objects.
+
+``VOCdevkit/VOC2007/ImageSets/Main/<class>_<split>.txt`` holds one row an image, ``<id>  1``, ``<id> -1`` or
+``<id>  0``; 0 means that all the objects of the class in the image are marked difficult.  The classes are those that
+have such files, so that a part of VOC2007 works as the whole does.  (The class `train` has ``train_train.txt``;
+``train.txt`` belongs to no class.)
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from texttopicnet.artefacts import UserError
+
+SPLITS = ("train", "val", "trainval", "test")
+DIFFICULT = ("leave-out", "positive")
+# the whole of VOC2007: what the paper's numbers were measured on
+PAPER_CLASSES, PAPER_TRAINVAL, PAPER_TEST = 20, 5011, 4952
+
+
+def year_folder(voc):
+    """`voc`/VOCdevkit/VOC2007, or UserError where it is not there."""
+    folder = Path(voc) / "VOCdevkit" / "VOC2007"
+    if not (folder / "ImageSets" / "Main").is_dir():
+        raise UserError(
+            f"{folder / 'ImageSets' / 'Main'} does not exist: give --voc the folder that holds VOCdevkit "
+            "(data/VOC2007/README.md says how to get it)"
+        )
+    return folder
+
+
+def split_file(voc, name, split):
+    """Path of the class's (or, with `name` None, the whole set's) list of a split."""
+    return year_folder(voc) / "ImageSets" / "Main" / (f"{name}_{split}.txt" if name else f"{split}.txt")
+
+
+def classes(voc):
+    """Sorted names of the classes of the VOC set below `voc`.
+
+    Raises
+    ------
+    UserError
+        No class at all, or a class that lacks one of its four split files.
+    """
+    main = year_folder(voc) / "ImageSets" / "Main"
+    names = set()
+    for ending in ("_trainval.txt", "_test.txt"):  # `_train.txt` alone would make a class of nothing but `train`
+        names |= {f.name.removesuffix(ending) for f in main.glob(f"*{ending}")}
+    # `train_test.txt` is the class train's; a bare `_test.txt` is nobody's
+    names.discard("")
+    if not names:
+        raise UserError(f"{main} holds no <class>_trainval.txt: it is not the Main folder of a VOC set")
+    for name in sorted(names):
+        for split in SPLITS:
+            if not (main / f"{name}_{split}.txt").is_file():
+                raise UserError(f"{main / f'{name}_{split}.txt'} is missing: class '{name}' needs {', '.join(SPLITS)}")
+    return sorted(names)
+
+
+def read_split(voc, name, split, difficult="leave-out"):
+    """Image ids and labels of one class and split.
+
+    Parameters
+    ----------
+    voc : str or Path
+        Folder that holds VOCdevkit.
+    name : str
+        Class, e.g. ``'bus'``.
+    split : {'train', 'val', 'trainval', 'test'}
+    difficult : {'leave-out', 'positive'}
+        Rows with 0: 'leave-out' drops them from every split, as the VOC devkit's evaluation does; 'positive' counts
+        them as the class, which is what the original's script did by splitting ``<id>  0`` at single blanks.
+
+    Returns
+    -------
+    ids : list of str
+        In the file's order, each once.
+    labels : ndarray of int64, shape (n_images,)
+        1 or -1.
+
+    Raises
+    ------
+    UserError
+        A malformed or repeated row, named with its line.
+    """
+    if difficult not in DIFFICULT:
+        raise ValueError(f"difficult must be one of {DIFFICULT}, not {difficult!r}")
+    path = split_file(voc, name, split)
+    if not path.is_file():
+        raise UserError(f"{path} is missing: class '{name}' has no {split} split")
+    labels = {}
+    for number, row in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        fields = row.split()
+        if not fields:
+            continue
+        if len(fields) != 2 or fields[1] not in ("1", "-1", "0"):
+            raise UserError(f"{path}, line {number}: '{row.strip()}' is not '<id> 1', '<id> -1' or '<id> 0'")
+        image, label = fields[0], int(fields[1])
+        if image in labels:
+            raise UserError(f"{path}, line {number}: image {image} stands in this list a second time")
+        labels[image] = label
+    if difficult == "leave-out":
+        labels = {image: label for image, label in labels.items() if label != 0}
+    ids = list(labels)
+    return ids, np.array([-1 if labels[i] == -1 else 1 for i in ids], dtype=np.int64)
+
+
+def read_class(voc, name, difficult="leave-out"):
+    """All four splits of one class, checked to be what their names say.
+
+    Returns
+    -------
+    dict
+        {split: (ids, labels)} as `read_split` gives them, for 'train', 'val', 'trainval' and 'test'.
+
+    Raises
+    ------
+    UserError
+        trainval is not train and val together, splits overlap, or one lacks positives or negatives.
+    """
+    splits = {split: read_split(voc, name, split, difficult) for split in SPLITS}
+    rows = {split: dict(zip(ids, labels.tolist(), strict=True)) for split, (ids, labels) in splits.items()}
+    for a, b in (("train", "val"), ("trainval", "test")):
+        both = rows[a].keys() & rows[b].keys()
+        if both:
+            raise UserError(f"{split_file(voc, name, b)}: image {min(both)} stands in {a} too ({len(both)} in all do)")
+    if rows["train"] | rows["val"] != rows["trainval"]:
+        raise UserError(f"{split_file(voc, name, 'trainval')} is not {name}_train.txt and {name}_val.txt together")
+    for split, (_, labels) in splits.items():
+        if len(set(labels.tolist())) != 2:
+            raise UserError(f"{split_file(voc, name, split)}: class '{name}' needs both positives and negatives")
+    return splits
