@@ -1,0 +1,170 @@
+"""Pack images and their topic vectors into two LMDBs with equal keys, in one shuffled order.
+
+Reads:   WORK/LDA/training_labels<topics>.json, the images below DATA/ImageCLEF_Wikipedia/
+Writes:  WORK/CNN/<net>/train_images_lmdb and train_labels_lmdb (with --val-fraction also val_images_lmdb, val_labels_lmdb)
+Paper:   section 4.2 (training data)
+Usage:   python CNN/create_lmdb.py [--data DIR] [--work DIR] [--net CaffeNet] [--val-fraction 0] [--seed 0] [--force]
+
+Images are warped to --size x --size and kept as JPEG inside the Datum; a JPEG that has that size already is stored byte
+for byte.  The order is shuffled with the seed (D5: the original's is that of a dict).
+"""
+
+import argparse
+import multiprocessing
+from pathlib import Path
+
+import cv2
+import lmdb
+import numpy as np
+from tqdm import tqdm
+
+from caffe.proto import caffe_pb2
+from texttopicnet import artefacts, images
+
+BATCH = 500  # records a transaction
+FIRST_MAP = 1 << 26  # bytes an LMDB may grow to at first; doubled when it is full
+
+
+def image_record(item):
+    """(serialized Datum of an image, '') or (None, what is wrong with it); runs in the worker processes."""
+    path, size = item
+    cv2.setNumThreads(0)
+    try:
+        data = Path(path).read_bytes()
+        image = images.decode(data, path)
+    except (OSError, artefacts.UserError) as error:
+        return None, str(error)
+    if not (image.shape[:2] == (size, size) and _is_colour_jpeg(data)):
+        data = images.encoded(images.resized(image, size))
+    # the shape stands in the record for people and tools; Caffe takes it from the encoded image
+    datum = caffe_pb2.Datum(channels=3, height=size, width=size, data=data, encoded=True, label=0)
+    return datum.SerializeToString(), ""
+
+
+def _is_colour_jpeg(data):
+    """Whether Caffe, which keeps a file's own number of channels, would decode these bytes to three."""
+    if not data.startswith(b"\xff\xd8"):
+        return False
+    own = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    return own is not None and own.ndim == 3 and own.shape[2] == 3 and _components(data) == 3
+
+
+def _components(data):
+    """Number of colour components in a JPEG's frame header (4: CMYK, which other decoders read differently)."""
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            return data[at + 9] if at + 9 < len(data) else 0
+        if marker == 0xFF:
+            at += 1
+            continue
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return 0
+
+
+def label_record(vector):
+    datum = caffe_pb2.Datum(channels=len(vector), height=1, width=1, float_data=vector)
+    return datum.SerializeToString()
+
+
+class Writer:
+    """An LMDB that is filled in batches and grows when it has to."""
+
+    def __init__(self, path):
+        self.environment = lmdb.open(str(path), map_size=FIRST_MAP, lock=False, sync=False)
+        self.waiting = []
+        self.count = 0
+
+    def put(self, key, value):
+        self.waiting.append((key, value))
+        self.count += 1
+        if len(self.waiting) >= BATCH:
+            self.flush()
+
+    def flush(self):
+        while self.waiting:
+            try:
+                with self.environment.begin(write=True) as transaction:
+                    for key, value in self.waiting:
+                        transaction.put(key, value, append=True)
+                self.waiting = []
+            except lmdb.MapFullError:
+                self.environment.set_mapsize(self.environment.info()["map_size"] * 2)
+
+    def close(self):
+        self.flush()
+        self.environment.sync(True)
+        self.environment.close()
+
+
+def shuffled(labels, seed):
+    """The images in the seed's order."""
+    names = sorted(labels)
+    np.random.default_rng(seed).shuffle(names)
+    return names
+
+
+def pack(names, collection, labels, size, workers, split_at, pairs):
+    """Write the records; images from `split_at` on go to the second pair.  Returns the bad ones: [(image, why)]."""
+    bad = []
+    with multiprocessing.Pool(workers) as pool:
+        records = pool.imap(image_record, ((str(collection / name), size) for name in names), chunksize=32)
+        for i, (name, (record, wrong)) in enumerate(
+            zip(names, tqdm(records, total=len(names), desc="images", unit="image"), strict=True)
+        ):
+            if record is None:
+                bad.append((name, wrong))
+                continue
+            key = f"{i:08d}_{name}".encode()[:511]  # LMDB's longest key
+            image_writer, label_writer = pairs[0 if i < split_at else 1]
+            image_writer.put(key, record)
+            label_writer.put(key, label_record(labels[name]))
+    return bad
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=artefacts.DATA, help="folder that holds ImageCLEF_Wikipedia/")
+    parser.add_argument("--work", type=Path, default=artefacts.ROOT, help="folder for artefacts")
+    parser.add_argument("--net", default="CaffeNet", help="folder of CNN/ the LMDBs are for")
+    parser.add_argument("--topics", type=int, default=40)
+    parser.add_argument("--seed", type=int, default=0, help="of the order")
+    parser.add_argument("--val-fraction", type=float, default=0, help="share of the images held out in a second pair")
+    parser.add_argument("--size", type=int, default=images.SIDE, help="side of the stored images")
+    parser.add_argument("--workers", type=int, default=multiprocessing.cpu_count())
+    parser.add_argument("--force", action="store_true", help="make the outputs anew")
+    args = parser.parse_args()
+
+    if not 0 <= args.val_fraction < 1:
+        raise artefacts.UserError(f"--val-fraction must lie in [0, 1), it is {args.val_fraction:g}")
+    folder = args.work / "CNN" / args.net
+    splits = ["train", "val"] if args.val_fraction else ["train"]
+    outputs = [folder / f"{split}_{what}_lmdb" for split in splits for what in ("images", "labels")]
+    for output in outputs:
+        artefacts.refuse_existing(output, args.force)
+    labels = artefacts.read_json(args.work / artefacts.training_labels(args.topics), "python LDA/generate_train_labels.py")
+    collection = artefacts.existing(args.data / "ImageCLEF_Wikipedia", "the download that data/README.md describes")
+    names = shuffled(labels, args.seed)
+    split_at = len(names) - round(args.val_fraction * len(names))
+    print(f"packing {split_at} + {len(names) - split_at} images at {args.size} x {args.size}, seed {args.seed}, into {folder}")
+
+    with artefacts.written_whole(*outputs) as temporaries:
+        writers = [Writer(path) for path in temporaries]
+        pairs = [writers[i : i + 2] for i in range(0, len(writers), 2)]
+        bad = pack(names, collection, labels, args.size, args.workers, split_at, pairs)
+        for writer in writers:
+            writer.close()
+        if not writers[0].count:
+            raise artefacts.UserError(f"none of the {len(names)} images in {collection} can be read; the first: {bad[0][1]}")
+        for path in temporaries:
+            (path / "lock.mdb").unlink(missing_ok=True)
+    if bad:
+        print(f"left out: {len(bad)} bad images; the first: {bad[0][1]}")
+    counts = " + ".join(str(image_writer.count) for image_writer, _ in pairs)
+    print(f"{counts} images and labels: {', '.join(map(str, outputs))}")
+    return 0
+
+
+if __name__ == "__main__":
+    artefacts.run(main)
