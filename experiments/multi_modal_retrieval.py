@@ -206,7 +206,8 @@ def main():
                 "pairs": folder / "testset_txt_img_cat.list",
                 "texts": files,
                 "dictionary": args.work / artefacts.DICTIONARY,
-                "lda_model": args.work / artefacts.lda_model(args.topics),
+                # gensim lays a model's large arrays beside it
+                "lda_model": list((args.work / "LDA").glob(Path(artefacts.lda_model(args.topics)).name + "*")),
             },
             seconds=time.perf_counter() - start,
             note=args.note,

@@ -1,0 +1,168 @@
+"""Retrieval from lists, texts and features to the record; its golden recording is in test_average_precision.py."""
+
+import importlib.util
+import json
+import sys
+
+import numpy as np
+import pytest
+import scipy.stats
+from gensim.corpora import Dictionary
+
+from texttopicnet import artefacts, features, text
+from texttopicnet.artefacts import UserError
+from texttopicnet.topics import TopicModel
+
+TOPICS = 3
+WORDS = {
+    "music": ["piano", "violin", "melody", "orchestra"],
+    "sport": ["football", "stadium", "goal", "referee"],
+    "war": ["cannon", "soldier", "battle", "trench"],
+}
+
+
+@pytest.fixture(scope="module")
+def script():
+    spec = importlib.util.spec_from_file_location("script", artefacts.ROOT / "experiments/multi_modal_retrieval.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    return script
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """Twelve articles of three subjects, a model learnt from them, and images whose features are its topic vectors."""
+    folder = tmp_path_factory.mktemp("retrieval")
+    (folder / "Wikipedia" / "texts").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    rows, articles = [], []
+    for c, (name, words) in enumerate(WORDS.items(), start=1):
+        for i in range(4):
+            path = folder / "Wikipedia" / "texts" / f"{name}-{i}.1.xml"
+            path.write_text(f"<document><text>{' '.join(rng.choice(words, 60))}</text></document>")
+            articles.append(text.tokenize(text.read_article(path)))
+            rows.append((f"{name}-{i}.1", f"{9 - i}{name}", c))
+    (folder / "Wikipedia" / "categories.list").write_text("".join(f"{name}\n" for name in WORDS))
+    (folder / "Wikipedia" / "testset_txt_img_cat.list").write_text("".join(f"{t}\t{i}\t{c}\n" for t, i, c in rows))
+    dictionary = Dictionary(articles)
+    model = TopicModel.learn(
+        dictionary, [dictionary.doc2bow(a) for a in articles], TOPICS, passes=30, workers=1, seed=1
+    )
+    model.save(folder)
+    ids = [f"{list(WORDS)[c - 1]}/{image}" for _, image, c in rows]
+    array = model.topic_vectors(articles) + np.float32(0.01)
+    order = rng.permutation(len(ids))
+    prob = features.Features([ids[i] for i in order], array[order], "prob", "0" * 64)
+    features.save(folder / "experiments" / "features" / "wikipedia_prob.npz", prob)
+    return folder
+
+
+def run(script, monkeypatch, folder, *arguments):
+    command = ["x", "--data", str(folder), "--work", str(folder), "--topics", str(TOPICS), "--force", *arguments]
+    monkeypatch.setattr(sys, "argv", command)
+    script.main()
+    return json.loads((folder / "experiments" / "results" / "retrieval.json").read_text())
+
+
+def test_right_images_are_found(script, monkeypatch, prepared, capsys):
+    record = run(script, monkeypatch, prepared)
+    values = record["values"]
+    assert values["image_query"] == pytest.approx(1.0) and values["text_query"] == pytest.approx(1.0)
+    # 4 of 12 relevant: (H + 3/11 (12 - H)) / 12 with H = 3.10321
+    assert values["chance"] == pytest.approx((3.1032107 + 3 / 11 * (12 - 3.1032107)) / 12, abs=1e-6)
+    assert record["split"] == {"pairs": 12, "categories": {"music": 4, "sport": 4, "war": 4}}
+    assert not record["paper_set"] and str(prepared) not in json.dumps(record)
+    assert [e["text"] for e in record["examples"]] == ["music-0.1", "sport-0.1", "war-0.1"]
+    assert {i["category"] for i in record["examples"][1]["images"][:4]} == {"sport"}
+    printed = capsys.readouterr().out.splitlines()
+    assert "12 pairs in 3 categories" in printed[0] and printed[-1].endswith("retrieval.json")
+
+
+def test_wrong_features_are_worse_than_chance(script, monkeypatch, prepared, tmp_path):
+    found = features.load(prepared / "experiments" / "features" / "wikipedia_prob.npz")
+    path = tmp_path / "wrong.npz"
+    features.save(path, features.Features(found.ids, (1.1 - found.array).astype(np.float32), "prob", "0" * 64))
+    values = run(script, monkeypatch, prepared, "--features", str(path))["values"]
+    assert max(values["image_query"], values["text_query"]) < values["chance"]
+
+
+def test_collapsed_net_is_warned_of(script, monkeypatch, prepared, tmp_path, capsys):
+    found = features.load(prepared / "experiments" / "features" / "wikipedia_prob.npz")
+    same = np.full_like(found.array, 0.3)
+    features.save(tmp_path / "same.npz", features.Features(found.ids, same, "prob", "0" * 64))
+    run(script, monkeypatch, prepared, "--features", str(tmp_path / "same.npz"))
+    assert "collapsed" in capsys.readouterr().err
+
+
+def test_features_of_other_width_are_refused(script, monkeypatch, prepared):
+    with pytest.raises(UserError, match="3 numbers an image, not 5"):
+        run(script, monkeypatch, prepared, "--topics", "5")
+
+
+def test_image_without_features_is_named(script, monkeypatch, prepared, tmp_path):
+    found = features.load(prepared / "experiments" / "features" / "wikipedia_prob.npz")
+    keep = [i for i, image in enumerate(found.ids) if image != "sport/8sport"]
+    less = features.Features([found.ids[i] for i in keep], found.array[keep], "prob", "0" * 64)
+    features.save(tmp_path / "less.npz", less)
+    with pytest.raises(UserError, match="1 of 12 images have no features, the first is sport/8sport"):
+        run(script, monkeypatch, prepared, "--features", str(tmp_path / "less.npz"))
+
+
+def test_divergence_is_scipys_entropy(script):
+    rng = np.random.default_rng(0)
+    texts = rng.dirichlet(np.full(8, 0.3), 7).astype(np.float32)
+    texts[texts < 0.01] = 0
+    images = rng.random((5, 8)).astype(np.float32)
+    expected = [[scipy.stats.entropy(t.astype(float), i.astype(float)) for i in images] for t in texts]
+    np.testing.assert_allclose(script.divergences(texts, images), expected, rtol=0, atol=1e-12)
+
+
+def test_zeros_on_both_sides(script):
+    found = script.divergences([[1.0, 0.0], [0.0, 0.0]], [[0.5, 0.5], [0.0, 1.0], [1.0, 0.0]])
+    assert np.isfinite(found).all()
+    assert found[0, 0] == pytest.approx(np.log(2)) and found[0, 2] == pytest.approx(0)
+    assert found[0, 1] > 80  # log of the smallest normal float32
+    assert found[1, 0] == pytest.approx(0)  # nothing above the threshold: uniform
+
+
+def test_equal_vectors_give_equal_scores_wherever_they_stand(script):
+    rng = np.random.default_rng(0)
+    texts, images = rng.random((67, 40)), rng.random((131, 40))
+    texts[[3, 40, 66]] = texts[3]
+    images[[0, 64, 130]] = images[0]
+    found = script.divergences(texts, images)
+    assert (found[[3, 40, 66]] == found[3]).all()
+    assert (found[:, [0, 64, 130]] == found[:, [0]]).all()
+
+
+def test_ties_in_the_order_of_sorted_ids(script):
+    queries, ranking = script.rank(np.array([[1.0, 0.0, 1.0], [2.0, 2.0, 2.0]]), ["q2", "q1"], ["c", "b", "a"])
+    assert queries.tolist() == [1, 0]
+    assert ranking.tolist() == [[2, 1, 0], [1, 2, 0]]
+
+
+@pytest.mark.parametrize(
+    ("row", "sentence"),
+    [
+        ("t9 i9 1", "line 2: not 'text id"),
+        ("t9\ti9\t3", "line 2: not 'text id"),
+        ("t9\ti9\t0", "line 2: not 'text id"),
+        ("t1\ti9\t1", "t1 stands there more than once"),
+        ("t9\ti1\t1", "i1 stands there more than once"),
+    ],
+)
+def test_wrong_rows_are_named(script, tmp_path, row, sentence):
+    (tmp_path / "categories.list").write_text("a\nb\n")
+    (tmp_path / "testset_txt_img_cat.list").write_text(f"t1\ti1\t1\n{row}\n")
+    with pytest.raises(UserError, match=sentence):
+        script.read_pairs(tmp_path)
+
+
+WIKIPEDIA = artefacts.ROOT.parent / "shared" / "data" / "wikipedia_texts"
+
+
+@pytest.mark.skipif(not WIKIPEDIA.exists(), reason="needs ../shared/data/wikipedia_texts")
+def test_the_real_list_has_the_papers_categories(script):
+    _, _, categories, names = script.read_pairs(WIKIPEDIA)
+    assert np.bincount(categories).tolist() == script.PAPER_PAIRS
+    assert len(names) == 10
