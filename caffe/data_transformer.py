@@ -50,7 +50,9 @@ class DataTransformer:
 
     # ------------------------------------------------------------------------------------------------- one record
     def pixels(self, datum, where="a record"):
-        """A Datum as an array (H, W, C): uint8 (BGR where it has colour), or float32 from float_data."""
+        """A Datum as an array (H, W, C): uint8 (BGR where it has colour), or float32 from float_data; an array stays."""
+        if isinstance(datum, np.ndarray):
+            return datum
         if datum.encoded:
             return self.decode(datum.data, where)
         shape = (datum.channels, datum.height, datum.width)

@@ -104,6 +104,10 @@ class Layer:
         """Whether `force_backward` of the net may ask for the gradient of bottom `index`."""
         return True
 
+    def first_tops(self):
+        """What the tops hold before the first forward (tensors, in order); nothing: zeros."""
+        return ()
+
     def auto_top_blobs(self):
         """Whether missing tops are made up (losses are: Caffe's AutoTopBlobs)."""
         return self.is_loss

@@ -108,6 +108,8 @@ class NetCore:
         layer.setup(shapes)
         self._shapes.append(None)
         self._reshape_layer(len(self.layers) - 1)
+        for blob_id, value in zip(tops, layer.first_tops(), strict=False):
+            self.blob_list[blob_id].put(value)
         log.info("net.cpp:124", f"Setting up {param.name}")
         weights = self._loss_weights(layer, param)
         for blob_id, weight in zip(tops, weights, strict=True):

@@ -69,7 +69,8 @@ class Pooling(Layer):
         if (out - 1) * stride >= size + pad:
             self.fail(
                 f"the last of {out} windows (kernel {kernel}, stride {stride}) lies wholly outside the bottom of"
-                f" size {size}; Caffe would give -FLT_MAX or NaN there. Use round_mode: FLOOR or a stride not above the kernel"
+                f" size {size}; Caffe would give -FLT_MAX or NaN there. Use round_mode: FLOOR or a stride not above the"
+                " kernel"
             )
         return out
 

@@ -1,0 +1,59 @@
+"""DummyData: tops drawn from fillers: constants once, all else anew with every forward.
+
+Honours data_filler (none: 0; one for all tops; or one a top) and the shapes, as shape or in the old form (num,
+channels, height, width), once for all tops or once a top.  A constant top stands from the start and keeps what the user
+writes into it.
+"""
+
+import torch
+
+from caffe import filler as fillers
+from caffe.layer import Layer, register
+from caffe.proto import caffe_pb2
+
+
+@register("DummyData")
+class DummyData(Layer):
+    num_bottom = (0, 0)
+    num_top = (1, None)
+
+    def setup(self, shapes):
+        tops = len(self.param.top)
+        self.fillers = self._for_all("data_filler") or [caffe_pb2.FillerParameter(type="constant")] * tops
+        self.shapes = self._shapes(tops)
+        self.constants = [self._draw(i) if f.type == "constant" else None for i, f in enumerate(self.fillers)]
+        self.fed_by_user = all(c is not None for c in self.constants)  # then forward has nothing to do
+
+    def _for_all(self, field):
+        """The values of a repeated field, one a top."""
+        values, tops = list(getattr(self.param.dummy_data_param, field)), len(self.param.top)
+        if len(values) not in (0, 1, tops):
+            self.fail(f"has {tops} tops and {len(values)} {field}; give one, or one a top")
+        return values * tops if len(values) == 1 else values
+
+    def _shapes(self, tops):
+        p = self.param.dummy_data_param
+        old = [self._for_all(field) for field in ("num", "channels", "height", "width")]
+        if p.shape and any(old):
+            self.fail("give shape, or num, channels, height and width, not both")
+        if any(old):
+            if not all(old):
+                self.fail("num, channels, height and width are given together")
+            return list(zip(*old, strict=True))
+        if not p.shape:
+            self.fail("shape is missing")
+        return [tuple(s.dim) for s in self._for_all("shape")]
+
+    def _draw(self, index):
+        values = torch.empty(self.shapes[index])
+        fillers.fill(values, self.fillers[index], f"layer '{self.name}' (DummyData), top {index}")
+        return values.to(self.device)
+
+    def reshape(self, shapes):
+        return self.shapes
+
+    def first_tops(self):
+        return self.forward()
+
+    def forward(self):
+        return [self._draw(i) if c is None else c for i, c in enumerate(self.constants)]

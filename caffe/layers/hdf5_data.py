@@ -1,0 +1,95 @@
+"""HDF5Data: rows of the HDF5 files that a text file lists, file after file, again and again.
+
+Each top takes the data set of its own name: (rows, ...), integers or floats, the same number of rows for all.
+Honours hdf5_data_param: source, batch_size, shuffle (the files with every round, the rows with every file).
+transform_param is refused, as in Caffe.  One file is held in memory at a time.
+"""
+
+import h5py
+import numpy as np
+import torch
+
+from caffe import log, mode, prototxt
+from caffe.error import CaffeError
+from caffe.layer import Layer, register
+
+
+@register("HDF5Data")
+class HDF5Data(Layer):
+    num_bottom = (0, 0)
+    num_top = (1, None)
+
+    def setup(self, shapes):
+        p = self.param.hdf5_data_param
+        if self.param.HasField("transform_param"):
+            self.fail("transform_param does not apply to HDF5 data; drop it")
+        if p.batch_size < 1:
+            self.fail("hdf5_data_param.batch_size must be at least 1")
+        if not p.source:
+            self.fail("hdf5_data_param.source is missing")
+        log.info("hdf5_data_layer.cpp:78", f"Loading list of HDF5 filenames from: {p.source}")
+        self.files = prototxt.read_text(p.source).split()
+        if not self.files:
+            self.fail(f"{p.source} lists no HDF5 files")
+        log.info("hdf5_data_layer.cpp:94", f"Number of HDF5 files: {len(self.files)}")
+        self.rng = np.random.default_rng(mode.draw_seed())
+        self._new_round()
+        self._load()
+
+    def _new_round(self):
+        self.file = 0
+        order = self.rng.permutation if self.param.hdf5_data_param.shuffle else np.arange
+        self.file_order = order(len(self.files))
+
+    def _load(self):
+        """Read the current file and start at its first row."""
+        path = self.files[self.file_order[self.file]]
+        try:
+            with h5py.File(path, "r") as f:
+                self.arrays = [self._array(f, path, name) for name in self.param.top]
+        except OSError as error:
+            raise CaffeError(f"layer '{self.name}' (HDF5Data): {path} cannot be read as HDF5 ({error})") from error
+        rows = {len(a) for a in self.arrays}
+        if len(rows) > 1 or rows == {0}:
+            self.fail(f"{path}: its data sets have {sorted(rows)} rows; all must have the same number, at least 1")
+        self._start_file()
+
+    def _array(self, file, path, name):
+        if name not in file or not isinstance(file[name], h5py.Dataset):
+            self.fail(f"{path} has no data set '{name}'; it has {', '.join(file) or 'none'}")
+        data = file[name]
+        if data.ndim < 1 or data.dtype.kind not in "iuf":
+            self.fail(f"{path}: data set '{name}' ({data.dtype}, shape {data.shape}) holds no rows of numbers")
+        return data[...].astype(np.float32)
+
+    def _start_file(self):
+        self.row = 0
+        rows = len(self.arrays[0])
+        shuffle = self.param.hdf5_data_param.shuffle
+        self.row_order = self.rng.permutation(rows) if shuffle else np.arange(rows)
+
+    def reshape(self, shapes):
+        return [(self.param.hdf5_data_param.batch_size, *a.shape[1:]) for a in self.arrays]
+
+    def forward(self):
+        parts = [[] for _ in self.arrays]
+        missing = self.param.hdf5_data_param.batch_size
+        while missing:
+            rows = self.row_order[self.row : self.row + missing]
+            for part, array in zip(parts, self.arrays, strict=True):
+                if part and part[0].shape[1:] != array.shape[1:]:
+                    self.fail(f"{self.files[self.file_order[self.file]]}: rows of another shape than the file before")
+                part.append(array[rows])
+            missing -= len(rows)
+            self.row += len(rows)
+            if self.row == len(self.row_order):
+                self._next_file()
+        return [torch.from_numpy(np.concatenate(part)).to(self.device) for part in parts]
+
+    def _next_file(self):
+        if len(self.files) == 1:
+            return self._start_file()
+        self.file += 1
+        if self.file == len(self.files):
+            self._new_round()
+        self._load()

@@ -1,0 +1,47 @@
+"""HDF5Output: writes its two bottoms to an HDF5 file, as the data sets "data" and "label" of four axes each.
+
+Honours hdf5_output_param.file_name; a file of that name is overwritten with the first forward.  Every forward adds its
+rows; Caffe stops at the second one, as the data sets exist already.
+"""
+
+import h5py
+
+from caffe.error import CaffeError
+from caffe.layer import Layer, register
+
+
+@register("HDF5Output")
+class HDF5Output(Layer):
+    num_bottom = (2, 2)
+    num_top = (0, 0)
+
+    def setup(self, shapes):
+        self.path = self.param.hdf5_output_param.file_name
+        if not self.path:
+            self.fail("hdf5_output_param.file_name is missing")
+        self.begun = False
+
+    def reshape(self, shapes):
+        data, label = shapes
+        for shape in shapes:
+            if not 1 <= len(shape) <= 4:
+                self.fail(f"writes bottoms of 1 to 4 axes, not {shape}")
+        if data[0] != label[0]:
+            self.fail(f"bottoms of shape {data} and {label} differ in their first axis")
+        return []
+
+    def forward(self, data, label):
+        try:
+            with h5py.File(self.path, "a" if self.begun else "w") as f:
+                for name, tensor in (("data", data), ("label", label)):
+                    rows = tensor.detach().cpu().reshape(*tensor.shape, *(1,) * (4 - tensor.dim())).numpy()
+                    if self.begun:
+                        before = len(f[name])
+                        f[name].resize(before + len(rows), axis=0)
+                        f[name][before:] = rows
+                    else:
+                        f.create_dataset(name, data=rows, maxshape=(None, *rows.shape[1:]))
+        except (OSError, TypeError, ValueError) as error:
+            raise CaffeError(f"layer '{self.name}' (HDF5Output): cannot write {self.path} ({error})") from error
+        self.begun = True
+        return ()

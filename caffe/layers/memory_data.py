@@ -1,0 +1,59 @@
+"""MemoryData: batches of arrays that the user hands over: ``net.set_input_arrays(data, labels)``, or layer.reset.
+
+Honours batch_size, channels, height, width, all required.  Tops: data (batch_size, C, H, W) and labels (batch_size,).
+The arrays are gone through in order, again and again; transform_param does not apply to them, as in Caffe.
+"""
+
+import numpy as np
+import torch
+
+from caffe import log
+from caffe.error import CaffeError
+from caffe.layer import Layer, register
+
+
+@register("MemoryData")
+class MemoryData(Layer):
+    num_bottom = (0, 0)
+    num_top = (2, 2)
+
+    def setup(self, shapes):
+        p = self.param.memory_data_param
+        self.size = (p.channels, p.height, p.width)
+        if p.batch_size < 1 or min(self.size) < 1:
+            self.fail("batch_size, channels, height and width must all be given, and at least 1")
+        if self.param.HasField("transform_param"):
+            log.warning("memory_data_layer.cpp:87", f"{self.name}: transform_param does not apply to arrays")
+        self.batch_size = p.batch_size
+        self.data = self.labels = None
+
+    def reshape(self, shapes):
+        return [(self.batch_size, *self.size), (self.batch_size,)]
+
+    def reset(self, data, labels):
+        """Go through these arrays from now on.
+
+        Parameters
+        ----------
+        data : ndarray of shape (M, C, H, W)
+            M a multiple of batch_size.
+        labels : ndarray of M numbers
+        """
+        data = np.ascontiguousarray(data, dtype=np.float32)
+        labels = np.ascontiguousarray(labels, dtype=np.float32)
+        if data.shape[1:] != self.size:
+            self.fail(f"wants data of shape (M, {', '.join(map(str, self.size))}), not {data.shape}")
+        if not len(data) or len(data) % self.batch_size:
+            self.fail(f"wants a multiple of batch_size {self.batch_size} items, not {len(data)}")
+        if labels.size != len(data):
+            self.fail(f"{len(data)} items want as many labels, not an array of shape {labels.shape}")
+        self.data = torch.from_numpy(data)
+        self.labels = torch.from_numpy(labels.reshape(-1))
+        self.position = 0
+
+    def forward(self):
+        if self.data is None:
+            raise CaffeError(f"layer '{self.name}' (MemoryData): has no data; call net.set_input_arrays(data, labels)")
+        part = slice(self.position, self.position + self.batch_size)
+        self.position = part.stop % len(self.data)
+        return [array[part].to(self.device, copy=True) for array in (self.data, self.labels)]
