@@ -1,9 +1,9 @@
 """Compute the activations of chosen blobs of a net for a folder or a list of images.
 
-Reads: a deploy prototxt, a .caffemodel, images
-Writes: one .npz a blob: ids, features (N, D) float32, blob, weights_sha256
-Paper: the features behind every experiment (centre crop of the image resized to 256x256, one view)
-Usage: python experiments/extract_features.py --net F --weights F --blobs fc7,fc6 --images DIR --out 'voc2007_{blob}.npz'
+Reads:   a deploy prototxt, a .caffemodel, images
+Writes:  one .npz a blob: ids, features (N, D) float32, blob, weights_sha256
+Paper:   the features behind every experiment (centre crop of the image resized to 256x256, one view)
+Usage:   python experiments/extract_features.py --net F --weights F --blobs fc7,fc6 --images DIR --out 'f_{blob}.npz'
 """
 
 import argparse
@@ -80,7 +80,7 @@ def batches(files, size, batch, workers=4):
     """
 
     def read(path):
-        return images.network_input(images.resize_256(images.read_image(path)), size)
+        return images.network_input(images.read_image(path), size)
 
     with ThreadPoolExecutor(workers) as pool:
         ahead = []

@@ -1,9 +1,9 @@
 """Retrieve Wikipedia texts by image and images by text: the net's topic vectors against the LDA's.
 
-Reads: Wikipedia/{testset_txt_img_cat.list,categories.list,texts} below --data; LDA/; the images' prob features
-Writes: experiments/results/retrieval.json below --work
-Paper: the table of Wikipedia retrieval (mean average precision for image and for text queries)
-Usage: python experiments/multi_modal_retrieval.py [--data DIR] [--work DIR] [--features FILE] [--topics 40]
+Reads:   Wikipedia/{testset_txt_img_cat.list,categories.list,texts} below --data; LDA/; the images' prob features
+Writes:  experiments/results/retrieval.json below --work
+Paper:   the table of Wikipedia retrieval (mean average precision for image and for text queries)
+Usage:   python experiments/multi_modal_retrieval.py [--data DIR] [--work DIR] [--features FILE] [--topics 40]
 """
 
 import argparse

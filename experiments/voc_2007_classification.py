@@ -1,9 +1,9 @@
 """Score one layer's features by linear SVMs on VOC2007 classification, one class against all others.
 
-Reads: the features of LAYER (extract_features.py) and VOCdevkit/VOC2007/ImageSets/Main/<class>_<split>.txt
-Writes: experiments/results/voc2007_svm_<LAYER>_<name>.json below --work
-Paper: the tables of VOC2007 SVM classification (average precision per class, mAP per layer)
-Usage: python experiments/voc_2007_classification.py LAYER [--voc DIR] [--difficult positive] [--name untrained]
+Reads:   the features of LAYER (extract_features.py) and VOCdevkit/VOC2007/ImageSets/Main/<class>_<split>.txt
+Writes:  experiments/results/voc2007_svm_<LAYER>_<name>.json below --work
+Paper:   the tables of VOC2007 SVM classification (average precision per class, mAP per layer)
+Usage:   python experiments/voc_2007_classification.py LAYER [--voc DIR] [--difficult positive] [--name untrained]
 """
 
 import argparse
@@ -96,9 +96,7 @@ def main():
     jobs, split = [], {}
     for name in names:
         splits = voc.read_class(args.voc, name, args.difficult)
-        rows = {
-            s: found.rows(ids, f"{voc.split_file(args.voc, name, s)} and {source}") for s, (ids, _) in splits.items()
-        }
+        rows = {s: found.rows(ids, f"{voc.split_file(args.voc, name, s)} and {source}") for s, (ids, _) in splits.items()}
         labels = {s: y for s, (_, y) in splits.items()}
         split[name] = {s: {"images": len(y), "positives": int((y > 0).sum())} for s, y in labels.items()}
         jobs.append(delayed(score_class)(found.array, rows, labels, args.seed))
@@ -135,9 +133,7 @@ def main():
             weights_sha256=found.weights_sha256,
         ),
     )
-    print(
-        f"mean AP over {len(names)} classes: area {mean['area']:.4f}, 11-point {mean['voc_11_point']:.4f} -> {output}"
-    )
+    print(f"mean AP over {len(names)} classes: area {mean['area']:.4f}, 11-point {mean['voc_11_point']:.4f} -> {output}")
 
 
 if __name__ == "__main__":
