@@ -58,9 +58,7 @@ def test_order_of_images_does_not_matter_even_in_ties(name):
 
 
 @pytest.mark.parametrize("name", ["area", "voc_11_point"])
-@pytest.mark.parametrize(
-    ("labels", "scores"), [([-1, -1], [1, 2]), ([1, -1], [1]), ([1, -1], [np.nan, 1]), ([[1]], [[1]])]
-)
+@pytest.mark.parametrize(("labels", "scores"), [([-1, -1], [1, 2]), ([1, -1], [1]), ([1, -1], [np.nan, 1]), ([[1]], [[1]])])
 def test_what_has_no_ap_is_refused(name, labels, scores):
     with pytest.raises(ValueError):
         getattr(average_precision, name)(labels, scores)

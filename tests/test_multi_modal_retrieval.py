@@ -45,9 +45,7 @@ def prepared(tmp_path_factory):
     (folder / "Wikipedia" / "categories.list").write_text("".join(f"{name}\n" for name in WORDS))
     (folder / "Wikipedia" / "testset_txt_img_cat.list").write_text("".join(f"{t}\t{i}\t{c}\n" for t, i, c in rows))
     dictionary = Dictionary(articles)
-    model = TopicModel.learn(
-        dictionary, [dictionary.doc2bow(a) for a in articles], TOPICS, passes=30, workers=1, seed=1
-    )
+    model = TopicModel.learn(dictionary, [dictionary.doc2bow(a) for a in articles], TOPICS, passes=30, workers=1, seed=1)
     model.save(folder)
     ids = [f"{list(WORDS)[c - 1]}/{image}" for _, image, c in rows]
     array = model.topic_vectors(articles) + np.float32(0.01)

@@ -89,9 +89,7 @@ def test_checksum_of_a_folder_is_of_sha256sums_lines(tmp_path):
     (tmp_path / "s").mkdir()
     (tmp_path / "b.txt").write_bytes(b"b")
     (tmp_path / "s" / "a.txt").write_bytes(b"a")
-    rows = sorted(
-        f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in (("b.txt", b"b"), ("s/a.txt", b"a"))
-    )
+    rows = sorted(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in (("b.txt", b"b"), ("s/a.txt", b"a")))
     expected = hashlib.sha256("".join(rows).encode()).hexdigest()
     assert results.checksum(tmp_path) == expected
     assert results.checksum([tmp_path / "s" / "a.txt", tmp_path / "b.txt"]) == expected

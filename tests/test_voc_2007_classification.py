@@ -79,9 +79,7 @@ def test_record(script, monkeypatch, voc, capsys):
 
 def test_difficult_positive_changes_the_splits_and_the_name(script, monkeypatch, voc):
     folder, _, _ = voc
-    record = run(script, monkeypatch, folder, "--difficult", "positive")[
-        "voc2007_svm_fc7_trained_difficult-positive.json"
-    ]
+    record = run(script, monkeypatch, folder, "--difficult", "positive")["voc2007_svm_fc7_trained_difficult-positive.json"]
     assert record["split"]["easy"]["test"] == {"images": 20, "positives": 7}
     assert record["split"]["easy"]["trainval"]["positives"] == 14 + 1
     assert record["values"]["classes"]["easy"]["area"] < 1.0  # the difficult one looks like a negative

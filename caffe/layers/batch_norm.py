@@ -22,6 +22,7 @@ class BatchNorm(Layer):
         if len(shapes[0]) < 2:
             self.fail(f"wants a bottom of at least 2 axes, not {shapes[0]}")
         self.channels = shapes[0][1]
+        self.eps = max(p.eps, 1e-30)  # torch refuses 0
         for shape in ((self.channels,), (self.channels,), (1,)):
             self.add_blob(shape)
         for spec in self.param.param:
@@ -41,14 +42,14 @@ class BatchNorm(Layer):
                 mean, variance, s = self.params
                 factor = torch.where(s == 0, torch.zeros_like(s), 1 / s)
                 mean, variance = mean * factor, variance * factor
-            return F.batch_norm(x, mean, variance, eps=self.param.batch_norm_param.eps)
+            return F.batch_norm(x, mean, variance, eps=self.eps)
         if math.prod(x.shape) == self.channels:  # one value a channel is its own mean; torch refuses it
             self._remember(x.detach().reshape(-1), torch.zeros(self.channels, device=x.device))
             return (x - x.detach()) * 0
         mean = torch.zeros(self.channels, device=x.device)
         variance = torch.zeros(self.channels, device=x.device)
         # with momentum 1 torch leaves this batch's mean and unbiased variance in them
-        y = F.batch_norm(x, mean, variance, training=True, momentum=1.0, eps=self.param.batch_norm_param.eps)
+        y = F.batch_norm(x, mean, variance, training=True, momentum=1.0, eps=self.eps)
         self._remember(mean, variance)
         return y
 

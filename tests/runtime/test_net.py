@@ -113,9 +113,7 @@ def test_both_ways_give_the_same(net_from):
     diffs, losses = [], []
     for way in ("layers", "graph"):
         net = net_from(
-            SHARED_BLOB.replace(
-                '"Sigmoid" bottom: "x"', '"InnerProduct" inner_product_param { num_output: 3 } bottom: "x"'
-            )
+            SHARED_BLOB.replace('"Sigmoid" bottom: "x"', '"InnerProduct" inner_product_param { num_output: 3 } bottom: "x"')
         )
         net.params["a"][0].data[...] = np.arange(9).reshape(3, 3) / 9
         net.blobs["x"].data[...], net.blobs["t"].data[...] = x, t
@@ -191,9 +189,7 @@ def test_weights_round_trip(golden, monkeypatch, tmp_path, end):
 def test_protobuf_itself_reads_what_is_written(net_from, tmp_path):
     net = net_from(
         'name: "N"'
-        + SHARED_BLOB.replace(
-            '"Sigmoid" bottom: "x"', '"InnerProduct" inner_product_param { num_output: 3 } bottom: "x"'
-        )
+        + SHARED_BLOB.replace('"Sigmoid" bottom: "x"', '"InnerProduct" inner_product_param { num_output: 3 } bottom: "x"')
     )
     net.save(str(tmp_path / "n.caffemodel"))
     message = caffe_pb2.NetParameter.FromString((tmp_path / "n.caffemodel").read_bytes())

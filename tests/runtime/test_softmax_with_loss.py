@@ -55,9 +55,7 @@ def test_loss_weight_scales_the_gradient_only(one_layer):
     assert_allclose(layer.backward()[0], [[-2, 2]])
 
 
-@pytest.mark.parametrize(
-    ("labels", "match"), [([0, 0, 0], "labels"), ([0, 2], "outside 0..1"), ([0, -1], "outside 0..1")]
-)
+@pytest.mark.parametrize(("labels", "match"), [([0, 0, 0], "labels"), ([0, 2], "outside 0..1"), ([0, -1], "outside 0..1")])
 def test_refused_labels(refused, labels, match):
     refused(match, loss(), x=SCORES, t=labels)
 

@@ -80,9 +80,7 @@ def test_recorded_run(in_golden_train, tmp_path, run, at_once):
     assert worst(solver.net, arrays, "final") <= AFTER_A_KINK.get(run, weights_floor)
 
 
-@pytest.mark.parametrize(
-    "run", ["sgd_step", "sgd_multistep", "nesterov_step", "adam", "adadelta", "rmsprop", "sgd_step_h5"]
-)
+@pytest.mark.parametrize("run", ["sgd_step", "sgd_multistep", "nesterov_step", "adam", "adadelta", "rmsprop", "sgd_step_h5"])
 def test_resume_from_caffes_own_state(in_golden_train, tmp_path, run):
     arrays = np.load(f"npz/{run}.npz")
     state = next(in_golden_train.glob(f"runs/{run}/snap_iter_15.solverstate*"), None)
@@ -205,9 +203,7 @@ def test_refused(tmp_path, extra, message):
 def test_state_of_another_net_is_refused(tmp_path):
     _, state = fed(tiny_solver(tmp_path)).snapshot()
     path = tmp_path / "net.prototxt"
-    path.write_text(
-        path.read_text().replace("num_output: 2", "num_output: 5").replace("dim: 4 dim: 2", "dim: 4 dim: 5")
-    )
+    path.write_text(path.read_text().replace("num_output: 2", "num_output: 5").replace("dim: 4 dim: 2", "dim: 4 dim: 5"))
     other = caffe.SGDSolver(str(tmp_path / "solver.prototxt"))
     before = other.net.params["ip"][0].data.copy()
     with pytest.raises(caffe.CaffeError, match=r"history blob 0 has the shape \(2, 3\), this net wants \(5, 3\)"):

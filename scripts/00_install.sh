@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# What:   sets the project up: .venv with the pinned packages, the command caffe, WordNet for the lemmatizer
+# Reads:  requirements.txt, pyproject.toml
+# Writes: .venv/, data/nltk_data/
+# Takes:  about 2 minutes and 2 GB of disk; no time at all when it is done already
+# Expect: "set up: ..." as the last line
+set -euo pipefail
+INSTALLING=1 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
+
+find_python() { # the first Python of 3.10 or newer
+  local name
+  for name in "${PYTHON3:-python3}" python3.13 python3.12 python3.11 python3.10; do
+    if "$name" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
+      echo "$name"
+      return
+    fi
+  done
+  die "no Python 3.10 or newer was found: install one, or name it in PYTHON3=..."
+}
+
+if ! is_installed; then
+  python=$(find_python)
+  echo "setting up $VENV with $("$python" --version)"
+  rm -f "$VENV/installed"
+  "$python" -m venv --clear "$VENV" || die "$python cannot make $VENV: install its venv module (Debian: python3-venv)"
+  "$PYTHON" -m pip install --quiet --disable-pip-version-check -r "$ROOT/requirements.txt"
+  "$PYTHON" -m pip install --quiet --disable-pip-version-check --no-deps -e "$ROOT"
+  installed_mark >"$VENV/installed"
+fi
+"$PYTHON" "$ROOT/scripts/get_wordnet.py"
+echo "set up: $VENV, with the command $VENV/bin/caffe; next: bash scripts/run_all.sh --sample"
