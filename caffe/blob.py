@@ -114,9 +114,7 @@ class Blob:
 
     def _legacy_axis(self, index):
         if len(self.shape) > 4:
-            raise CaffeError(
-                f"num, channels, height and width are for blobs of up to 4 axes, this one has {self.shape}"
-            )
+            raise CaffeError(f"num, channels, height and width are for blobs of up to 4 axes, this one has {self.shape}")
         return self.shape[index] if index < len(self.shape) else 1
 
     @property

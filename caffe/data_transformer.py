@@ -84,9 +84,7 @@ class DataTransformer:
         if self.crop > min(height, width):
             self.layer.fail(f"transform_param.crop_size {self.crop} is larger than the images ({height} x {width})")
         if self.mean is not None and self.mean.ndim == 1 and len(self.mean) not in (1, channels):
-            self.layer.fail(
-                f"transform_param: {len(self.mean)} mean_value for {channels} channels; give 1 or {channels}"
-            )
+            self.layer.fail(f"transform_param: {len(self.mean)} mean_value for {channels} channels; give 1 or {channels}")
         if self.mean is not None and self.mean.ndim == 3 and self.mean.shape != (height, width, channels):
             self.layer.fail(f"mean_file has (H, W, C) {self.mean.shape}, the images have {(height, width, channels)}")
         return (channels, self.crop or height, self.crop or width)

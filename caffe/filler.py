@@ -52,9 +52,7 @@ def fill(tensor, filler, where):
             tensor.normal_(0, math.sqrt(2.0 / n))
     elif kind == "bilinear":
         if len(shape) != 4 or shape[2] != shape[3]:
-            raise CaffeError(
-                f"{where}: a bilinear filler wants a blob of 4 axes with square kernels, not {tuple(shape)}"
-            )
+            raise CaffeError(f"{where}: a bilinear filler wants a blob of 4 axes with square kernels, not {tuple(shape)}")
         tensor.copy_(_bilinear(shape[3]).expand(shape))
     else:
         raise CaffeError(

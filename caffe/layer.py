@@ -25,9 +25,7 @@ def register(type_name):
 
     def add(cls):
         if type_name in _registry:
-            raise CaffeError(
-                f"layer type '{type_name}' is registered twice: {_registry[type_name].__name__} and {cls.__name__}"
-            )
+            raise CaffeError(f"layer type '{type_name}' is registered twice: {_registry[type_name].__name__} and {cls.__name__}")
         cls.type = type_name
         _registry[type_name] = cls
         return cls

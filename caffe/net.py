@@ -81,9 +81,7 @@ class NetCore:
         if not param.HasField("phase"):
             param.phase = self.phase
         if param.propagate_down and len(param.propagate_down) != len(param.bottom):
-            raise CaffeError(
-                f"{self.file}: layer '{param.name}': propagate_down is given once per bottom or not at all"
-            )
+            raise CaffeError(f"{self.file}: layer '{param.name}': propagate_down is given once per bottom or not at all")
         log.info("layer_factory.hpp:77", f"Creating layer {param.name}")
         layer = create(param, self.file, self.device)
         log.info("net.cpp:86", f"Creating Layer {param.name}")
@@ -157,9 +155,7 @@ class NetCore:
 
     def _append_params(self, layer, param):
         if len(param.param) > len(layer.blobs):
-            layer.fail(
-                f"has {len(layer.blobs)} parameter blob(s), the prototxt gives {len(param.param)} `param` entries"
-            )
+            layer.fail(f"has {len(layer.blobs)} parameter blob(s), the prototxt gives {len(param.param)} `param` entries")
         ids, need = [], False
         for i, blob in enumerate(layer.blobs):
             spec = param.param[i] if i < len(param.param) else caffe_pb2.ParamSpec()
@@ -290,9 +286,7 @@ class NetCore:
                 self.run_layers(i, i)
             inputs, params, outputs = self._graphs[i]
             pairs = [
-                (o, self.blob_list[t].diff_tensor())
-                for o, t in zip(outputs, self.top_ids[i], strict=True)
-                if o.requires_grad
+                (o, self.blob_list[t].diff_tensor()) for o, t in zip(outputs, self.top_ids[i], strict=True) if o.requires_grad
             ]
             sources = [t for t in (*inputs, *params) if t.requires_grad]
             if not pairs or not sources:
@@ -500,9 +494,7 @@ class NetCore:
     def _debug_forward(self, i):
         for t in self.top_ids[i]:
             value = log.number(_mean_abs(self.blob_list[t].tensor()))
-            log.info(
-                "net.cpp:593", f"    [Forward] Layer {self.layer_names[i]}, top blob {self.blob_names[t]} data: {value}"
-            )
+            log.info("net.cpp:593", f"    [Forward] Layer {self.layer_names[i]}, top blob {self.blob_names[t]} data: {value}")
         for k, blob in enumerate(self.layers[i].blobs):
             value = log.number(_mean_abs(blob.tensor()))
             log.info("net.cpp:605", f"    [Forward] Layer {self.layer_names[i]}, param blob {k} data: {value}")

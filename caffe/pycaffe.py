@@ -43,9 +43,7 @@ class Net(NetCore):
         if positional:
             phase = positional.pop(0)
         if positional or phase is None:
-            raise TypeError(
-                "Net(model, phase), Net(model, weights, phase) or Net(model, phase, level, stages, weights)"
-            )
+            raise TypeError("Net(model, phase), Net(model, weights, phase) or Net(model, phase, level, stages, weights)")
         param = prototxt.read_net(model)
         param.state.phase = phase
         param.state.level = level
@@ -61,9 +59,7 @@ class Net(NetCore):
 
     @property
     def params(self):
-        return OrderedDict(
-            (name, layer.blobs) for name, layer in zip(self.layer_names, self.layers, strict=True) if layer.blobs
-        )
+        return OrderedDict((name, layer.blobs) for name, layer in zip(self.layer_names, self.layers, strict=True) if layer.blobs)
 
     @property
     def layer_dict(self):
@@ -91,9 +87,7 @@ class Net(NetCore):
 
     @property
     def top_names(self):
-        return OrderedDict(
-            (n, [self.blob_names[t] for t in ids]) for n, ids in zip(self.layer_names, self.top_ids, strict=True)
-        )
+        return OrderedDict((n, [self.blob_names[t] for t in ids]) for n, ids in zip(self.layer_names, self.top_ids, strict=True))
 
     @property
     def bottom_names(self):
@@ -164,9 +158,7 @@ class Net(NetCore):
         by_name = self.blobs
         for name, array in arrays.items():
             if name not in allowed:
-                raise CaffeError(
-                    f"{self.file}: '{name}' is no {word} of this net; there are {', '.join(allowed) or 'none'}"
-                )
+                raise CaffeError(f"{self.file}: '{name}' is no {word} of this net; there are {', '.join(allowed) or 'none'}")
             blob = by_name[name]
             if np.shape(array) != blob.shape and np.shape(array)[:1] != blob.shape[:1]:
                 raise CaffeError(f"{self.file}: {word} '{name}' holds {blob.shape}, the array is {np.shape(array)}")

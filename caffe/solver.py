@@ -79,9 +79,7 @@ class Solver:
             net.keep_blobs = False
         self.rule = RULES[param.type](param)
         self.history = [
-            torch.zeros(blob.shape, device=self.net.device)
-            for _ in range(self.rule.histories)
-            for blob in self.net.learnable
+            torch.zeros(blob.shape, device=self.net.device) for _ in range(self.rule.histories) for blob in self.net.learnable
         ]
         log.info("solver.cpp:57", "Solver scaffolding done.")
 
@@ -161,9 +159,7 @@ class Solver:
         if sources and p.test_interval < 1:
             raise CaffeError(f"{self.file}: has test nets, so test_interval must be at least 1")
         if p.test_state and len(p.test_state) != len(sources):
-            raise CaffeError(
-                f"{self.file}: {len(sources)} test net(s) but {len(p.test_state)} test_state; give one each or none"
-            )
+            raise CaffeError(f"{self.file}: {len(sources)} test net(s) but {len(p.test_state)} test_state; give one each or none")
         nets = []
         for i, (where, given, name) in enumerate(sources):
             log.info("solver.cpp:190", f"Creating test net (#{i}) specified by {where}")
@@ -300,9 +296,7 @@ class Solver:
         speed = f"{log.number(per_second)} iter/s, {log.number(round(lapse, 3))}s/{self.param.display} iters"
         log.info("solver.cpp:239", f"Iteration {self.iter} ({speed}), loss = {log.number(loss)}")
         self._last = (self.iter, now)
-        self._log_outputs(
-            "Train", "solver.cpp:258", self.net, [self.net.blob_list[i].tensor() for i in self.net.output_ids]
-        )
+        self._log_outputs("Train", "solver.cpp:258", self.net, [self.net.blob_list[i].tensor() for i in self.net.output_ids])
         if not loss == loss:
             raise CaffeError(
                 f"{self.file}: the loss is NaN at iteration {self.iter}: lower base_lr ({self.param.base_lr:g}), or clip_gradients"
@@ -434,9 +428,7 @@ class Solver:
             )
         for i, (mine, theirs) in enumerate(zip(self.history, state.history, strict=True)):
             if tuple(mine.shape) != theirs.shape:
-                raise CaffeError(
-                    f"{path}: history blob {i} has the shape {theirs.shape}, this net wants {tuple(mine.shape)}"
-                )
+                raise CaffeError(f"{path}: history blob {i} has the shape {theirs.shape}, this net wants {tuple(mine.shape)}")
         if state.learned_net:
             model = state.learned_net
             if not os.path.exists(model):  # moved together with the state

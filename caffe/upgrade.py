@@ -21,9 +21,7 @@ def upgrade_net(net, name):
     if net.layers:
         if net.layer:
             raise CaffeError(f"{name}: has both `layer` and the old `layers` entries; a net is in one form only")
-        raise CaffeError(
-            f"{name}: the old form with `layers {{ ... }}` (V0/V1) is not supported: write `layer {{ ... }}`"
-        )
+        raise CaffeError(f"{name}: the old form with `layers {{ ... }}` (V0/V1) is not supported: write `layer {{ ... }}`")
     _move_transform_fields(net, name)
     _move_inputs(net, name)
     for layer in net.layer:
@@ -42,9 +40,7 @@ def _move_transform_fields(net, name):
                 if old.HasField(moved):
                     setattr(layer.transform_param, moved, getattr(old, moved))
                     old.ClearField(moved)
-                    log.warning(
-                        "upgrade_proto.cpp:70", f"{name}: layer {layer.name}: {field}.{moved} moved to transform_param"
-                    )
+                    log.warning("upgrade_proto.cpp:70", f"{name}: layer {layer.name}: {field}.{moved} moved to transform_param")
 
 
 def _move_inputs(net, name):

@@ -65,7 +65,7 @@ def divergences(texts, images):
     """Kullback-Leibler divergence of every image's topics from every text's, KL(text || image), in nats.
 
     Both are normalised to sum 1, as scipy.stats.entropy does; KL = sum t log t - sum t log i, with 0 log 0 = 0.
-    An image's zeros are raised to the smallest normal float32, so that one absent topic costs much, not everything;
+    An image's zeros are raised to the smallest normal float32, so that one absent topic costs much, not everything (D7);
     a text in which no topic reached the threshold says nothing and counts as uniform.
 
     Parameters

@@ -1,22 +1,23 @@
 #!/usr/bin/env bash
 # What:   trains the CNN with caffe train; goes on from the newest snapshot where there is one
 # Reads:  CNN/<net>/*.prototxt, the LMDBs in WORK/CNN/<net>/
-# Writes: WORK/CNN/<net>/{trained,untrained}.caffemodel, snapshots/, trained.log
+# Writes: WORK/CNN/<net>/{trained,untrained}.caffemodel, snapshots/, trained.log; WORK/experiments/results/training.json
 # Takes:  1.7 s an iteration on two cores (solver_short: 1,500; solver: 160,000, for a GPU)
 # Expect: Caffe's log, the loss falling; two .caffemodel files
-#         [--work DIR] [--net CaffeNet] [--solver solver.prototxt] [--seed N] [--force]
+#         [--work DIR] [--net CaffeNet] [--solver solver.prototxt] [--seed N] [--note TEXT] [--force]
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
-work=$ROOT net=CaffeNet solver=solver.prototxt seed='' force=''
+work=$ROOT net=CaffeNet solver=solver.prototxt seed='' note='' force=''
 while [ $# -gt 0 ]; do
   case $1 in
     --work) work=$(absolute "$2"); shift ;;
     --net) net=$2; shift ;;
     --solver) solver=$2; shift ;;
     --seed) seed=$2; shift ;;
+    --note) note=$2; shift ;;
     --force) force=1 ;;
-    *) die "$0 knows no $1: it takes --work --net --solver --seed --force" ;;
+    *) die "$0 knows no $1: it takes --work --net --solver --seed --note --force" ;;
   esac
   shift
 done
@@ -33,7 +34,7 @@ train() { # solver, name of the result
   local run=run_$1 final state arguments
   final="$(field "$1" snapshot_prefix)_iter_$(field "$1" max_iter).caffemodel"
   if [ -n "$force" ]; then
-    rm -f "$2.caffemodel" "$(field "$1" snapshot_prefix)"_iter_*.{caffemodel,solverstate}
+    rm -f "$2".{caffemodel,log} "$(field "$1" snapshot_prefix)"_iter_*.{caffemodel,solverstate}
   elif [ -f "$2.caffemodel" ]; then
     echo "$folder/$2.caffemodel is there: --force trains it anew"
     return
@@ -57,3 +58,8 @@ train() { # solver, name of the result
 
 train solver_untrained.prototxt untrained
 train "$solver" trained
+record=$work/experiments/results/training.json
+if [ -f trained.log ] && { [ -n "$force" ] || [ ! -f "$record" ] || [ trained.caffemodel -nt "$record" ]; }; then
+  "$PYTHON" "$ROOT/experiments/record_training.py" --work "$work" --net "$net" --note "$note" --force \
+    --seed "$(field "run_$solver" random_seed | grep . || echo -1)"
+fi

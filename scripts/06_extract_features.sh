@@ -22,7 +22,7 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
-voc=${voc:-$data} features=$work/experiments/features
+voc=$(voc_folder "${voc:-$data}") features=$work/experiments/features
 
 extract() { # images, net, blobs, pattern of the output
   local blob missing=()

@@ -23,6 +23,9 @@ die() { # one sentence, status 1
 # $1 as it is meant from where the user stands
 absolute() { case $1 in /*) echo "$1" ;; *) echo "$PWD/$1" ;; esac; }
 
+# the folder that holds VOCdevkit: $1, or $1/VOC2007
+voc_folder() { if [ -d "$1/VOC2007/VOCdevkit" ]; then echo "$1/VOC2007"; else echo "$1"; fi; }
+
 if [ -z "${INSTALLING:-}" ]; then
   is_installed || bash "$ROOT/scripts/00_install.sh"
   export PATH=$VENV/bin:$PATH PYTHONUNBUFFERED=1

@@ -46,10 +46,12 @@ if [ -n "$sample" ]; then
 fi
 data=$(absolute "${data:-$ROOT/data}")
 [ -n "$work" ] || { [ "$data" -ef "$ROOT/data" ] && work=$ROOT || work=$ROOT/work/$(basename "$data"); }
-work=$(absolute "$work") voc=$(absolute "${voc:-$data}")
+work=$(absolute "$work") voc=$(voc_folder "$(absolute "${voc:-$data}")")
 net=${net:-CaffeNet} solver=${solver:-solver.prototxt} passes=${passes:-1} workers=${workers:-3}
-folder=$work/CNN/$net results=$work/experiments/results size=256
-[ "$net" != CaffeNetSample ] || size=76
+folder=$work/CNN/$net results=$work/experiments/results
+crop=$(sed -n 's/^ *crop_size: *//p' "$ROOT/CNN/$net/train_val.prototxt" 2>/dev/null | head -n 1 || true)
+size=$(((${crop:-227} * 256 + 113) / 227)) # images are stored as much larger than the crop as 256 is than 227
+[ -d "$ROOT/CNN/$net" ] || die "$ROOT/CNN/$net does not exist: give --net a folder of CNN/"
 [ -z "$sample" ] || [ -d "$data/ImageCLEF_Wikipedia" ] || "${make_sample[@]}"
 [ -d "$data" ] || die "$data does not exist: data/README.md says what --data takes"
 echo "stages $from to $to: data $data, work $work, net $net, $solver, $topics topics, $passes passes, seed $seed"
@@ -88,7 +90,7 @@ stage 3 03_generate_train_labels "$work/LDA/training_labels$topics.json" -- --da
 stage 4 04_create_lmdb "$folder/train_images_lmdb/data.mdb" "$folder/train_labels_lmdb/data.mdb" -- \
   --data "$data" --work "$work" --topics "$topics" --net "$net" --size "$size" --seed "$seed"
 stage 5 05_train_cnn "$folder/trained.caffemodel" "$folder/untrained.caffemodel" -- \
-  --work "$work" --net "$net" --solver "$solver" --seed "$seed"
+  --work "$work" --net "$net" --solver "$solver" --seed "$seed" --note "$note"
 features=()
 [ ! -d "$voc/VOCdevkit" ] || features+=("$work/experiments/features/voc2007_fc7_untrained.npz")
 [ ! -d "$data/Wikipedia" ] || features+=("$work/experiments/features/wikipedia_prob.npz")
@@ -109,7 +111,7 @@ else
 fi
 if [ "$to" = 9 ]; then # tables are cheap: they are made anew whenever the chain runs to its end
   echo "stage 9: 09_make_tables"
-  bash "$ROOT/scripts/09_make_tables.sh" --data "$data" --voc "$voc" --work "$work" --force
+  bash "$ROOT/scripts/09_make_tables.sh" --data "$data" --work "$work" --force
   echo "look at $work/experiments/report.html (and tables.md beside it)"
 else
   echo "stages up to $to are done: look into $work"

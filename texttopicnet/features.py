@@ -50,9 +50,7 @@ class Features:
 def check(ids, array, name):
     """Raise UserError, naming `name`, unless `ids` are unique and `array` is finite float32 with a row for each."""
     if array.ndim != 2 or array.dtype != np.float32 or len(ids) != len(array):
-        raise UserError(
-            f"{name}: {len(ids)} ids and features {array.dtype}{array.shape} are not (N,) and float32 (N, D)"
-        )
+        raise UserError(f"{name}: {len(ids)} ids and features {array.dtype}{array.shape} are not (N,) and float32 (N, D)")
     if len(ids) == 0:
         raise UserError(f"{name} holds no image")
     seen = set()

@@ -103,7 +103,9 @@ class TopicModel:
             try:
                 loaded.append(kind.load(str(path)))
             except Exception as error:  # unpickling fails in many ways
-                raise artefacts.UserError(f"{path} is no {kind.__name__} of gensim's ({error}): make it with {made_by}") from error
+                raise artefacts.UserError(
+                    f"{path} is no {kind.__name__} of gensim's ({error}): make it with {made_by}"
+                ) from error
         return cls(*loaded, where=f"{dictionary_path} and {lda_path}")
 
     # -------------------------------------------------------------------------------------------------------- in use

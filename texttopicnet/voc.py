@@ -19,8 +19,9 @@ PAPER_CLASSES, PAPER_TRAINVAL, PAPER_TEST = 20, 5011, 4952
 
 
 def year_folder(voc):
-    """`voc`/VOCdevkit/VOC2007, or UserError where it is not there."""
-    folder = Path(voc) / "VOCdevkit" / "VOC2007"
+    """VOCdevkit/VOC2007 in `voc` or in `voc`/VOC2007, or UserError where it is in neither."""
+    places = [Path(voc) / "VOCdevkit" / "VOC2007", Path(voc) / "VOC2007" / "VOCdevkit" / "VOC2007"]
+    folder = next((p for p in places if (p / "ImageSets" / "Main").is_dir()), places[0])
     if not (folder / "ImageSets" / "Main").is_dir():
         raise UserError(
             f"{folder / 'ImageSets' / 'Main'} does not exist: give --voc the folder that holds VOCdevkit "
@@ -68,7 +69,7 @@ def read_split(voc, name, split, difficult="leave-out"):
         Class, e.g. ``'bus'``.
     split : {'train', 'val', 'trainval', 'test'}
     difficult : {'leave-out', 'positive'}
-        Rows with 0: 'leave-out' drops them from every split, as the VOC devkit's evaluation does; 'positive' counts
+        Rows with 0: 'leave-out' drops them from every split, as the VOC devkit's evaluation does (D3); 'positive' counts
         them as the class, which is what the original's script did by splitting ``<id>  0`` at single blanks.
 
     Returns

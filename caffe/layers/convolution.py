@@ -37,9 +37,7 @@ class Convolution(Layer):
         if self.num_output < 1:
             self.fail("num_output must be at least 1")
         if self.group < 1 or channels % self.group or self.num_output % self.group:
-            self.fail(
-                f"group {self.group} must divide both the {channels} input channels and num_output {self.num_output}"
-            )
+            self.fail(f"group {self.group} must divide both the {channels} input channels and num_output {self.num_output}")
         self.channels = channels
         self.add_blob(self.weight_shape(), p.weight_filler)
         if p.bias_term:

@@ -26,9 +26,7 @@ class Crop(Layer):
         self.cut = [slice(None)] * first
         for axis, offset in enumerate(offsets, first):
             if offset + wanted[axis] > shape[axis]:
-                self.fail(
-                    f"axis {axis}: {wanted[axis]} from offset {offset} on do not lie in a bottom of shape {shape}"
-                )
+                self.fail(f"axis {axis}: {wanted[axis]} from offset {offset} on do not lie in a bottom of shape {shape}")
             self.cut.append(slice(offset, offset + wanted[axis]))
         return [(*shape[:first], *wanted[first:])]
 

@@ -68,9 +68,7 @@ class ImageData(Data):
         flag = cv2.IMREAD_COLOR if p.is_color else cv2.IMREAD_GRAYSCALE
         image = cv2.imread(path, flag | cv2.IMREAD_IGNORE_ORIENTATION)
         if image is None:
-            raise CaffeError(
-                f"layer '{self.name}' (ImageData): {path}, listed in {p.source}, cannot be read as an image"
-            )
+            raise CaffeError(f"layer '{self.name}' (ImageData): {path}, listed in {p.source}, cannot be read as an image")
         if p.new_height:
             image = cv2.resize(image, (p.new_width, p.new_height))
         return image[:, :, None] if image.ndim == 2 else image

@@ -30,9 +30,7 @@ class Reshape(Layer):
         for i, dim in enumerate(dims):
             if dim == 0:
                 if start + i >= len(shape):
-                    self.fail(
-                        f"shape {list(p.shape.dim)}: dim {i} is 0, but a bottom of shape {shape} has no such axis"
-                    )
+                    self.fail(f"shape {list(p.shape.dim)}: dim {i} is 0, but a bottom of shape {shape} has no such axis")
                 dims[i] = shape[start + i]
         new = [*shape[:start], *dims, *shape[end:]]
         if -1 in dims:
