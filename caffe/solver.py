@@ -299,7 +299,8 @@ class Solver:
         self._log_outputs("Train", "solver.cpp:258", self.net, [self.net.blob_list[i].tensor() for i in self.net.output_ids])
         if not loss == loss:
             raise CaffeError(
-                f"{self.file}: the loss is NaN at iteration {self.iter}: lower base_lr ({self.param.base_lr:g}), or clip_gradients"
+                f"{self.file}: the loss is NaN at iteration {self.iter}: lower base_lr ({self.param.base_lr:g}) or set"
+                " clip_gradients"
             )
         if self.iter > 0:
             self._warn_of_collapse()

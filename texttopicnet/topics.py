@@ -42,7 +42,7 @@ class TopicModel:
     Raises
     ------
     UserError
-        Their vocabularies differ in size.
+        Their vocabularies differ in size, or the model, which keeps its own, has a word under another id.
     """
 
     def __init__(self, dictionary, lda, where="dictionary and model"):
@@ -50,6 +50,13 @@ class TopicModel:
             raise artefacts.UserError(
                 f"{where} do not belong together: the dictionary has {len(dictionary)} words, the model {lda.num_terms};"
                 " make both anew with python LDA/learn_LDA_model.py --force"
+            )
+        own = getattr(lda.id2word, "token2id", dictionary.token2id)
+        if own != dictionary.token2id:
+            word = min(set(own.items()) ^ set(dictionary.token2id.items()))[0]
+            raise artefacts.UserError(
+                f"{where} do not belong together: the word {word} has id {dictionary.token2id.get(word, 'none')} in the dictionary,"
+                f" {own.get(word, 'none')} in the model; make both anew with python LDA/learn_LDA_model.py --force"
             )
         self.dictionary = dictionary
         self.lda = lda

@@ -109,11 +109,6 @@ def test_float_data_and_wrap_round_by_hand(tmp_path):
         ("", 'mean_value: 1 mean_file: "m"', "mean_file or mean_value, not both"),
         ("", 'mean_file: "/no/such/mean"', "/no/such/mean"),
         ("backend: LEVELDB", "", "LEVELDB"),
-        (
-            'backend: LMDB prefetch: 4 } include { phase: TEST } data_param { source: "/no/such"',
-            "",
-            "not have multiple",
-        ),
     ],
 )
 def test_refused(tmp_path, extra, transform, message):

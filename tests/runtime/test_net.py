@@ -1,5 +1,7 @@
 """Nets: the full recorded one, both ways through it, splits, rules, weights files."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ import caffe
 from caffe import prototxt, snapshot
 from caffe.proto import caffe_pb2
 
+ROOT = Path(__file__).resolve().parents[2]
 LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
 
 
@@ -31,7 +34,7 @@ def test_mini_net_batch_0(golden, monkeypatch):
         for key in arrays:
             kind, name = key.split(".", 1)
             if kind == "data":
-                close(blobs[name].data, arrays[key], key)
+                close(blobs[name].data.reshape(arrays[key].shape), arrays[key], key)
             elif kind == "diff" and name not in ("data", "label"):
                 close(blobs[name].diff.reshape(arrays[key].shape), arrays[key], key)
             elif kind == "grad":
@@ -42,9 +45,7 @@ def test_mini_net_batch_0(golden, monkeypatch):
 
 def test_full_net(golden, tmp_path):
     """The recorded full-size CaffeNet, on the project's own deploy.prototxt with a loss."""
-    root = golden.parents[2] / "main"
-    source = next(p for p in (root, *__import__("pathlib").Path(__file__).resolve().parents) if (p / "CNN").is_dir())
-    net_param = prototxt.read_net(source / "CNN" / "CaffeNet" / "deploy.prototxt")
+    net_param = prototxt.read_net(ROOT / "CNN" / "CaffeNet" / "deploy.prototxt")
     net_param.force_backward = True
     net_param.layer[0].input_param.shape[0].dim[0] = 4
     net_param.layer.add(name="label", type="Input", top=["label"]).input_param.shape.add().dim.extend([4, 40])
@@ -264,16 +265,18 @@ def test_errors_name_the_line(net_from):
 
 def test_old_inputs_are_upgraded(net_from):
     net = net_from(
-        'input: "data" input_dim: 1 input_dim: 3 input_dim: 4 input_dim: 5 layer { name: "s" type: "Sigmoid" bottom: "data" top: "s" }'
+        'input: "data" input_dim: 1 input_dim: 3 input_dim: 4 input_dim: 5'
+        ' layer { name: "s" type: "Sigmoid" bottom: "data" top: "s" }'
     )
     assert net.inputs == ["data"] and net.blobs["s"].data.shape == (1, 3, 4, 5)
 
 
 def test_shared_parameters(net_from):
+    same = 'param { name: "w" } inner_product_param { num_output: 3 bias_term: false }'
     net = net_from(
         X
-        + 'layer { name: "a" type: "InnerProduct" bottom: "x" top: "a" param { name: "w" } inner_product_param { num_output: 3 bias_term: false } }'
-        + 'layer { name: "b" type: "InnerProduct" bottom: "a" top: "b" param { name: "w" } inner_product_param { num_output: 3 bias_term: false } }'
+        + f'layer {{ name: "a" type: "InnerProduct" bottom: "x" top: "a" {same} }}'
+        + f'layer {{ name: "b" type: "InnerProduct" bottom: "a" top: "b" {same} }}'
     )
     net.params["a"][0].data[...] = np.eye(3) * 2
     net.blobs["x"].data[...] = 1

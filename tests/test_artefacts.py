@@ -1,0 +1,180 @@
+"""Artefacts are written whole or not at all; what the user can mend is one sentence."""
+
+import hashlib
+import json
+import os
+
+import pytest
+
+from texttopicnet import artefacts
+from texttopicnet.artefacts import UserError
+
+
+def names_in(folder):
+    return sorted(p.name for p in folder.iterdir())
+
+
+def test_names_hold_the_number_of_topics():
+    assert artefacts.lda_model() == "LDA/ldamodel40.lda"
+    assert artefacts.training_labels() == "LDA/training_labels40.json"
+    assert artefacts.lda_model(3) == "LDA/ldamodel3.lda"
+    assert artefacts.training_labels(3) == "LDA/training_labels3.json"
+
+
+def test_renamed_when_whole(tmp_path):
+    final = tmp_path / "new" / "folder" / "a.txt"
+    with artefacts.written_whole(final) as temporary:
+        temporary.write_text("half")
+        assert temporary != final and temporary.name == "a.txt"
+        assert temporary.parent.parent == final.parent  # one file system, so that the renaming is one step
+        assert not final.exists()
+    assert final.read_text() == "half"
+    assert names_in(final.parent) == ["a.txt"]
+
+
+def test_the_old_output_stands_until_the_new_one_is_whole(tmp_path):
+    (tmp_path / "a.txt").write_text("old")
+    with artefacts.written_whole(tmp_path / "a.txt") as temporary:
+        temporary.write_text("new")
+        assert (tmp_path / "a.txt").read_text() == "old"
+    assert (tmp_path / "a.txt").read_text() == "new"
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, UserError])
+def test_nothing_is_left_behind_by_an_exception(tmp_path, error):
+    (tmp_path / "a.txt").write_text("old")
+    with pytest.raises(error), artefacts.written_whole(tmp_path / "a.txt", tmp_path / "b") as (a, b):
+        a.write_text("half")
+        b.mkdir()
+        (b / "data.mdb").write_text("half")
+        (a.parent / "a.txt.state").write_text("half")
+        raise error("stopped")
+    assert names_in(tmp_path) == ["a.txt"]
+    assert (tmp_path / "a.txt").read_text() == "old"
+
+
+def test_side_files_move_along(tmp_path):
+    with artefacts.written_whole(tmp_path / "a", tmp_path / "b") as (a, b):
+        a.write_text("a")
+        b.write_text("b")
+        (a.parent / "a.state").write_text("side")
+    assert {name: (tmp_path / name).read_text() for name in names_in(tmp_path)} == {"a": "a", "a.state": "side", "b": "b"}
+
+
+def test_side_files_are_there_before_the_named_output(tmp_path, monkeypatch):
+    order, replace = [], os.replace
+
+    def noted(source, target):
+        order.append(os.path.basename(target))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", noted)
+    with artefacts.written_whole(tmp_path / "a") as temporary:
+        for name in ("a", "a.state", "Z"):
+            (temporary.parent / name).write_text(name)
+    assert sorted(order) == ["Z", "a", "a.state"] and order[-1] == "a"
+
+
+def test_a_folder_takes_the_place_of_a_folder(tmp_path):
+    (tmp_path / "lmdb").mkdir()
+    (tmp_path / "lmdb" / "old").write_text("old")
+    with artefacts.written_whole(tmp_path / "lmdb") as temporary:
+        temporary.mkdir()
+        (temporary / "data.mdb").write_text("new")
+    assert names_in(tmp_path) == ["lmdb"] and names_in(tmp_path / "lmdb") == ["data.mdb"]
+
+
+def test_outputs_of_two_folders_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="share one folder"), artefacts.written_whole(tmp_path / "a", tmp_path / "x" / "b"):
+        pass
+    assert names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("value", [{"b": [0.5, 1e-9], "a": 'ü "quoted"\n'}, {}, [1, None, "x"], 0.1])
+def test_json_comes_back(tmp_path, value):
+    artefacts.write_json(tmp_path / "a.json", value)
+    assert artefacts.read_json(tmp_path / "a.json", "-") == value
+    assert names_in(tmp_path) == ["a.json"]
+
+
+def test_json_keeps_the_order_one_entry_a_line(tmp_path):
+    artefacts.write_json(tmp_path / "a.json", {"b": [1, 2], "a": "text"})
+    assert (tmp_path / "a.json").read_text() == '{"b": [1, 2],\n"a": "text"}\n'
+
+
+def test_json_that_cannot_be_written_leaves_the_old_one(tmp_path):
+    artefacts.write_json(tmp_path / "a.json", {"a": 1})
+    with pytest.raises(TypeError):
+        artefacts.write_json(tmp_path / "a.json", {"a": object()})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"a": 1}
+    assert names_in(tmp_path) == ["a.json"]
+
+
+def test_missing_and_broken_json_name_file_and_command(tmp_path):
+    path = tmp_path / "a.json"
+    with pytest.raises(UserError) as caught:
+        artefacts.read_json(path, "python make.py")
+    assert str(caught.value) == f"{path} does not exist: make it with python make.py"
+    path.write_text('{"a": 1')
+    with pytest.raises(UserError, match="a.json is not valid JSON .*: make it anew with python make.py") as caught:
+        artefacts.read_json(path, "python make.py")
+    assert "\n" not in str(caught.value)
+    path.write_bytes(b'{"a": "\xff"}')  # no UTF-8
+    with pytest.raises(UserError, match="a.json is not valid JSON"):
+        artefacts.read_json(path, "python make.py")
+
+
+def test_existing(tmp_path):
+    (tmp_path / "a").write_text("")
+    assert artefacts.existing(str(tmp_path / "a"), "-") == tmp_path / "a"
+    with pytest.raises(UserError) as caught:
+        artefacts.existing(tmp_path / "b", "python make.py")
+    assert str(caught.value) == f"{tmp_path / 'b'} does not exist: make it with python make.py"
+
+
+def test_no_output_is_overwritten_unasked(tmp_path):
+    artefacts.refuse_existing(tmp_path / "a", force=False)
+    (tmp_path / "a").mkdir()
+    artefacts.refuse_existing(tmp_path / "a", force=True)
+    with pytest.raises(UserError) as caught:
+        artefacts.refuse_existing(tmp_path / "a", force=False)
+    assert str(caught.value) == f"{tmp_path / 'a'} exists already: give --force to make it anew"
+
+
+def test_run_turns_a_user_error_into_one_line(capsys):
+    def fails():
+        raise UserError("x.json does not exist: make it with y")
+
+    with pytest.raises(SystemExit) as stopped:
+        artefacts.run(fails)
+    assert stopped.value.code == 1
+    assert capsys.readouterr().err == "error: x.json does not exist: make it with y\n"
+
+
+def test_run_leaves_status_and_other_errors_alone(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        artefacts.run(lambda: 0)
+    assert stopped.value.code == 0
+    with pytest.raises(ZeroDivisionError):  # a fault of ours keeps its traceback
+        artefacts.run(lambda: 1 / 0)
+
+
+def test_run_says_that_it_was_interrupted(capsys):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as stopped:
+        artefacts.run(interrupted)
+    assert stopped.value.code == 130
+    assert capsys.readouterr().err.startswith("interrupted")
+
+
+@pytest.mark.parametrize("data", [b"", b"abc", bytes(range(256)) * 8192 + b"x"])  # the last is longer than a block
+def test_sha256(tmp_path, data):
+    (tmp_path / "a").write_bytes(data)
+    assert artefacts.sha256(tmp_path / "a") == hashlib.sha256(data).hexdigest()
+
+
+def test_sha256_of_abc(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")  # FIPS 180-2, appendix B.1
+    assert artefacts.sha256(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

@@ -1,0 +1,126 @@
+"""Tables: made from records, equal to the README's, the paper's numbers with their marks."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from texttopicnet import results
+from texttopicnet.artefacts import UserError
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def script():
+    spec = importlib.util.spec_from_file_location("make_tables", ROOT / "experiments" / "make_tables.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def paper():
+    return json.loads((ROOT / "experiments" / "paper.json").read_text())["tables"]
+
+
+def make_record(experiment, values, **more):
+    common = {"corpus": "a set", "values": values, "split": {"pairs": 4}, "seed": 3, "inputs": {}, "seconds": 2, "note": "a note"}
+    return results.record(experiment=experiment, **common, **more)
+
+
+@pytest.fixture
+def records():
+    score = {"image_query": 0.25, "text_query": 0.75, "average": 0.5, "chance": 0.125}
+    classes = {"bus": {"area": 0.9}, "zebra": {"area": 0.1}}
+    mean = {"area": 0.5, "voc_11_point": 0.4, "chance": 0.2}
+    more = {"layer": "fc7", "name": "trained", "difficult": "leave-out"}
+    return {
+        "retrieval": make_record("retrieval", score | {"categories": {"a": score}}, examples=[]),
+        "voc2007_svm_fc7_trained": make_record("voc2007_svm", {"mean": mean, "classes": classes}, **more),
+        "training": make_record("training", {"last_loss": 1.5, "iterations": 20}, losses=[[0, 3.0], [20, 1.5]]),
+    }
+
+
+def own(table):
+    return [row["cells"] for row in table["rows"] if row["own"]]
+
+
+def test_own_rows_are_the_records(script, paper, records):
+    (row,) = own(script.retrieval(paper, records))
+    assert row[1:5] == ["25.00", "75.00", "50.00", "12.50"] and "a note" in row[0] and row[-1] == "run"
+    (row,) = own(script.svm_layers(paper, records))
+    assert row[1:6] == ["not run", "not run", "not run", "50.0", "20.0"]
+    table = script.svm_classes(paper, records)
+    (row,) = own(table)
+    assert dict(zip(table["header"], row, strict=True))["bus"] == "90"
+    assert dict(zip(table["header"], row, strict=True))["zebra"] == "10"
+    assert dict(zip(table["header"], row, strict=True))["cat"] == "—"
+
+
+def test_without_records_every_own_row_reads_not_run(script, paper):
+    for table in (script.retrieval, script.svm_layers, script.svm_classes, script.stl10):
+        assert "not run" in own(table(paper, {}))[0]
+
+
+def test_every_number_of_the_papers_carries_its_mark(script, paper):
+    for table in paper.values():
+        assert {row["mark"] for row in table["rows"]} <= {"V", "R", "D"}
+    for row in script.retrieval(paper, {})["rows"]:
+        assert row["own"] or row["cells"][-1] in ("V", "R")
+
+
+def test_remembered_averages_are_the_means_of_their_directions(paper):
+    for row in paper["wikipedia_retrieval"]["rows"]:
+        v = row["values"]
+        assert v["average"] == pytest.approx((v["image_query"] + v["text_query"]) / 2, abs=0.0051)
+
+
+def test_markdown_has_one_cell_a_column(script, paper, records):
+    text = script.markdown(script.svm_layers(paper, records))
+    rows = [row for row in text.splitlines() if row.startswith("|")]
+    assert len({row.count("|") for row in rows}) == 1
+
+
+def test_readme_between_its_marks(script, monkeypatch, tmp_path, records):
+    for name, record in records.items():
+        results.save(tmp_path / "results" / f"{name}.json", record)
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{script.BEGIN}\nold\n{script.END}\nafter\n")
+    arguments = ["make_tables.py", "--results", str(tmp_path / "results"), "--readme", str(readme)]
+
+    def run(*more):
+        monkeypatch.setattr(sys, "argv", [*arguments, *more])
+        return script.main()
+
+    with pytest.raises(UserError, match="README.md are not those of"):
+        run("--check")
+    assert run() == 0 and run("--check") == 0
+    text = readme.read_text()
+    assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text and "75.00" in text
+    readme.write_text(text.replace("75.00", "76.00"))
+    with pytest.raises(UserError, match="are not those of"):
+        run("--check")
+    readme.write_text("no marks")
+    with pytest.raises(UserError, match="must hold <!-- results:begin -->"):
+        run()
+
+
+def test_the_projects_readme_and_its_records_agree(script, monkeypatch):
+    folder = ROOT / "experiments" / "results" / "openstax_short"
+    arguments = ["--results", str(folder), "--readme", str(ROOT / "README.md"), "--check"]
+    monkeypatch.setattr(sys, "argv", ["make_tables.py", *arguments])
+    assert list(folder.glob("*.json")) and script.main() == 0
+
+
+def test_report_draws_every_record(script, monkeypatch, tmp_path, records):
+    for name, record in records.items():
+        results.save(tmp_path / "experiments" / "results" / f"{name}.json", record)
+    monkeypatch.setattr(sys, "argv", ["make_tables.py", "--work", str(tmp_path), "--data", str(tmp_path)])
+    assert script.main() == 0
+    page = (tmp_path / "experiments" / "report.html").read_text()
+    assert page.count("data:image/png") == 3 and "a note" in page
+    with pytest.raises(UserError, match="--force"):
+        script.main()

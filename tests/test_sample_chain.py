@@ -1,0 +1,111 @@
+"""The whole chain on the embedded sample, by the command of the README: scripts/run_all.sh --sample."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import lmdb
+import numpy as np
+import pytest
+from gensim.corpora import Dictionary, MmCorpus
+from gensim.models import LdaModel
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run_all(folder, *arguments):
+    command = ["bash", str(ROOT / "scripts" / "run_all.sh"), "--sample", *arguments]
+    command += ["--data", str(folder / "data"), "--work", str(folder / "work")]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=os.environ | {"GLOG_minloglevel": "0"})
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("chain")
+    done = run_all(folder)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return folder, done.stdout
+
+
+def record(folder, name):
+    return json.loads((folder / "work" / "experiments" / "results" / f"{name}.json").read_text())
+
+
+def test_it_ends_with_what_to_look_at(chain):
+    folder, said = chain
+    report = folder / "work" / "experiments" / "report.html"
+    assert said.strip().splitlines()[-1].startswith("look at ") and str(report) in said.strip().splitlines()[-1]
+    page = report.read_text()
+    assert page.count("data:image/png;base64,") == 3 and page.count("data:image/jpeg;base64,") == 60
+
+
+def test_blemishes_are_counted_by_reason(chain):
+    _, said = chain
+    reasons = ["broken XML", "no English article", "not a JPEG", "smaller than 256 pixels", "article file is missing"]
+    reasons += ["image file is missing", "image cannot be decoded"]
+    for reason in reasons:
+        assert f" {reason}; the first is " in said
+
+
+def test_retrieval_is_far_above_chance(chain):
+    values = record(chain[0], "retrieval")["values"]
+    assert values["chance"] < 0.15
+    assert min(values["image_query"], values["text_query"]) >= 3 * values["chance"]
+
+
+def test_svms_are_far_above_chance(chain):
+    for layer in ("pool5", "fc6", "fc7"):
+        mean = record(chain[0], f"voc2007_svm_{layer}_trained")["values"]["mean"]
+        assert mean["area"] > 2 * mean["chance"]
+
+
+def test_artefacts_agree(chain):
+    folder = chain[0] / "work"
+    pairs = json.loads((folder / "LDA" / "train_dict_ImageCLEF_Wikipedia.json").read_text())
+    labels = json.loads((folder / "LDA" / "training_labels40.json").read_text())
+    dictionary, corpus = Dictionary.load(str(folder / "LDA" / "dictionary.dict")), MmCorpus(str(folder / "LDA" / "bow.mm"))
+    model = LdaModel.load(str(folder / "LDA" / "ldamodel40.lda"))
+    assert list(pairs) == sorted(pairs) == list(labels)
+    assert len(corpus) == len(pairs) and corpus.num_terms == len(dictionary) == model.num_terms
+    vectors = np.array(list(labels.values()))
+    assert vectors.shape[1] == 40 and vectors.min() >= 0 and vectors.sum(axis=1).max() <= 1 + 1e-5
+    for article in set(pairs.values()):
+        assert len({tuple(labels[image]) for image, of in pairs.items() if of == article}) == 1
+    keys = []
+    for what in ("images", "labels"):
+        with lmdb.open(str(folder / "CNN" / "CaffeNetSample" / f"train_{what}_lmdb"), readonly=True, lock=False) as database:
+            with database.begin() as transaction:
+                keys.append([key for key, _ in transaction.cursor()])
+    assert keys[0] == keys[1] and len(keys[0]) == len(pairs)
+
+
+def test_the_record_of_the_training(chain):
+    found = record(chain[0], "training")
+    assert found["values"]["iterations"] == 240 and found["losses"][0][1] > 2 * found["values"]["last_loss"]
+    assert found["seconds"] > 0 and found["seed"] == 0
+
+
+def test_a_second_run_skips_what_is_done(chain):
+    folder, _ = chain
+    weights = folder / "work" / "CNN" / "CaffeNetSample" / "trained.caffemodel"
+    before = weights.stat().st_mtime_ns
+    done = run_all(folder)
+    assert done.returncode == 0
+    for number in range(1, 9):
+        assert f"stage {number} is done: " in done.stdout
+    assert weights.stat().st_mtime_ns == before
+
+
+def test_an_output_older_than_its_input_is_not_passed_over(chain):
+    folder, _ = chain
+    labels = folder / "work" / "LDA" / "training_labels40.json"
+    lda = folder / "work" / "LDA" / "ldamodel40.lda"
+    before = lda.stat()
+    try:
+        os.utime(lda, (labels.stat().st_mtime + 10,) * 2)
+        done = run_all(folder, "--to", "4")
+    finally:
+        os.utime(lda, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert done.returncode == 1
+    assert "stage 3 is older than what it reads" in done.stderr and "--from 3 --force" in done.stderr

@@ -1,0 +1,84 @@
+"""The shell scripts: their heads, and what they say when something is missing."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SCRIPTS = sorted((ROOT / "scripts").glob("*.sh"))
+STAGES = [p for p in SCRIPTS if re.match(r"\d\d_", p.name)]
+
+
+def run(name, *arguments, cwd):
+    command = ["bash", str(ROOT / "scripts" / name), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd)
+
+
+def test_the_stages_are_numbered_without_a_gap():
+    assert [int(p.name[:2]) for p in STAGES] == list(range(10))
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda p: p.name)
+def test_heads(path):
+    rows = path.read_text().splitlines()
+    words = [row.split(":")[0] for row in rows[:8] if re.match(r"# \w+:", row)]
+    assert words == ["# What", "# Reads", "# Writes", "# Takes", "# Expect"]
+    if path.name != "environment.sh":
+        assert rows[0] == "#!/usr/bin/env bash" and "set -euo pipefail" in rows and os.access(path, os.X_OK)
+    assert subprocess.run(["bash", "-n", str(path)]).returncode == 0
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("LDA/*.py")) + sorted(ROOT.glob("experiments/*.py")), ids=lambda p: p.name)
+def test_heads_of_python_scripts(path):
+    rows = path.read_text().split('"""')[1].splitlines()
+    words = [row.split(":")[0] for row in rows[2:6]]
+    assert rows[0].endswith(".") and words == ["Reads", "Writes", "Paper", "Usage"]
+
+
+@pytest.mark.parametrize(
+    "name, arguments, message",
+    [
+        ("run_all.sh", ["--colour", "red"], "knows no --colour"),
+        ("run_all.sh", ["--from"], "--from needs a value"),
+        ("run_all.sh", ["--from", "12"], "--from and --to take a stage, 1 to 9"),
+        ("run_all.sh", ["--data", "nowhere"], "nowhere does not exist: data/README.md"),
+        ("run_all.sh", ["--net", "NoNet", "--data", "."], "CNN/NoNet does not exist"),
+        (
+            "run_all.sh",
+            ["--data", ".", "--work", "w", "--from", "3", "--to", "3"],
+            "make it with python LDA/generate_train_dict.py",
+        ),
+        ("01_generate_train_dict.sh", ["--data", "."], "ImageCLEF_Wikipedia/metadata does not exist"),
+        ("05_train_cnn.sh", ["--work", "w"], "train_images_lmdb does not exist: make it with scripts/04_create_lmdb.sh"),
+        ("05_train_cnn.sh", ["--solver", "no.prototxt"], "CNN/CaffeNet/no.prototxt does not exist"),
+        ("06_extract_features.sh", ["--layer"], "knows no --layer"),
+        ("07_voc_2007_classification.sh", ["fc7", "--voc", ".", "--work", "w"], "does not exist: give --voc"),
+        ("08_multi_modal_retrieval.sh", ["--data", ".", "--work", "w"], "categories.list does not exist"),
+    ],
+)
+def test_a_mistake_is_one_sentence(tmp_path, name, arguments, message):
+    done = run(name, *arguments, cwd=tmp_path)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    (said,) = [row for row in done.stderr.splitlines() if row.startswith("error: ")]
+    assert message in said
+    assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+
+
+def test_sets_that_are_not_there_are_left_out(tmp_path):
+    done = run("06_extract_features.sh", "--data", ".", "--work", "w", cwd=tmp_path)
+    assert done.returncode == 0 and done.stdout.count("left out: ") == 3
+
+
+def test_stages_may_run_from_any_folder(tmp_path):
+    done = run("09_make_tables.sh", "--work", "w", cwd=tmp_path)
+    assert done.returncode == 0 and (tmp_path / "w" / "experiments" / "report.html").is_file()
+    assert "not run" in (tmp_path / "w" / "experiments" / "tables.md").read_text()
+
+
+def test_the_set_up_is_done_once():
+    done = run("00_install.sh", cwd="/")
+    assert done.returncode == 0 and "setting up" not in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("set up: ")

@@ -1,0 +1,165 @@
+"""Dictionary and LDA as one object: saved and loaded together, one vector a text and seed, small topics 0."""
+
+import numpy as np
+import pytest
+from gensim.corpora import Dictionary
+from gensim.models import LdaModel, LdaMulticore
+
+from texttopicnet import artefacts, topics
+from texttopicnet.artefacts import UserError
+from texttopicnet.topics import TopicModel
+
+SUBJECTS = ["piano violin melody", "football stadium goal", "cannon soldier battle"]
+DOCUMENTS = [(subject.split() * (4 + i))[i:] for subject in SUBJECTS for i in range(4)]
+
+
+def learn(num_topics=3, seed=1, workers=1, documents=DOCUMENTS):
+    dictionary = Dictionary(documents)
+    bows = [dictionary.doc2bow(d) for d in documents]
+    return TopicModel.learn(dictionary, bows, num_topics, passes=5, workers=workers, seed=seed)
+
+
+@pytest.fixture
+def model():
+    return learn()
+
+
+@pytest.fixture
+def one_word_a_topic():
+    """Three words, three topics: word i stands in topic i alone."""
+    dictionary = Dictionary([["piano", "goal", "cannon"]])
+    model = TopicModel.learn(dictionary, [[(0, 1)]], 3, workers=1)
+    order = [dictionary.token2id[word] for word in ("piano", "goal", "cannon")]
+    model.lda.expElogbeta = np.eye(3, dtype=np.float32)[np.argsort(order)].T.copy()
+    return model
+
+
+def test_subjects_become_topics(model):
+    vectors = model.topic_vectors(DOCUMENTS)
+    assert vectors.shape == (12, 3) and vectors.dtype == np.float32
+    groups = vectors.argmax(axis=1).reshape(3, 4)
+    assert (groups == groups[:, :1]).all() and len(set(groups[:, 0])) == 3
+    assert {word for word, _ in model.top_words(groups[0, 0], 3)} == {"piano", "violin", "melody"}
+
+
+def test_what_was_saved_is_loaded(model, tmp_path):
+    model.save(tmp_path)
+    loaded = TopicModel.load(tmp_path, 3)
+    assert loaded.num_topics == 3
+    assert loaded.dictionary.token2id == model.dictionary.token2id
+    np.testing.assert_array_equal(loaded.lda.get_topics(), model.lda.get_topics())
+    np.testing.assert_array_equal(loaded.topic_vectors(DOCUMENTS), model.topic_vectors(DOCUMENTS))
+
+
+def test_any_gensim_reads_the_files(model, tmp_path):
+    model.save(tmp_path)
+    assert not list(tmp_path.rglob(".tmp-*"))
+    dictionary = Dictionary.load(str(tmp_path / "LDA" / "dictionary.dict"))
+    lda = LdaModel.load(str(tmp_path / "LDA" / "ldamodel3.lda"))
+    (wanted,) = model.topic_vectors([DOCUMENTS[0]])
+    found = dict(lda.get_document_topics(dictionary.doc2bow(DOCUMENTS[0])))
+    assert [found.get(topic, 0) for topic in range(3)] == pytest.approx(wanted.tolist(), abs=1e-3)  # its start is random
+
+
+def test_vectors_by_hand(one_word_a_topic):
+    # a topic with n words of its own has gamma alpha + n, the others alpha; alpha = 1/3
+    vectors = one_word_a_topic.topic_vectors([["piano"] * 3, ["goal", "goal", "cannon"], [], ["unknown"]])
+    third = 1 / 3
+    wanted = [
+        [(3 + third) / 4, third / 4, third / 4],
+        [third / 4, (2 + third) / 4, (1 + third) / 4],
+        [third] * 3,
+        [third] * 3,
+    ]
+    np.testing.assert_allclose(vectors, wanted, atol=1e-5)
+
+
+def test_topics_below_a_hundredth_are_zero_and_the_rest_is_left(one_word_a_topic):
+    # 32 words: (1/3) / 33 = 0.0101 stays; 33 words: (1/3) / 34 = 0.0098 goes, and nothing is made up for it
+    stays, goes = one_word_a_topic.topic_vectors([["piano"] * 32, ["piano"] * 33])
+    np.testing.assert_allclose(stays, [(32 + 1 / 3) / 33, 1 / 99, 1 / 99], atol=1e-5)
+    np.testing.assert_allclose(goes, [(33 + 1 / 3) / 34, 0, 0], atol=1e-5)
+    assert goes[1] == goes[2] == 0 and goes.sum() < 0.99
+
+
+def test_an_empty_article_of_many_topics_is_all_zero():
+    # every topic has 1/200
+    assert learn(num_topics=200).topic_vectors([[]]).tolist() == [[0.0] * 200]
+
+
+def test_one_vector_a_text_and_seed(model, monkeypatch):
+    mixed = DOCUMENTS[0] + DOCUMENTS[4] + DOCUMENTS[9]
+    alone = model.topic_vectors([mixed], seed=5)
+    among = model.topic_vectors([*DOCUMENTS, mixed, DOCUMENTS[3], mixed], seed=5)
+    assert alone[0].tobytes() == among[12].tobytes() == among[14].tobytes()
+    monkeypatch.setattr(topics, "BATCH", 2)
+    assert model.topic_vectors([*DOCUMENTS, mixed], seed=5).tobytes() == among[:13].tobytes()
+
+
+def test_the_seed_draws_the_start(model):
+    starts = [topics._OneStart(seed, 3).gamma(100.0, 0.01, (4, 3)) for seed in (0, 0, 1)]
+    assert (starts[0] == starts[0][0]).all()  # the same for every article
+    np.testing.assert_array_equal(starts[0], starts[1])
+    assert (starts[0] != starts[2]).all()
+
+
+def test_inference_leaves_the_models_random_state(model):
+    kept = model.lda.random_state
+    before = kept.get_state()[1].tolist()
+    model.topic_vectors(DOCUMENTS)
+    assert model.lda.random_state is kept and kept.get_state()[1].tolist() == before
+
+
+def test_documents_may_be_a_generator_and_none(model):
+    assert model.topic_vectors(iter(DOCUMENTS)).shape == (12, 3)
+    assert model.topic_vectors([]).shape == (0, 3)
+
+
+def test_one_worker_gives_the_same_model_for_the_same_seed():
+    first, again, other = learn(seed=1), learn(seed=1), learn(seed=2)
+    assert first.lda.get_topics().tobytes() == again.lda.get_topics().tobytes()
+    assert first.lda.get_topics().tobytes() != other.lda.get_topics().tobytes()
+
+
+def test_several_workers_learn_gensims_multicore_model(tmp_path):
+    model = learn(workers=2)
+    assert isinstance(model.lda, LdaMulticore)
+    model.save(tmp_path)
+    np.testing.assert_array_equal(TopicModel.load(tmp_path, 3).lda.get_topics(), model.lda.get_topics())
+
+
+def test_vocabularies_of_different_size_are_refused(model, tmp_path):
+    model.save(tmp_path)
+    Dictionary([["piano", "violin"]]).save(str(tmp_path / "LDA" / "dictionary.dict"))
+    with pytest.raises(UserError, match="dictionary.dict and .*ldamodel3.lda do not belong together: .* 2 words, the model 9"):
+        TopicModel.load(tmp_path, 3)
+
+
+def test_other_words_of_the_same_number_are_refused(model, tmp_path):
+    model.save(tmp_path)
+    words = sorted(model.dictionary.token2id)
+    Dictionary([["accordion"], *([word] for word in words[1:])]).save(str(tmp_path / "LDA" / "dictionary.dict"))
+    with pytest.raises(UserError, match="do not belong together: the word accordion has id 0 in the dictionary, none in the model"):
+        TopicModel.load(tmp_path, 3)
+
+
+def test_missing_files_name_the_command(model, tmp_path):
+    with pytest.raises(UserError, match="dictionary.dict does not exist: .*learn_LDA_model.py --topics 3"):
+        TopicModel.load(tmp_path, 3)
+    model.save(tmp_path)
+    with pytest.raises(UserError, match="ldamodel7.lda does not exist: .*learn_LDA_model.py --topics 7"):
+        TopicModel.load(tmp_path, 7)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("dictionary.dict", "Dictionary"), ("ldamodel3.lda", "LdaModel")])
+def test_broken_files_are_named(model, tmp_path, name, kind):
+    model.save(tmp_path)
+    (tmp_path / "LDA" / name).write_bytes(b"nothing of gensim's")
+    with pytest.raises(UserError, match=f"{name} is no {kind} of gensim's") as caught:
+        TopicModel.load(tmp_path, 3)
+    assert "\n" not in str(caught.value)
+
+
+def test_files_have_the_artefacts_names(model, tmp_path):
+    model.save(tmp_path)
+    assert (tmp_path / artefacts.DICTIONARY).is_file() and (tmp_path / artefacts.lda_model(3)).is_file()
