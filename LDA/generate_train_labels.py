@@ -17,7 +17,7 @@ from texttopicnet import artefacts, text, topics
 def check(labels, num_topics):
     """The contract of training_labels: width, range, and a sum of at most 1."""
     for image, vector in labels.items():
-        if len(vector) != num_topics or min(vector) < 0 or sum(vector) > 1 + 1e-5:
+        if not (len(vector) == num_topics and min(vector) >= 0 and sum(vector) <= 1 + 1e-5):  # NaN fails too
             raise artefacts.UserError(
                 f"{image}: its label is no topic vector (width {len(vector)}, least {min(vector):g}, sum {sum(vector):g}); make"
                 " the model anew with python LDA/learn_LDA_model.py --force"

@@ -101,13 +101,13 @@ def main():
                 f" {len(names)} documents: give a lower --no-below for so small a corpus"
             )
         with artefacts.written_whole(*outputs) as (dictionary_path, bow_path, lda_path):
-            dictionary.save(str(dictionary_path))
             MmCorpus.serialize(str(bow_path), documents(names, bags, new_ids), id2word=dictionary)
             corpus = MmCorpus(str(bow_path))
             print(f"dictionary: {len(dictionary)} words; {corpus.num_nnz} counts in {corpus.num_docs} documents")
             model = topics.TopicModel.learn(dictionary, corpus, args.topics, args.passes, args.workers, args.seed)
             sample = [bow for _, bow in zip(range(2000), corpus, strict=False)]
             bound = model.lda.log_perplexity(sample)
+            model.dictionary.save(str(dictionary_path))
             model.lda.save(str(lda_path))
     for topic in range(args.topics):
         print(f"topic {topic}: " + " ".join(word for word, _ in model.top_words(topic)))

@@ -154,6 +154,84 @@ class Net(NetCore):
         by_name = self.blobs
         return {name: by_name[self._known_blob(name)].diff for name in sorted(outputs)}
 
+    def forward_all(self, blobs=None, **kwargs):
+        """Run forward over any number of items, a batch at a time; the last batch is filled up with zeros.
+
+        Parameters
+        ----------
+        blobs : list of str, optional
+            Blobs to return besides the outputs.
+        **kwargs
+            {input blob: ndarray of shape (n, ...)}.
+
+        Returns
+        -------
+        dict
+            {blob name: ndarray of float32, shape (n, ...)}.
+        """
+        return self._all(lambda batch: self.forward(blobs=blobs, **batch), kwargs)
+
+    def forward_backward_all(self, blobs=None, diffs=None, **kwargs):
+        """Run forward and backward over any number of items, a batch at a time.
+
+        Parameters
+        ----------
+        blobs, diffs : list of str, optional
+            What to return besides the outputs and the inputs' diffs.
+        **kwargs
+            {input blob or output blob: ndarray of shape (n, ...)}; those of outputs are their diffs.
+
+        Returns
+        -------
+        (dict, dict)
+            Blobs' data and diffs by name, each ndarray of float32, shape (n, ...).
+        """
+        ahead = {name: array for name, array in kwargs.items() if name in self.inputs}
+        back = {name: array for name, array in kwargs.items() if name not in self.inputs}
+        found = self._all(
+            lambda batch: {
+                **{("data", k): v for k, v in self.forward(blobs=blobs, **{n: batch[n] for n in ahead}).items()},
+                **{("diff", k): v for k, v in self.backward(diffs=diffs, **{n: batch[n] for n in back}).items()},
+            },
+            kwargs,
+        )
+        return tuple({k: v for (kind, k), v in found.items() if kind == wanted} for wanted in ("data", "diff"))
+
+    def _all(self, run, arrays):
+        lengths = {len(array) for array in arrays.values()}
+        if set(self.inputs) - arrays.keys():
+            raise CaffeError(f"{self.file}: the inputs are {', '.join(self.inputs)}; given were {', '.join(arrays) or 'none'}")
+        if len(lengths) != 1 or 0 in lengths:
+            raise CaffeError(f"{self.file}: the arrays must hold the same number of items, at least one, not {sorted(lengths)}")
+        (count,) = lengths
+        size = self.blobs[self.inputs[0]].shape[0]
+        found = {}
+        for start in range(0, count, size):
+            batch = {}
+            for name, array in arrays.items():
+                part = np.asarray(array[start : start + size], dtype=np.float32)
+                if len(part) < size:
+                    part = np.concatenate([part, np.zeros((size - len(part), *part.shape[1:]), dtype=np.float32)])
+                batch[name] = part
+            for name, value in run(batch).items():
+                found.setdefault(name, []).append(np.array(value))
+        return {name: np.concatenate(values)[:count] if values[0].ndim else np.array(values) for name, values in found.items()}
+
+    def set_input_arrays(self, data, labels):
+        """Feed the net's first layer, a MemoryData, from arrays.
+
+        Parameters
+        ----------
+        data : ndarray of shape (n, C, H, W)
+            n a multiple of the layer's batch_size.
+        labels : ndarray of shape (n,) or (n, 1, 1, 1)
+        """
+        layer = self.layers[0]
+        if layer.type != "MemoryData":
+            raise CaffeError(f"{self.file}: set_input_arrays may only be called if the first layer is a MemoryData; it is"
+                             f" '{layer.name}' ({layer.type})")  # fmt: skip
+        layer.reset(data, labels)
+
     def _feed(self, arrays, allowed, attribute, word):
         by_name = self.blobs
         for name, array in arrays.items():

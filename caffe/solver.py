@@ -451,9 +451,14 @@ def _solver_class(kind):
     return type(f"{kind}Solver", (Solver,), {"rule_type": kind, "__doc__": f"A Solver with the update rule {kind}."})
 
 
-SGDSolver, NesterovSolver, AdaGradSolver, RMSPropSolver, AdaDeltaSolver, AdamSolver = map(_solver_class, RULES)
+_classes = {kind: _solver_class(kind) for kind in RULES}
+SGDSolver, NesterovSolver, AdaGradSolver, RMSPropSolver, AdaDeltaSolver, AdamSolver = _classes.values()
 
 
-def get_solver(path):
-    """The solver that a prototxt's `type` names."""
-    return Solver(path)
+def get_solver(solver):
+    """The solver that a prototxt (a path, or a SolverParameter) names in its `type`."""
+    if isinstance(solver, SolverParameter):
+        kind = solver.type
+    else:
+        kind = prototxt.read_solver(solver).type
+    return _classes.get(kind, Solver)(solver)  # an unknown type is refused where it is used

@@ -2,6 +2,7 @@
 
 from caffe import log
 from caffe.error import CaffeError
+from caffe.upgrade_old_layers import upgrade_layers
 
 SOLVER_TYPES = ["SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam"]
 
@@ -9,6 +10,7 @@ SOLVER_TYPES = ["SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam"]
 def upgrade_net(net, name):
     """Bring `net` (NetParameter) up to date in place.
 
+    * old `layers` entries (V0, V1) become `layer` (see upgrade_old_layers.py);
     * `input` with `input_dim` or `input_shape` becomes an Input layer at the front;
     * transformation fields in data_param, image_data_param and window_data_param move to transform_param;
     * three `param` entries of a BatchNorm layer (from nets that set lr_mult 0 for its statistics) go.
@@ -19,9 +21,7 @@ def upgrade_net(net, name):
         For what cannot be upgraded, named with the file.
     """
     if net.layers:
-        if net.layer:
-            raise CaffeError(f"{name}: has both `layer` and the old `layers` entries; a net is in one form only")
-        raise CaffeError(f"{name}: the old form with `layers {{ ... }}` (V0/V1) is not supported: write `layer {{ ... }}`")
+        upgrade_layers(net, name)
     _move_transform_fields(net, name)
     _move_inputs(net, name)
     for layer in net.layer:

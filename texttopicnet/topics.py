@@ -54,12 +54,15 @@ class TopicModel:
         own = getattr(lda.id2word, "token2id", dictionary.token2id)
         if own != dictionary.token2id:
             word = min(set(own.items()) ^ set(dictionary.token2id.items()))[0]
+            ids = [vocabulary.get(word, "none") for vocabulary in (dictionary.token2id, own)]
             raise artefacts.UserError(
-                f"{where} do not belong together: the word {word} has id {dictionary.token2id.get(word, 'none')} in the dictionary,"
-                f" {own.get(word, 'none')} in the model; make both anew with python LDA/learn_LDA_model.py --force"
+                f"{where} do not belong together: the word {word} has id {ids[0]} in the dictionary, {ids[1]} in the model;"
+                " make both anew with python LDA/learn_LDA_model.py --force"
             )
         self.dictionary = dictionary
         self.lda = lda
+        for part in (dictionary, lda, lda.state):  # gensim's diary of times and paths: without it, same seed, same bytes
+            part.lifecycle_events = None
 
     @classmethod
     def learn(cls, dictionary, corpus, num_topics=40, passes=1, workers=3, seed=0):

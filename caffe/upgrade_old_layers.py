@@ -1,0 +1,181 @@
+"""Nets in the two oldest forms, V0 (`layers { layer { type: "conv" } }`) and V1 (`layers { type: CONVOLUTION }`), turned into
+today's `layer { type: "Convolution" }` (Caffe: upgrade_proto.cpp)."""
+
+from caffe import log
+from caffe.error import CaffeError
+from caffe.proto import caffe_pb2
+
+V1 = caffe_pb2.V1LayerParameter
+
+# V1's enum values and today's type strings where title case alone does not give them
+V1_TYPES = {
+    "NONE": "",
+    "ABSVAL": "AbsVal",
+    "ARGMAX": "ArgMax",
+    "BNLL": "BNLL",
+    "LRN": "LRN",
+    "MVN": "MVN",
+    "RELU": "ReLU",
+    "TANH": "TanH",
+    "SOFTMAX_LOSS": "SoftmaxWithLoss",
+    "IM2COL": "Im2col",
+    "HDF5_DATA": "HDF5Data",
+    "HDF5_OUTPUT": "HDF5Output",
+}
+
+# V0's type strings and V1's enum values, where upper case alone does not give them
+V0_TYPES = {"conv": "CONVOLUTION", "images": "IMAGE_DATA", "innerproduct": "INNER_PRODUCT", "pool": "POOLING"}
+
+# V0's fields in today's terms: {V0 field: {V0 type: parameter.field of V1}}
+SOURCES = {"data": "data_param", "hdf5_data": "hdf5_data_param", "images": "image_data_param", "window_data": "window_data_param"}
+TRANSFORMED = ("data", "images", "window_data")
+V0_FIELDS = {
+    "num_output": {"conv": "convolution_param.num_output", "innerproduct": "inner_product_param.num_output"},
+    "biasterm": {"conv": "convolution_param.bias_term", "innerproduct": "inner_product_param.bias_term"},
+    "weight_filler": {"conv": "convolution_param.weight_filler", "innerproduct": "inner_product_param.weight_filler"},
+    "bias_filler": {"conv": "convolution_param.bias_filler", "innerproduct": "inner_product_param.bias_filler"},
+    "pad": {"conv": "convolution_param.pad", "pool": "pooling_param.pad"},
+    "kernelsize": {"conv": "convolution_param.kernel_size", "pool": "pooling_param.kernel_size"},
+    "group": {"conv": "convolution_param.group"},
+    "stride": {"conv": "convolution_param.stride", "pool": "pooling_param.stride"},
+    "pool": {"pool": "pooling_param.pool"},
+    "dropout_ratio": {"dropout": "dropout_param.dropout_ratio"},
+    "local_size": {"lrn": "lrn_param.local_size"},
+    "alpha": {"lrn": "lrn_param.alpha"},
+    "beta": {"lrn": "lrn_param.beta"},
+    "k": {"lrn": "lrn_param.k"},
+    "source": {kind: f"{p}.source" for kind, p in SOURCES.items()} | {"infogain_loss": "infogain_loss_param.source"},
+    "scale": {kind: "transform_param.scale" for kind in TRANSFORMED},
+    "meanfile": {kind: "transform_param.mean_file" for kind in TRANSFORMED},
+    "batchsize": {kind: f"{p}.batch_size" for kind, p in SOURCES.items()},
+    "cropsize": {kind: "transform_param.crop_size" for kind in TRANSFORMED},
+    "mirror": {kind: "transform_param.mirror" for kind in TRANSFORMED},
+    "rand_skip": {"data": "data_param.rand_skip", "images": "image_data_param.rand_skip"},
+    "shuffle_images": {"images": "image_data_param.shuffle"},
+    "new_height": {"images": "image_data_param.new_height"},
+    "new_width": {"images": "image_data_param.new_width"},
+    "concat_dim": {"concat": "concat_param.concat_dim"},
+    "det_fg_threshold": {"window_data": "window_data_param.fg_threshold"},
+    "det_bg_threshold": {"window_data": "window_data_param.bg_threshold"},
+    "det_fg_fraction": {"window_data": "window_data_param.fg_fraction"},
+    "det_context_pad": {"window_data": "window_data_param.context_pad"},
+    "det_crop_mode": {"window_data": "window_data_param.crop_mode"},
+    "hdf5_output_param": {"hdf5_output": "hdf5_output_param"},
+}
+
+
+def upgrade_layers(net, name):
+    """Turn the `layers` of `net` (NetParameter) into `layer`, in place.
+
+    Raises
+    ------
+    CaffeError
+        Both forms in one net, or an entry that has no counterpart today; named with file and layer.
+    """
+    if net.layer:
+        raise CaffeError(f"{name}: has both `layer` and the old `layers` entries; a net is in one form only")
+    old = [layer.HasField("layer") for layer in net.layers]
+    if any(old) and not all(old):
+        raise CaffeError(f"{name}: some `layers` entries are V0 (with `layer` inside) and some V1; a net is in one form only")
+    layers = [_v0_to_v1(layer, name) for layer in _without_padding(net.layers, name)] if any(old) else list(net.layers)
+    log.info("upgrade_proto.cpp:20", f"{name}: {'V0' if any(old) else 'V1'} layers upgraded to today's form")
+    upgraded = [_v1_to_today(layer, name) for layer in layers]
+    net.ClearField("layers")
+    net.layer.extend(upgraded)
+
+
+def _without_padding(layers, name):
+    """V0's "padding" layers become the `pad` of the convolutions and poolings that read them."""
+    kept, writer = [], {}
+    for layer in layers:
+        layer = _copy(layer)
+        for i, blob in enumerate(layer.bottom):
+            source = writer.get(blob)
+            if source is None or source.layer.type != "padding":
+                continue
+            if layer.layer.type not in ("conv", "pool"):
+                raise CaffeError(
+                    f"{name}: layer '{layer.layer.name}' reads the padding layer '{source.layer.name}'; only conv and pool can"
+                    " pad by themselves"
+                )
+            layer.layer.pad = source.layer.pad
+            layer.bottom[i] = source.bottom[0]
+        for blob in layer.top:
+            writer[blob] = layer
+        if layer.layer.type != "padding":
+            kept.append(layer)
+    return kept
+
+
+def _copy(message):
+    copy = type(message)()
+    copy.CopyFrom(message)
+    return copy
+
+
+def _v0_to_v1(outer, name):
+    """One V0 entry as V1."""
+    inner, new = outer.layer, V1()
+    where = f"{name}: layer '{inner.name}'"
+    new.bottom.extend(outer.bottom)
+    new.top.extend(outer.top)
+    new.name = inner.name
+    kind = inner.type
+    value = V0_TYPES.get(kind, kind.upper())
+    if kind:
+        if kind != kind.lower() or value not in V1.LayerType.keys():
+            raise CaffeError(f"{where}: '{kind}' is no layer type of the V0 form")
+        new.type = V1.LayerType.Value(value)
+    for field, content in inner.ListFields():
+        if field.name in ("name", "type"):
+            continue
+        if field.name in ("blobs", "blobs_lr", "weight_decay"):
+            getattr(new, field.name).extend(content)
+            continue
+        places = V0_FIELDS.get(field.name, {})
+        if kind not in places:
+            raise CaffeError(f"{where}: {field.name} means nothing in a V0 layer of type '{kind}'")
+        _set(new, places[kind], content, field.enum_type)
+    return new
+
+
+def _set(message, path, content, enum_type):
+    *parents, last = path.split(".")
+    for parent in parents:
+        message = getattr(message, parent)
+    field = message.DESCRIPTOR.fields_by_name[last]
+    if enum_type is not None:  # V0 has its own enum of pooling methods; names are the same
+        content = field.enum_type.values_by_name[enum_type.values_by_number[content].name].number
+    if field.message_type is not None:
+        getattr(message, last).CopyFrom(content)
+    elif isinstance(getattr(message, last), (int, float, str, bool, bytes)):
+        setattr(message, last, content)
+    else:
+        getattr(message, last).append(content)
+
+
+def _v1_to_today(old, name):
+    """One V1 entry as LayerParameter."""
+    new = caffe_pb2.LayerParameter()
+    new.name = old.name
+    value = V1.LayerType.Name(old.type)
+    new.type = V1_TYPES.get(value, value.title().replace("_", ""))
+    lists = {"blobs_lr": "lr_mult", "weight_decay": "decay_mult", "param": "name", "blob_share_mode": "share_mode"}
+    for field, content in old.ListFields():
+        if field.name in ("name", "type", "layer"):
+            continue
+        if field.name in lists:
+            if field.name == "blob_share_mode" and len(content) > len(new.param):
+                raise CaffeError(f"{name}: layer '{old.name}' gives more blob_share_mode than param")
+            for i, item in enumerate(content):
+                while len(new.param) <= i:
+                    new.param.add()
+                setattr(new.param[i], lists[field.name], item)
+        elif field.name in ("bottom", "top", "loss_weight"):
+            getattr(new, field.name).extend(content)
+        elif field.name in ("blobs", "include", "exclude"):
+            for item in content:
+                getattr(new, field.name).add().CopyFrom(item)
+        else:
+            getattr(new, field.name).CopyFrom(content)
+    return new

@@ -1,0 +1,155 @@
+"""Every image gets its article's topic vector; the file is the same for the same seed."""
+
+import importlib.util
+import json
+import shutil
+import sys
+
+import pytest
+from gensim.corpora import Dictionary
+
+from texttopicnet import artefacts, text
+from texttopicnet.artefacts import UserError
+from texttopicnet.topics import TopicModel
+
+ARTICLES = {
+    "text/music": "piano violin piano melody " * 5,
+    "text/sport": "goal stadium football goal " * 5,
+    "text/both": "piano goal violin stadium " * 5,
+    "text/empty": "the and of",
+}
+PAIRS = {  # neither images nor articles are sorted
+    "images/3.jpg": "text/sport",
+    "images/1.jpg": "text/music",
+    "images/4.jpg": "text/empty",
+    "images/2.jpg": "text/both",
+    "images/0.jpg": "text/sport",
+}
+
+
+@pytest.fixture(scope="module")
+def script():
+    spec = importlib.util.spec_from_file_location("script", artefacts.ROOT / "LDA/generate_train_labels.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    return script
+
+
+@pytest.fixture(scope="module")
+def learnt(tmp_path_factory):
+    """A data folder of four articles, and work/ with a train dict and a model of three topics."""
+    folder = tmp_path_factory.mktemp("labels")
+    for name, words in ARTICLES.items():
+        path = folder / "data" / "ImageCLEF_Wikipedia" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(words)
+    artefacts.write_json(folder / "work" / artefacts.TRAIN_DICT, PAIRS)
+    documents = [text.tokenize(words) for words in ARTICLES.values()]
+    dictionary = Dictionary(documents)
+    bows = [dictionary.doc2bow(tokens) for tokens in documents]
+    TopicModel.learn(dictionary, bows, 3, passes=5, workers=1, seed=1).save(folder / "work")
+    return folder
+
+
+@pytest.fixture
+def folder(learnt, tmp_path):
+    """A copy of what was learnt, to spoil."""
+    return shutil.copytree(learnt, tmp_path / "copy")
+
+
+@pytest.fixture
+def run(script, monkeypatch, folder):
+    """run(...): the path of the labels the script wrote."""
+
+    def run(*arguments, topics=3):
+        command = ["x", "--data", str(folder / "data"), "--work", str(folder / "work"), "--workers", "1"]
+        monkeypatch.setattr(sys, "argv", [*command, "--topics", str(topics), *arguments])
+        assert script.main() == 0
+        return folder / "work" / artefacts.training_labels(topics)
+
+    return run
+
+
+def test_one_label_an_article_in_the_train_dicts_order(run):
+    labels = json.loads(run().read_text())
+    assert list(labels) == list(PAIRS)
+    assert labels["images/3.jpg"] == labels["images/0.jpg"]
+    assert labels["images/3.jpg"] != labels["images/1.jpg"]
+
+
+def test_width_range_and_sum(run):
+    for label in json.loads(run().read_text()).values():
+        assert len(label) == 3
+        assert all(p == 0 or 0.01 <= p <= 1 for p in label)
+        assert 0.97 <= sum(label) <= 1 + 1e-6  # two topics below 0.01 are 0 at most
+    # an article without a word of the dictionary has no topic more than another
+    assert json.loads(run("--force").read_text())["images/4.jpg"] == pytest.approx([1 / 3] * 3)
+
+
+def test_labels_are_the_models_topic_vectors(run, folder):
+    labels = json.loads(run("--seed", "4").read_text())
+    model = TopicModel.load(folder / "work", 3)
+    for image, article in PAIRS.items():
+        (wanted,) = model.topic_vectors([text.tokenize(ARTICLES[article])], seed=4)
+        assert labels[image] == wanted.tolist()
+
+
+def test_same_seed_same_bytes(run):
+    first = run().read_bytes()
+    assert run("--force").read_bytes() == first
+    assert run("--force", "--workers", "2").read_bytes() == first
+
+
+def test_what_is_printed(run, capsys):
+    path = run("--seed", "4")
+    printed = capsys.readouterr().out.splitlines()
+    assert printed == ["labelling 5 images of 4 articles with 3 topics, seed 4", f"5 labels: {path}"]
+
+
+@pytest.mark.parametrize(
+    ("vector", "said"),
+    [
+        ([0.5, 0.5], "width 2, least 0.5, sum 1"),
+        ([0.5, 0.25, 0.25, 0.0], "width 4"),
+        ([-0.1, 0.6, 0.5], "least -0.1"),
+        ([0.5, 0.5, 0.1], "sum 1.1"),
+        ([0.5, float("nan"), 0.1], "sum nan"),
+    ],
+)
+def test_what_is_no_topic_vector_is_refused(script, vector, said):
+    script.check({"a.jpg": [0.2, 0.0, 0.8], "b.jpg": [0.0, 0.0, 0.0]}, 3)
+    with pytest.raises(UserError, match=f"b.jpg: its label is no topic vector .*{said}.*learn_LDA_model.py --force"):
+        script.check({"a.jpg": [0.2, 0.0, 0.8], "b.jpg": vector}, 3)
+
+
+def test_a_model_of_another_number_of_topics_is_refused(run, folder):
+    for path in (folder / "work" / "LDA").glob("ldamodel3.lda*"):
+        path.rename(path.with_name(path.name.replace("3", "4")))
+    with pytest.raises(UserError, match="no topic vector .width 3"):
+        run(topics=4)
+    assert not (folder / "work" / artefacts.training_labels(4)).exists()
+
+
+def test_a_dictionary_of_another_corpus_is_refused(run, folder):
+    Dictionary([["piano", "violin"]]).save(str(folder / "work" / artefacts.DICTIONARY))
+    with pytest.raises(UserError, match="the dictionary has 2 words, the model 6"):
+        run()
+
+
+def test_what_is_missing_names_its_command(run, folder):
+    with pytest.raises(UserError, match="ldamodel5.lda does not exist: make it with python LDA/learn_LDA_model.py --topics 5"):
+        run(topics=5)
+    (folder / "data" / "ImageCLEF_Wikipedia" / "text" / "both").unlink()
+    with pytest.raises(UserError, match="text/both: cannot be read"):
+        run()
+    (folder / "work" / artefacts.TRAIN_DICT).unlink()
+    with pytest.raises(UserError, match="does not exist: make it with python LDA/generate_train_dict.py"):
+        run()
+    assert not (folder / "work" / artefacts.training_labels(3)).exists()
+
+
+def test_existing_labels_are_kept_without_force(run):
+    before = run().read_bytes()
+    with pytest.raises(UserError, match="training_labels3.json exists already: give --force"):
+        run()
+    assert run("--force").read_bytes() == before

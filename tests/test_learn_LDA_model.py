@@ -1,0 +1,187 @@
+"""Topics from a corpus of five articles: documents, dictionary, bags and model as gensim reads them."""
+
+import importlib.util
+import shutil
+import sys
+
+import pytest
+from gensim.corpora import Dictionary, MmCorpus
+from gensim.models import LdaModel
+
+from texttopicnet import artefacts
+from texttopicnet.artefacts import UserError
+
+ARTICLES = {  # name: text, number of images
+    "text/a": ("The piano, the piano and the violin.", 3),
+    "text/b": ("Pianos and a harbour.", 1),
+    "text/c": ("[[harbour]] castle glacier", 1),
+    "text/d": ("castle glacier castle volcano", 2),
+    "text/e": ("", 1),
+}
+FILES = ["dictionary.dict", "bow.mm", "ldamodel3.lda"]
+
+
+@pytest.fixture(scope="module")
+def script():
+    spec = importlib.util.spec_from_file_location("script", artefacts.ROOT / "LDA/learn_LDA_model.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    return script
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """The data folder; the train dict lies in work/, its images in an order that is not the articles'."""
+    pairs = {}
+    for name, (text, count) in reversed(ARTICLES.items()):
+        path = tmp_path / "data" / "ImageCLEF_Wikipedia" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        pairs |= {f"images/{name[-1]}{i}.jpg": name for i in range(count)}
+    artefacts.write_json(tmp_path / "work" / artefacts.TRAIN_DICT, pairs)
+    return tmp_path
+
+
+@pytest.fixture
+def run(script, monkeypatch, corpus):
+    """run(...): the folder LDA/ with what the script left in it."""
+
+    def run(*arguments, work="work", workers="1"):
+        folder = corpus / work / "LDA"
+        if work != "work":
+            shutil.copytree(corpus / "work", folder.parent)
+        command = ["x", "--data", str(corpus / "data"), "--work", str(folder.parent), "--topics", "3", "--workers", workers]
+        monkeypatch.setattr(sys, "argv", [*command, *arguments])
+        assert script.main() == 0
+        return folder
+
+    return run
+
+
+ALL = ["--no-below", "1", "--no-above", "1"]
+
+
+def counts(folder):
+    """The documents as {word: count}, in the order of bow.mm."""
+    dictionary = Dictionary.load(str(folder / "dictionary.dict"))
+    return [{dictionary[i]: int(n) for i, n in document} for document in MmCorpus(str(folder / "bow.mm"))]
+
+
+def test_one_document_an_image(run):
+    folder = run(*ALL)
+    a, b = {"piano": 2, "violin": 1}, {"piano": 1, "harbour": 1}
+    c, d = {"harbour": 1, "castle": 1, "glacier": 1}, {"castle": 2, "glacier": 1, "volcano": 1}
+    assert MmCorpus(str(folder / "bow.mm")).num_docs == 8
+    assert counts(folder) == [{}, d, d, c, b, a, a, a]  # in the order of the train dict
+    dictionary = Dictionary.load(str(folder / "dictionary.dict"))
+    assert dictionary.num_docs == 8
+    assert {dictionary[i]: n for i, n in dictionary.dfs.items()} == {
+        "piano": 4,
+        "violin": 3,
+        "harbour": 2,
+        "castle": 3,
+        "glacier": 3,
+        "volcano": 2,
+    }
+
+
+def test_one_document_an_article(run):
+    folder = run(*ALL, "--unique-articles")
+    assert MmCorpus(str(folder / "bow.mm")).num_docs == 5
+    assert [sorted(d) for d in counts(folder)] == [
+        ["piano", "violin"],
+        ["harbour", "piano"],
+        ["castle", "glacier", "harbour"],
+        ["castle", "glacier", "volcano"],
+        [],
+    ]
+    dictionary = Dictionary.load(str(folder / "dictionary.dict"))
+    assert dictionary.dfs[dictionary.token2id["piano"]] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--no-below", "3", "--no-above", "1"], ["castle", "glacier", "piano", "violin"]),  # in 3, 3, 4, 3 of 8
+        (["--no-below", "1", "--no-above", "0.4"], ["castle", "glacier", "harbour", "violin", "volcano"]),  # at most 3.2
+        (["--no-below", "2", "--no-above", "1", "--unique-articles"], ["castle", "glacier", "harbour", "piano"]),
+    ],
+)
+def test_the_saved_dictionary_is_filtered_and_its_ids_are_the_bags(run, arguments, words):
+    folder = run(*arguments)
+    dictionary = Dictionary.load(str(folder / "dictionary.dict"))
+    assert sorted(dictionary.token2id) == words
+    assert sorted(dictionary.token2id.values()) == list(range(len(words)))
+    lda = LdaModel.load(str(folder / "ldamodel3.lda"))
+    assert lda.num_terms == len(words) and lda.num_topics == 3
+    assert lda.id2word.token2id == dictionary.token2id
+    # every document has the words that its article keeps, none shifted
+    tokens = [["piano", "piano", "violin"], ["piano", "harbour"], ["harbour", "castle", "glacier"]]
+    tokens.append(["castle", "castle", "glacier", "volcano"])
+    wanted = [{w: t.count(w) for w in t if w in words} for t in tokens]
+    assert all(document in [*wanted, {}] for document in counts(folder))
+    assert all(document in counts(folder) for document in wanted)
+
+
+def test_defaults_are_the_originals(script, monkeypatch, corpus):
+    monkeypatch.setattr(sys, "argv", ["x", "--data", str(corpus / "data"), "--work", str(corpus / "work")])
+    with pytest.raises(UserError) as caught:
+        script.main()
+    assert str(caught.value) == (
+        f"no word of {corpus / 'data' / 'ImageCLEF_Wikipedia'}/text stands in at least 20 and at most 0.5 of the 8 documents:"
+        " give a lower --no-below for so small a corpus"
+    )
+    # nothing half made is left
+    assert [p.name for p in (corpus / "work" / "LDA").iterdir()] == ["train_dict_ImageCLEF_Wikipedia.json"]
+
+
+def test_what_is_printed(run, capsys):
+    folder = run(*ALL)
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == (
+        "learning 3 topics from 8 documents (5 articles): passes 1, workers 1, seed 0, words in at least 1 documents and at"
+        " most 1 of them"
+    )
+    assert printed[1] == "dictionary: 6 words; 17 counts in 8 documents"
+    assert [line.split(":")[0] for line in printed[2:5]] == ["topic 0", "topic 1", "topic 2"]
+    assert all(len(line.split(": ")[1].split()) == 6 for line in printed[2:5])
+    assert printed[5].startswith("perplexity ") and printed[5].endswith(str(folder / "ldamodel3.lda"))
+
+
+def test_one_worker_gives_the_same_model_for_the_same_seed(run):
+    folders = [run(*ALL, "--passes", "2", "--seed", seed, work=f"w{i}") for i, seed in enumerate("778")]
+    first, again, other = [{p.name: p.read_bytes() for p in folder.iterdir()} for folder in folders]
+    assert set(FILES) < set(first)
+    assert [name for name in first if first[name] != again[name]] == []
+    assert first["dictionary.dict"] == other["dictionary.dict"]
+    topics = [LdaModel.load(str(folder / "ldamodel3.lda")).get_topics() for folder in folders]
+    assert (topics[0] == topics[1]).all() and (topics[0] != topics[2]).any()
+
+
+def test_several_workers_tokenize_the_same_corpus(run):
+    folders = [run(*ALL, work=workers, workers=workers) for workers in ("1", "2")]
+    assert counts(folders[0]) == counts(folders[1])
+    assert LdaModel.load(str(folders[1] / "ldamodel3.lda")).num_terms == 6
+
+
+def test_a_missing_article_is_named_and_nothing_is_left(run, corpus):
+    (corpus / "data" / "ImageCLEF_Wikipedia" / "text" / "c").unlink()
+    with pytest.raises(UserError, match="text/c: cannot be read"):
+        run(*ALL)
+    assert [p.name for p in (corpus / "work" / "LDA").iterdir()] == ["train_dict_ImageCLEF_Wikipedia.json"]
+
+
+def test_a_missing_train_dict_names_its_command(run, corpus):
+    (corpus / "work" / artefacts.TRAIN_DICT).unlink()
+    with pytest.raises(UserError, match="does not exist: make it with python LDA/generate_train_dict.py"):
+        run(*ALL)
+
+
+def test_an_existing_model_is_kept_without_force(run):
+    folder = run(*ALL)
+    before = {name: (folder / name).read_bytes() for name in FILES}
+    with pytest.raises(UserError, match="ldamodel3.lda exists already: give --force"):
+        run(*ALL, "--unique-articles")
+    assert {name: (folder / name).read_bytes() for name in FILES} == before
+    run(*ALL, "--unique-articles", "--force")
+    assert MmCorpus(str(folder / "bow.mm")).num_docs == 5
