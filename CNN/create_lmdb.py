@@ -19,7 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from caffe.proto import caffe_pb2
-from texttopicnet import artefacts, images
+from texttopicnet import artefacts, images, topics
 
 BATCH = 500  # records a transaction
 FIRST_MAP = 1 << 26  # bytes an LMDB may grow to at first; doubled when it is full
@@ -143,10 +143,16 @@ def main():
     outputs = [folder / f"{split}_{what}_lmdb" for split in splits for what in ("images", "labels")]
     for output in outputs:
         artefacts.refuse_existing(output, args.force)
-    labels = artefacts.read_json(args.work / artefacts.training_labels(args.topics), "python LDA/generate_train_labels.py")
+    made_by = "python LDA/generate_train_labels.py"
+    labels = artefacts.read_json(args.work / artefacts.training_labels(args.topics), made_by)
+    topics.check_labels(labels, args.topics, made_by)
     collection = artefacts.existing(args.data / "ImageCLEF_Wikipedia", "the download that data/README.md describes")
     names = shuffled(labels, args.seed)
     split_at = len(names) - round(args.val_fraction * len(names))
+    if args.val_fraction and split_at in (0, len(names)):
+        raise artefacts.UserError(
+            f"--val-fraction {args.val_fraction:g} of {len(names)} images leaves none for train or for val: give another share"
+        )
     print(f"packing {split_at} + {len(names) - split_at} images at {args.size} x {args.size}, seed {args.seed}, into {folder}")
 
     with artefacts.written_whole(*outputs) as temporaries:
@@ -155,8 +161,10 @@ def main():
         bad = pack(names, collection, labels, args.size, args.workers, split_at, pairs)
         for writer in writers:
             writer.close()
-        if not writers[0].count:
-            raise artefacts.UserError(f"none of the {len(names)} images in {collection} can be read; the first: {bad[0][1]}")
+        if not all(writer.count for writer in writers):
+            raise artefacts.UserError(
+                f"none of the images for train or for val can be read, {len(bad)} of {len(names)} are bad; the first: {bad[0][1]}"
+            )
         for path in temporaries:
             (path / "lock.mdb").unlink(missing_ok=True)
     if bad:

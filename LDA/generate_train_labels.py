@@ -14,16 +14,6 @@ from tqdm import tqdm
 from texttopicnet import artefacts, text, topics
 
 
-def check(labels, num_topics):
-    """The contract of training_labels: width, range, and a sum of at most 1."""
-    for image, vector in labels.items():
-        if not (len(vector) == num_topics and min(vector) >= 0 and sum(vector) <= 1 + 1e-5):  # NaN fails too
-            raise artefacts.UserError(
-                f"{image}: its label is no topic vector (width {len(vector)}, least {min(vector):g}, sum {sum(vector):g}); make"
-                " the model anew with python LDA/learn_LDA_model.py --force"
-            )
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=artefacts.DATA, help="folder that holds ImageCLEF_Wikipedia/")
@@ -46,7 +36,7 @@ def main():
     vectors = model.topic_vectors(tqdm(tokens, total=len(articles), desc="articles", unit="article"), args.seed)
     rows = dict(zip(articles, vectors.tolist(), strict=True))  # one label an article (D4)
     labels = {image: rows[article] for image, article in pairs.items()}
-    check(labels, args.topics)
+    topics.check_labels(labels, args.topics, "python LDA/learn_LDA_model.py")
     artefacts.write_json(output, labels)
     print(f"{len(labels)} labels: {output}")
     return 0

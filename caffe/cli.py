@@ -1,4 +1,4 @@
-"""The `caffe` command: caffe train | test, with Caffe's flags (one dash or two) and log lines."""
+"""The `caffe` command: caffe train | test | time | device_query, with Caffe's flags (one dash or two) and log lines."""
 
 import argparse
 import os
@@ -15,10 +15,14 @@ usage: caffe <command> <args>
 commands:
   train           train or finetune a model
   test            score a model
+  device_query    show GPU diagnostic information
+  time            benchmark model execution time
 
 train:  -solver FILE [-snapshot FILE.solverstate | -weights FILE[,FILE]] [-gpu ID] [-phase, -level N, -stage A,B]
         [-sigint_effect snapshot|stop|none] [-sighup_effect snapshot|stop|none]
 test:   -model FILE -weights FILE[,FILE] [-iterations 50] [-gpu ID] [-level N] [-stage A,B]
+time:   -model FILE [-iterations 50] [-gpu ID] [-phase TRAIN|TEST] [-level N] [-stage A,B]
+device_query: -gpu ID|all
 """
 
 
@@ -36,7 +40,7 @@ def main(arguments=None):
     if not arguments or arguments[0] in ("-h", "-help", "--help", "help"):
         print(USAGE, end="")
         return 0 if not arguments else 1
-    commands = {"train": train, "test": test}
+    commands = {"train": train, "test": test, "time": time, "device_query": device_query}
     try:
         if arguments[0] not in commands:
             log.error("caffe.cpp:78", "Available caffe actions:")
@@ -173,6 +177,46 @@ def test(args):
                 text += f" (* {log.number(weights[name])} = {log.number(weights[name] * mean)} loss)"
             log.info("caffe.cpp:321", text)
             position += 1
+
+
+def time(args):
+    """caffe time: how long each layer of a net takes."""
+    from caffe.benchmark import benchmark
+    from caffe.pycaffe import TEST, TRAIN, Net
+
+    if not args.model:
+        raise Fatal("caffe.cpp:328", "Need a model definition to time: give -model FILE")
+    if args.phase not in ("", "TRAIN", "TEST"):
+        raise Fatal("caffe.cpp:328", f'phase must be "TRAIN" or "TEST", not "{args.phase}"')
+    if args.iterations < 1:
+        raise Fatal("caffe.cpp:328", f"-iterations must be at least 1, it is {args.iterations}")
+    choose_device(args.gpu, "caffe.cpp:339")
+    net = Net(args.model, TEST if args.phase == "TEST" else TRAIN, level=args.level, stages=args.stage.split(","))
+    try:
+        benchmark(net, args.iterations)
+    finally:
+        net.close()
+
+
+def device_query(args):
+    """caffe device_query: what the GPUs are."""
+    import torch
+
+    count = torch.cuda.device_count()
+    log.info("caffe.cpp:138", f"Querying GPUs {args.gpu or 'all'}")
+    if not count:
+        raise Fatal("caffe.cpp:138", "PyTorch finds no CUDA device here")
+    chosen = range(count) if args.gpu in ("", "all") else [int(i) if i.isdigit() else -1 for i in args.gpu.split(",")]
+    for i in chosen:
+        if not 0 <= i < count:
+            raise Fatal("caffe.cpp:138", f"-gpu {args.gpu}: there are devices 0 to {count - 1}")
+        p = torch.cuda.get_device_properties(i)
+        log.info("common.cpp:177", f"Device id:                     {i}")
+        log.info("common.cpp:178", f"Major revision number:         {p.major}")
+        log.info("common.cpp:179", f"Minor revision number:         {p.minor}")
+        log.info("common.cpp:180", f"Name:                          {p.name}")
+        log.info("common.cpp:181", f"Total global memory:           {p.total_memory}")
+        log.info("common.cpp:199", f"Number of multiprocessors:     {p.multi_processor_count}")
 
 
 if __name__ == "__main__":

@@ -14,8 +14,6 @@ NOT_SUPPORTED = {
     "LSTM": "recurrent layers, unrolled over time, are missing here",
     "LSTMUnit": "recurrent layers, unrolled over time, are missing here",
     "RNN": "recurrent layers, unrolled over time, are missing here",
-    "Recurrent": "recurrent layers, unrolled over time, are missing here",
-    "SPP": "spatial pyramid pooling is missing here; Pooling layers, Flatten and Concat give the same",
     "WindowData": "the reader of window files is missing here; crop the windows and use ImageData or HDF5Data",
 }
 

@@ -106,26 +106,10 @@ def test_what_is_printed(run, capsys):
     assert printed == ["labelling 5 images of 4 articles with 3 topics, seed 4", f"5 labels: {path}"]
 
 
-@pytest.mark.parametrize(
-    ("vector", "said"),
-    [
-        ([0.5, 0.5], "width 2, least 0.5, sum 1"),
-        ([0.5, 0.25, 0.25, 0.0], "width 4"),
-        ([-0.1, 0.6, 0.5], "least -0.1"),
-        ([0.5, 0.5, 0.1], "sum 1.1"),
-        ([0.5, float("nan"), 0.1], "sum nan"),
-    ],
-)
-def test_what_is_no_topic_vector_is_refused(script, vector, said):
-    script.check({"a.jpg": [0.2, 0.0, 0.8], "b.jpg": [0.0, 0.0, 0.0]}, 3)
-    with pytest.raises(UserError, match=f"b.jpg: its label is no topic vector .*{said}.*learn_LDA_model.py --force"):
-        script.check({"a.jpg": [0.2, 0.0, 0.8], "b.jpg": vector}, 3)
-
-
 def test_a_model_of_another_number_of_topics_is_refused(run, folder):
     for path in (folder / "work" / "LDA").glob("ldamodel3.lda*"):
         path.rename(path.with_name(path.name.replace("3", "4")))
-    with pytest.raises(UserError, match="no topic vector .width 3"):
+    with pytest.raises(UserError, match="images/3.jpg: its label is no vector of 4 topics .width 3,"):
         run(topics=4)
     assert not (folder / "work" / artefacts.training_labels(4)).exists()
 

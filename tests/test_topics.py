@@ -163,3 +163,36 @@ def test_broken_files_are_named(model, tmp_path, name, kind):
 def test_files_have_the_artefacts_names(model, tmp_path):
     model.save(tmp_path)
     assert (tmp_path / artefacts.DICTIONARY).is_file() and (tmp_path / artefacts.lda_model(3)).is_file()
+
+
+@pytest.mark.parametrize(
+    ("vector", "said"),
+    [
+        ([0.5, 0.5], "width 2, least 0.5, sum 1"),
+        ([0.5, 0.25, 0.25, 0.0], "width 4, least 0, sum 1"),
+        ([], "width 0, least 0, sum 0"),
+        ([-0.1, 0.6, 0.5], "width 3, least -0.1, sum 1"),
+        ([0.5, 0.5, 0.1], "width 3, least 0.1, sum 1.1"),
+        ([0.5, float("nan"), 0.1], "sum nan"),
+        ([float("nan"), 0.5, 0.1], "sum nan"),
+    ],
+)
+def test_labels_that_are_no_topic_vectors_are_refused(vector, said):
+    topics.check_labels({"a.jpg": [0.2, 0.0, 0.8], "b.jpg": [0.0, 0.0, 0.0]}, 3, "make")
+    with pytest.raises(UserError) as caught:
+        topics.check_labels({"a.jpg": [0.2, 0.0, 0.8], "b.jpg": vector}, 3, "make")
+    assert str(caught.value).startswith("b.jpg: its label is no vector of 3 topics (")
+    assert said in str(caught.value) and str(caught.value).endswith("; make it anew with make --force")
+
+
+def test_no_labels_are_refused():
+    with pytest.raises(UserError, match="no labels: make them with make --force"):
+        topics.check_labels({}, 3, "make")
+
+
+LABELS = artefacts.ROOT.parent / "shared" / "data" / "labels" / "imageclef_10k_training_labels40.json"
+
+
+@pytest.mark.skipif(not LABELS.exists(), reason="needs ../shared/data/labels")
+def test_the_originals_labels_are_accepted():
+    topics.check_labels(artefacts.read_json(LABELS, "-"), 40, "-")

@@ -16,6 +16,32 @@ MINIMUM_PROBABILITY = 0.01  # topics below this are 0 in a topic vector, gensim'
 BATCH = 2000  # articles inferred at once
 
 
+def check_labels(labels, num_topics, made_by):
+    """The contract of training_labels<K>.json, for who writes it and who reads it.
+
+    Parameters
+    ----------
+    labels : dict of str to list of float
+        Image path -> topic vector.
+    num_topics : int
+    made_by : str
+        The command that makes better ones, for the error's sentence.
+
+    Raises
+    ------
+    UserError
+        There are no labels, or one has not `num_topics` numbers, a number below 0 or none (NaN), or a sum above 1.
+    """
+    if not labels:
+        raise artefacts.UserError(f"there are no labels: make them with {made_by} --force")
+    for image, vector in labels.items():
+        if not (len(vector) == num_topics and min(vector) >= 0 and sum(vector) <= 1 + 1e-5):  # NaN fails too
+            raise artefacts.UserError(
+                f"{image}: its label is no vector of {num_topics} topics (width {len(vector)}, least {min(vector, default=0):g},"
+                f" sum {sum(vector):g}); make it anew with {made_by} --force"
+            )
+
+
 class _OneStart:
     """Stands in for a model's random state during inference: every article starts from the same drawn gamma.
 

@@ -146,6 +146,8 @@ def test_sighup_snapshots_and_trains_on(task):
         (["train", "-solver", "solver.prototxt", "-snapshot", "no.solverstate"], "no.solverstate"),
         (["train", "-solver", "solver.prototxt", "-colour", "red"], "colour"),
         (["train", "-solver", "solver.prototxt", "-gpu", "x"], "-gpu takes device numbers"),
+        (["time"], "Need a model definition to time"),
+        (["time", "-model", "net.prototxt", "-phase", "DREAM"], "phase must be"),
         (["test", "-model", "net.prototxt"], "Need model weights to score"),
         (["test", "-weights", "net.prototxt"], "Need a model definition to score"),
         (["test", "-model", "net.prototxt", "-weights", "net.prototxt"], "net.prototxt"),
@@ -156,6 +158,16 @@ def test_a_mistake_is_one_fatal_line_and_status_1(task, arguments, message):
     fatal = [row for row in done.stderr.splitlines() if row.startswith("F")]
     assert done.returncode == 1 and len(fatal) == 1 and LINE.match(fatal[0])
     assert message in fatal[0] and "Traceback" not in done.stderr
+
+
+def test_time_names_every_layer(task):
+    done = run("time", "--model=net.prototxt", "--iterations=3", cwd=task)
+    assert done.returncode == 0
+    for name in ("d", "ip", "loss"):
+        assert re.search(rf"caffe.cpp:400\] +{name}\tforward: \S+ ms\.", done.stderr)
+        assert re.search(rf"caffe.cpp:403\] +{name}\tbackward: \S+ ms\.", done.stderr)
+    assert len(re.findall(r"Iteration: \d forward-backward time: \S+ ms\.", done.stderr)) == 3
+    assert "Total Time: " in done.stderr and "*** Benchmark ends ***" in done.stderr
 
 
 def test_an_empty_lmdb_is_refused(task):

@@ -1,0 +1,52 @@
+"""caffe time: how long each layer takes, forward and backward, as `caffe time` prints it."""
+
+import time as clock
+
+import torch
+
+from caffe import log
+
+
+def _timed(device, run):
+    start = clock.perf_counter()
+    run()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return 1000 * (clock.perf_counter() - start)
+
+
+def benchmark(net, iterations):
+    """Run a net layer by layer and log the mean milliseconds of each layer and of whole passes.
+
+    Parameters
+    ----------
+    net : caffe.Net
+    iterations : int
+    """
+    log.info("caffe.cpp:352", "Performing Forward")
+    last = len(net.layers) - 1
+    log.info("caffe.cpp:356", f"Initial loss: {log.number(net.run_layers(0, last))}")
+    log.info("caffe.cpp:357", "Performing Backward")
+    net.run_layers_back(last, 0)
+    log.info("caffe.cpp:365", "*** Benchmark begins ***")
+    log.info("caffe.cpp:366", f"Testing for {iterations} iterations.")
+    forward, backward = [0.0] * (last + 1), [0.0] * (last + 1)
+    begin = clock.perf_counter()
+    for j in range(iterations):
+        start = clock.perf_counter()
+        for i in range(last + 1):
+            forward[i] += _timed(net.device, lambda i=i: net.run_layers(i, i))
+        for i in range(last, -1, -1):
+            backward[i] += _timed(net.device, lambda i=i: net.run_layers_back(i, i))
+        took = 1000 * (clock.perf_counter() - start)
+        log.info("caffe.cpp:394", f"Iteration: {j + 1} forward-backward time: {log.number(took)} ms.")
+    total = 1000 * (clock.perf_counter() - begin)
+    log.info("caffe.cpp:397", "Average time per layer: ")
+    for name, ahead, back in zip(net.layer_names, forward, backward, strict=True):
+        log.info("caffe.cpp:400", f"{name:>10}\tforward: {log.number(ahead / iterations)} ms.")
+        log.info("caffe.cpp:403", f"{name:>10}\tbackward: {log.number(back / iterations)} ms.")
+    log.info("caffe.cpp:408", f"Average Forward pass: {log.number(sum(forward) / iterations)} ms.")
+    log.info("caffe.cpp:410", f"Average Backward pass: {log.number(sum(backward) / iterations)} ms.")
+    log.info("caffe.cpp:412", f"Average Forward-Backward: {log.number(total / iterations)} ms.")
+    log.info("caffe.cpp:414", f"Total Time: {log.number(total)} ms.")
+    log.info("caffe.cpp:415", "*** Benchmark ends ***")

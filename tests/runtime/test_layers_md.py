@@ -1,0 +1,68 @@
+"""LAYERS.md: the table of layer types against the registry and caffe.proto."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import caffe
+from caffe.layer import NOT_SUPPORTED, create
+from caffe.net_spec import OWN_FIELDS
+from caffe.proto import caffe_pb2
+
+FOLDER = Path(caffe.__file__).parent
+
+# types that take their settings from another type's message, or from several
+MESSAGES = {
+    "Deconvolution": ["convolution_param"],
+    "Im2col": ["convolution_param"],
+    "SigmoidCrossEntropyLoss": ["loss_param"],
+    "SoftmaxWithLoss": ["softmax_param", "loss_param"],
+    "InfogainLoss": ["infogain_loss_param", "loss_param"],
+}
+
+
+def rows():
+    """{type: [file, fields, refused, differs]} of all tables of LAYERS.md."""
+    found = {}
+    for line in (FOLDER / "LAYERS.md").read_text(encoding="utf-8").splitlines():
+        if line.startswith("|") and not line.startswith(("|--", "| type ")):
+            name, *cells = (cell.strip() for cell in line.strip("|").split("|"))
+            assert name not in found, f"{name} stands twice"
+            assert len(cells) == 4, f"{name}: {len(cells) + 1} columns"
+            found[name] = cells
+    return found
+
+
+def test_every_type_once():
+    table = rows()
+    assert {name for name, cells in table.items() if cells[0] != "not supported"} == set(caffe.layer_type_list())
+    assert {name for name, cells in table.items() if cells[0] == "not supported"} == set(NOT_SUPPORTED)
+
+
+def test_as_many_as_caffe_has():
+    assert len(rows()) == 61  # the types that BVLC Caffe 1.0 registers
+
+
+def test_file_is_where_the_type_is_registered():
+    for name, (file, *_) in rows().items():
+        if file != "not supported":
+            path = FOLDER / file.strip("`")
+            assert f'@register("{name}")' in path.read_text(encoding="utf-8"), file
+
+
+def test_every_field_of_the_message_is_spoken_of():
+    for name, cells in rows().items():
+        if cells[0] == "not supported":
+            continue
+        named = set(re.findall(r"`(\w+)`", " ".join(cells)))
+        for own in MESSAGES.get(name, [OWN_FIELDS[name]] if name in OWN_FIELDS else []):
+            message = caffe_pb2.LayerParameter.DESCRIPTOR.fields_by_name[own].message_type
+            missing = {field.name for field in message.fields} - named
+            assert not missing, f"{name}: {own} has {sorted(missing)}, of which LAYERS.md says nothing"
+
+
+def test_a_type_without_support_is_refused_by_name():
+    for name in NOT_SUPPORTED:
+        with pytest.raises(caffe.CaffeError, match=f"layer 'x': type '{name}' is not supported"):
+            create(caffe_pb2.LayerParameter(name="x", type=name), "net", None)

@@ -1,0 +1,330 @@
+"""Images and labels packed into LMDBs: what stands in the records, their order, and what is refused."""
+
+import importlib.util
+import io
+import subprocess
+import sys
+
+import cv2
+import lmdb
+import numpy as np
+import pytest
+from PIL import Image
+
+import caffe
+from caffe.proto import caffe_pb2
+from texttopicnet import artefacts, images
+from texttopicnet.artefacts import UserError
+
+SCRIPT = artefacts.ROOT / "CNN/create_lmdb.py"
+SIDE = 32  # of the stored images in most tests
+TOPICS = 3
+
+
+@pytest.fixture(scope="module")
+def script():
+    spec = importlib.util.spec_from_file_location("create_lmdb", SCRIPT)
+    script = importlib.util.module_from_spec(spec)
+    sys.modules["create_lmdb"] = script  # worker processes look image_record up by its module
+    spec.loader.exec_module(script)
+    yield script
+    del sys.modules["create_lmdb"]
+
+
+def jpeg(seed, height=SIDE, width=SIDE):
+    """A JPEG of quality 80: stored bytes differ from bytes encoded anew."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return cv2.imencode(".jpg", cv2.GaussianBlur(pixels, (0, 0), 3), [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()
+
+
+def pil_bytes(mode, colour, kind, side=SIDE, **arguments):
+    file = io.BytesIO()
+    Image.new(mode, (side, side), colour).save(file, kind, **arguments)
+    return file.getvalue()
+
+
+@pytest.fixture
+def files(tmp_path):
+    """files({image: bytes}): they lie in the collection, and image i of them has the label [i / 100, 0.5, 0]."""
+
+    def write(contents):
+        for name, data in contents.items():
+            path = tmp_path / "data" / "ImageCLEF_Wikipedia" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        labels = {name: [i / 100, 0.5, 0.0] for i, name in enumerate(contents)}
+        artefacts.write_json(tmp_path / "work" / artefacts.training_labels(TOPICS), labels)
+        return labels
+
+    return write
+
+
+@pytest.fixture
+def run(script, monkeypatch, tmp_path):
+    """run(...): the folder the LMDBs are in."""
+
+    def run(*arguments, topics=TOPICS, size=SIDE):
+        command = ["x", "--data", str(tmp_path / "data"), "--work", str(tmp_path / "work"), "--workers", "1"]
+        monkeypatch.setattr(sys, "argv", [*command, "--topics", str(topics), "--size", str(size), *arguments])
+        assert script.main() == 0
+        return tmp_path / "work" / "CNN" / "CaffeNet"
+
+    return run
+
+
+def records(path):
+    """{key: Datum} in the LMDB's order."""
+    found = {}
+    with lmdb.open(str(path), readonly=True, lock=False) as environment, environment.begin() as transaction:
+        for key, value in transaction.cursor():
+            found[key.decode()] = caffe_pb2.Datum.FromString(value)
+    return found
+
+
+def pairs(folder, split="train"):
+    return records(folder / f"{split}_images_lmdb"), records(folder / f"{split}_labels_lmdb")
+
+
+def image_of(key):
+    return key.split("_", 1)[1]
+
+
+def twelve():
+    return {f"images/{i % 3}/{i}.jpg": jpeg(i) for i in range(12)}
+
+
+def test_equal_keys_in_one_shuffled_order(files, run, capsys):
+    labels = files(twelve())
+    folder = run()
+    packed, targets = pairs(folder)
+    assert list(packed) == list(targets)
+    assert [key.split("_")[0] for key in packed] == [f"{i:08d}" for i in range(12)]
+    order = [image_of(key) for key in packed]
+    assert sorted(order) == sorted(labels) and order not in (sorted(labels), list(labels))
+    for key, datum in targets.items():
+        np.testing.assert_array_equal(datum.float_data, np.float32(labels[image_of(key)]))
+    assert sorted(p.name for p in folder.iterdir()) == ["train_images_lmdb", "train_labels_lmdb"]
+    assert [p.name for p in (folder / "train_images_lmdb").iterdir()] == ["data.mdb"]
+    printed = capsys.readouterr().out.splitlines()
+    assert printed == [
+        f"packing 12 + 0 images at 32 x 32, seed 0, into {folder}",
+        f"12 images and labels: {folder / 'train_images_lmdb'}, {folder / 'train_labels_lmdb'}",
+    ]
+
+
+def test_the_seed_alone_makes_the_order(files, run, tmp_path):
+    labels = files(twelve())
+    first = list(pairs(run())[0])
+    path = tmp_path / "work" / artefacts.training_labels(TOPICS)
+    artefacts.write_json(path, dict(reversed(labels.items())))  # the same labels in another order
+    assert list(pairs(run("--force", "--workers", "2"))[0]) == first
+    assert list(pairs(run("--force", "--seed", "1"))[0]) != first
+
+
+def test_a_colour_jpeg_of_that_size_is_stored_byte_for_byte(files, run):
+    contents = {"images/a.jpg": jpeg(1), "images/named.png": jpeg(2)}
+    files(contents)
+    for key, datum in pairs(run())[0].items():
+        assert datum.data == contents[image_of(key)]
+        assert datum.encoded and (datum.channels, datum.height, datum.width, datum.label) == (3, SIDE, SIDE, 0)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        jpeg(1, height=40),
+        jpeg(1, width=20),
+        pil_bytes("RGB", (10, 20, 30), "PNG"),
+        pil_bytes("L", 90, "JPEG"),
+        pil_bytes("CMYK", (255, 0, 0, 0), "JPEG"),
+    ],
+    ids=["high", "narrow", "PNG", "grey", "CMYK"],
+)
+def test_other_images_are_warped_and_encoded_in_colour(files, run, data):
+    files({"images/a.jpg": data})
+    ((datum,), _) = (list(part.values()) for part in pairs(run()))
+    assert datum.data != data
+    assert datum.data == images.encoded(images.resized(images.decode(data, "a"), SIDE))
+    assert datum.data.startswith(b"\xff\xd8") and (datum.channels, datum.height, datum.width) == (3, SIDE, SIDE)
+    own = cv2.imdecode(np.frombuffer(datum.data, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert own.shape == (SIDE, SIDE, 3)  # without being told to, Caffe reads three channels
+
+
+def test_size_is_256_unless_told(files, script, monkeypatch, tmp_path):
+    contents = {"images/a.jpg": jpeg(1, 256, 256), "images/b.jpg": jpeg(2, 255, 256)}
+    files(contents)
+    command = ["x", "--data", str(tmp_path / "data"), "--work", str(tmp_path / "work"), "--topics", "3", "--net", "Other"]
+    monkeypatch.setattr(sys, "argv", command)
+    script.main()
+    packed, _ = pairs(tmp_path / "work" / "CNN" / "Other")
+    by_image = {image_of(key): datum for key, datum in packed.items()}
+    assert by_image["images/a.jpg"].data == contents["images/a.jpg"]
+    assert images.decode(by_image["images/b.jpg"].data, "b").shape == (256, 256, 3)
+
+
+def test_labels_are_floats_of_40_by_1_by_1(files, run, tmp_path):
+    files({"images/a.jpg": jpeg(1)})
+    vector = [0.025 * (i % 2) for i in range(40)]
+    artefacts.write_json(tmp_path / "work" / artefacts.training_labels(40), {"images/a.jpg": vector})
+    (datum,) = pairs(run(topics=40))[1].values()
+    assert (datum.channels, datum.height, datum.width) == (40, 1, 1)
+    assert list(datum.float_data) == np.float32(vector).tolist()
+    assert datum.data == b"" and not datum.encoded
+
+
+def test_a_share_is_held_out(files, run, capsys):
+    labels = files(twelve())
+    folder = run("--val-fraction", "0.25")
+    (train, train_labels), (val, val_labels) = pairs(folder), pairs(folder, "val")
+    assert list(train) == list(train_labels) and list(val) == list(val_labels)
+    assert (len(train), len(val)) == (9, 3)
+    assert sorted(image_of(key) for key in [*train, *val]) == sorted(labels)
+    assert [*train, *val] == list(pairs(run("--force"))[0])  # the end of the same order
+    assert capsys.readouterr().out.splitlines()[1].startswith("9 + 3 images and labels: ")
+
+
+@pytest.mark.parametrize(
+    ("share", "sentence"),
+    [
+        ("1", r"must lie in \[0, 1\), it is 1"),
+        ("-0.1", r"must lie in \[0, 1\), it is -0.1"),
+        ("0.04", "0.04 of 12 images leaves none for train or for val"),
+        ("0.99", "0.99 of 12 images leaves none for train or for val"),
+    ],
+)
+def test_shares_that_leave_nothing_are_refused(files, run, tmp_path, share, sentence):
+    files(twelve())
+    with pytest.raises(UserError, match=sentence):
+        run("--val-fraction", share)
+    assert not (tmp_path / "work" / "CNN").exists()
+
+
+def test_bad_images_are_counted_and_the_first_is_named(files, run, script, capsys):
+    contents = twelve()
+    bad = script.shuffled(contents, 0)[4::3]
+    contents |= {name: b"\xff\xd8 no picture" for name in bad}
+    labels = files(contents)
+    folder = run()
+    packed, targets = pairs(folder)
+    assert list(packed) == list(targets) and len(packed) == 9
+    assert {image_of(key) for key in packed} == set(labels) - set(bad)
+    for key, datum in targets.items():  # no label slipped to a neighbour
+        np.testing.assert_array_equal(datum.float_data, np.float32(labels[image_of(key)]))
+        assert packed[key].data == contents[image_of(key)]
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[1].startswith("left out: 3 bad images; the first: ") and f"{bad[0]}: is no image" in printed[1]
+    assert printed[2].startswith("9 images and labels")
+
+
+def test_a_missing_image_is_a_bad_one(files, run, tmp_path, capsys):
+    files(twelve())
+    (tmp_path / "data" / "ImageCLEF_Wikipedia" / "images/1/4.jpg").unlink()
+    assert len(pairs(run())[0]) == 11
+    assert "left out: 1 bad images" in (printed := capsys.readouterr().out) and "images/1/4.jpg" in printed
+
+
+def test_no_good_image_is_an_error_and_nothing_is_left(files, run, tmp_path):
+    files({f"images/{i}.jpg": b"no picture" for i in range(3)})
+    with pytest.raises(UserError, match="none of the images .* 3 of 3 are bad; the first: .*is no image"):
+        run()
+    assert list((tmp_path / "work" / "CNN" / "CaffeNet").iterdir()) == []
+
+
+def test_no_good_image_held_out_is_an_error(files, run, script, tmp_path):
+    contents = twelve()
+    contents |= {name: b"no picture" for name in script.shuffled(contents, 0)[-3:]}
+    files(contents)
+    with pytest.raises(UserError, match="for train or for val can be read, 3 of 12 are bad"):
+        run("--val-fraction", "0.25")
+    assert list((tmp_path / "work" / "CNN" / "CaffeNet").iterdir()) == []
+
+
+def test_a_failure_half_way_leaves_what_was_there(files, run, script, monkeypatch):
+    files(twelve())
+    folder = run()
+    before = {p: p.read_bytes() for p in folder.rglob("*.mdb")}
+    calls = []
+
+    def fails_late(vector):
+        calls.append(vector)
+        if len(calls) == 7:
+            raise OSError("disk full")
+        return b""
+
+    monkeypatch.setattr(script, "BATCH", 2)
+    monkeypatch.setattr(script, "label_record", fails_late)
+    with pytest.raises(OSError, match="disk full"):
+        run("--force")
+    assert sorted(p.name for p in folder.iterdir()) == ["train_images_lmdb", "train_labels_lmdb"]
+    assert {p: p.read_bytes() for p in folder.rglob("*.mdb")} == before
+
+
+def test_an_lmdb_grows_when_it_is_full(files, run, script, monkeypatch):
+    monkeypatch.setattr(script, "FIRST_MAP", 1 << 15)
+    monkeypatch.setattr(script, "BATCH", 5)
+    contents = {f"images/{i}.jpg": jpeg(i, 200, 200) for i in range(24)}
+    files(contents)
+    packed, targets = pairs(run(size=200))
+    assert sum(map(len, contents.values())) > 2 * script.FIRST_MAP
+    assert {image_of(key): datum.data for key, datum in packed.items()} == contents and list(packed) == list(targets)
+
+
+def test_long_names_have_keys_too(files, run):
+    long = "images/" + "/".join(["x" * 200] * 3)
+    files({f"{long}{i}.jpg": jpeg(i) for i in range(3)})
+    packed, targets = pairs(run())
+    assert list(packed) == list(targets) and {len(key) for key in packed} == {511}
+
+
+@pytest.mark.parametrize("left", ["train_images_lmdb", "train_labels_lmdb"])
+def test_an_existing_output_is_kept_without_force(files, run, tmp_path, left):
+    files(twelve())
+    (tmp_path / "work" / "CNN" / "CaffeNet" / left).mkdir(parents=True)
+    with pytest.raises(UserError, match=f"{left} exists already: give --force"):
+        run()
+    assert len(pairs(run("--force"))[0]) == 12
+
+
+def test_labels_that_are_no_topic_vectors_are_refused(files, run, tmp_path):
+    files(twelve())
+    path = tmp_path / "work" / artefacts.training_labels(TOPICS)
+    path.rename(path.with_name("training_labels4.json"))
+    with pytest.raises(UserError, match="no vector of 4 topics .width 3.*make it anew with python LDA/generate_train_labels.py"):
+        run(topics=4)
+    with pytest.raises(UserError, match="training_labels3.json does not exist: make it with python LDA/generate_train_labels.py"):
+        run()
+
+
+def test_a_missing_collection_is_one_sentence_and_status_1(tmp_path):
+    artefacts.write_json(tmp_path / "work" / artefacts.training_labels(TOPICS), {"images/a.jpg": [0.5, 0.5, 0.0]})
+    command = [sys.executable, str(SCRIPT), "--data", str(tmp_path), "--work", str(tmp_path / "work"), "--topics", "3"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"error: {tmp_path / 'ImageCLEF_Wikipedia'} does not exist: make it with the download that data/README.md describes\n"
+    )
+
+
+def test_the_data_layer_gives_what_features_are_taken_from(files, run, tmp_path):
+    """Training's and extraction's way to an image agree: the Data layer in TEST is `network_input`."""
+    turned = Image.Exif()
+    turned[0x0112] = 6  # a camera's orientation, which neither heeds
+    gradient = Image.fromarray(np.mgrid[0:256, 0:256].astype(np.uint8)[[0, 1, 1]].transpose(1, 2, 0))
+    gradient.save(file := io.BytesIO(), "JPEG", exif=turned)
+    contents = {"images/a.jpg": jpeg(1, 256, 256), "images/b.jpg": file.getvalue(), "images/c.jpg": jpeg(2, 256, 256)}
+    labels = files(contents)
+    folder = run(size=256)
+    names = [image_of(key) for key in pairs(folder)[0]]
+    mean = " ".join(f"mean_value: {value}" for value in images.MEAN_BGR)
+    (tmp_path / "net.prototxt").write_text(
+        f'layer {{ name: "d" type: "Data" top: "data" transform_param {{ crop_size: {images.CROP} {mean} }}'
+        f' data_param {{ source: "{folder}/train_images_lmdb" batch_size: 3 backend: LMDB }} }}'
+        f'layer {{ name: "l" type: "Data" top: "label" data_param {{ source: "{folder}/train_labels_lmdb"'
+        " batch_size: 3 backend: LMDB } }"
+    )
+    net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST)
+    net.forward()
+    for name, data, label in zip(names, net.blobs["data"].data, net.blobs["label"].data, strict=True):
+        np.testing.assert_allclose(data, images.network_input(images.decode(contents[name], name)), atol=1e-4)
+        np.testing.assert_allclose(label.ravel(), labels[name], rtol=1e-6)
+    net.close()
