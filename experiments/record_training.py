@@ -15,8 +15,8 @@ from pathlib import Path
 
 from texttopicnet import artefacts, results
 
-LINE = re.compile(r"[IWEF](\d{4} \d\d:\d\d:\d\d\.\d+)\s+(\d+) \S+\] (.*)")
-LOSS = re.compile(r"Iteration (\d+) \(.*\), loss = ([-+.\deE]+)")
+LINE = re.compile(r"[IWEF](\d{4} \d\d:\d\d:\d\d\.\d+)\s+(\d+) (?:solver|caffe)\.cpp:\d+\] (.*)")  # not the data threads'
+LOSS = re.compile(r"Iteration (\d+)(?: \(.*\))?, loss = ([-+.\deE]+)")
 
 
 def read_log(path):

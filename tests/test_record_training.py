@@ -15,8 +15,11 @@ I1231 23:59:50.000000    7 caffe.cpp:239] Starting Optimization
 layer {
 I1231 23:59:55.000000    7 solver.cpp:239] Iteration 0 (0 iter/s, 1s/20 iters), loss = 8.5
 I0101 00:00:05.500000    7 solver.cpp:239] Iteration 20 (2 iter/s, 10s/20 iters), loss = 4
+I0101 02:00:00.000000    8 data_layer.cpp:73] Restarting data prefetching from start.
+I0101 03:00:00.000000    8 data_layer.cpp:73] Restarting data prefetching from start.
 I0101 10:00:00.000000    9 solver.cpp:239] Iteration 20 (0 iter/s, 1s/20 iters), loss = 3.5
-I0101 10:00:10.000000    9 solver.cpp:239] Iteration 40 (2 iter/s, 10s/20 iters), loss = 1e-2
+I0101 10:00:10.000000    9 solver.cpp:239] Iteration 40 (2 iter/s, 10s/20 iters), loss = 2e-2
+I0101 10:00:10.000000    9 solver.cpp:327] Iteration 50, loss = 1e-2
 """
 
 
@@ -31,7 +34,7 @@ def script():
 def test_two_parts_of_a_run_over_new_year(script, tmp_path):
     (tmp_path / "t.log").write_text(LOG)
     losses, seconds = script.read_log(tmp_path / "t.log")
-    assert losses == {0: 8.5, 20: 3.5, 40: 0.01} and seconds == pytest.approx(15.5 + 10)
+    assert losses == {0: 8.5, 20: 3.5, 40: 0.02, 50: 0.01} and seconds == pytest.approx(15.5 + 10)
 
 
 def test_no_log(script, tmp_path):
@@ -49,4 +52,4 @@ def test_record(script, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["record_training.py", "--work", str(tmp_path), "--seed", "5"])
     assert script.main() == 0
     found = json.loads((tmp_path / "experiments" / "results" / "training.json").read_text())
-    assert found["values"] == {"last_loss": 0.01, "iterations": 40} and found["seed"] == 5 and found["seconds"] == 25.5
+    assert found["values"] == {"last_loss": 0.01, "iterations": 50} and found["seed"] == 5 and found["seconds"] == 25.5

@@ -1,4 +1,4 @@
-"""LAYERS.md: the table of layer types against the registry and caffe.proto."""
+"""LAYERS.md and README.md: the table of layer types against the registry and caffe.proto, the table of files."""
 
 import re
 from pathlib import Path
@@ -66,3 +66,9 @@ def test_a_type_without_support_is_refused_by_name():
     for name in NOT_SUPPORTED:
         with pytest.raises(caffe.CaffeError, match=f"layer 'x': type '{name}' is not supported"):
             create(caffe_pb2.LayerParameter(name="x", type=name), "net", None)
+
+
+def test_every_file_stands_in_the_readme():
+    named = set(re.findall(r"`(\w+\.py)`", (FOLDER / "README.md").read_text(encoding="utf-8")))
+    assert {path.name for path in FOLDER.glob("*.py")} - {"__init__.py"} <= named
+    assert {name for name in named if not (FOLDER / name).exists()} == {"caffe_pb2.py"} & named
