@@ -11,6 +11,7 @@ for byte.  The order is shuffled with the seed (D5: the original's is that of a 
 
 import argparse
 import multiprocessing
+import shutil
 from pathlib import Path
 
 import cv2
@@ -141,7 +142,9 @@ def main():
     folder = args.work / "CNN" / args.net
     splits = ["train", "val"] if args.val_fraction else ["train"]
     outputs = [folder / f"{split}_{what}_lmdb" for split in splits for what in ("images", "labels")]
-    for output in outputs:
+    # an older val pair holds images that are about to become training images: it goes when the packing is made anew
+    older = [path for path in (folder / "val_images_lmdb", folder / "val_labels_lmdb") if path.exists() and path not in outputs]
+    for output in (*outputs, *older):
         artefacts.refuse_existing(output, args.force)
     made_by = "python LDA/generate_train_labels.py"
     labels = artefacts.read_json(args.work / artefacts.training_labels(args.topics), made_by)
@@ -165,8 +168,9 @@ def main():
             raise artefacts.UserError(
                 f"none of the images for train or for val can be read, {len(bad)} of {len(names)} are bad; the first: {bad[0][1]}"
             )
-        for path in temporaries:
-            (path / "lock.mdb").unlink(missing_ok=True)
+    for path in older:
+        shutil.rmtree(path)
+        print(f"removed: {path}, of an earlier packing with --val-fraction")
     if bad:
         print(f"left out: {len(bad)} bad images; the first: {bad[0][1]}")
     counts = " + ".join(str(image_writer.count) for image_writer, _ in pairs)

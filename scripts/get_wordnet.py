@@ -6,6 +6,7 @@ Paper:   section 3 (text preprocessing)
 Usage:   python scripts/get_wordnet.py
 """
 
+import io
 import shutil
 import socket
 import subprocess
@@ -60,7 +61,7 @@ def by_nltk():
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(SECONDS)
     try:
-        return nltk.download("wordnet", download_dir=str(FOLDER.parent.parent), quiet=True)
+        return nltk.download("wordnet", download_dir=str(FOLDER.parent.parent), quiet=True, print_error_to=io.StringIO())
     except Exception:  # whatever the network does wrong, the packages are tried next
         return False
     finally:

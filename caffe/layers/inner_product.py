@@ -37,4 +37,4 @@ class InnerProduct(Layer):
         leading = x.shape[: self.first]
         x = x.reshape(-1, self.width)  # (N, C, H, W) -> (N, C * H * W), in Caffe's order whatever the memory format
         y = torch.addmm(self.params[1], x, weight) if len(self.params) > 1 else x @ weight
-        return y.reshape(*leading, y.shape[1])
+        return y if len(leading) == 1 else y.reshape(*leading, y.shape[1])

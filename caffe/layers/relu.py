@@ -16,5 +16,6 @@ class ReLU(Layer):
     def forward(self, x):
         slope = self.param.relu_param.negative_slope
         if slope == 0:
-            return F.relu(x, inplace=self.overwrites)
+            # in place on a view autograd rewrites the history, and the bottom's diff would be lost
+            return F.relu(x, inplace=self.overwrites and not x._is_view())
         return torch.where(x > 0, x, x * slope)

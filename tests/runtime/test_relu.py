@@ -27,3 +27,17 @@ def test_in_place(net_from):
 
 def test_takes_one_bottom(refused):
     refused("takes 1 bottom", 'type: "ReLU"', x=np.ones(1), y=np.ones(1))
+
+
+@pytest.mark.parametrize("axis", [1, 2])  # 2: the InnerProduct hands on a view
+def test_in_place_in_the_solvers_pass(net_from, axis):
+    net = net_from(
+        'layer { name: "i" type: "Input" top: "x" input_param { shape { dim: 1 dim: 2 dim: 2 } } }'
+        'layer { name: "p" type: "InnerProduct" bottom: "x" top: "p" inner_product_param { num_output: 1'
+        f' axis: {axis} weight_filler {{ value: 1 }} }} }} layer {{ name: "r" type: "ReLU" bottom: "p" top: "p" }}'
+        'layer { name: "l" type: "Reduction" bottom: "p" top: "l" loss_weight: 3 }'
+    )
+    net.blobs["x"].data[...] = [[[1, 2], [3, -1]]]
+    net.forward_backward()
+    assert_array_equal(net.blobs["p"].diff, np.full(net.blobs["p"].shape, 3))
+    assert_array_equal(net.params["p"][0].diff.sum(), 3 * (1 + 2 + 3 - 1))
