@@ -9,6 +9,7 @@ Usage:   python experiments/make_tables.py [--work DIR] [--results DIR] [--data 
 import argparse
 import base64
 import io
+import re
 from pathlib import Path
 
 import cv2
@@ -21,6 +22,7 @@ BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 LAYERS = ("max5", "pool5", "fc6", "fc7")
 DIRECTIONS = ("image_query", "text_query", "average")
 NOT_RUN = "not run"
+MARKUP = re.compile(r"<[^>]*>|\[\[|\]\]|'{2,}|={2,}")
 REMEMBERED = "R = as remembered, not checked against the paper's PDF; V = verified in a source"
 
 
@@ -186,7 +188,7 @@ def draw(records):
     import matplotlib
 
     matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
     pyplot.rcParams.update({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False})
     blue, grey = "#1f6fb2", "#9aa4ae"
@@ -200,6 +202,8 @@ def draw(records):
         figure, axes = pyplot.subplots(figsize=(8, 3))
         axes.plot(*zip(*r["losses"], strict=True), color=blue)
         axes.set(xlabel="iteration", ylabel="loss", yscale="log")
+        for axis_format in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+            axis_format(ticker.StrMethodFormatter("{x:g}"))
         axes.grid(axis="y", which="both", color="#eaeef2")
         caption = f"Sigmoid cross-entropy, summed over topics, mean over the batch; {r['seconds']:.0f} s. {r['note']}"
         add(figure, "Training loss", caption)
@@ -248,7 +252,7 @@ def examples(records, data):
                 jpeg = base64.b64encode(small).decode()
                 found.append({"jpeg": jpeg, "category": image["category"], "right": image["category"] == query["category"]})
             text = (data / "Wikipedia" / "texts" / f"{query['text']}.xml").read_text(encoding="utf-8", errors="replace")
-            words = " ".join(text.split(">", 2)[-1].split())[:220] + " ..."
+            words = " ".join(MARKUP.sub(" ", text).split())[:220] + " ..."
             rows.append({"category": query["category"], "ap": percent(query["ap"]), "words": words, "images": found})
     return rows
 
