@@ -1,12 +1,11 @@
 """The `caffe` command: caffe train | test | time | device_query, with Caffe's flags (one dash or two) and log lines."""
 
-import argparse
 import os
 import signal
 import sys
 
-from caffe import log, mode, prototxt
-from caffe.error import CaffeError
+from caffe import command_line, log, mode, prototxt
+from caffe.command_line import Fatal
 from caffe.proto import caffe_pb2
 
 USAGE = """caffe: command line brew
@@ -24,14 +23,20 @@ test:   -model FILE -weights FILE[,FILE] [-iterations 50] [-gpu ID] [-level N] [
 time:   -model FILE [-iterations 50] [-gpu ID] [-phase TRAIN|TEST] [-level N] [-stage A,B]
 device_query: -gpu ID|all
 """
-
-
-class Fatal(CaffeError):
-    """A mistake on the command line, with Caffe's position for the log line."""
-
-    def __init__(self, position, text):
-        super().__init__(text)
-        self.position = position
+EFFECTS = ("snapshot", "stop", "none")
+FLAGS = {
+    "solver": {"default": ""},
+    "model": {"default": ""},
+    "weights": {"default": ""},
+    "snapshot": {"default": ""},
+    "gpu": {"default": ""},
+    "phase": {"default": ""},
+    "stage": {"default": ""},
+    "level": {"type": int, "default": 0},
+    "iterations": {"type": int, "default": 50},
+    "sigint_effect": {"choices": EFFECTS, "default": "stop"},
+    "sighup_effect": {"choices": EFFECTS, "default": "snapshot"},
+}
 
 
 def main(arguments=None):
@@ -40,44 +45,17 @@ def main(arguments=None):
     if not arguments or arguments[0] in ("-h", "-help", "--help", "help"):
         print(USAGE, end="")
         return 0 if not arguments else 1
+    return command_line.run(act, "caffe.cpp:1", arguments)
+
+
+def act(arguments):
     commands = {"train": train, "test": test, "time": time, "device_query": device_query}
-    try:
-        if arguments[0] not in commands:
-            log.error("caffe.cpp:78", "Available caffe actions:")
-            for name in sorted(commands):
-                log.error("caffe.cpp:81", f"\t{name}")
-            raise Fatal("caffe.cpp:83", f"Unknown action: {arguments[0]}")
-        commands[arguments[0]](flags(arguments[1:]))
-    except CaffeError as error:
-        log.line("F", getattr(error, "position", "caffe.cpp:1"), " ".join(str(error).split("\n")))
-        return 1
-    return 0
-
-
-def flags(arguments):
-    """Caffe's flags, `-name value`, `-name=value` or with two dashes."""
-    parser = argparse.ArgumentParser(prog="caffe", add_help=False, allow_abbrev=False, usage=argparse.SUPPRESS)
-    effects = ("snapshot", "stop", "none")
-    for name, options in {
-        "solver": {"default": ""},
-        "model": {"default": ""},
-        "weights": {"default": ""},
-        "snapshot": {"default": ""},
-        "gpu": {"default": ""},
-        "phase": {"default": ""},
-        "stage": {"default": ""},
-        "level": {"type": int, "default": 0},
-        "iterations": {"type": int, "default": 50},
-        "sigint_effect": {"choices": effects, "default": "stop"},
-        "sighup_effect": {"choices": effects, "default": "snapshot"},
-    }.items():
-        parser.add_argument(f"-{name}", f"--{name}", **options)
-    parser.error = lambda message: _raise(Fatal("caffe.cpp:1", f"command line: {message}"))
-    return parser.parse_args(arguments)
-
-
-def _raise(error):
-    raise error
+    if arguments[0] not in commands:
+        log.error("caffe.cpp:78", "Available caffe actions:")
+        for name in sorted(commands):
+            log.error("caffe.cpp:81", f"\t{name}")
+        raise Fatal("caffe.cpp:83", f"Unknown action: {arguments[0]}")
+    commands[arguments[0]](command_line.flags(arguments[1:], FLAGS, "caffe.cpp:1"))
 
 
 def choose_device(chosen, position):

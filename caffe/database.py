@@ -1,6 +1,7 @@
-"""LMDB of Datum records, read in key order."""
+"""LMDB of Datum records: read in key order, written whole or not at all."""
 
 import os
+import shutil
 import weakref
 
 import lmdb
@@ -79,3 +80,80 @@ class LMDB:
         if not datum.data and not datum.float_data:
             raise CaffeError(f"{self.path}: record {self.key_text(index)} is no Datum, or an empty one")
         return datum
+
+
+class Writer:
+    """A new LMDB, filled in the keys' order; it gets its name when it is whole.
+
+    ``with Writer(path) as database: database.put(key, datum)``.  If the block fails, nothing stays behind.
+
+    Parameters
+    ----------
+    path : str
+        The folder to make.
+
+    Raises
+    ------
+    CaffeError
+        It is there already, or cannot be made.
+    """
+
+    BATCH, BATCH_BYTES = 1000, 1 << 26  # a transaction holds at most so many records and bytes
+    FIRST_MAP = 1 << 26  # bytes the LMDB may grow to at first; doubled when it is full
+
+    def __init__(self, path):
+        self.path = os.fspath(path).rstrip("/") or "/"
+        self.temporary = f"{self.path}.tmp{os.getpid()}"
+        self.count = 0
+        self._waiting, self._bytes = [], 0
+        if os.path.lexists(self.path):
+            raise CaffeError(f"{self.path}: is there already; remove it first or give another name")
+
+    def __enter__(self):
+        try:
+            self._lmdb = lmdb.open(self.temporary, map_size=self.FIRST_MAP, lock=False, sync=False)
+        except lmdb.Error as error:
+            raise CaffeError(f"{self.path}: cannot be written ({error}); does the folder exist?") from error
+        return self
+
+    def put(self, key, datum):
+        """Append a record.
+
+        Parameters
+        ----------
+        key : str
+            Greater than all before.
+        datum : Datum
+        """
+        record = key.encode(), datum.SerializeToString()
+        if len(record[0]) > self._lmdb.max_key_size():
+            raise CaffeError(f"{self.path}: the key {key} is longer than LMDB's {self._lmdb.max_key_size()} bytes")
+        self._waiting.append(record)
+        self._bytes += len(record[1])
+        self.count += 1
+        if len(self._waiting) >= self.BATCH or self._bytes >= self.BATCH_BYTES:
+            self._flush()
+
+    def _flush(self):
+        while self._waiting:
+            try:
+                with self._lmdb.begin(write=True) as transaction:
+                    for key, value in self._waiting:
+                        if not transaction.put(key, value, append=True):
+                            raise CaffeError(f"{self.path}: the key {key.decode()} is not greater than the one before")
+                self._waiting, self._bytes = [], 0
+            except lmdb.MapFullError:
+                self._lmdb.set_mapsize(self._lmdb.info()["map_size"] * 2)
+
+    def __exit__(self, kind, error, traceback):
+        try:
+            if kind is None:
+                self._flush()
+                self._lmdb.sync(True)
+                self._lmdb.close()
+                os.rename(self.temporary, self.path)
+        except (OSError, lmdb.Error) as failed:
+            raise CaffeError(f"{self.path}: cannot be written ({failed})") from failed
+        finally:
+            self._lmdb.close()
+            shutil.rmtree(self.temporary, ignore_errors=True)

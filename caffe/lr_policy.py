@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from caffe.error import CaffeError
 
 POLICIES = ("fixed", "step", "exp", "inv", "multistep", "poly", "sigmoid")
@@ -35,20 +37,24 @@ def rate(param, iteration, current_step=0):
     -------
     (float, int)
     """
+    single = np.float32  # Caffe computes in float, and close to max_iter that shows
     base, gamma, policy = param.base_lr, param.gamma, param.lr_policy
     if policy == "fixed":
-        return base, current_step
-    if policy == "step":
+        factor = 1
+    elif policy == "step":
         current_step = iteration // param.stepsize
-        return base * gamma**current_step, current_step
-    if policy == "exp":
-        return base * gamma**iteration, current_step
-    if policy == "inv":
-        return base * (1 + gamma * iteration) ** -param.power, current_step
-    if policy == "multistep":
+        factor = gamma**current_step
+    elif policy == "exp":
+        factor = gamma**iteration
+    elif policy == "inv":
+        factor = float(single(1) + single(gamma) * single(iteration)) ** -param.power
+    elif policy == "multistep":
         if current_step < len(param.stepvalue) and iteration >= param.stepvalue[current_step]:
             current_step += 1
-        return base * gamma**current_step, current_step
-    if policy == "poly":
-        return base * max(0.0, 1 - iteration / param.max_iter) ** param.power, current_step
-    return base * (1 / (1 + math.exp(-gamma * (iteration - param.stepsize)))), current_step
+        factor = gamma**current_step
+    elif policy == "poly":
+        left = single(1) - single(iteration) / single(param.max_iter)
+        factor = max(0.0, float(left)) ** param.power
+    else:
+        factor = 1 / (1 + math.exp(-gamma * (iteration - param.stepsize)))
+    return float(single(base * factor)), current_step

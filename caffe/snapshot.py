@@ -18,7 +18,8 @@ NET_LAYER, NET_LAYERS_V1, LAYER_BLOBS, V1_BLOBS, V1_V0_LAYER, V0_BLOBS, STATE_HI
 
 
 @contextlib.contextmanager
-def _renamed_when_whole(path):
+def renamed_when_whole(path):
+    """Yield a temporary name beside `path`; rename it when the block ends, delete it when the block fails."""
     temporary = f"{path}.tmp{os.getpid()}"
     try:
         yield temporary
@@ -143,7 +144,7 @@ def write_caffemodel(path, net_param, blobs, with_diff=False):
     with_diff : bool
         Write the diffs too (snapshot_diff).
     """
-    with _renamed_when_whole(path) as temporary, open(temporary, "wb") as f:
+    with renamed_when_whole(path) as temporary, open(temporary, "wb") as f:
         head = caffe_pb2.NetParameter(name=net_param.name)
         f.write(head.SerializeToString())
         for layer, layer_blobs in zip(net_param.layer, blobs, strict=True):
@@ -166,7 +167,7 @@ def host(tensor):
 
 def write_caffemodel_h5(path, layer_names, blobs, with_diff=False):
     """Write weights as HDF5: /data/<layer>/<i>, and /diff/<layer>/<i> if asked for."""
-    with _renamed_when_whole(path) as temporary, h5py.File(temporary, "w") as f:
+    with renamed_when_whole(path) as temporary, h5py.File(temporary, "w") as f:
         groups = [("data", lambda b: host(b.tensor()))]
         if with_diff:
             groups.append(("diff", lambda b: host(b.diff_tensor())))
@@ -190,7 +191,7 @@ class State:
 
 def write_solverstate(path, iteration, learned_net, current_step, history):
     """Write a solver state; the form (binary or HDF5) goes by the suffix .h5."""
-    with _renamed_when_whole(path) as temporary:
+    with renamed_when_whole(path) as temporary:
         if path.endswith(".h5"):
             with h5py.File(temporary, "w") as f:
                 f.create_dataset("iter", data=np.int32(iteration))

@@ -202,8 +202,9 @@ def draw(records):
         figure, axes = pyplot.subplots(figsize=(8, 3))
         axes.plot(*zip(*r["losses"], strict=True), color=blue)
         axes.set(xlabel="iteration", ylabel="loss", yscale="log")
-        for axis_format in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-            axis_format(ticker.StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 3, 5)))
+        axes.yaxis.set_minor_locator(ticker.NullLocator())
+        axes.yaxis.set_major_formatter(ticker.StrMethodFormatter("{x:g}"))
         axes.grid(axis="y", which="both", color="#eaeef2")
         caption = f"Sigmoid cross-entropy, summed over topics, mean over the batch; {r['seconds']:.0f} s. {r['note']}"
         add(figure, "Training loss", caption)
