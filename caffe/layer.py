@@ -11,9 +11,6 @@ _registry = {}
 
 # Caffe's types that are refused by name, with what is missing
 NOT_SUPPORTED = {
-    "LSTM": "recurrent layers, unrolled over time, are missing here",
-    "LSTMUnit": "recurrent layers, unrolled over time, are missing here",
-    "RNN": "recurrent layers, unrolled over time, are missing here",
     "WindowData": "the reader of window files is missing here; crop the windows and use ImageData or HDF5Data",
 }
 

@@ -13,6 +13,8 @@ VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 # field numbers of caffe.proto
 BLOB_NUM, BLOB_WIDTH, BLOB_DATA, BLOB_DIFF, BLOB_SHAPE, BLOB_DOUBLE_DATA, BLOB_DOUBLE_DIFF = 1, 4, 5, 6, 7, 8, 9
 
+MOST = 2**31 - 1  # Caffe's axes are ints
+
 
 class Truncated(Exception):
     """The bytes end in the middle of a field, or are no protobuf at all."""
@@ -129,6 +131,8 @@ def read_blob(view):
         shape = legacy if has_legacy else [0 if data is None else len(data)]
     if data is None:
         data = np.zeros(0, np.float32)
+    if any(dim > MOST for dim in shape):
+        raise CaffeError(f"a blob has the impossible shape {tuple(shape)}")
     count = 1
     for dim in shape:
         count *= dim

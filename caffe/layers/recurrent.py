@@ -1,0 +1,89 @@
+"""What LSTM and RNN share: sequences in, a hidden state that is kept between calls, weights (Caffe: recurrent_layer.cpp).
+
+Bottoms: x (T, N, ...), T steps of N streams; cont (T, N), 0 where a stream's new sequence begins and 1 elsewhere; then, if
+given, x_static (N, ...), seen at every step; with expose_hidden the states to start from, each (1, N, num_output).
+Tops: (T, N, num_output); with expose_hidden the last states, too.
+
+Without expose_hidden a call goes on from the states in which the last one ended; only cont = 0 forgets them.  Unlike
+torch's recurrent layers the gradient does not flow into earlier calls, and cont, not a list of lengths, ends a sequence.
+"""
+
+import math
+
+import torch
+
+from caffe.layer import Layer
+
+
+class RecurrentLayer(Layer):
+    """Base: subclasses name their number of states and make one step."""
+
+    num_bottom = (2, None)
+    num_top = (1, None)
+    in_place = False
+    states = 0  # h, or h and c
+    gates = 1  # rows of the input's weights, in units of num_output
+
+    def setup(self, shapes):
+        p = self.param.recurrent_param
+        if p.num_output < 1:
+            self.fail("num_output must be at least 1")
+        if len(shapes[0]) < 2:
+            self.fail(f"wants x of shape (T, N, ...), not {shapes[0]}")
+        self.size = p.num_output
+        self.exposed = self.states if p.expose_hidden else 0
+        extra = len(shapes) - 2 - self.exposed
+        if extra not in (0, 1) or len(self.param.top) != 1 + self.exposed:
+            least = 2 + self.exposed
+            self.fail(f"takes {least} or {least + 1} bottoms and {1 + self.exposed} top(s), there are {len(shapes)} and"
+                      f" {len(self.param.top)}")  # fmt: skip
+        self.static = bool(extra)
+        rows = self.gates * self.size
+        self.add_blob((rows, math.prod(shapes[0][2:])), p.weight_filler)
+        self.add_blob((rows,), p.bias_filler)
+        if self.static:
+            self.add_blob((rows, math.prod(shapes[2][1:])), p.weight_filler)
+        self.add_own_blobs(p)
+        self.kept = None
+
+    def add_own_blobs(self, p):
+        """Append the parameters that come after the input's."""
+        raise NotImplementedError
+
+    def step(self, transformed, cont, states, own):
+        """One step: (output, states) from the input's part (N, rows), cont (N, 1), states (N, D) each, own parameters."""
+        raise NotImplementedError
+
+    def reshape(self, shapes):
+        steps, streams = shapes[0][:2]
+        if tuple(shapes[1]) != (steps, streams):
+            self.fail(f"wants cont of shape ({steps}, {streams}), not {shapes[1]}")
+        if self.static and shapes[2][0] != streams:
+            self.fail(f"x_static is for {shapes[2][0]} streams, x for {streams}")
+        for shape in shapes[len(shapes) - self.exposed :] if self.exposed else ():
+            if tuple(shape) != (1, streams, self.size):
+                self.fail(f"wants states of shape (1, {streams}, {self.size}), not {shape}")
+        return [(steps, streams, self.size)] + [(1, streams, self.size)] * self.exposed
+
+    def allow_force_backward(self, index):
+        return index != 1
+
+    def forward(self, x, cont, *rest):
+        weight, bias, *own = self.params
+        steps, streams = x.shape[:2]
+        rows = (x.reshape(steps * streams, -1) @ weight.t() + bias).view(steps, streams, -1)
+        if self.static:
+            rows = rows + rest[0].reshape(streams, -1) @ own.pop(0).t()
+        if self.exposed:
+            states = [state[0] for state in rest[-self.exposed :]]
+        elif self.kept is not None and self.kept[0].shape[0] == streams:
+            states = self.kept
+        else:
+            states = [x.new_zeros(streams, self.size) for _ in range(self.states)]
+        marks = cont.detach().unsqueeze(2)
+        outputs = []
+        for t in range(steps):
+            output, states = self.step(rows[t], marks[t], states, own)
+            outputs.append(output)
+        self.kept = [state.detach() for state in states]
+        return [torch.stack(outputs)] + [state.unsqueeze(0) for state in states[: self.exposed]]
