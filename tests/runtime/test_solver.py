@@ -157,7 +157,8 @@ def test_diffs_of_all_blobs_after_step(tmp_path):
     np.testing.assert_allclose(solver.net.blobs["y"].diff, (1 / (1 + np.exp(-y)) - t) / 4, rtol=1e-5)
 
 
-def test_loss_is_averaged(tmp_path, capfd):
+def test_loss_is_averaged(tmp_path, capfd, monkeypatch):
+    monkeypatch.setenv("GLOG_minloglevel", "0")
     path = tiny_solver(tmp_path, 'base_lr: 0.1 lr_policy: "fixed" max_iter: 9 display: 2 average_loss: 3')
     solver = fed(path)
     losses = []
