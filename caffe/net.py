@@ -289,6 +289,10 @@ class NetCore:
                 (o, self.blob_list[t].diff_tensor()) for o, t in zip(outputs, self.top_ids[i], strict=True) if o.requires_grad
             ]
             sources = [t for t in (*inputs, *params) if t.requires_grad]
+            if not outputs:  # Silence: whatever the diffs were, they are 0 now
+                for blob_id, tensor in zip(self.bottom_ids[i], inputs, strict=True):
+                    if tensor.requires_grad:
+                        self.blob_list[blob_id].put_diff(torch.zeros_like(tensor))
             if not pairs or not sources:
                 continue
             grads = torch.autograd.grad(

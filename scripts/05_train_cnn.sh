@@ -24,7 +24,7 @@ done
 source_folder=$ROOT/CNN/$net folder=$work/CNN/$net
 [ -f "$source_folder/$solver" ] || die "$source_folder/$solver does not exist: give --net and --solver what stands in CNN/"
 [ -d "$folder/train_images_lmdb" ] || die "$folder/train_images_lmdb does not exist: make it with scripts/04_create_lmdb.sh"
-[ "$source_folder" -ef "$folder" ] || cp "$source_folder"/*.prototxt "$folder/"
+[ "$source_folder" -ef "$folder" ] || find "$source_folder" -maxdepth 1 \( -name "*.prototxt" -o -name "*.py" \) -exec cp {} "$folder/" \;
 cd "$folder"
 mkdir -p snapshots
 
