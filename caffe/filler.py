@@ -73,6 +73,6 @@ def _fan(shape, variance_norm, count, where):
 
 def _bilinear(size):
     f = math.ceil(size / 2)
-    c = (2 * f - 1 - f % 2) / (2 * f)
-    ramp = 1 - (torch.arange(size, dtype=torch.float64) / f - c).abs()
+    c = torch.tensor((size - 1) / (2 * f))
+    ramp = 1 - (torch.arange(size, dtype=torch.float32) / f - c).abs().double()  # single inside, double outside: as Caffe
     return (ramp[:, None] * ramp[None, :]).float()

@@ -29,19 +29,43 @@ def test_preprocess_by_hand():
     np.testing.assert_allclose(t.deprocess("data", out[np.newaxis]), image, atol=1e-6)
 
 
+def test_enlarging_by_hand():
+    """Pixel centres at half-integers, zeros outside."""
+    out = io.resize_image(np.array([[[0], [4]]], dtype=np.float32), (1, 4))
+    np.testing.assert_allclose(out[0, :, 0], [0, 1, 3, 3], rtol=1e-6)
+
+
 def test_images_are_resized_to_the_input():
     t = transformer((1, 1, 2, 4))
     t.set_transpose("data", (2, 0, 1))
-    out = t.preprocess("data", np.arange(32, dtype=np.float32).reshape(4, 8, 1))
-    np.testing.assert_allclose(out[0], [[4.5, 6.5, 8.5, 10.5], [20.5, 22.5, 24.5, 26.5]])
+    image = np.random.default_rng(0).random((4, 8, 1), dtype=np.float32)
+    np.testing.assert_array_equal(t.preprocess("data", image)[0], io.resize_image(image, (2, 4))[:, :, 0])
+
+
+def test_as_recorded(golden):
+    found = np.load(golden / "data" / "transformer.npz")
+    image = io.load_image(str(golden / "data" / "images" / str(found["image_file"])))
+    np.testing.assert_array_equal(image, found["load_image"])
+    np.testing.assert_allclose(io.resize_image(image, (30, 33)), found["resize_image"], atol=1e-6)
+    np.testing.assert_array_equal(io.oversample([image], (32, 40)), found["oversample"])
+    t = transformer((1, 3, 40, 44))
+    t.set_transpose("data", (2, 0, 1))
+    t.set_channel_swap("data", (2, 1, 0))
+    t.set_raw_scale("data", 255)
+    t.set_mean("data", np.array([104, 117, 123]))
+    t.set_input_scale("data", 0.017)
+    np.testing.assert_allclose(t.preprocess("data", image), found["preprocess_resized"], atol=1e-5)
+    same = found["preprocess_same_size"]
+    np.testing.assert_allclose(t.deprocess("data", same), found["deprocess_of_same_size"], atol=1e-6)
+    np.testing.assert_allclose(t.preprocess("data", found["deprocess_of_same_size"]), same, atol=1e-5)
 
 
 def test_mean_images():
     t = transformer()
     t.set_mean("data", np.arange(12).reshape(3, 2, 2))
     np.testing.assert_array_equal(t.mean["data"][2], [[8, 9], [10, 11]])
-    t.set_mean("data", np.arange(48).reshape(3, 4, 4))
-    np.testing.assert_allclose(t.mean["data"][0], [[2.5, 4.5], [10.5, 12.5]])
+    t.set_mean("data", np.full((3, 4, 4), 7))
+    np.testing.assert_array_equal(t.mean["data"], np.full((3, 2, 2), 7))
     t.set_mean("data", np.ones((2, 2)))
     assert t.mean["data"].shape == (1, 2, 2)
 
@@ -74,10 +98,11 @@ def test_load_image(tmp_path):
         io.load_image(str(tmp_path / "b.png"))
 
 
+@pytest.mark.parametrize("channels", [1, 2, 3])
 @pytest.mark.parametrize("order", [0, 1, 3])
-def test_resizing_a_flat_image_leaves_it_flat(order):
-    out = io.resize_image(np.full((5, 7, 2), 0.25), (3, 11), interp_order=order)
-    assert out.shape == (3, 11, 2) and out.dtype == np.float32
+def test_resizing_a_flat_image_leaves_it_flat(order, channels):
+    out = io.resize_image(np.full((5, 7, channels), 0.25), (3, 11), interp_order=order)
+    assert out.shape == (3, 11, channels) and out.dtype == np.float32
     np.testing.assert_allclose(out, 0.25, rtol=1e-6)
 
 
