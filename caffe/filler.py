@@ -73,6 +73,6 @@ def _fan(shape, variance_norm, count, where):
 
 def _bilinear(size):
     f = math.ceil(size / 2)
-    c = torch.tensor((size - 1) / (2 * f))
-    ramp = 1 - (torch.arange(size, dtype=torch.float32) / f - c).abs().double()  # single inside, double outside: as Caffe
-    return (ramp[:, None] * ramp[None, :]).float()
+    c = (size - 1) / (2 * f)
+    ramp = 1 - (torch.arange(size, dtype=torch.float32) / f - torch.tensor(c)).abs()  # in single precision throughout, as Caffe
+    return ramp[:, None] * ramp[None, :]
