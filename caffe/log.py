@@ -11,6 +11,7 @@ import threading
 import time
 
 LEVELS = {"I": 0, "W": 1, "E": 2, "F": 3}
+_whole_lines = threading.Lock()  # data threads log too
 
 
 def line(level, position, text):
@@ -30,7 +31,8 @@ def line(level, position, text):
     stamp = time.strftime("%m%d %H:%M:%S", time.localtime(now))
     micro = int(now % 1 * 1e6)
     thread = threading.get_native_id()
-    print(f"{level}{stamp}.{micro:06d} {thread:5d} {position}] {text}", file=sys.stderr, flush=True)
+    with _whole_lines:
+        print(f"{level}{stamp}.{micro:06d} {thread:5d} {position}] {text}", file=sys.stderr, flush=True)
 
 
 def info(position, text):

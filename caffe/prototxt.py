@@ -9,6 +9,8 @@ from caffe import upgrade
 from caffe.error import CaffeError
 from caffe.proto import caffe_pb2
 
+WHOLE_FLOAT = re.compile(r"^(\s*\w+: -?\d+)\.0$", re.MULTILINE)
+
 
 def parse(text, message, name="<text>"):
     """Parse prototxt into `message`.
@@ -68,5 +70,5 @@ def read_solver(path):
 
 
 def to_text(message):
-    """A message as prototxt, fields in the order of their numbers, as Caffe logs it."""
-    return text_format.MessageToString(message)
+    """A message as prototxt, fields in the order of their numbers, as Caffe logs it (`104`, not Python's `104.0`)."""
+    return WHOLE_FLOAT.sub(r"\1", text_format.MessageToString(message))

@@ -334,7 +334,11 @@ class Solver:
             log.info("solver.cpp:347", f"Iteration {self.iter}, Testing net (#{i})")
             sums, loss = None, 0.0
             for _ in range(iterations):
-                loss += net.forward_backward(backward=False)
+                if self.param.debug_info:
+                    net.debug_info = True
+                    loss += net.run_layers(0, len(net.layers) - 1)
+                else:
+                    loss += net.forward_backward(backward=False)
                 outputs = [net.blob_list[b].tensor().double() for b in net.output_ids]
                 sums = outputs if sums is None else [a + b for a, b in zip(sums, outputs, strict=True)]
             if self.param.test_compute_loss:

@@ -12,7 +12,7 @@ import math
 
 import torch
 
-from caffe import io
+from caffe import io, log
 from caffe.error import CaffeError
 from caffe.layer import Layer, register
 from caffe.layers import loss_normalization
@@ -29,6 +29,7 @@ class InfogainLoss(Layer):
     is_loss = True
 
     def setup(self, shapes):
+        log.info("layer_factory.hpp:77", f"Creating layer {self.name}")  # Caffe's makes a Softmax layer of the same name inside
         if self.param.loss_param.HasField("normalize"):
             self.fail("loss_param.normalize is not for this layer; use normalization")
         self.mode = loss_normalization.mode(self.param.loss_param, caffe_pb2.LossParameter.VALID)

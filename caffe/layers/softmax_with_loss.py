@@ -10,6 +10,7 @@ import math
 
 import torch
 
+from caffe import log
 from caffe.layer import Layer, register
 from caffe.layers import loss_normalization
 from caffe.proto import caffe_pb2
@@ -23,6 +24,7 @@ class SoftmaxWithLoss(Layer):
     is_loss = True
 
     def setup(self, shapes):
+        log.info("layer_factory.hpp:77", f"Creating layer {self.name}")  # Caffe's makes a Softmax layer of the same name inside
         self.mode = loss_normalization.mode(self.param.loss_param, caffe_pb2.LossParameter.VALID)
 
     def reshape(self, shapes):
