@@ -112,7 +112,7 @@ class Writer:
     def __enter__(self):
         try:
             self._lmdb = lmdb.open(self.temporary, map_size=self.FIRST_MAP, lock=False, sync=False)
-        except lmdb.Error as error:
+        except (OSError, lmdb.Error) as error:
             raise CaffeError(f"{self.path}: cannot be written ({error}); does the folder exist?") from error
         return self
 
@@ -144,6 +144,8 @@ class Writer:
                 self._waiting, self._bytes = [], 0
             except lmdb.MapFullError:
                 self._lmdb.set_mapsize(self._lmdb.info()["map_size"] * 2)
+            except lmdb.Error as error:
+                raise CaffeError(f"{self.path}: cannot be written ({error})") from error
 
     def __exit__(self, kind, error, traceback):
         try:

@@ -21,7 +21,6 @@ TAG = re.compile(r"<[^>]*>")  # P11
 LANGUAGE_LINK = re.compile(r"\n\[\[[a-z][a-z][\w-]*:")  # P2, as far as its colon
 BRACES = re.compile(r"\{+|\}+")
 FILE = re.compile(r"\[\[(?:[fF]ile:|[iI]mage)[^]]*(\]\])?")  # P15, and stretches in which nothing closes it
-WHOLE_FILE = re.compile(r"\[\[(?:[fF]ile:|[iI]mage)[^]]*\]\]")
 CATEGORY = re.compile(r"\[\[Category:[^][]*\]\]")  # P14
 URL = re.compile(r"\[\w+://[^] \n]*([^]\n]*)(\]?)")  # P5, and stretches in which nothing closes it
 LINK = re.compile(r"\[[^][]*\|([^][|]*)\]")  # P6: what stands after the last bar stays
@@ -77,9 +76,9 @@ def _without_language_links(text):
     start = end
     while text.endswith("]]", 0, start):
         others = text.rfind("]", 0, start - 2) + 1  # this link begins here or later
-        colon = text.rfind(":", others, start - 3)
+        colon = text.rfind(":", others, start - 2)
         mark = text.rfind("\n[[", others, max(colon, others))
-        if mark < 0 or not LANGUAGE_LINK.fullmatch(text, mark, colon + 1):
+        if mark < 0 or colon == start - 3 or not LANGUAGE_LINK.fullmatch(text, mark, colon + 1):
             break
         start = mark
         if start != others:
@@ -112,7 +111,7 @@ def _captions_of_files(text):
     """P15: of `[[File:name|...|caption]]` the caption stays."""
     captioned = FILE.sub(lambda match: match[0][:-2].rsplit("|", 1)[-1] if match[1] else match[0], text)
     # gensim replaces the first occurrence of the link's text, which may be one that captions before it made up
-    if captioned is not text and WHOLE_FILE.search(captioned) and text.count("[[") * len(text) <= FIRST_OCCURRENCE_BUDGET:
+    if any(match[1] for match in FILE.finditer(captioned)) and text.count("[[") * len(text) <= FIRST_OCCURRENCE_BUDGET:
         return wikicorpus.remove_file(text)
     return captioned
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 
-from caffe import command_line, log, mode, prototxt
+from caffe import command_line, log, prototxt
 from caffe.command_line import Fatal
 from caffe.database import Writer
 from caffe.error import CaffeError
@@ -55,14 +55,13 @@ def convert(arguments):
     lines = image_list(source)
     if args.shuffle:
         log.info(f"{HERE}:86", "Shuffling data")
-        seed = mode.draw_seed() if args.random_seed < 0 else args.random_seed
-        np.random.default_rng(seed).shuffle(lines)
+        np.random.default_rng(None if args.random_seed < 0 else args.random_seed).shuffle(lines)
     log.info(f"{HERE}:89", f"A total of {len(lines)} images.")
     with Writer(target) as database:
         log.info("db_lmdb.cpp:35", f"Opened lmdb {target}")
         fill(database, root, lines, args)
         if not database.count:
-            raise Fatal(f"{HERE}:153", f"{source}: none of its {len(lines)} images can be read below {root}")
+            raise Fatal(f"{HERE}:153", f"{source}: none of its {len(lines)} images can be read with {root} before their names")
     if database.count % 1000:
         log.info(f"{HERE}:153", f"Processed {database.count} files.")
     if database.count < len(lines):

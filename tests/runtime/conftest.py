@@ -89,3 +89,17 @@ def refused(one_layer):
         assert "layer" in message and "\n" not in message
 
     return check
+
+
+@pytest.fixture
+def fatal(capsys):
+    """fatal(main, arguments...): the one fatal line with which a command ends; its status is 1."""
+
+    def run(main, *arguments):
+        assert main([str(a) for a in arguments]) == 1
+        error = capsys.readouterr().err
+        (line,) = [row for row in error.splitlines() if row.startswith("F")]
+        assert "Traceback" not in error and error.splitlines()[-1] == line
+        return line
+
+    return run

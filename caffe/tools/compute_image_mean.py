@@ -1,0 +1,92 @@
+"""compute_image_mean: the mean image of an LMDB as .binaryproto, and the mean of each channel (Caffe: compute_image_mean.cpp)."""
+
+import sys
+
+import cv2
+import numpy as np
+
+from caffe import command_line, log
+from caffe.command_line import Fatal
+from caffe.database import LMDB
+from caffe.proto import caffe_pb2
+from caffe.snapshot import renamed_when_whole
+
+USAGE = """compute_image_mean: Compute the mean_image of a set of images given by a lmdb
+usage: compute_image_mean [FLAGS] INPUT_DB [OUTPUT_FILE]
+
+  -backend lmdb       the only one
+"""
+FLAGS = {"backend": {"default": "lmdb"}}
+HERE = "compute_image_mean.cpp"
+
+
+def main(arguments=None):
+    """Entry point of the console command; returns the exit status."""
+    return command_line.run(compute, f"{HERE}:1", arguments, USAGE)
+
+
+def compute(arguments):
+    args = command_line.flags(arguments, FLAGS, f"{HERE}:1", "INPUT_DB [OUTPUT_FILE]")
+    if args.backend != "lmdb":
+        raise Fatal("db.cpp:20", f"-backend {args.backend} is not supported, only lmdb is")
+    source, *target = args.rest
+    mean = mean_image(LMDB(source))
+    if target:
+        log.info(f"{HERE}:108", f"Write to {target[0]}")
+        write(mean, target[0])
+    log.info(f"{HERE}:114", f"Number of channels: {len(mean)}")
+    for channel, plane in enumerate(mean):
+        # added up one by one in float32, as Caffe does: np.mean would differ in the last digits shown
+        total = np.cumsum(plane.ravel(), dtype=np.float32)[-1]
+        log.info(f"{HERE}:119", f"mean_value channel [{channel}]: {log.number(total / np.float32(plane.size))}")
+
+
+def mean_image(database):
+    """The mean over all records: ndarray of float32, shape (C, H, W), B, G, R."""
+    log.info("db_lmdb.cpp:35", f"Opened lmdb {database.path}")
+    if database.datum(0).encoded:
+        log.info(f"{HERE}:67", "Decoding Datum")
+    total = None
+    log.info(f"{HERE}:70", "Starting iteration")
+    for count in range(1, len(database) + 1):
+        image = pixels(database, count - 1)
+        if total is None:
+            total = np.zeros(image.shape, dtype=np.float32)
+        if image.shape != total.shape:
+            raise Fatal(
+                f"{HERE}:81",
+                f"{database.path}: record {database.key_text(count - 1)} is {image.shape} (channels, height, width),"
+                f" those before it {total.shape}; a mean wants images of one size",
+            )
+        total += image
+        if count % 10000 == 0 or count == len(database):
+            log.info(f"{HERE}:{97 if count % 10000 == 0 else 101}", f"Processed {count} files.")
+    return total / np.float32(len(database))
+
+
+def pixels(database, index):
+    """Record number `index` as an array (C, H, W); an encoded one has its file's own number of channels."""
+    datum = database.datum(index)
+    where = f"{database.path}: record {database.key_text(index)}"
+    if datum.encoded:
+        image = cv2.imdecode(np.frombuffer(datum.data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
+        if image is None:
+            raise Fatal(f"{HERE}:67", f"{where} holds no image that OpenCV can decode")
+        return np.atleast_3d(image).transpose(2, 0, 1)
+    values = np.frombuffer(datum.data, dtype=np.uint8) if datum.data else np.array(datum.float_data, dtype=np.float32)
+    shape = (datum.channels, datum.height, datum.width)
+    if values.size != np.prod(shape):
+        raise Fatal(f"{HERE}:81", f"{where} says {shape} but holds {values.size} numbers")
+    return values.reshape(shape)
+
+
+def write(mean, path):
+    """Write a mean image in the old form of blobs (num, channels, height, width), which every Caffe reads."""
+    blob = caffe_pb2.BlobProto(num=1, channels=mean.shape[0], height=mean.shape[1], width=mean.shape[2])
+    blob.data.extend(mean.ravel().tolist())
+    with renamed_when_whole(path) as temporary, open(temporary, "wb") as f:
+        f.write(blob.SerializeToString())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

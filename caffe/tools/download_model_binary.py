@@ -1,0 +1,113 @@
+"""download_model_binary: the weights of a model folder, as its readme.md says (Caffe: scripts/download_model_binary.py).
+
+The front matter stands between two lines of ---, one `key: value` a line: caffemodel (the file's name), caffemodel_url and
+sha1 are needed; name and license are shown.
+"""
+
+import hashlib
+import http.client
+import os
+import sys
+import urllib.error
+import urllib.request
+
+from caffe import command_line, prototxt
+from caffe.command_line import Fatal
+from caffe.error import CaffeError
+
+USAGE = """download_model_binary: Download trained model binary.
+usage: download_model_binary DIRNAME
+
+DIRNAME is a folder with a readme.md whose front matter says caffemodel, caffemodel_url and sha1.
+"""
+HERE = "download_model_binary.py:1"
+REQUIRED = ("caffemodel", "caffemodel_url", "sha1")
+BLOCK = 1 << 20
+
+
+def main(arguments=None):
+    """Entry point of the console command; returns the exit status."""
+    return command_line.run(download, HERE, arguments, USAGE)
+
+
+def download(arguments):
+    (folder,) = command_line.flags(arguments, {}, HERE, "DIRNAME").rest
+    matter = front_matter(os.path.join(folder, "readme.md"))
+    path = os.path.join(folder, matter["caffemodel"])
+    if os.path.exists(path):
+        if sha1(path) == matter["sha1"]:
+            print(f"Model already exists: {path}")
+            return
+        print(f"{path} is there, but not of the sha1 that readme.md says: downloading it again")
+    print(f"{matter.get('name', matter['caffemodel'])}, license: {matter.get('license', 'not said')}")
+    print(f"Downloading {matter['caffemodel_url']}")
+    temporary = f"{path}.tmp{os.getpid()}"
+    try:
+        fetch(matter["caffemodel_url"], temporary)
+        found = sha1(temporary)
+        if found != matter["sha1"]:
+            raise Fatal(
+                HERE,
+                f"{matter['caffemodel_url']} has the sha1 {found}, but {folder}/readme.md says {matter['sha1']}: the download"
+                " failed or the file has changed; run this again",
+            )
+        os.replace(temporary, path)
+    except OSError as error:
+        raise CaffeError(f"{path}: cannot be written ({error.strerror or error})") from error
+    finally:
+        if os.path.exists(temporary):
+            os.remove(temporary)
+    print(f"{path}: sha1 is right")
+
+
+def front_matter(path):
+    """{key: value} of the lines between the first two lines of ---, as str, quotes and comments taken off."""
+    lines = [line.strip() for line in prototxt.read_text(path).splitlines()]
+    if lines.count("---") < 2:
+        raise CaffeError(f"{path}: has no front matter (lines `key: value` between two lines of ---)")
+    top = lines.index("---")
+    matter = {}
+    for line in lines[top + 1 : lines.index("---", top + 1)]:
+        key, colon, value = line.partition(":")
+        if colon and not line.startswith("#"):
+            value = value.split(" #")[0].strip()
+            if value[:1] in ("'", '"') and value[-1:] == value[:1]:
+                value = value[1:-1]
+            matter[key.strip()] = value
+    missing = [key for key in REQUIRED if not matter.get(key)]
+    if missing:
+        raise CaffeError(f"{path}: its front matter does not say {' and '.join(missing)}")
+    if os.path.basename(matter["caffemodel"]) != matter["caffemodel"]:
+        raise CaffeError(f"{path}: caffemodel is the name of a file in this folder, not {matter['caffemodel']}")
+    matter["sha1"] = matter["sha1"].lower()
+    return matter
+
+
+def fetch(url, path):
+    """Download `url` to `path`, the progress on stderr."""
+    try:
+        with urllib.request.urlopen(url, timeout=60) as source, open(path, "wb") as f:
+            total, done = int(source.headers.get("Content-Length") or 0), 0
+            while block := source.read(BLOCK):
+                f.write(block)
+                done += len(block)
+                share = f"{100 * done // total}%, " if total else ""
+                print(f"\r...{share}{done / 1e6:.1f} MB", end="", file=sys.stderr, flush=True)
+            print(file=sys.stderr)
+    except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError, ValueError) as error:
+        raise CaffeError(f"{url}: cannot be downloaded ({getattr(error, 'reason', error)})") from error
+    if done < total:
+        raise CaffeError(f"{url}: broke off after {done} of {total} bytes; run this again")
+
+
+def sha1(path):
+    """Hexadecimal SHA-1 of a file's bytes."""
+    digest = hashlib.sha1()
+    with open(path, "rb") as f:
+        while block := f.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""extract_features: blobs of a net over its data layer, each into an LMDB of Datum (Caffe: extract_features.cpp)."""
+
+import contextlib
+import sys
+
+from caffe import command_line, log, mode
+from caffe.command_line import Fatal
+from caffe.database import Writer
+from caffe.proto import caffe_pb2
+from caffe.pycaffe import TEST, Net
+from caffe.snapshot import host
+
+ARGUMENTS = "PRETRAINED_NET_PARAM FEATURE_EXTRACTION_PROTO BLOB1[,BLOB2,...] DB1[,DB2,...] NUM_MINI_BATCHES DB_TYPE [CPU|GPU]"
+USAGE = f"""extract_features: Run a trained net over its data layer and save blobs of it, one database a blob.
+usage: extract_features {ARGUMENTS} [DEVICE_ID=0]
+
+The records have the keys 0000000000, 0000000001, ... in the data layer's order, and the blob's channels, height and width.
+DB_TYPE is lmdb.
+"""
+HERE = "extract_features.cpp"
+
+
+def main(arguments=None):
+    """Entry point of the console command; returns the exit status."""
+    return command_line.run(extract, f"{HERE}:1", arguments, USAGE)
+
+
+def extract(arguments):
+    args = command_line.flags(arguments, {}, f"{HERE}:1", f"{ARGUMENTS} [DEVICE_ID]")
+    weights, model, blobs, targets, batches, kind, *device = args.rest
+    blobs, targets = blobs.split(","), targets.split(",")
+    if len(blobs) != len(targets) or len(set(targets)) != len(targets):
+        raise Fatal(
+            f"{HERE}:112", f"give each blob a database of its own, not {len(blobs)} blobs and {len(set(targets))} databases"
+        )
+    if not batches.isdigit() or int(batches) < 1:
+        raise Fatal(f"{HERE}:123", f"NUM_MINI_BATCHES must be at least 1, it is '{batches}'")
+    if kind != "lmdb":
+        raise Fatal("db.cpp:20", f"the database type {kind} is not supported, only lmdb is")
+    choose_device(device)
+    databases = [Writer(target) for target in targets]
+    net = Net(model, weights, TEST)
+    try:
+        save(net, blobs, databases, int(batches))
+    finally:
+        net.close()
+    log.info(f"{HERE}:181", "Successfully extracted the features!")
+
+
+def choose_device(words):
+    """Set the mode from the words behind DB_TYPE: nothing, CPU, GPU, or GPU and a number (DEVICE_ID=1 or 1)."""
+    chosen, *number = words or ["CPU"]
+    device_id = number[0].removeprefix("DEVICE_ID=") if number else "0"
+    if chosen not in ("CPU", "GPU") or not device_id.isdigit():
+        raise Fatal(f"{HERE}:52", f"behind DB_TYPE stands CPU, GPU or GPU DEVICE_ID=0, not '{' '.join(words)}'")
+    log.info(f"{HERE}:{53 if chosen == 'GPU' else 63}", f"Using {chosen}")
+    if chosen == "GPU":
+        log.info(f"{HERE}:59", f"Using Device_id={device_id}")
+        mode.set_device(device_id)
+        mode.set_mode_gpu()
+    else:
+        mode.set_mode_cpu()
+
+
+def save(net, blobs, databases, batches):
+    """Run `batches` batches; all databases are written whole, or none."""
+    for blob in blobs:
+        if blob not in net.blob_names:
+            raise Fatal(f"{HERE}:118", f"Unknown feature blob name {blob} in the network {net.file}")
+    with contextlib.ExitStack() as stack:
+        for database in databases:
+            log.info(f"{HERE}:127", f"Opening dataset {database.path}")
+            stack.enter_context(database)
+        log.info(f"{HERE}:133", "Extracting Features")
+        for _ in range(batches):
+            net.forward_backward(backward=False)
+            for blob, database in zip(blobs, databases, strict=True):
+                append(net, blob, database)
+        for blob, database in zip(blobs, databases, strict=True):
+            log.info(f"{HERE}:176", f"Extracted features of {database.count} query images for feature blob {blob}")
+
+
+def append(net, name, database):
+    """Put one batch of a blob into its database."""
+    blob = net.blobs[name]
+    shape = {"channels": blob.channels, "height": blob.height, "width": blob.width}
+    for values in host(blob.tensor()).reshape(blob.num, -1):
+        database.put(f"{database.count:010d}", caffe_pb2.Datum(float_data=values.tolist(), **shape))
+        if database.count % 1000 == 0:
+            log.info(f"{HERE}:161", f"Extracted features of {database.count} query images for feature blob {name}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

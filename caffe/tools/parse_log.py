@@ -1,0 +1,177 @@
+"""parse_log: a training log as two tables, <log>.train and <log>.test, and a picture, <log>.png (Caffe: parse_log.py).
+
+A table has one row a display or test: NumIters, Seconds since "Solving", LearningRate, then the net's outputs by name.
+The files are those of Caffe's script, byte for byte; besides, the prefix of newer glogs (I20261123) is understood, and a
+log with a single row, which Caffe's script leaves out.
+"""
+
+import csv
+import datetime
+import io
+import os
+import re
+import sys
+
+from caffe import command_line
+from caffe.command_line import Fatal
+from caffe.error import CaffeError
+from caffe.snapshot import renamed_when_whole
+
+USAGE = """parse_log: Parse a Caffe training log into two tables containing training and testing information, and a plot
+usage: parse_log [--verbose] [--delimiter ,] LOGFILE_PATH OUTPUT_DIR
+"""
+FLAGS = {"verbose": {"action": "store_true"}, "delimiter": {"default": ","}}
+HERE = "parse_log.py:1"
+
+PREFIX = re.compile(r"[IWEF](\d{4})?(\d\d)(\d\d) (\d\d):(\d\d):(\d\d)\.(\d{6})\s")
+ITERATION = re.compile(r"Iteration (\d+)")
+NUMBER = r"([-+]?(?:\d*\.?\d+(?:[eE][-+]?\d+)?|nan|inf))"
+OUTPUT = re.compile(rf"(Train|Test) net output #\d+: (\S+) = {NUMBER}")
+LEARNING_RATE = re.compile(f"lr = {NUMBER}")
+FIRST_COLUMNS = ("NumIters", "Seconds", "LearningRate")
+
+
+def main(arguments=None):
+    """Entry point of the console command; returns the exit status."""
+    return command_line.run(parse_and_save, HERE, arguments, USAGE)
+
+
+def parse_and_save(arguments):
+    args = command_line.flags(arguments, FLAGS, HERE, "LOGFILE_PATH OUTPUT_DIR")
+    if len(args.delimiter) != 1:
+        raise Fatal(HERE, f"--delimiter is one character, not '{args.delimiter}'")
+    path, folder = args.rest
+    train, test, rates = parse_log(path)
+    base = os.path.join(folder, os.path.basename(path))
+    for rows, name in ((train, f"{base}.train"), (test, f"{base}.test")):
+        if rows:
+            write_table(rows, name, args.delimiter)
+        if args.verbose:
+            print(f"Wrote {name}" if rows else f"Not writing {name}; no lines to parse")
+    draw(train, test, rates, f"{base}.png", os.path.basename(path))
+    if args.verbose:
+        print(f"Wrote {base}.png")
+
+
+def parse_log(path):
+    """Parse a log.
+
+    Parameters
+    ----------
+    path : str
+
+    Returns
+    -------
+    (list of dict, list of dict, list of (float, float))
+        The rows of the training and of the test table, {column: float}; the learning rates, (iteration, rate).  A table's
+        LearningRate is the last one logged before its row, as in Caffe's script: at the iteration of a drop still the old.
+
+    Raises
+    ------
+    CaffeError
+        The file is missing, or no log of a training.
+    """
+    try:
+        year = datetime.datetime.fromtimestamp(os.path.getmtime(path)).year
+        with open(path, encoding="utf-8", errors="replace") as f:
+            lines = f.read().splitlines()
+    except OSError as error:
+        raise CaffeError(f"{path}: {error.strerror or error}") from error
+    rows, rates = {"Train": [], "Test": []}, []
+    start = last = iteration = None
+    rate = float("nan")
+    for line in lines:
+        now = time_of(line, year)
+        if now is None:
+            continue
+        if last is not None and now.month < last.month and now.year == last.year:  # New Year; the prefix has none
+            year += 1
+            now = time_of(line, year)
+        last = now
+        if start is None:
+            start = now if "Solving" in line else None
+            continue
+        if match := ITERATION.search(line):
+            iteration = float(match[1])
+        if iteration is None:
+            continue
+        if match := LEARNING_RATE.search(line):
+            rate = float(match[1])
+            rates.append((iteration, rate))
+        if match := OUTPUT.search(line):
+            add(rows[match[1]], iteration, (now - start).total_seconds(), rate, match[2], float(match[3]))
+    if start is None:
+        raise CaffeError(f'{path}: is no training log of Caffe\'s (no line says "Solving")')
+    for table in rows.values():
+        if len(table) > 1:  # the first rate is logged after the first outputs
+            table[0]["LearningRate"] = table[1]["LearningRate"]
+    return rows["Train"], rows["Test"], rates
+
+
+def time_of(line, year):
+    """The time a log line was written, or None for a line without a prefix of glog's."""
+    match = PREFIX.match(line)
+    if not match:
+        return None
+    own_year, *numbers = match.groups()
+    try:
+        return datetime.datetime(int(own_year or year), *map(int, numbers))
+    except ValueError:
+        return None
+
+
+def add(table, iteration, seconds, rate, name, value):
+    """Put one output into the table's last row, or into a new one."""
+    if not table or table[-1]["NumIters"] != iteration or name in table[-1]:
+        table.append(dict(zip(FIRST_COLUMNS, (iteration, seconds, rate), strict=True)))
+    table[-1][name] = value
+
+
+def write_table(rows, path, delimiter):
+    """Write rows as CSV, its lines ended by CR LF; columns in the order in which they first appear."""
+    columns = dict.fromkeys(name for row in rows for name in row)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, delimiter=delimiter)
+    writer.writeheader()
+    writer.writerows(rows)
+    with renamed_when_whole(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as f:
+        f.write(text.getvalue())
+
+
+def draw(train, test, rates, path, title):
+    """Draw the outputs called loss (all, if none is) and the learning rate over the iterations as a PNG."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(8, 6), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    for rows, phase, style in ((train, "train", "-"), (test, "test", "o--")):
+        for name in losses(rows):
+            points = [(row["NumIters"], row[name]) for row in rows if name in row]
+            above.plot(*zip(*points, strict=True), style, markersize=4, linewidth=1.2, label=f"{phase}: {name}")
+    if train or test:
+        above.legend(frameon=False)
+    if rates:
+        below.plot(*zip(*rates, strict=True), "k-", linewidth=1.2, drawstyle="steps-post")
+        values = [rate for _, rate in rates]
+        if min(values) > 0 and max(values) >= 10 * min(values):
+            below.set_yscale("log")
+    above.set_title(title)
+    above.set_ylabel("loss")
+    below.set_ylabel("learning rate")
+    below.set_xlabel("iteration")
+    below.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    for axes in (above, below):
+        axes.grid(alpha=0.3)
+    with renamed_when_whole(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
+
+
+def losses(rows):
+    """The names of the outputs to draw."""
+    names = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in FIRST_COLUMNS]
+    return [name for name in names if "loss" in name.lower()] or names
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,135 @@
+"""convert_imageset: records as BVLC Caffe writes them, and what is refused."""
+
+import cv2
+import lmdb
+import numpy as np
+import pytest
+
+from caffe.proto import caffe_pb2
+from caffe.tools.convert_imageset import main
+
+
+def records(path):
+    """[(key, Datum)] of an LMDB."""
+    with lmdb.open(str(path), readonly=True, lock=False) as environment, environment.begin() as transaction:
+        return [(key.decode(), caffe_pb2.Datum.FromString(value)) for key, value in transaction.cursor()]
+
+
+@pytest.fixture
+def images(tmp_path):
+    """a.png (2 x 3, blue grows to the right), sub/b c.png (4 x 4, red) and a list of both; the folder."""
+    ramp = np.zeros((2, 3, 3), dtype=np.uint8)
+    ramp[:, :, 0] = [10, 20, 30]
+    (tmp_path / "sub").mkdir()
+    cv2.imwrite(str(tmp_path / "a.png"), ramp)
+    cv2.imwrite(str(tmp_path / "sub" / "b c.png"), np.full((4, 4, 3), (0, 0, 200), dtype=np.uint8))
+    (tmp_path / "list.txt").write_text("a.png 7\nsub/b c.png -1 \n\n")
+    return tmp_path
+
+
+def convert(folder, *flags):
+    assert main([*flags, f"{folder}/", f"{folder}/list.txt", f"{folder}/db"]) == 0
+    return records(folder / "db")
+
+
+RESIZED = ["-resize_height=48", "-resize_width=52"]
+RECORDED = {
+    "raw": RESIZED,
+    "gray": [*RESIZED, "--gray"],
+    "jpg": [*RESIZED, "-encoded", "-encode_type=jpg"],
+    "png": [*RESIZED, "--encoded", "--encode_type", "png"],
+    "encoded_orig": ["-encoded"],
+}
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_as_recorded(golden, monkeypatch, tmp_path, name):
+    monkeypatch.chdir(golden / "data")
+    assert main([*RECORDED[name], "images/", "list.txt", str(tmp_path / "db")]) == 0
+    found, wanted = records(tmp_path / "db"), records(f"{name}_lmdb")
+    assert [key for key, _ in found] == [key for key, _ in wanted]
+    for (key, datum), (_, other) in zip(found, wanted, strict=True):
+        if name == "jpg":  # another libjpeg may round another way
+            pixels = [cv2.imdecode(np.frombuffer(d.data, np.uint8), cv2.IMREAD_COLOR).astype(int) for d in (datum, other)]
+            assert np.abs(pixels[0] - pixels[1]).max() <= 3, key
+        elif name == "png":  # and another zlib pack another way
+            pixels = [cv2.imdecode(np.frombuffer(d.data, np.uint8), cv2.IMREAD_COLOR) for d in (datum, other)]
+            np.testing.assert_array_equal(*pixels)
+        if name in ("jpg", "png"):
+            datum.data = other.data = b""
+        assert datum == other, key
+
+
+def test_records_by_hand(images, capsys):
+    (first, a), (second, b) = convert(images)
+    assert (first, second) == ("00000000_a.png", "00000001_sub/b c.png") and (a.label, b.label) == (7, -1)
+    assert (a.channels, a.height, a.width, a.encoded) == (3, 2, 3, False)
+    assert list(a.data) == [10, 20, 30] * 2 + [0] * 12
+    assert set(b.data[:32]) == {0} and set(b.data[32:]) == {200}
+    log = capsys.readouterr().err
+    assert "convert_imageset.cpp:89] A total of 2 images." in log and "convert_imageset.cpp:153] Processed 2 files." in log
+    assert not list(images.glob("*.tmp*")) and not (images / "db" / "lock.mdb").exists()
+
+
+def test_resized_in_the_opencv_way(images):
+    (_, a), _ = convert(images, "-resize_width=6", "-resize_height=2")
+    assert list(a.data[:6]) == [10, 13, 18, 23, 28, 30]  # 10, 12.5, 17.5, ... rounded
+
+
+def test_grey(images):
+    (_, a), (_, b) = convert(images, "-gray")
+    assert (a.channels, len(a.data)) == (1, 6) and set(b.data) <= {59, 60}  # 0.299 * 200, rounded or cut
+
+
+def test_encoded_keeps_the_bytes_of_the_file_unless_it_must_not(images):
+    assert convert(images, "-encoded")[0][1].data == (images / "a.png").read_bytes()
+    (images / "db").rename(images / "old")
+    data = convert(images, "-encode_type=bmp")[0][1].data
+    assert data[:2] == b"BM"
+
+
+def test_shuffled_by_the_seed(images):
+    (images / "list.txt").write_text("".join(f"a.png {i}\n" for i in range(20)))
+    labels = [datum.label for _, datum in convert(images, "-shuffle", "-random_seed=3")]
+    (images / "db").rename(images / "old")
+    again = [datum.label for _, datum in convert(images, "--shuffle=true", "--random_seed", "3")]
+    assert labels == again != sorted(labels) and sorted(labels) == list(range(20))
+
+
+def test_an_image_that_cannot_be_read_is_named_and_left_out(images, capsys):
+    (images / "list.txt").write_text("a.png 0\nnone.png 1\nlist.txt 2\na.png 3\n")
+    assert [key for key, _ in convert(images)] == ["00000000_a.png", "00000003_a.png"]
+    log = capsys.readouterr().err
+    assert f"Could not open or find file {images}/none.png" in log and f"find file {images}/list.txt" in log
+    assert "2 of 4 images were left out" in log
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["-check_size"], "sub/b c.png is (3, 4, 4)"),
+        (["-resize_width=6"], "give -resize_width and -resize_height together"),
+        (["-backend", "leveldb"], "only lmdb"),
+        (["-encode_type=colour"], "cannot encode an image as 'colour'"),
+        (["-shuffle=often"], "-shuffle is true or false"),
+        (["-resize_width", "wide"], "resize_width"),
+        (["-colour"], "-colour"),
+    ],
+)
+def test_refused_and_nothing_written(images, fatal, flags, message):
+    assert message in fatal(main, *flags, f"{images}/", images / "list.txt", images / "db")
+    assert {path.name for path in images.iterdir()} == {"a.png", "sub", "list.txt"}
+
+
+def test_wrong_arguments_are_named(images, fatal, capsys):
+    lines = images / "list.txt"
+    assert "wanted are ROOTFOLDER/ LISTFILE DB_NAME" in fatal(main, f"{images}/", lines)
+    assert "no.txt" in fatal(main, f"{images}/", images / "no.txt", images / "db")
+    assert "does the folder exist" in fatal(main, f"{images}/", lines, images / "no" / "db")
+    assert f"none of its 2 images can be read with {images} before" in fatal(main, images, lines, images / "db")
+    assert "is there already" in fatal(main, f"{images}/", lines, images / "sub")
+    lines.write_text("a.png 1\na.png\n")
+    assert "list.txt:2: not of the form 'path label'" in fatal(main, f"{images}/", lines, images / "db")
+    lines.write_text("\n")
+    assert "lists no images" in fatal(main, f"{images}/", lines, images / "db")
+    assert main(["-help"]) == 0 and "usage: convert_imageset" in capsys.readouterr().out

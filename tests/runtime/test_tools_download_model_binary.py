@@ -1,0 +1,89 @@
+"""download_model_binary: the front matter of a readme.md, the file it names, and the checksum."""
+
+import hashlib
+
+import pytest
+
+from caffe.tools.download_model_binary import main
+
+WEIGHTS = b"weights" * 300_000  # more than one block
+
+
+@pytest.fixture
+def model(tmp_path):
+    """model(**changes): a model folder whose front matter has these changes; None leaves a key out."""
+    (tmp_path / "server").mkdir()
+    (tmp_path / "server" / "net.caffemodel").write_bytes(WEIGHTS)
+
+    def make(**changes):
+        folder = tmp_path / "model"
+        folder.mkdir()
+        matter = {
+            "name": "A net: the first",
+            "caffemodel": "net.caffemodel",
+            "caffemodel_url": (tmp_path / "server" / "net.caffemodel").as_uri(),
+            "license": "'MIT'",
+            "sha1": hashlib.sha1(WEIGHTS).hexdigest(),
+        } | changes
+        rows = [f"{key}: {value}" for key, value in matter.items() if value is not None]
+        (folder / "readme.md").write_text("\n".join(["---", "# a comment: here", *rows, "---", "", "sha1: none", "---"]))
+        return folder
+
+    return make
+
+
+def test_downloaded_and_checked(model, capsys):
+    folder = model()
+    assert main([str(folder)]) == 0
+    assert (folder / "net.caffemodel").read_bytes() == WEIGHTS
+    assert {path.name for path in folder.iterdir()} == {"readme.md", "net.caffemodel"}
+    said = capsys.readouterr()
+    assert "A net: the first, license: MIT\n" in said.out and "sha1 is right" in said.out
+    assert "\r...49%, 1.0 MB\r...99%, 2.1 MB\r...100%, 2.1 MB\n" in said.err
+
+
+def test_what_is_there_is_not_downloaded_again(model, tmp_path, capsys):
+    folder = model()
+    (folder / "net.caffemodel").write_bytes(WEIGHTS)
+    (tmp_path / "server" / "net.caffemodel").unlink()
+    assert main([str(folder)]) == 0
+    assert "Model already exists" in capsys.readouterr().out
+
+
+def test_what_is_there_but_wrong_is_replaced(model):
+    folder = model(sha1=hashlib.sha1(WEIGHTS).hexdigest().upper())
+    (folder / "net.caffemodel").write_bytes(b"half")
+    assert main([str(folder)]) == 0
+    assert (folder / "net.caffemodel").read_bytes() == WEIGHTS
+
+
+def test_a_wrong_checksum_leaves_what_was_there(model, fatal):
+    folder = model(sha1="0" * 40)
+    (folder / "net.caffemodel").write_bytes(b"older")
+    assert f"has the sha1 {hashlib.sha1(WEIGHTS).hexdigest()}" in fatal(main, folder)
+    assert (folder / "net.caffemodel").read_bytes() == b"older"
+    assert len(list(folder.iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"sha1": None}, "does not say sha1"),
+        ({"caffemodel": "", "caffemodel_url": None}, "does not say caffemodel and caffemodel_url"),
+        ({"caffemodel": "../net.caffemodel"}, "caffemodel is the name of a file in this folder"),
+        ({"caffemodel_url": "file:///none/net.caffemodel"}, "file:///none/net.caffemodel: cannot be downloaded"),
+        ({"caffemodel_url": "net.caffemodel"}, "net.caffemodel: cannot be downloaded"),
+    ],
+)
+def test_refused(model, fatal, changes, message):
+    folder = model(**changes)
+    assert message in fatal(main, folder)
+    assert [path.name for path in folder.iterdir()] == ["readme.md"]
+
+
+def test_no_front_matter(tmp_path, fatal, capsys):
+    assert "readme.md" in fatal(main, tmp_path)
+    (tmp_path / "readme.md").write_text("# Net\n---\n")
+    assert "has no front matter" in fatal(main, tmp_path)
+    assert "wanted are DIRNAME" in fatal(main, "a", "b")
+    assert main(["--help"]) == 0 and "usage: download_model_binary" in capsys.readouterr().out

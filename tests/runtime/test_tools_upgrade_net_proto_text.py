@@ -1,0 +1,67 @@
+"""upgrade_net_proto_text: old nets' prototxts in today's form."""
+
+import pytest
+
+from caffe import prototxt
+from caffe.proto import caffe_pb2
+from caffe.tools.upgrade_net_proto_text import main
+
+V1 = """
+name: "old" input: "x" input_dim: 1 input_dim: 2 input_dim: 1 input_dim: 1
+layers { name: "ip" type: INNER_PRODUCT bottom: "x" top: "y" blobs_lr: 1 blobs_lr: 2 weight_decay: 1
+  inner_product_param { num_output: 1 } }
+"""
+V0 = 'layers { layer { name: "c" type: "conv" num_output: 3 kernelsize: 2 } bottom: "x" top: "c" }'
+
+
+@pytest.fixture
+def upgraded(tmp_path):
+    """upgraded(text): what the tool makes of it, as text."""
+
+    def run(text):
+        (tmp_path / "in").write_text(text)
+        assert main([str(tmp_path / "in"), str(tmp_path / "out")]) == 0
+        return (tmp_path / "out").read_text()
+
+    return run
+
+
+def test_v1(upgraded, capsys):
+    net = prototxt.parse(upgraded(V1), caffe_pb2.NetParameter())
+    assert not net.layers and not net.input
+    assert [(layer.name, layer.type) for layer in net.layer] == [("input", "Input"), ("ip", "InnerProduct")]
+    assert [(p.lr_mult, p.decay_mult) for p in net.layer[1].param] == [(1, 1), (2, 1)]
+    log = capsys.readouterr().err
+    assert "Wrote upgraded NetParameter text proto to" in log and "already in latest" not in log
+
+
+def test_v0(upgraded):
+    net = prototxt.parse(upgraded(V0), caffe_pb2.NetParameter())
+    assert net.layer[0].type == "Convolution" and list(net.layer[0].convolution_param.kernel_size) == [2]
+
+
+def test_a_net_of_today_stays(upgraded, capsys):
+    text = upgraded(V1)
+    capsys.readouterr()
+    assert upgraded(text) == text
+    assert "File already in latest proto format" in capsys.readouterr().err
+
+
+def test_a_file_can_be_upgraded_in_its_place(tmp_path):
+    (tmp_path / "net").write_text(V1)
+    assert main([str(tmp_path / "net")] * 2) == 0
+    assert "layers" not in (tmp_path / "net").read_text()
+
+
+def test_refused(fatal, tmp_path, capsys):
+    path, out = tmp_path / "in", tmp_path / "out"
+    path.write_text("name: 'x'\nno_such_field: 1")
+    assert f"{path}:2: " in fatal(main, path, out)
+    path.write_text(V1 + 'layer { name: "r" type: "ReLU" }')
+    assert "a net is in one form only" in fatal(main, path, out)
+    assert "No such file" in fatal(main, tmp_path / "none", out)
+    path.write_text(V1)
+    assert "does the folder exist" in fatal(main, path, tmp_path / "no" / "out")
+    assert "wanted are V0_NET_PROTO_FILE_IN NET_PROTO_FILE_OUT" in fatal(main, path)
+    assert not out.exists()
+    assert main(["--help"]) == 0 and "usage: upgrade_net_proto_text" in capsys.readouterr().out
