@@ -10,5 +10,5 @@ cd "$ROOT"
 
 ruff check .
 ruff format --check .
-GLOG_minloglevel=1 python -m pytest -q -rs "$@"
+python -m pytest -q -rs "$@"
 echo "all checks passed; what each test stands for: tests/README.md"

@@ -15,6 +15,22 @@ from caffe.layer import Layer, register
 from caffe.layers.data import Data
 
 
+def image_list(source):
+    """The lines of a list of images: [(path, label)]; what stands behind the last blank is the label."""
+    lines = []
+    for number, line in enumerate(prototxt.read_text(source).splitlines(), 1):
+        if not line.strip():
+            continue
+        path, _, label = line.rstrip().rpartition(" ")
+        try:
+            lines.append((path, int(label)))
+        except ValueError as error:
+            raise CaffeError(f"{source}:{number}: not of the form 'path label': {line!r}") from error
+    if not lines:
+        raise CaffeError(f"{source}: lists no images")
+    return lines
+
+
 @register("ImageData")
 class ImageData(Data):
     num_top = (2, 2)
@@ -48,18 +64,10 @@ class ImageData(Data):
     def _lines(self, source):
         if not source:
             self.fail("image_data_param.source is missing")
-        lines = []
-        for number, line in enumerate(prototxt.read_text(source).splitlines(), 1):
-            if not line.strip():
-                continue
-            path, _, label = line.rstrip().rpartition(" ")
-            try:
-                lines.append((path, int(label)))
-            except ValueError:
-                self.fail(f"{source}:{number}: not of the form 'path label': {line!r}")
-        if not lines:
-            self.fail(f"{source} lists no images")
-        return lines
+        try:
+            return image_list(source)
+        except CaffeError as error:
+            self.fail(str(error))
 
     def _image(self, name):
         """An image as (H, W, C) uint8."""

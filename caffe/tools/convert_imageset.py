@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 
-from caffe import command_line, log, prototxt
+from caffe import command_line, log
 from caffe.command_line import Fatal
 from caffe.database import Writer
-from caffe.error import CaffeError
+from caffe.layers.image_data import image_list
 from caffe.proto import caffe_pb2
 
 USAGE = """convert_imageset: Convert a set of images to the lmdb format used as input for Caffe.
@@ -79,22 +79,6 @@ def check(args):
         args.encoded = True
     if args.gray and args.encoded and not args.resize_width:
         log.warning(f"{HERE}:75", "-gray -encoded without resizing keeps the files as they are; read them with force_gray")
-
-
-def image_list(source):
-    """The lines of LISTFILE: [(path, label)]; what stands behind the last blank is the label."""
-    lines = []
-    for number, line in enumerate(prototxt.read_text(source).splitlines(), 1):
-        if not line.strip():
-            continue
-        path, _, label = line.rstrip().rpartition(" ")
-        try:
-            lines.append((path, int(label)))
-        except ValueError as error:
-            raise CaffeError(f"{source}:{number}: not of the form 'path label': {line!r}") from error
-    if not lines:
-        raise CaffeError(f"{source}: lists no images")
-    return lines
 
 
 def fill(database, root, lines, args):
