@@ -395,8 +395,11 @@ class NetCore:
 
     def _forget(self):
         """Let go of the blobs of the last pass before the next one fills the memory anew."""
+        fed = {
+            t for layer, tops in zip(self.layers, self.top_ids, strict=True) if getattr(layer, "fed_by_user", False) for t in tops
+        }
         for i, blob in enumerate(self.blob_list):
-            if i not in self.input_ids and not blob._data.persistent:
+            if i not in fed and not blob._data.persistent:
                 blob._data.value = None
 
     def _leaves(self, i, leaves, backward):

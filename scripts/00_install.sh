@@ -19,10 +19,15 @@ find_python() { # the first Python of 3.10 or newer
 }
 
 if ! is_installed; then
-  python=$(find_python)
-  echo "setting up $VENV with $("$python" --version)"
+  made_for=$(head -n 1 "$VENV/installed" 2>/dev/null || true)
   rm -f "$VENV/installed"
-  "$python" -m venv --clear "$VENV" || die "$python cannot make $VENV: install its venv module (Debian: python3-venv)"
+  if [ "$made_for" = "$ROOT" ] && "$PYTHON" -c '' 2>/dev/null; then
+    echo "bringing $VENV up to date"
+  else # there is none, it is broken, or the project was moved
+    python=$(find_python)
+    echo "setting up $VENV with $("$python" --version)"
+    "$python" -m venv --clear "$VENV" || die "$python cannot make $VENV: install its venv module (Debian: python3-venv)"
+  fi
   "$PYTHON" -m pip install --quiet --disable-pip-version-check -r "$ROOT/requirements.txt"
   "$PYTHON" -m pip install --quiet --disable-pip-version-check --no-deps -e "$ROOT"
   installed_mark >"$VENV/installed"

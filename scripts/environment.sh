@@ -8,7 +8,8 @@ VENV=$ROOT/.venv
 PYTHON=$VENV/bin/python
 
 installed_mark() { # what the environment depends on: the place, the pins, the package
-  { echo "$ROOT"; cat "$ROOT/requirements.txt" "$ROOT/pyproject.toml"; } | cksum
+  echo "$ROOT"
+  cat "$ROOT/requirements.txt" "$ROOT/pyproject.toml" | cksum
 }
 
 is_installed() {

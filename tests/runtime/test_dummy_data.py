@@ -63,3 +63,10 @@ def test_others_are_drawn_anew(net_from):
 def test_refused(net_from, fields, match):
     with pytest.raises(caffe.CaffeError, match=match):
         net_of(net_from, fields, ("a", "b"))
+
+
+def test_constants_stay_in_the_solvers_pass(net_from):
+    net = net_of(net_from, "shape { dim: 2 } data_filler { value: 7 }", ("a", "b"))
+    for _ in range(2):
+        net.forward_backward()
+        assert_array_equal(net.blobs["b"].data, [7, 7])
