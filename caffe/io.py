@@ -179,6 +179,18 @@ class Transformer:
         self.inputs = inputs
         self.transpose, self.channel_swap, self.raw_scale, self.mean, self.input_scale = {}, {}, {}, {}, {}
 
+    @classmethod
+    def of(cls, net, mean=None, input_scale=None, raw_scale=None, channel_swap=None):
+        """A Transformer for a net's first input and images (H, W, K), with the settings that are given."""
+        name = net.inputs[0]
+        made = cls({name: net.blobs[name].data.shape})
+        made.set_transpose(name, (2, 0, 1))
+        settings = {"mean": mean, "input_scale": input_scale, "raw_scale": raw_scale, "channel_swap": channel_swap}
+        for setting, value in settings.items():
+            if value is not None:
+                getattr(made, f"set_{setting}")(name, value)
+        return made
+
     def _known(self, in_):
         if in_ not in self.inputs:
             raise CaffeError(f"{in_} is not one of the net inputs: {list(self.inputs)}")

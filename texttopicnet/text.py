@@ -10,8 +10,7 @@ The steps, in the original's order (its LDA scripts):
 6. every character but a-z goes from the token;
 7. tokens of one or two letters go.
 
-Steps 4 to 7 depend on the word alone and are done once for each distinct word.  Step 3 works on UTF-8 bytes, whose `translate`
-and `split` go through a text many times faster than an expression.
+Steps 4 to 7 depend on the word alone and are done once for each distinct word.
 """
 
 import functools
@@ -21,6 +20,7 @@ from pathlib import Path
 
 from texttopicnet import artefacts, markup
 
+WORD = re.compile(r"\w+", re.UNICODE)
 NOT_A_LETTER = re.compile(r"[^a-z]")
 SHORTEST = 3  # letters a token has at least
 MOST_WORDS = 1 << 20  # distinct words whose tokens are remembered
@@ -31,9 +31,6 @@ TABLE_MARKUP = re.compile(
     r"(?:\s*\w+=(?:\"[\s\S]*?\"|[^ \t\n\r\f\v|]+))+"
     r"\s*(?:\{\||\|-|\|\}|\|)?"
 )
-BEYOND_ASCII_NO_WORD = re.compile(r"[^\w\x00-\x7f]+")
-# every byte of ASCII that is no word character becomes a blank; those above belong to word characters
-WORD_BYTES = bytes(byte if byte >= 128 or re.match(r"\w", chr(byte)) else ord(" ") for byte in range(256))
 
 
 def read_article(path):
@@ -93,34 +90,16 @@ def token_of(word):
 
 
 class _Tokens(dict):
-    """Word, in UTF-8 -> its token: a corpus has few distinct words, and the lemma is what costs."""
+    """Word -> its token: a corpus has few distinct words, and the lemma is what costs."""
 
     def __missing__(self, word):
         if len(self) >= MOST_WORDS:
             self.clear()
-        token = self[word] = token_of(word.decode())
+        token = self[word] = token_of(word)
         return token
 
 
 _tokens = _Tokens()
-
-
-def words(clean):
-    """Step 3: the runs of word characters of a text, in lower case.
-
-    Parameters
-    ----------
-    clean : str
-
-    Returns
-    -------
-    list of bytes
-        Equal to ``re.findall(r"\\w+", clean.lower())``, in UTF-8.
-    """
-    lower = clean.lower()
-    if not lower.isascii():
-        lower = BEYOND_ASCII_NO_WORD.sub(" ", lower)
-    return lower.encode().translate(WORD_BYTES).split()
 
 
 def tokenize(raw):
@@ -136,8 +115,10 @@ def tokenize(raw):
     list of str
         Lower-case a-z tokens of three letters or more, in the order of the text.
     """
-    clean = TABLE_MARKUP.sub("", markup.filter_wiki(raw))
-    return list(filter(None, map(_tokens.__getitem__, words(clean))))
+    clean = markup.filter_wiki(raw)
+    if "|" in clean or "!" in clean:
+        clean = TABLE_MARKUP.sub("", clean)
+    return list(filter(None, map(_tokens.__getitem__, WORD.findall(clean.lower()))))
 
 
 def _tokenize_file(path):

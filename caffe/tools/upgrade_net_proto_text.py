@@ -2,30 +2,21 @@
 
 import sys
 
-from caffe import command_line, log, prototxt, upgrade
+from caffe import prototxt, upgrade
 from caffe.proto import caffe_pb2
-from caffe.snapshot import renamed_when_whole
+from caffe.tools import upgrade_file
 
-USAGE = "usage: upgrade_net_proto_text V0_NET_PROTO_FILE_IN NET_PROTO_FILE_OUT\n"
-HERE = "upgrade_net_proto_text.cpp"
+
+def read(path):
+    """A net's prototxt as NetParameter, as it is."""
+    return prototxt.parse(prototxt.read_text(path), caffe_pb2.NetParameter(), path)
 
 
 def main(arguments=None):
     """Entry point of the console command; returns the exit status."""
-    return command_line.run(upgrade_file, f"{HERE}:1", arguments, USAGE)
-
-
-def upgrade_file(arguments):
-    source, target = command_line.flags(arguments, {}, f"{HERE}:1", "V0_NET_PROTO_FILE_IN NET_PROTO_FILE_OUT").rest
-    old = prototxt.parse(prototxt.read_text(source), caffe_pb2.NetParameter(), source)
-    net = caffe_pb2.NetParameter()
-    net.CopyFrom(old)
-    upgrade.upgrade_net(net, source)
-    if net == old:
-        log.warning(f"{HERE}:43", f"File already in latest proto format: {source}")
-    with renamed_when_whole(target) as temporary, open(temporary, "w", encoding="utf-8") as f:
-        f.write(prototxt.to_text(net))
-    log.info(f"{HERE}:49", f"Wrote upgraded NetParameter text proto to {target}")
+    places = "V0_NET_PROTO_FILE_IN NET_PROTO_FILE_OUT"
+    here = "upgrade_net_proto_text.cpp"
+    return upgrade_file.main(arguments, here, places, read, upgrade.upgrade_net, lambda net: prototxt.to_text(net).encode())
 
 
 if __name__ == "__main__":
