@@ -2,10 +2,9 @@
 
 import sys
 
-from caffe import upgrade
+from caffe import upgrade, upgrade_file
 from caffe.error import CaffeError
 from caffe.proto import caffe_pb2
-from caffe.tools import upgrade_file
 
 
 def read(path):

@@ -2,9 +2,8 @@
 
 import sys
 
-from caffe import prototxt, upgrade
+from caffe import prototxt, upgrade, upgrade_file
 from caffe.proto import caffe_pb2
-from caffe.tools import upgrade_file
 
 
 def read(path):
