@@ -16,6 +16,8 @@ from tqdm import tqdm
 from texttopicnet import artefacts
 
 SMALLEST_SIDE = 256
+REFUSED = "XML that declares entities (refused)"
+EXPANSION = {etree.ErrorTypes.ERR_ENTITY_LOOP, etree.ErrorTypes.ERR_ENTITY_IS_EXTERNAL, 114}  # 114: ERR_RESOURCE_LIMIT
 LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 
 
@@ -23,17 +25,27 @@ class LeftOut(Exception):
     """An image that is not used, and why."""
 
 
+def refuse_entities(element):
+    """Metadata declare no entities: whoever does wants the reader to expand them, or to open another file."""
+    info = element.getroottree().docinfo
+    if info.system_url or (info.internalDTD is not None and any(True for _ in info.internalDTD.iterentities())):
+        raise LeftOut(REFUSED)
+
+
 def read_metadata(path):
     """(image file, article file) as the metadata name them, relative to the collection.
 
     Streams through the XML and stops at the first English caption that names an article.
     """
-    image = None
+    image, root = None, None
     try:
         # entities stay as they are and nothing is fetched: metadata are data
         for event, element in etree.iterparse(
             str(path), events=("start", "end"), resolve_entities=False, no_network=True, load_dtd=False
         ):
+            if root is None:
+                root = element
+                refuse_entities(root)
             if event == "start" and element.tag == "image":
                 image = element.get("file")
                 if image and not image.lower().endswith((".jpg", ".jpeg")):
@@ -45,7 +57,8 @@ def read_metadata(path):
                             raise LeftOut("metadata name no image file")
                         return image, caption.get("article")
     except etree.XMLSyntaxError as error:
-        raise LeftOut("broken XML") from error
+        # libxml2 itself stops at entities that expand without end, or from outside, in an attribute
+        raise LeftOut(REFUSED if "entity" in str(error).lower() and error.code in EXPANSION else "broken XML") from error
     raise LeftOut("no English article" if image else "metadata name no image file")
 
 

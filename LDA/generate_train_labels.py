@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from texttopicnet import artefacts, text, topics
+from texttopicnet import artefacts, topics
 
 
 def main():
@@ -20,7 +20,7 @@ def main():
     parser.add_argument("--work", type=Path, default=artefacts.ROOT, help="folder for artefacts")
     parser.add_argument("--topics", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0, help="draws the start of the inference")
-    parser.add_argument("--workers", type=int, default=2, help="processes that tokenize")
+    parser.add_argument("--workers", type=int, default=2, help="processes; the labels do not depend on it")
     parser.add_argument("--force", action="store_true", help="make the output anew")
     args = parser.parse_args()
 
@@ -32,8 +32,8 @@ def main():
     print(f"labelling {len(pairs)} images of {len(articles)} articles with {args.topics} topics, seed {args.seed}")
 
     collection = args.data / "ImageCLEF_Wikipedia"
-    tokens = text.tokenize_files([collection / a for a in articles], args.workers)
-    vectors = model.topic_vectors(tqdm(tokens, total=len(articles), desc="articles", unit="article"), args.seed)
+    paths = [collection / article for article in articles]
+    vectors = model.vectors_of_files(tqdm(paths, desc="articles", unit="article"), args.seed, args.workers)
     rows = dict(zip(articles, vectors.tolist(), strict=True))  # one label an article (D4)
     labels = {image: rows[article] for image, article in pairs.items()}
     topics.check_labels(labels, args.topics, "python LDA/learn_LDA_model.py")

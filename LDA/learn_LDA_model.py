@@ -35,11 +35,11 @@ class BagFile:
         return pickle.load(self.file)
 
 
-def read_articles(collection, copies, workers, bags):
+def read_articles(collection, copies, workers, bags, blemishes):
     """Tokenize every article once; the dictionary counts it as often as it has documents."""
     dictionary = Dictionary()
     articles = sorted(copies)
-    tokens_of = text.tokenize_files([collection / a for a in articles], workers)
+    tokens_of = text.tokenize_files([collection / a for a in articles], workers, blemishes)
     for article, tokens in tqdm(zip(articles, tokens_of, strict=True), total=len(articles), desc="articles", unit="article"):
         bag = dictionary.doc2bow(tokens, allow_update=True)
         for _ in range(copies[article] - 1):
@@ -93,7 +93,10 @@ def main():
     outputs[0].parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=outputs[0].parent) as file:
         bags = BagFile(file)
-        dictionary = read_articles(collection, Counter(names), args.workers, bags)
+        blemishes = {}
+        dictionary = read_articles(collection, Counter(names), args.workers, bags, blemishes)
+        for blemish, paths in sorted(blemishes.items()):
+            print(f"articles: {len(paths)} {blemish}; the first is {paths[0]}")
         new_ids = filtered(dictionary, args.no_below, args.no_above)
         if not dictionary.token2id:
             raise artefacts.UserError(

@@ -208,6 +208,39 @@ def test_metadata_fetch_nothing(collection, run, tmp_path):
     assert list(run()) == ["images/1/1.jpg"]
 
 
+LAUGHS = "".join(f'<!ENTITY l{i} "{f"&l{i - 1};" * 10}">' for i in range(1, 12))
+CAPTION = '<text xml:lang="en"><caption article="text/en/1/1"/></text>'
+
+
+@pytest.mark.parametrize(
+    "xml",
+    [
+        f'<!DOCTYPE image [<!ENTITY l0 "ha">{LAUGHS}]><image file="images/1/1.jpg"><name>&l11;</name>{CAPTION}</image>',
+        f'<!DOCTYPE image [<!ENTITY l0 "ha">{LAUGHS}]><image file="&l11;">{CAPTION}</image>',
+        f'<!DOCTYPE image [<!ENTITY a "{"x" * 100_000}">]><image file="{"&a;" * 10_000}">{CAPTION}</image>',
+        f'<!DOCTYPE image [<!ENTITY a "&b;"><!ENTITY b "&a;">]><image file="&a;">{CAPTION}</image>',
+        f'<!DOCTYPE image [<!ENTITY e SYSTEM "file:///none">]><image file="images/1/1.jpg"><name>&e;</name>{CAPTION}</image>',
+        f'<!DOCTYPE image [<!ENTITY e SYSTEM "file:///none">]><image file="&e;">{CAPTION}</image>',
+        f'<!DOCTYPE image [<!ENTITY % p SYSTEM "file:///none.dtd"> %p;]><image file="images/1/1.jpg">{CAPTION}</image>',
+        f'<!DOCTYPE image SYSTEM "file:///none.dtd"><image file="images/1/1.jpg">{CAPTION}</image>',
+        f'<?xml version="1.0" encoding="UTF-16"?><!DOCTYPE i [<!ENTITY a "b">]><image file="images/1/1.jpg">{CAPTION}</image>',
+    ],
+)
+def test_entities_are_refused(collection, run, capsys, xml):
+    collection.add("1/1")
+    path = collection.file("metadata/2/1.xml", xml.encode("utf-16" if "UTF-16" in xml else "utf-8"))
+    assert list(run()) == ["images/1/1.jpg"]  # from the harmless file
+    assert left_out(capsys.readouterr().out) == [f"left out: 1 XML that declares entities (refused); the first is {path}"]
+
+
+def test_a_bare_document_type_and_the_predefined_entities_are_harmless(collection, run, capsys):
+    collection.image("images/a & b.jpg")
+    collection.article("text/en/1/1")
+    collection.file("metadata/1.xml", f'<!DOCTYPE image><image file="images/a &amp; b.jpg">{CAPTION}</image>'.encode())
+    assert run() == {"images/a & b.jpg": "text/en/1/1"}
+    assert left_out(capsys.readouterr().out) == []
+
+
 def test_nothing_usable_is_one_sentence_and_status_1(collection, tmp_path):
     collection.add("1/1", height=64)
     command = [sys.executable, str(SCRIPT), "--data", str(tmp_path / "data"), "--work", str(tmp_path / "work")]

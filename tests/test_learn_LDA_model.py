@@ -135,17 +135,45 @@ def test_defaults_are_the_originals(script, monkeypatch, corpus):
     assert [p.name for p in (corpus / "work" / "LDA").iterdir()] == ["train_dict_ImageCLEF_Wikipedia.json"]
 
 
-def test_what_is_printed(run, capsys):
+def test_what_is_printed(run, corpus, capsys):
     folder = run(*ALL)
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == (
         "learning 3 topics from 8 documents (5 articles): passes 1, workers 1, seed 0, words in at least 1 documents and at"
         " most 1 of them"
     )
-    assert printed[1] == "dictionary: 6 words; 17 counts in 8 documents"
-    assert [line.split(":")[0] for line in printed[2:5]] == ["topic 0", "topic 1", "topic 2"]
-    assert all(len(line.split(": ")[1].split()) == 6 for line in printed[2:5])
-    assert printed[5].startswith("perplexity ") and printed[5].endswith(str(folder / "ldamodel3.lda"))
+    empty = corpus / "data" / "ImageCLEF_Wikipedia" / "text/e"
+    assert printed[1] == f"articles: 1 empty after preprocessing; the first is {empty}"
+    assert printed[2] == "dictionary: 6 words; 17 counts in 8 documents"
+    assert [line.split(":")[0] for line in printed[3:6]] == ["topic 0", "topic 1", "topic 2"]
+    assert all(len(line.split(": ")[1].split()) == 6 for line in printed[3:6])
+    assert printed[6].startswith("perplexity ") and printed[6].endswith(str(folder / "ldamodel3.lda"))
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_articles_with_blemishes_are_counted_and_the_first_is_named(run, corpus, capsys, workers):
+    """Articles come in the order of their names; none of these stops the run, and the good ones are learnt from."""
+    text = corpus / "data" / "ImageCLEF_Wikipedia" / "text"
+    contents = {
+        "f": "the piano caf\xe9".encode("latin-1"),
+        "g": b"\xff\xfe\x00",  # neither UTF-8 nor a word
+        "h": b"{{a|" * 3000 + b"piano" + b"}}" * 3000 + b" violin",
+        "i": b"{{a|" * 3000 + b"piano",  # never closed: gone to the end
+        "j": b"piano " * 2_000_000,
+        "k": "the castle \ufffd".encode(),  # a U+FFFD of its own is UTF-8
+    }
+    for name, content in contents.items():
+        (text / name).write_bytes(content)
+    pairs = artefacts.read_json(corpus / "work" / artefacts.TRAIN_DICT, "-")
+    artefacts.write_json(corpus / "work" / artefacts.TRAIN_DICT, pairs | {f"images/{n}.jpg": f"text/{n}" for n in contents})
+    folder = run(*ALL, workers=workers)
+    assert [line for line in capsys.readouterr().out.splitlines() if line.startswith("articles")] == [
+        f"articles: 3 empty after preprocessing; the first is {text / 'e'}",
+        f"articles: 1 longer than 10 MB; the first is {text / 'j'}",
+        f"articles: 2 not UTF-8; the first is {text / 'f'}",
+        f"articles: 2 templates more than 40 deep; the first is {text / 'h'}",
+    ]
+    assert counts(folder)[-6:] == [{"piano": 1, "caf": 1}, {}, {"violin": 1}, {}, {"piano": 2_000_000}, {"castle": 1}]
 
 
 def test_one_worker_gives_the_same_model_for_the_same_seed(run):

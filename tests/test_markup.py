@@ -41,6 +41,22 @@ def test_as_gensim_on_random_markup(pieces):
     assert markup.filter_wiki(raw) == filter_wiki(raw)
 
 
+def test_a_caption_that_makes_up_a_link_as_gensim():
+    """gensim replaces the first occurrence of a link's text: here the one that the first caption made."""
+    raw = "[[Fi[[File:x|le:b]]]] and [[File:b]]"
+    assert markup.filter_wiki(raw) == filter_wiki(raw) == "File:b and File:b"
+    # of two thousand of them gensim makes the same in seconds, and of a hundred thousand in hours
+    assert "File:b" in markup.filter_wiki(raw * 2000)
+
+
+@pytest.mark.parametrize(
+    ("raw", "depth"),
+    [("", 0), ("{a}", 0), ("{{a}}{{b}}", 1), ("{{a|{{b}} {{c}}}}", 2), ("{{{{a}}}}", 2), ("}}}}{{a", 1), ("{{" * 50, 50)],
+)
+def test_depth_of_templates(raw, depth):
+    assert markup.template_depth(raw) == depth
+
+
 def test_as_gensim_on_real_articles():
     if not SHARED.is_dir():
         pytest.skip(f"the real articles are not here ({SHARED})")

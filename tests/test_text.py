@@ -119,6 +119,58 @@ def test_files_in_their_order_by_any_number_of_workers(tmp_path, workers):
         list(text.tokenize_files([*paths, tmp_path / "missing"], workers))
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_blemishes_are_named_with_the_articles_that_have_them(tmp_path, monkeypatch, workers):
+    monkeypatch.setattr(text, "LONG", 2**20)
+    contents = {
+        "good": b"piano",
+        "latin": "caf\xe9 piano".encode("latin-1"),
+        "empty": b"",
+        "words": b"the of and",
+        "deep": b"{{" * 41 + b"a" + b"}}" * 41 + b" piano",
+        "40 deep": b"{{" * 40 + b"a" + b"}}" * 40 + b" piano",
+        "many": b"{{a}}" * 41 + b" piano",
+        "long": b"piano ." * 2**18,
+        "replaced": "piano \ufffd".encode(),
+    }
+    paths = [tmp_path / name for name in contents]
+    for path in paths:
+        path.write_bytes(contents[path.name])
+    blemishes = {}
+    tokens = list(text.tokenize_files(paths, workers, blemishes))
+    assert [len(t) for t in tokens] == [1, 2, 0, 0, 1, 1, 1, 2**18, 1]
+    assert {blemish: [path.name for path in found] for blemish, found in blemishes.items()} == {
+        "not UTF-8": ["latin"],
+        "empty after preprocessing": ["empty", "words"],
+        "templates more than 40 deep": ["deep"],
+        "longer than 1 MB": ["long"],
+    }
+
+
+# what no expression of step 1 or 2 may go over again and again: each would take from minutes to hours
+STALLING = """
+import sys
+from texttopicnet import text
+UNITS = ["{{", "{{a|", "[[File:", "[[File: a] ", "[[Fi[[File:x|le:b]]]] ", "<!--", "<ref>", "<ref ", "<math ", "<", "[",
+         "[a://b ", "[a|b|", "|", "  !", "\\n|", "{|", "\\n[[en:b", "\\n[[en:b]]", '|a="', "|a=b ", "!a", "&amp", '|a="b"']
+for unit in UNITS:
+    text.tokenize(unit * (300_000 // len(unit)) + sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize("end", ["", "]] }} > --> | \n"])
+def test_marks_without_end_do_not_stall(end):
+    subprocess.run([sys.executable, "-c", STALLING, end], cwd=artefacts.ROOT, check=True, timeout=300)
+
+
+def test_the_map_of_words_does_not_grow_without_end(monkeypatch):
+    monkeypatch.setattr(text, "MOST_WORDS", 5)
+    monkeypatch.setattr(text, "_tokens", text._Tokens())
+    words = [f"piano{letter}" for letter in "abcdefghijklmnop"]
+    assert text.tokenize(" ".join(words)) == words
+    assert len(text._tokens) <= 5
+
+
 WITHOUT_WORDNET = """
 import pathlib, sys
 import nltk

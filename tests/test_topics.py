@@ -96,6 +96,34 @@ def test_one_vector_a_text_and_seed(model, monkeypatch):
     assert model.topic_vectors([*DOCUMENTS, mixed], seed=5).tobytes() == among[:13].tobytes()
 
 
+def test_as_one_call_of_gensims_an_article():
+    """Same start, same vectors: `get_document_topics` is the straightforward way."""
+    rng = np.random.default_rng(0)
+    words = [f"word{i}" for i in range(60)]
+    documents = [[words[i] for i in rng.integers(0, 60, n) // rng.integers(1, 5)] for n in [0, 1, 3, 20, 100, 700] * 20]
+    model = learn(num_topics=12, documents=documents)
+    vectors = model.topic_vectors(documents, seed=3)
+    assert (vectors == 0).any() and (vectors > 0.5).any()
+    for tokens, vector in zip(documents, vectors, strict=True):
+        model.lda.random_state = topics._OneStart(3, 12)
+        wanted = dict(model.lda.get_document_topics(model.dictionary.doc2bow(tokens), minimum_probability=0.01))
+        assert set(np.flatnonzero(vector)) == set(wanted)
+        assert vector.tolist() == pytest.approx([wanted.get(topic, 0) for topic in range(12)], abs=1e-5)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_vectors_of_files_are_those_of_their_tokens(model, tmp_path, monkeypatch, workers):
+    monkeypatch.setattr(topics, "BATCH", 5)
+    monkeypatch.setattr(topics, "FILES_TOGETHER", 5)
+    paths = [tmp_path / str(i) for i in range(len(DOCUMENTS))]
+    for path, tokens in zip(paths, DOCUMENTS, strict=True):
+        path.write_text("The " + " ".join(tokens))
+    wanted = model.topic_vectors(DOCUMENTS, seed=5)
+    assert model.topic_vectors(DOCUMENTS, seed=5, workers=workers).tobytes() == wanted.tobytes()
+    assert model.vectors_of_files(iter(paths), 5, workers).tobytes() == wanted.tobytes()
+    assert model.vectors_of_files([], 5, workers).shape == (0, 3)
+
+
 def test_the_seed_draws_the_start(model):
     starts = [topics._OneStart(seed, 3).gamma(100.0, 0.01, (4, 3)) for seed in (0, 0, 1)]
     assert (starts[0] == starts[0][0]).all()  # the same for every article

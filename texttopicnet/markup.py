@@ -107,6 +107,17 @@ def _without_templates(text):
     return "".join(kept)
 
 
+def template_depth(raw):
+    """How many templates of an article stand within one another: the deepest nesting of `{{`."""
+    depth = deepest = 0
+    if "{{" in raw:
+        for run in BRACES.finditer(raw):
+            pairs = (run.end() - run.start()) // 2
+            depth = depth + pairs if raw[run.start()] == "{" else max(depth - pairs, 0)
+            deepest = max(deepest, depth)
+    return deepest
+
+
 def _captions_of_files(text):
     """P15: of `[[File:name|...|caption]]` the caption stays."""
     captioned = FILE.sub(lambda match: match[0][:-2].rsplit("|", 1)[-1] if match[1] else match[0], text)

@@ -14,16 +14,18 @@ Steps 4 to 7 depend on the word alone and are done once for each distinct word.
 """
 
 import functools
-import multiprocessing
 import re
 from pathlib import Path
 
-from texttopicnet import artefacts, markup
+from texttopicnet import artefacts, markup, parallel
 
 WORD = re.compile(r"\w+", re.UNICODE)
 NOT_A_LETTER = re.compile(r"[^a-z]")
 SHORTEST = 3  # letters a token has at least
 MOST_WORDS = 1 << 20  # distinct words whose tokens are remembered
+LONG = 10 * 2**20  # bytes; longer articles are counted as very long
+FILES_TOGETHER = 16  # files that a worker process gets at once
+DEEP = 40  # templates within one another; MediaWiki itself goes no deeper
 
 # an opening mark, attributes name=value, and a closing mark if there is one, of MediaWiki's tables
 TABLE_MARKUP = re.compile(
@@ -31,6 +33,13 @@ TABLE_MARKUP = re.compile(
     r"(?:\s*\w+=(?:\"[\s\S]*?\"|[^ \t\n\r\f\v|]+))+"
     r"\s*(?:\{\||\|-|\|\}|\|)?"
 )
+
+
+def _read(path):
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise artefacts.UserError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
 def read_article(path):
@@ -50,10 +59,7 @@ def read_article(path):
     UserError
         The file cannot be read.
     """
-    try:
-        return Path(path).read_bytes().decode("utf-8", "replace")
-    except OSError as error:
-        raise artefacts.UserError(f"{path}: cannot be read ({error.strerror or error})") from error
+    return _read(path).decode("utf-8", "replace")
 
 
 @functools.cache
@@ -121,26 +127,43 @@ def tokenize(raw):
     return list(filter(None, map(_tokens.__getitem__, WORD.findall(clean.lower()))))
 
 
-def _tokenize_file(path):
-    return tokenize(read_article(path))
+def _tokenize_files(paths):
+    """[(path, tokens, the article's blemishes)] of some files."""
+    articles = []
+    for path in paths:
+        data = _read(path)
+        raw = data.decode("utf-8", "replace")
+        tokens = tokenize(raw)
+        found = {
+            "not UTF-8": raw.count("\ufffd") > data.count("\ufffd".encode()),
+            f"longer than {LONG >> 20} MB": len(data) > LONG,
+            f"templates more than {DEEP} deep": markup.template_depth(raw) > DEEP,
+            "empty after preprocessing": not tokens,
+        }
+        articles.append((path, tokens, [blemish for blemish, there in found.items() if there]))
+    return articles
 
 
-def tokenize_files(paths, workers=1):
+def tokenize_files(paths, workers=1, blemishes=None):
     """Tokens of many articles, in the order of `paths`, made by `workers` processes.
 
     Parameters
     ----------
-    paths : sequence of str or Path
+    paths : iterable of str or Path
     workers : int
         1 works in this process.
+    blemishes : dict, optional
+        Gets blemish -> paths of the articles that have it: nothing that stops the run, but worth a line in its summary.
 
     Yields
     ------
     list of str
     """
     _lemmatizer()  # a missing WordNet is said once, here
-    if workers <= 1:
-        yield from map(_tokenize_file, paths)
-        return
-    with multiprocessing.Pool(workers) as pool:
-        yield from pool.imap(_tokenize_file, paths, chunksize=16)
+    groups = parallel.in_groups(paths, FILES_TOGETHER if workers > 1 else 1)
+    for articles in parallel.ordered_map(_tokenize_files, groups, workers):
+        for path, tokens, found in articles:
+            if blemishes is not None:
+                for blemish in found:
+                    blemishes.setdefault(blemish, []).append(path)
+            yield tokens

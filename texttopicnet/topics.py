@@ -3,17 +3,20 @@
 Saved and loaded together, so that ids cannot shift between them (D1: the dictionary is saved after its filter, once).
 """
 
+import itertools
 from pathlib import Path
 
 import numpy as np
 from gensim.corpora import Dictionary
 from gensim.models import LdaModel, LdaMulticore
 
-from texttopicnet import artefacts
+from texttopicnet import artefacts, inference, parallel, text
 
 NO_BELOW, NO_ABOVE = 20, 0.5  # filter_extremes, the original's values
 MINIMUM_PROBABILITY = 0.01  # topics below this are 0 in a topic vector, gensim's default
-BATCH = 2000  # articles inferred at once
+BATCH = 256  # articles inferred at once
+FILES_TOGETHER = 128  # article files that a process gets at once
+NEAR = 1e-5  # a topic so near to the minimum probability is in or out by rounding
 
 
 def check_labels(labels, num_topics, made_by):
@@ -145,7 +148,7 @@ class TopicModel:
         return cls(*loaded, where=f"{dictionary_path} and {lda_path}")
 
     # -------------------------------------------------------------------------------------------------------- in use
-    def topic_vectors(self, documents, seed=0):
+    def topic_vectors(self, documents, seed=0, workers=1):
         """Topic vectors of tokenized articles.
 
         Parameters
@@ -153,31 +156,65 @@ class TopicModel:
         documents : iterable of list of str
         seed : int
             Draws the start of the inference, the same for every article.
+        workers : int
+            Processes; a vector does not depend on their number, nor on what other articles there are.
 
         Returns
         -------
         ndarray of float32, shape (n_documents, num_topics)
             Probabilities; those below 0.01 are 0, so rows sum to at most 1 (gensim's get_document_topics).
         """
-        rows, batch = [], []
-        for tokens in documents:
-            batch.append(self.dictionary.doc2bow(tokens))
-            if len(batch) == BATCH:
-                rows.append(self._infer(batch, seed))
-                batch = []
-        if batch:
-            rows.append(self._infer(batch, seed))
+        batches = parallel.in_groups(map(self._ids, documents), BATCH)
+        return self._stacked(parallel.ordered_map(TopicModel._infer, batches, workers, self, seed))
+
+    def vectors_of_files(self, paths, seed=0, workers=1):
+        """Topic vectors of article files: a process tokenizes and infers its share, no token travels.
+
+        Parameters
+        ----------
+        paths : iterable of str or Path
+        seed, workers : int
+            See `topic_vectors`.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_paths, num_topics)
+            ``topic_vectors(text.tokenize_files(paths))``, to the bit.
+        """
+        batches = parallel.in_groups(paths, BATCH if workers <= 1 else FILES_TOGETHER)
+        return self._stacked(parallel.ordered_map(TopicModel._infer_files, batches, workers, self, seed))
+
+    def _stacked(self, batches):
+        rows = list(batches)
         return np.concatenate(rows) if rows else np.zeros((0, self.num_topics), np.float32)
 
-    def _infer(self, bows, seed):
+    def _infer_files(self, seed, paths):
+        return self._infer(seed, [self._ids(tokens) for tokens in text.tokenize_files(paths)])
+
+    def _ids(self, tokens):
+        """The ids of an article's tokens, in their order; -1 for those that the dictionary has not."""
+        return np.fromiter(map(self.dictionary.token2id.get, tokens, itertools.repeat(-1)), np.int32, len(tokens))
+
+    def _infer(self, seed, articles):
+        """Topic vectors of articles given as token ids."""
+        bags = [np.unique(ids[ids >= 0], return_counts=True) for ids in articles]
+        gamma, doubtful = inference.gammas(self.lda, bags, _OneStart(seed, self.num_topics).row)
+        vectors = gamma / gamma.sum(axis=1, keepdims=True)
+        doubtful |= set(np.flatnonzero((np.abs(vectors - MINIMUM_PROBABILITY) < NEAR).any(axis=1)).tolist())
+        for i in doubtful:  # where rounding decides, gensim's own decides
+            vectors[i] = self._infer_by_gensim(bags[i], seed)
+        return np.where(vectors >= MINIMUM_PROBABILITY, vectors, 0).astype(np.float32)
+
+    def _infer_by_gensim(self, bag, seed):
+        """One article's topic distribution by gensim's own inference."""
+        ids, counts = bag
         kept = self.lda.random_state
         self.lda.random_state = _OneStart(seed, self.num_topics)
         try:
-            gamma, _ = self.lda.inference(bows)
+            gamma, _ = self.lda.inference([list(zip(ids.tolist(), counts.tolist(), strict=True))])
         finally:
             self.lda.random_state = kept
-        vectors = gamma / gamma.sum(axis=1, keepdims=True)
-        return np.where(vectors >= MINIMUM_PROBABILITY, vectors, 0).astype(np.float32)
+        return gamma[0] / gamma[0].sum()
 
     def top_words(self, topic, count=10):
         """[(word, probability)] of the `count` most probable words of a topic."""

@@ -1,0 +1,79 @@
+"""Time the topic vectors of articles: many at once against one `get_document_topics` call an article.
+
+Reads:   WORK/LDA/dictionary.dict, ldamodel<topics>.lda, train_dict_ImageCLEF_Wikipedia.json; the articles below DATA
+Writes:  nothing; prints seconds of both, their ratio, and how far the vectors differ
+Paper:   section 3.2 (the LDA vector is the image's target)
+Usage:   python benchmarks/label_articles.py [--data DIR] [--work DIR] [--topics 40] [--rounds 3] [--workers 2]
+
+All sides get the same tokens and the same start, in turn, round by round, so that whatever else the machine does falls on all.  The
+straightforward way is gensim's: `get_document_topics(dictionary.doc2bow(tokens))` for one article after the other.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from texttopicnet import artefacts, text, topics
+
+
+def straightforward(model, documents, seed):
+    """One call an article, each begun from the start that `topic_vectors` draws."""
+    vectors = np.zeros((len(documents), model.num_topics), np.float32)
+    kept = model.lda.random_state
+    model.lda.random_state = topics._OneStart(seed, model.num_topics)
+    for vector, tokens in zip(vectors, documents, strict=True):
+        bow = model.dictionary.doc2bow(tokens)
+        for topic, probability in model.lda.get_document_topics(bow, minimum_probability=topics.MINIMUM_PROBABILITY):
+            vector[topic] = probability
+    model.lda.random_state = kept
+    return vectors
+
+
+def timed(function, *arguments):
+    start = time.perf_counter()
+    result = function(*arguments)
+    return time.perf_counter() - start, result
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=artefacts.DATA, help="folder that holds ImageCLEF_Wikipedia/")
+    parser.add_argument("--work", type=Path, default=artefacts.ROOT, help="folder for artefacts")
+    parser.add_argument("--topics", type=int, default=40)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=2, help="processes of the third side")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    model = topics.TopicModel.load(args.work, args.topics)
+    pairs = artefacts.read_json(args.work / artefacts.TRAIN_DICT, "python LDA/generate_train_dict.py")
+    paths = [args.data / "ImageCLEF_Wikipedia" / article for article in sorted(set(pairs.values()))]
+    tokens = text.tokenize_files(tqdm(paths, desc="articles", unit="article"), args.workers)
+    documents = list(tokens)
+    mean = np.mean([len(tokens) for tokens in documents])
+    print(f"{len(documents)} articles of {mean:.0f} tokens, {model.num_topics} topics, {args.rounds} rounds")
+    model.topic_vectors(documents[:10])
+    sides = []
+    for i in range(args.rounds):
+        theirs, wanted = timed(straightforward, model, documents, args.seed)
+        alone, vectors = timed(model.topic_vectors, documents, args.seed)
+        shared, again = timed(model.topic_vectors, documents, args.seed, args.workers)
+        if not np.array_equal(vectors, again):
+            raise artefacts.UserError("one process and several give different vectors")
+        sides.append((theirs, alone, shared))
+        print(
+            f"round {i}: one call an article {theirs:.2f} s, one process {alone:.2f} s, {args.workers} processes {shared:.2f} s"
+        )
+    print(f"vectors differ by {np.abs(vectors - wanted).max():.1e} at most")
+    theirs, alone, shared = np.median(sides, axis=0) / len(documents) * 1e6
+    print(
+        f"median an article: one call {theirs:.0f} us, one process {alone:.0f} us (ratio {theirs / alone:.1f}),"
+        f" {args.workers} processes {shared:.0f} us (ratio {theirs / shared:.1f})"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    artefacts.run(main)

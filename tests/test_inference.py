@@ -1,0 +1,112 @@
+"""Many articles at once: gensim's own inference, one article after the other, decides."""
+
+import numpy as np
+import pytest
+from gensim.corpora import Dictionary
+from gensim.models import LdaModel
+
+from texttopicnet import inference
+from texttopicnet.topics import _OneStart
+
+
+def model(num_topics, words=300, alpha="symmetric", **settings):
+    """A model whose topics are drawn, sharp as learnt ones: most words have a few topics."""
+    dictionary = Dictionary([[f"w{i:03}" for i in range(words)]])
+    lda = LdaModel(id2word=dictionary, num_topics=num_topics, alpha=alpha, random_state=0, **settings)
+    rng = np.random.default_rng(num_topics)
+    lda.state.sstats[...] = rng.gamma(0.1, 100.0, (num_topics, words))
+    lda.state.sstats[:, -20:] = 1000.0  # words of every topic
+    lda.sync_state()
+    return lda
+
+
+def articles(lda, lengths, seed=0):
+    """Bags of words drawn from one to three topics each."""
+    rng = np.random.default_rng(seed)
+    topics = lda.get_topics().astype(float)
+    topics /= topics.sum(axis=1, keepdims=True)
+    bags = []
+    for length in lengths:
+        own = topics[rng.integers(0, lda.num_topics, rng.integers(1, 4))].mean(axis=0)
+        bags.append(np.unique(rng.choice(len(own), length, p=own / own.sum()), return_counts=True))
+    return bags
+
+
+def by_gensim(lda, bags, start):
+    class Start:
+        def gamma(self, shape, scale, size):
+            return np.tile(start, (size[0], 1))
+
+    lda.random_state = Start()
+    gamma, _ = lda.inference([list(zip(ids.tolist(), counts.tolist(), strict=True)) for ids, counts in bags])
+    return gamma
+
+
+LENGTHS = [0, 1, 1, 2, 3, 5, 8, 31, 32, 33, 64, 90, 150, 150, 151, 400, 1000, 3000] * 6
+
+
+@pytest.mark.parametrize("num_topics", [2, 7, 8, 20, 40, 100])
+def test_gensims_gamma(num_topics):
+    lda, start = model(num_topics), _OneStart(3, num_topics).row
+    bags = articles(lda, LENGTHS, seed=1)  # in other draws a short article stands on a knife's edge, and rounding decides
+    gamma, close = inference.gammas(lda, bags, start)
+    wanted = by_gensim(lda, bags, start)
+    assert gamma.dtype == np.float32 and gamma.shape == wanted.shape
+    clear = [i for i in range(len(bags)) if i not in close]
+    assert len(clear) > 0.7 * len(bags)
+    vectors, wanted = (g / g.sum(axis=1, keepdims=True) for g in (gamma, wanted))
+    np.testing.assert_allclose(vectors[clear], wanted[clear], atol=5e-6)
+    # the others may have gone one round more or less
+    np.testing.assert_allclose(vectors, wanted, atol=lda.gamma_threshold)
+
+
+def test_an_asymmetric_prior():
+    alpha = np.array([0.01, 0.02, 5.0, 0.3] * 10, np.float32)
+    lda, start = model(40, alpha=alpha), np.ones(40)
+    bags = articles(lda, LENGTHS)
+    gamma, close = inference.gammas(lda, bags, start)
+    wanted = by_gensim(lda, bags, start)
+    clear = [i for i in range(len(bags)) if i not in close]
+    np.testing.assert_allclose(gamma[clear], wanted[clear], rtol=2e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize("iterations", [1, 7, 8, 12])
+def test_the_models_number_of_rounds(iterations):
+    lda, start = model(40, iterations=iterations, gamma_threshold=0.0), np.ones(40)
+    bags = articles(lda, LENGTHS[:18])
+    gamma, _ = inference.gammas(lda, bags, start)
+    np.testing.assert_allclose(gamma, by_gensim(lda, bags, start), rtol=1e-3, atol=1e-3)
+
+
+def test_a_row_depends_on_its_own_article_to_the_bit():
+    lda, start = model(40), np.ones(40)
+    bags = articles(lda, LENGTHS)
+    together, _ = inference.gammas(lda, bags, start)
+    rng = np.random.default_rng(1)
+    for size in (1, 2, 5, 30):
+        chosen = rng.choice(len(bags), size, replace=False)
+        some, _ = inference.gammas(lda, [bags[i] for i in chosen], start)
+        assert some.tobytes() == together[chosen].tobytes()
+
+
+def test_by_hand_two_rounds():
+    """Two words, two topics, each word its topic's own: round 1 gives gamma = alpha + count; round 2 changes nothing."""
+    lda = model(2, words=30)
+    lda.expElogbeta[...] = 0
+    lda.expElogbeta[0, 4] = lda.expElogbeta[1, 9] = 1
+    bag = np.array([4, 9]), np.array([3, 1])
+    gamma, close = inference.gammas(lda, [bag], np.ones(2))
+    np.testing.assert_allclose(gamma, [[3.5, 1.5]], atol=1e-5)
+    assert close == set()
+
+
+def test_an_article_without_words_has_the_prior():
+    lda = model(4)
+    empty = np.array([], int), np.array([], int)
+    gamma, close = inference.gammas(lda, [empty], np.ones(4))
+    assert gamma.tolist() == [[0.25] * 4] and close == set()
+
+
+def test_no_articles():
+    gamma, close = inference.gammas(model(4), [], np.ones(4))
+    assert gamma.shape == (0, 4) and close == set()

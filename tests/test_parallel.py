@@ -1,0 +1,67 @@
+"""Work in several processes: in order, streamed, and a dead process is said."""
+
+import itertools
+import os
+import signal
+
+import pytest
+
+from texttopicnet import parallel
+from texttopicnet.artefacts import UserError
+
+
+def scaled(factor, offset, x):
+    return factor * x + offset
+
+
+def fail_at_three(x):
+    if x == 3:
+        raise UserError("three")
+    return x
+
+
+def die(x):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def name_of_process(x):
+    return os.getpid()
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_results_in_the_order_of_the_items(workers):
+    assert list(parallel.ordered_map(scaled, range(40), workers, 10, 1)) == [10 * x + 1 for x in range(40)]
+    assert list(parallel.ordered_map(scaled, [], workers, 10, 1)) == []
+
+
+def test_one_worker_is_this_process_and_two_are_not():
+    assert set(parallel.ordered_map(name_of_process, range(3), 1)) == {os.getpid()}
+    assert os.getpid() not in set(parallel.ordered_map(name_of_process, range(3), 2))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_items_are_fetched_as_results_are_taken(workers):
+    """An endless generator is worked on, and no more than a few items ahead."""
+    taken = []
+    results = parallel.ordered_map(scaled, (taken.append(i) or i for i in itertools.count()), workers, 1, 0)
+    assert list(itertools.islice(results, 20)) == list(range(20))
+    assert len(taken) <= 20 + parallel.AHEAD * workers + 1
+    results.close()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_comes_through(workers):
+    results = parallel.ordered_map(fail_at_three, range(10), workers)
+    with pytest.raises(UserError, match="three"):
+        list(results)
+
+
+def test_a_killed_process_is_one_sentence():
+    with pytest.raises(UserError, match="a worker process was killed"):
+        list(parallel.ordered_map(die, range(10), 2))
+
+
+def test_groups():
+    assert list(parallel.in_groups(range(5), 2)) == [[0, 1], [2, 3], [4]]
+    assert list(parallel.in_groups("ab", 2)) == [["a", "b"]]
+    assert list(parallel.in_groups([], 2)) == []
