@@ -5,8 +5,8 @@ Writes:  nothing; prints seconds of both, their ratio, and how far the vectors d
 Paper:   section 3.2 (the LDA vector is the image's target)
 Usage:   python benchmarks/label_articles.py [--data DIR] [--work DIR] [--topics 40] [--rounds 3] [--workers 2]
 
-All sides get the same tokens and the same start, in turn, round by round, so that whatever else the machine does falls on all.  The
-straightforward way is gensim's: `get_document_topics(dictionary.doc2bow(tokens))` for one article after the other.
+All sides get the same tokens and the same start, in turn, round by round, so that whatever else the machine does falls on all.
+The straightforward way is gensim's: `get_document_topics(dictionary.doc2bow(tokens))` for one article after the other.
 """
 
 import argparse
