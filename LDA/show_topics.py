@@ -1,27 +1,157 @@
-"""Print the top words of every topic, with their probabilities.
+"""Print the top words of every topic, and make a page that shows the topics with their images and articles.
 
-Reads:   WORK/LDA/dictionary.dict, ldamodel<topics>.lda
-Writes:  standard output
+Reads:   WORK/LDA/dictionary.dict, ldamodel<topics>.lda; for the images also training_labels<topics>.json, the train dict, DATA
+Writes:  standard output; WORK/LDA/topics.html (one file, pictures included; made anew at every call)
 Paper:   figure of topics
-Usage:   python LDA/show_topics.py [--work DIR] [--topics 40] [--words 10]
+Usage:   python LDA/show_topics.py [--data DIR] [--work DIR] [--topics 40] [--words 10] [--images 8] [--page FILE]
 """
 
 import argparse
+import base64
+import re
 from pathlib import Path
 
-from texttopicnet import artefacts, topics
+import cv2
+import jinja2
+import numpy as np
+
+from texttopicnet import artefacts, images, markup, text, topics
+
+TEMPLATE = Path(__file__).resolve().parent / "topics.html.jinja"
+ARTICLES = 4  # a topic
+HEIGHT = 104  # pixels of a thumbnail; twice as many are stored, for sharp screens
+WIDEST = 2.0  # a thumbnail's width to its height: wider ones are cropped
+QUOTE = 180  # characters of an article that are shown
+NO_TEXT = re.compile(r"={2,}|'{2,}|\s+")
+
+
+def print_words(model, count):
+    for topic in range(model.num_topics):
+        words = ", ".join(f"{word} {probability:.3f}" for word, probability in model.top_words(topic, count))
+        print(f"topic {topic}: {words}")
+
+
+class Corpus:
+    """What the labels say about articles and images.
+
+    vectors : ndarray, shape (n_articles, num_topics)
+        The topic vector of each article, whose names are in `articles`.
+    """
+
+    def __init__(self, work, num_topics):
+        made_by = f"python LDA/generate_train_labels.py --topics {num_topics}"
+        labels = artefacts.read_json(work / artefacts.training_labels(num_topics), made_by)
+        topics.check_labels(labels, num_topics, made_by)
+        pairs = artefacts.read_json(work / artefacts.TRAIN_DICT, "python LDA/generate_train_dict.py")
+        self.images = {}  # article -> its images
+        for image in labels:
+            if image not in pairs:
+                raise artefacts.UserError(
+                    f"{image} has a label but is not in the train dict: make the labels anew with {made_by}"
+                )
+            self.images.setdefault(pairs[image], []).append(image)
+        self.articles = sorted(self.images)
+        self.num_images = len(labels)
+        self.vectors = np.array([labels[self.images[article][0]] for article in self.articles])
+        documents = np.array([len(self.images[article]) for article in self.articles])
+        # one document an image, as the model was learnt
+        self.shares = (self.vectors * documents[:, None]).sum(axis=0) / (self.vectors.sum(axis=1) * documents).sum()
+
+    def typical(self, topic):
+        """Indices of the articles in which a topic is present, those that are most about it first."""
+        order = np.argsort(-self.vectors[:, topic], kind="stable")
+        return [i for i in order if self.vectors[i, topic] > 0]
+
+    def first_in(self, topic):
+        """In how many articles the topic is the largest."""
+        return int((self.vectors.argmax(axis=1) == topic).sum())
+
+
+def thumbnail(path):
+    """An image as a small JPEG in base64, cropped if very wide; None if it cannot be shown."""
+    try:
+        image = images.read_image(path)
+    except artefacts.UserError:
+        return None
+    height, width = image.shape[:2]
+    if width > WIDEST * height:
+        left = int(width - WIDEST * height) // 2
+        image = image[:, left : left + int(WIDEST * height)]
+    scale = 2 * HEIGHT / height
+    size = max(round(image.shape[1] * scale), 1), 2 * HEIGHT
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    return base64.b64encode(cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 72])[1]).decode()
+
+
+def opening(path):
+    """(first line, what follows) of an article without its markup; the file's name where it cannot be read."""
+    try:
+        clean = markup.filter_wiki(text.read_article(path)[: 50 * QUOTE])
+    except artefacts.UserError:
+        return path.name, ""
+    lines = [line for line in (NO_TEXT.sub(" ", line).strip() for line in clean.split("\n")) if line]
+    if not lines:
+        return path.name, ""
+    if len(lines[0]) > 80:  # no title, the text itself
+        return path.name, shortened(" ".join(lines))
+    return lines[0], shortened(" ".join(lines[1:]))
+
+
+def shortened(quote):
+    return quote if len(quote) <= QUOTE else quote[:QUOTE].rsplit(" ", 1)[0] + " …"
+
+
+def show(corpus, topic, collection, count):
+    """The images and articles of a topic, as the template wants them."""
+    shown, articles = [], []
+    for i in corpus.typical(topic):
+        name, probability = corpus.articles[i], corpus.vectors[i, topic]
+        if len(articles) < ARTICLES:
+            title, quote = opening(collection / name)
+            articles.append({"title": title, "quote": quote, "name": name, "probability": probability})
+        if len(shown) < count:  # one image an article: its others would look alike
+            for image in corpus.images[name]:
+                jpeg = thumbnail(collection / image)
+                if jpeg:
+                    shown.append({"jpeg": jpeg, "name": image, "probability": probability})
+                    break
+        if len(articles) == ARTICLES and len(shown) >= count:
+            break
+    return shown, articles
+
+
+def rows_of(model, corpus, collection, words, images_a_topic):
+    """One dict a topic, the largest share of the corpus first."""
+    rows = []
+    for topic in range(model.num_topics):
+        row = {"number": topic, "words": model.top_words(topic, words), "share": None, "images": [], "articles": []}
+        if corpus:
+            row |= {"share": corpus.shares[topic], "first_in": corpus.first_in(topic)}
+            row["images"], row["articles"] = show(corpus, topic, collection, images_a_topic)
+        rows.append(row)
+    return sorted(rows, key=lambda row: -row["share"]) if corpus else rows
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=artefacts.DATA, help="folder that holds ImageCLEF_Wikipedia/")
     parser.add_argument("--work", type=Path, default=artefacts.ROOT, help="folder for artefacts")
     parser.add_argument("--topics", type=int, default=40)
     parser.add_argument("--words", type=int, default=10)
+    parser.add_argument("--images", type=int, default=8, help="images a topic on the page")
+    parser.add_argument("--page", type=Path, help="where the page goes (default: WORK/LDA/topics.html)")
     args = parser.parse_args()
     model = topics.TopicModel.load(args.work, args.topics)
-    for topic in range(model.num_topics):
-        words = ", ".join(f"{word} {probability:.3f}" for word, probability in model.top_words(topic, args.words))
-        print(f"topic {topic}: {words}")
+    print_words(model, args.words)
+
+    labelled = (args.work / artefacts.training_labels(args.topics)).exists()  # without: a page of words alone
+    corpus = Corpus(args.work, args.topics) if labelled else None
+    rows = rows_of(model, corpus, args.data / "ImageCLEF_Wikipedia", args.words, args.images)
+    template = jinja2.Template(TEMPLATE.read_text(encoding="utf-8"), autoescape=True)
+    page = args.page or args.work / artefacts.TOPICS_PAGE
+    with artefacts.written_whole(page) as temporary:
+        temporary.write_text(template.render(rows=rows, corpus=corpus, model=model, height=HEIGHT), encoding="utf-8")
+    print(f"page: {page}")
     return 0
 
 

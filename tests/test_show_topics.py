@@ -1,16 +1,35 @@
-"""The top words of every topic, as the saved model has them."""
+"""The top words of every topic, as the saved model has them, and the page with their images and articles."""
 
+import base64
+import importlib.util
+import re
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pytest
 from gensim.corpora import Dictionary
+from lxml import html
 
 from texttopicnet import artefacts
+from texttopicnet.artefacts import UserError
 from texttopicnet.topics import TopicModel
 
+SCRIPT = artefacts.ROOT / "LDA/show_topics.py"
 WORDS = ["cannon", "goal", "piano", "violin"]
+LABELS = {  # a and b are about topic 1, c about topic 0; a has three images
+    "images/a1.jpg": [0.1, 0.9],
+    "images/a2.jpg": [0.1, 0.9],
+    "images/a3.jpg": [0.1, 0.9],
+    "images/b.jpg": [0.0, 0.5],
+    "images/c.jpg": [0.75, 0.25],
+}
+ARTICLES = {
+    "text/a": "'''Cannons & <b>battles</b>'''\n[[Cannon|Cannons]] stand in a row.",
+    "text/b": "<document>\n&lt;script&gt;alert(1)&amp;lt;/script&gt;Goals\n" + "goal after goal " * 50,
+    "text/c": "A first line that is too long to be anything like the title of an article in an encyclopedia of music",
+}
 
 
 @pytest.fixture
@@ -25,27 +44,150 @@ def work(tmp_path):
     return tmp_path
 
 
-def run(work, *arguments):
-    command = [sys.executable, str(artefacts.ROOT / "LDA/show_topics.py"), "--work", str(work), *arguments]
-    return subprocess.run(command, cwd=work, capture_output=True, text=True)
+@pytest.fixture
+def collection(work):
+    """Labels, articles and images beside the model; images are of one colour and twice as wide as high, c's wider."""
+    folder = work / "data" / "ImageCLEF_Wikipedia"
+    (folder / "images").mkdir(parents=True)
+    (folder / "text").mkdir()
+    for name, text in ARTICLES.items():
+        (folder / name).write_text(text)
+    for i, name in enumerate(LABELS):
+        pixels = np.full((300, 600 if name != "images/c.jpg" else 1500, 3), 20 + 40 * i, np.uint8)
+        cv2.imwrite(str(folder / name), pixels)
+    artefacts.write_json(work / artefacts.training_labels(2), LABELS)
+    artefacts.write_json(work / artefacts.TRAIN_DICT, {image: f"text/{image[7]}" for image in LABELS})
+    return folder
+
+
+@pytest.fixture
+def show(work, monkeypatch, capsys):
+    """show(...): the lines the script printed."""
+    spec = importlib.util.spec_from_file_location("script", SCRIPT)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+
+    def show(*arguments):
+        command = ["x", "--work", str(work), "--data", str(work / "data"), "--topics", "2", *arguments]
+        monkeypatch.setattr(sys, "argv", command)
+        assert script.main() == 0
+        return capsys.readouterr().out.splitlines()
+
+    return show
+
+
+@pytest.fixture
+def page(show, work):
+    """page(...): the page as a tree."""
+
+    def page(*arguments):
+        show(*arguments)
+        return html.fromstring((work / "LDA" / "topics.html").read_text())
+
+    return page
 
 
 def test_most_probable_words_first_with_their_probabilities(work):
-    done = run(work, "--topics", "2", "--words", "3")
+    command = [sys.executable, str(SCRIPT), "--work", str(work), "--topics", "2", "--words", "3"]
+    done = subprocess.run(command, cwd=work, capture_output=True, text=True)
     assert done.returncode == 0 and done.stderr == ""
     assert done.stdout.splitlines() == [
         "topic 0: piano 0.500, violin 0.400, cannon 0.100",
         "topic 1: cannon 0.600, goal 0.300, piano 0.100",
+        f"page: {work / 'LDA' / 'topics.html'}",
     ]
 
 
-def test_more_words_than_there_are(work):
-    done = run(work, "--topics", "2")
-    assert [line.count(",") for line in done.stdout.splitlines()] == [3, 3]
+def test_more_words_than_there_are(show):
+    assert [line.count(",") for line in show()[:2]] == [3, 3]
 
 
 def test_a_missing_model_is_one_sentence(work):
-    done = run(work)
+    done = subprocess.run([sys.executable, str(SCRIPT), "--work", str(work)], cwd=work, capture_output=True, text=True)
     assert done.returncode == 1 and done.stdout == ""
     path = work / "LDA" / "ldamodel40.lda"
     assert done.stderr == f"error: {path} does not exist: make it with python LDA/learn_LDA_model.py --topics 40\n"
+
+
+# ------------------------------------------------------------------------------------------------------------ the page
+def texts(tree, path):
+    return [" ".join(found.text_content().split()) for found in tree.xpath(path)]
+
+
+def pictures(section):
+    """The thumbnails of a topic as arrays."""
+    sources = section.xpath(".//img/@src")
+    assert all(source.startswith("data:image/jpeg;base64,") for source in sources)
+    data = [np.frombuffer(base64.b64decode(source.split(",")[1]), np.uint8) for source in sources]
+    return [cv2.imdecode(d, cv2.IMREAD_COLOR) for d in data]
+
+
+def test_topics_in_the_order_of_their_share(collection, page):
+    # topic 0 has 3 * 0.1 + 0 + 0.75 = 1.05 of the sum 4.5 (an article counts once for each image), topic 1 has 3.45
+    tree = page()
+    assert texts(tree, "//h2") == [
+        "Topic 1 76.7 % of the corpus; the largest topic of 2 articles",
+        "Topic 0 23.3 % of the corpus; the largest topic of 1 article",
+    ]
+    assert texts(tree, "//nav//span[@class='name']") == ["cannon, goal, piano", "piano, violin, cannon"]
+    assert tree.xpath("//nav//span[@class='fill']/@style") == ["width: 100.0%", "width: 30.4%"]
+
+
+def test_words_with_bars_of_their_probability(collection, page):
+    section = page("--words", "3").xpath("//section[@id='topic0']")[0]
+    assert texts(section, ".//ol/li/span[@class='word']") == ["piano", "violin", "cannon"]
+    assert texts(section, ".//ol/li/span[@class='number']") == ["0.500", "0.400", "0.100"]
+    assert section.xpath(".//ol//span[@class='fill']/@style") == ["width: 100.0%", "width: 80.0%", "width: 20.0%"]
+
+
+def test_one_image_an_article_the_most_typical_first(collection, page):
+    first, second = page().xpath("//section")
+    assert first.xpath(".//img/@alt") == ["images/a1.jpg", "images/b.jpg", "images/c.jpg"]
+    assert texts(first, ".//figcaption") == ["0.90", "0.50", "0.25"]
+    assert second.xpath(".//img/@alt") == ["images/c.jpg", "images/a1.jpg"]  # b has nothing of topic 0
+    assert [picture.shape for picture in pictures(first)] == [(208, 416, 3)] * 3  # c, five times as wide, is cropped
+    assert [int(picture[100, 100, 0]) for picture in pictures(first)] == pytest.approx([20, 140, 180], abs=3)
+    assert len(page("--images", "1").xpath("//img")) == 2
+
+
+def test_articles_with_their_openings(collection, page):
+    first, _ = page().xpath("//section")
+    assert texts(first, ".//ul/li/strong") == ["Cannons & battles", "alert(1)&lt;/script>Goals", "c"]
+    quotes = texts(first, ".//ul/li/q")
+    assert quotes[0] == "Cannons stand in a row." and quotes[2] == ARTICLES["text/c"]
+    assert quotes[1].startswith("goal after goal") and quotes[1].endswith(" …") and len(quotes[1]) <= 182
+
+
+def test_the_page_is_one_file_and_escapes_what_it_shows(collection, page, work):
+    tree = page()
+    assert tree.xpath("//link | //script | //iframe | //@onload") == []
+    assert all(source.startswith("data:") for source in tree.xpath("//@src"))
+    assert all(target.startswith("#topic") for target in tree.xpath("//@href"))
+    raw = (work / "LDA" / "topics.html").read_text()
+    assert not re.search(r"url\(|@import|</script>", raw) and "alert(1)&amp;lt;/script&gt;Goals" in raw
+
+
+def test_images_that_are_gone_make_room_for_others(collection, page):
+    (collection / "images/a1.jpg").unlink()
+    (collection / "images/b.jpg").write_bytes(b"no image")
+    (collection / "text/a").unlink()
+    first, _ = page().xpath("//section")
+    assert first.xpath(".//img/@alt") == ["images/a2.jpg", "images/c.jpg"]
+    assert texts(first, ".//ul/li/strong")[0] == "a"
+
+
+def test_without_labels_a_page_of_words(page):
+    tree = page()
+    assert texts(tree, "//h2") == ["Topic 0", "Topic 1"]
+    assert tree.xpath("//img") == [] and len(tree.xpath("//ol/li")) == 8
+
+
+def test_the_page_elsewhere(collection, work, show, tmp_path):
+    assert show("--page", str(tmp_path / "new" / "page.html"))[-1] == f"page: {tmp_path / 'new' / 'page.html'}"
+    assert (tmp_path / "new" / "page.html").exists() and not (work / "LDA" / "topics.html").exists()
+
+
+def test_labels_of_other_images_are_refused(collection, work, show):
+    artefacts.write_json(work / artefacts.TRAIN_DICT, {"images/b.jpg": "text/b"})
+    with pytest.raises(UserError, match="images/a1.jpg has a label but is not in the train dict: make the labels anew with"):
+        show()

@@ -21,6 +21,7 @@ DATA = ROOT / "data"
 TRAIN_DICT = "LDA/train_dict_ImageCLEF_Wikipedia.json"
 DICTIONARY = "LDA/dictionary.dict"
 BOW = "LDA/bow.mm"
+TOPICS_PAGE = "LDA/topics.html"
 
 
 def lda_model(num_topics=40):

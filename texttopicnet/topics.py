@@ -14,8 +14,8 @@ from texttopicnet import artefacts, inference, parallel, text
 
 NO_BELOW, NO_ABOVE = 20, 0.5  # filter_extremes, the original's values
 MINIMUM_PROBABILITY = 0.01  # topics below this are 0 in a topic vector, gensim's default
-BATCH = 256  # articles inferred at once
-FILES_TOGETHER = 128  # article files that a process gets at once
+BATCH = 1024  # articles inferred at once
+FILES_TOGETHER = 256  # article files that a process gets at once
 NEAR = 1e-5  # a topic so near to the minimum probability is in or out by rounding
 
 
@@ -195,15 +195,31 @@ class TopicModel:
         """The ids of an article's tokens, in their order; -1 for those that the dictionary has not."""
         return np.fromiter(map(self.dictionary.token2id.get, tokens, itertools.repeat(-1)), np.int32, len(tokens))
 
-    def _infer(self, seed, articles):
-        """Topic vectors of articles given as token ids."""
+    def distributions(self, articles, seed=0):
+        """Topic distributions of articles given as word ids, none set to 0.
+
+        Parameters
+        ----------
+        articles : sequence of ndarray of int
+            Ids of an article's words; those below 0 are no words of the dictionary.
+        seed : int
+
+        Returns
+        -------
+        ndarray of float32, shape (n_articles, num_topics)
+            Rows sum to 1.
+        """
         bags = [np.unique(ids[ids >= 0], return_counts=True) for ids in articles]
         gamma, doubtful = inference.gammas(self.lda, bags, _OneStart(seed, self.num_topics).row)
         vectors = gamma / gamma.sum(axis=1, keepdims=True)
         doubtful |= set(np.flatnonzero((np.abs(vectors - MINIMUM_PROBABILITY) < NEAR).any(axis=1)).tolist())
         for i in doubtful:  # where rounding decides, gensim's own decides
             vectors[i] = self._infer_by_gensim(bags[i], seed)
-        return np.where(vectors >= MINIMUM_PROBABILITY, vectors, 0).astype(np.float32)
+        return vectors.astype(np.float32)
+
+    def _infer(self, seed, articles):
+        vectors = self.distributions(articles, seed)
+        return np.where(vectors >= MINIMUM_PROBABILITY, vectors, 0)
 
     def _infer_by_gensim(self, bag, seed):
         """One article's topic distribution by gensim's own inference."""
