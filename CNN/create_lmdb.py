@@ -1,9 +1,10 @@
 """Pack images and their topic vectors into two LMDBs with equal keys, in one shuffled order.
 
-Reads:   WORK/LDA/training_labels<topics>.json, the images below DATA/ImageCLEF_Wikipedia/
+Reads:   WORK/LDA/training_labels<topics>.json (of another embedding: training_labels_<embedding><topics>.json), the images below
+         DATA/ImageCLEF_Wikipedia/ (or another --collection)
 Writes:  WORK/CNN/<net>/train_images_lmdb and train_labels_lmdb (with --val-fraction also val_images_lmdb, val_labels_lmdb)
 Paper:   section 4.2 (training data)
-Usage:   python CNN/create_lmdb.py [--data DIR] [--work DIR] [--net CaffeNet] [--val-fraction 0] [--seed 0] [--force]
+Usage:   python CNN/create_lmdb.py [--data DIR] [--work DIR] [--net CaffeNet] [--embedding lda] [--val-fraction 0] [--seed 0]
 
 Images are warped to --size x --size and kept as JPEG inside the Datum; a JPEG that has that size already is stored byte
 for byte.  The order is shuffled with the seed (D5: the original's is that of a dict).
@@ -20,7 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 from caffe.proto import caffe_pb2
-from texttopicnet import artefacts, images, topics
+from texttopicnet import artefacts, embeddings, images
 
 BATCH = 500  # records a transaction
 FIRST_MAP = 1 << 26  # bytes an LMDB may grow to at first; doubled when it is full
@@ -126,10 +127,12 @@ def pack(names, collection, labels, size, workers, split_at, pairs):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=artefacts.DATA, help="folder that holds ImageCLEF_Wikipedia/")
+    parser.add_argument("--data", type=Path, default=artefacts.DATA, help="folder that holds the collection")
+    parser.add_argument("--collection", default="ImageCLEF_Wikipedia", help="its folder there")
     parser.add_argument("--work", type=Path, default=artefacts.ROOT, help="folder for artefacts")
     parser.add_argument("--net", default="CaffeNet", help="folder of CNN/ the LMDBs are for")
     parser.add_argument("--topics", type=int, default=40)
+    parser.add_argument("--embedding", choices=embeddings.NAMES, default="lda", help="whose labels are packed")
     parser.add_argument("--seed", type=int, default=0, help="of the order")
     parser.add_argument("--val-fraction", type=float, default=0, help="share of the images held out in a second pair")
     parser.add_argument("--size", type=int, default=images.SIDE, help="side of the stored images")
@@ -146,10 +149,10 @@ def main():
     older = [path for path in (folder / "val_images_lmdb", folder / "val_labels_lmdb") if path.exists() and path not in outputs]
     for output in (*outputs, *older):
         artefacts.refuse_existing(output, args.force)
-    made_by = "python LDA/generate_train_labels.py"
-    labels = artefacts.read_json(args.work / artefacts.training_labels(args.topics), made_by)
-    topics.check_labels(labels, args.topics, made_by)
-    collection = artefacts.existing(args.data / "ImageCLEF_Wikipedia", "the download that data/README.md describes")
+    made_by = "python LDA/generate_train_labels.py" + (f" --embedding {args.embedding}" if args.embedding != "lda" else "")
+    labels = artefacts.read_json(args.work / artefacts.training_labels(args.topics, args.embedding), made_by)
+    embeddings.check_labels(args.embedding, labels, args.topics, made_by)
+    collection = artefacts.existing(args.data / args.collection, "the download that data/README.md describes")
     names = shuffled(labels, args.seed)
     split_at = len(names) - round(args.val_fraction * len(names))
     if args.val_fraction and split_at in (0, len(names)):
@@ -157,6 +160,8 @@ def main():
             f"--val-fraction {args.val_fraction:g} of {len(names)} images leaves none for train or for val: give another share"
         )
     print(f"packing {split_at} + {len(names) - split_at} images at {args.size} x {args.size}, seed {args.seed}, into {folder}")
+    if embeddings.loss(args.embedding) != embeddings.loss("lda"):
+        print(f"labels of {args.embedding} are signed: train with {embeddings.loss(args.embedding)} (solver_euclidean.prototxt)")
 
     with artefacts.written_whole(*outputs) as temporaries:
         writers = [Writer(path) for path in temporaries]

@@ -1,35 +1,35 @@
-"""Pair every usable image of the ImageCLEF Wikipedia collection with the article it illustrates.
+"""Pair every usable image of the ImageCLEF Wikipedia collection, or of a MediaWiki dump, with the article it illustrates.
 
-Reads:   DATA/ImageCLEF_Wikipedia/metadata/*/*.xml, images/ and text/
-Writes:  WORK/LDA/train_dict_ImageCLEF_Wikipedia.json: {image path: article path}, sorted
-Paper:   section 4.1 (ImageCLEF 2010 Wikipedia: JPEG, an English article, both sides at least 256 pixels)
-Usage:   python LDA/generate_train_dict.py [--data DIR] [--work DIR] [--force]
+Reads:   DATA/ImageCLEF_Wikipedia/metadata/*/*.xml, images/ and text/; or --dump, --images and the images that these list
+Writes:  WORK/LDA/train_dict_ImageCLEF_Wikipedia.json: {image path: article path or page id}; of a dump LDA/tokens.sqlite too
+Paper:   section 4.1 (JPEG, an English article, sides of 256 pixels); arXiv 1807.02110 (a dump's articles of 50 words or more)
+Usage:   python LDA/generate_train_dict.py [--data DIR] [--work DIR] [--dump FILE --images FILE] [--workers 2] [--force]
 """
 
 import argparse
+import itertools
+import os
 from pathlib import Path
 
 import cv2
 from lxml import etree
 from tqdm import tqdm
 
-from texttopicnet import artefacts
+from texttopicnet import artefacts, dump, entities, markup, parallel, text, token_store
+from texttopicnet.pairs import Pairs
+from texttopicnet.token_store import TokenStore
 
 SMALLEST_SIDE = 256
+FEWEST_WORDS = 50  # of a dump's article
+OPENING = 400  # characters of a dump's article that are kept to be shown
+FILES_TOGETHER = 64  # metadata files or images that a process gets at once
+PAGES_TOGETHER = 32
 REFUSED = "XML that declares entities (refused)"
-EXPANSION = {etree.ErrorTypes.ERR_ENTITY_LOOP, etree.ErrorTypes.ERR_ENTITY_IS_EXTERNAL, 114}  # 114: ERR_RESOURCE_LIMIT
 LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 
 
 class LeftOut(Exception):
     """An image that is not used, and why."""
-
-
-def refuse_entities(element):
-    """Metadata declare no entities: whoever does wants the reader to expand them, or to open another file."""
-    info = element.getroottree().docinfo
-    if info.system_url or (info.internalDTD is not None and any(True for _ in info.internalDTD.iterentities())):
-        raise LeftOut(REFUSED)
 
 
 def read_metadata(path):
@@ -39,13 +39,11 @@ def read_metadata(path):
     """
     image, root = None, None
     try:
-        # entities stay as they are and nothing is fetched: metadata are data
-        for event, element in etree.iterparse(
-            str(path), events=("start", "end"), resolve_entities=False, no_network=True, load_dtd=False
-        ):
+        for event, element in etree.iterparse(str(path), events=("start", "end"), **entities.OPTIONS):
             if root is None:
                 root = element
-                refuse_entities(root)
+                if entities.declared(root):
+                    raise LeftOut(REFUSED)
             if event == "start" and element.tag == "image":
                 image = element.get("file")
                 if image and not image.lower().endswith((".jpg", ".jpeg")):
@@ -57,8 +55,7 @@ def read_metadata(path):
                             raise LeftOut("metadata name no image file")
                         return image, caption.get("article")
     except etree.XMLSyntaxError as error:
-        # libxml2 itself stops at entities that expand without end, or from outside, in an attribute
-        raise LeftOut(REFUSED if "entity" in str(error).lower() and error.code in EXPANSION else "broken XML") from error
+        raise LeftOut(REFUSED if entities.expanded(error) else "broken XML") from error
     raise LeftOut("no English article" if image else "metadata name no image file")
 
 
@@ -88,41 +85,141 @@ def check_image(path):
         raise LeftOut(f"smaller than {SMALLEST_SIDE} pixels")
 
 
-def pair(collection, metadata_file):
-    """One entry of the dictionary, or LeftOut."""
+def from_metadata(collection, metadata_file):
+    """(image, article) of a metadata file, or LeftOut."""
     image, article = read_metadata(metadata_file)
     article = find_article(collection, article)
     check_image(collection / image)
     return image, article
 
 
+def from_list(collection, entry):
+    """(image, article) of an entry of a list of images, or LeftOut."""
+    image, article = entry
+    check_image(collection / image)
+    return image, article
+
+
+def examined(read, collection, items):
+    """[(image, article, None)] of what `read` can use, [(name of the item, None, reason)] of what it leaves out."""
+    rows = []
+    for item in items:
+        try:
+            rows.append((*read(collection, item), None))
+        except LeftOut as reason:
+            rows.append((item if isinstance(item, str) else item[0], None, str(reason)))
+    return rows
+
+
+def metadata_files(folder):
+    """The XML files below a folder, in the order of their names, one folder at a time."""
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        if entry.is_dir():
+            yield from metadata_files(entry.path)
+        elif entry.name.endswith(".xml"):
+            yield entry.path
+
+
+def pages_wanted(path, wanted, store, bar, faults):
+    """The pages of a dump that images are listed for and that are not stored yet; a damaged dump's end goes to `faults`."""
+    try:
+        for page in dump.pages(path, bar):
+            if wanted.has_article(page.id) and store.stamp(page.id) != stamp_of(path):
+                yield page
+    except artefacts.UserError as error:  # the pages before it are still to be stored
+        faults.append(error)
+
+
+def stamp_of(path):
+    return f"{token_store.PAGE} {path.name}, {path.stat().st_size} bytes"
+
+
+def examined_pages(stamp, pages):
+    """Rows for the token store of some pages, those that are too short left out."""
+    rows = []
+    for page in pages:
+        clean = markup.filter_wiki(page.text)
+        if dump.long_enough(clean, FEWEST_WORDS):
+            tokens = text.tokens_of(clean)
+            blemishes = [] if tokens else [text.EMPTY]
+            rows.append((page.id, stamp, token_store.packed(tokens), blemishes, page.title, clean[:OPENING]))
+    return rows
+
+
+def entries_with_article(listed, store, left_out):
+    """(image, article) of the list whose article is stored; the others are counted."""
+    for image, article in listed:
+        if article in store:
+            yield image, article
+        else:
+            left_out.add(f"article is not in the dump, or has fewer than {FEWEST_WORDS} words", image)
+
+
+def read_dump(args, left_out):
+    """Store the tokens of the dump's articles; yields what the list says of them."""
+    listed = Pairs()
+    for image, article in dump.images(args.images, left_out):
+        listed.add(image, article)
+    print(f"{len(listed)} images of {listed.num_articles} articles are listed in {args.images}")
+    text.check_wordnet()
+    with TokenStore(args.work) as store, parallel.executor(args.workers, args.scheduler) as executor:
+        faults = []
+        with dump.progress(args.dump) as bar:
+            groups = parallel.in_groups(pages_wanted(args.dump, listed, store, bar, faults), PAGES_TOGETHER)
+            rows = parallel.ordered_map(examined_pages, groups, args.workers, stamp_of(args.dump), executor=executor)
+            store.keep(itertools.chain.from_iterable(rows))
+        if faults:
+            raise faults[0]
+        yield from entries_with_article(listed, store, left_out)
+
+
+class LeftOutCount(dict):
+    """reason -> (how many, the first)."""
+
+    def add(self, reason, item):
+        count, first = self.get(reason, (0, item))
+        self[reason] = count + 1, first
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=artefacts.DATA, help="folder that holds ImageCLEF_Wikipedia/")
+    parser.add_argument("--data", type=Path, default=artefacts.DATA, help="folder that holds the collection")
+    parser.add_argument("--collection", default="ImageCLEF_Wikipedia", help="its folder there")
     parser.add_argument("--work", type=Path, default=artefacts.ROOT, help="folder for artefacts")
+    parser.add_argument("--dump", type=Path, help="take the articles from a MediaWiki dump (pages-articles.xml.bz2)")
+    parser.add_argument("--images", type=Path, help="the dump's list_of_images.json; its images lie in the collection")
+    parser.add_argument("--workers", type=int, default=2, help="processes; the output does not depend on it")
+    parser.add_argument("--scheduler", metavar="tcp://HOST:PORT", help="preprocess a dump's articles on this Dask cluster")
     parser.add_argument("--force", action="store_true", help="make the output anew")
     args = parser.parse_args()
+    if bool(args.dump) != bool(args.images):
+        raise artefacts.UserError("--dump and --images go together: the articles, and the list of the images that show them")
 
-    collection = args.data / "ImageCLEF_Wikipedia"
+    collection = args.data / args.collection
     output = args.work / artefacts.TRAIN_DICT
     artefacts.refuse_existing(output, args.force)
-    metadata = artefacts.existing(collection / "metadata", "the download that data/README.md describes")
-    files = sorted(metadata.rglob("*.xml"))
-    print(f"pairing the images of {len(files)} metadata files in {collection} with their articles")
-
-    pairs, reasons = {}, {}
-    for path in tqdm(files, desc="metadata", unit="file"):
-        try:
-            image, article = pair(collection, path)
-            pairs[image] = article
-        except LeftOut as reason:
-            reasons.setdefault(str(reason), []).append(path)
-    for reason, left_out in sorted(reasons.items()):
-        print(f"left out: {len(left_out)} {reason}; the first is {left_out[0]}")
-    if not pairs:
+    left_out, pairs = LeftOutCount(), Pairs()
+    if args.dump:
+        print(f"pairing the images in {collection} with the articles of {args.dump}")
+        read, items, total = from_list, read_dump(args, left_out), None
+    else:
+        metadata = artefacts.existing(collection / "metadata", "the download that data/README.md describes")
+        total = sum(1 for _ in metadata_files(metadata))
+        print(f"pairing the images of {total} metadata files in {collection} with their articles")
+        read, items = from_metadata, metadata_files(metadata)
+    groups = parallel.in_groups(items, FILES_TOGETHER)
+    rows = itertools.chain.from_iterable(parallel.ordered_map(examined, groups, args.workers, read, collection))
+    for name, article, reason in tqdm(rows, desc="images", unit="image", total=total):
+        if reason:
+            left_out.add(reason, name)
+        else:
+            pairs.add(name, article)
+    for reason, (count, first) in sorted(left_out.items()):
+        print(f"left out: {count} {reason}; the first is {first}")
+    if not len(pairs):
         raise artefacts.UserError(f"no usable image in {collection}: are images/, metadata/ and text/ of the collection there?")
-    artefacts.write_json(output, dict(sorted(pairs.items())))
-    print(f"{len(pairs)} images, {len(set(pairs.values()))} articles: {output}")
+    artefacts.write_json(output, pairs.sorted())
+    print(f"{len(pairs)} images, {pairs.num_articles} articles: {output}")
     return 0
 
 

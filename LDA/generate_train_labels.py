@@ -1,44 +1,91 @@
-"""Give every image the topic vector of its article.
+"""Give every image the topic vector of its article, or another embedding of its text.
 
 Reads:   WORK/LDA/train_dict_ImageCLEF_Wikipedia.json, dictionary.dict, ldamodel<topics>.lda; the articles
 Writes:  WORK/LDA/training_labels<topics>.json: {image path: [probability of each topic]}, sorted as the train dict
-Paper:   section 3.2 (the LDA vector is the image's target)
-Usage:   python LDA/generate_train_labels.py [--data DIR] [--work DIR] [--topics 40] [--seed 0] [--workers 2] [--force]
+Paper:   section 3.2 (the LDA vector is the image's target); arXiv 1807.02110 (other embeddings)
+Usage:   python LDA/generate_train_labels.py [--data DIR] [--work DIR] [--topics 40] [--embedding lda] [--seed 0] [--workers 2]
+
+With --embedding NAME the labels are training_labels_<name><topics>.json; its model, <name><topics>.model, is learnt first
+where it is not there yet.
 """
 
 import argparse
+import tempfile
 from pathlib import Path
 
+import numpy as np
+from gensim.corpora import Dictionary, MmCorpus
 from tqdm import tqdm
 
-from texttopicnet import artefacts, topics
+from texttopicnet import artefacts, embeddings, parallel
+from texttopicnet.pairs import Pairs
+from texttopicnet.token_store import Texts, TokenStore, unpacked
+
+LEARNT_BY = "python LDA/learn_LDA_model.py"
+TOGETHER = 256  # articles that a process gets at once
+
+
+def vectors_of(model, seed, articles):
+    """Vectors of a group of articles, given as the store keeps their tokens."""
+    return model.vectors([unpacked(article) for article in articles], seed)
+
+
+def embedding_model(args, texts):
+    """The model of an embedding other than LDA, learnt first where it is not there yet."""
+    if not args.force and (args.work / artefacts.embedding_model(args.embedding, args.topics)).exists():
+        return embeddings.load(args.embedding, args.work, args.topics)
+    dictionary = Dictionary.load(str(artefacts.existing(args.work / artefacts.DICTIONARY, LEARNT_BY)))
+    bows = MmCorpus(str(artefacts.existing(args.work / artefacts.BOW, LEARNT_BY)))
+    print(f"learning {args.embedding} from {len(bows)} documents, seed {args.seed}")
+    model = embeddings.learn(args.embedding, dictionary, bows, texts, args.topics, args.seed, args.workers)
+    model.save(args.work)
+    return model
+
+
+def labels_of(args, pairs, file, width):
+    """(image, vector) of every image, from a file of the articles' vectors of `width` numbers."""
+    size = 4 * width
+    for image, rank in pairs.ranks():
+        file.seek(rank * size)
+        vector = np.frombuffer(file.read(size), np.float32).tolist()
+        embeddings.check_labels(args.embedding, {image: vector}, args.topics, LEARNT_BY)
+        yield image, vector
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=artefacts.DATA, help="folder that holds ImageCLEF_Wikipedia/")
+    parser.add_argument("--data", type=Path, default=artefacts.DATA, help="folder that holds the collection")
+    parser.add_argument("--collection", default="ImageCLEF_Wikipedia", help="its folder there")
     parser.add_argument("--work", type=Path, default=artefacts.ROOT, help="folder for artefacts")
-    parser.add_argument("--topics", type=int, default=40)
+    parser.add_argument("--topics", type=int, default=40, help="topics, or width of another embedding")
+    parser.add_argument("--embedding", choices=embeddings.NAMES, default="lda")
     parser.add_argument("--seed", type=int, default=0, help="draws the start of the inference")
     parser.add_argument("--workers", type=int, default=2, help="processes; the labels do not depend on it")
     parser.add_argument("--force", action="store_true", help="make the output anew")
     args = parser.parse_args()
 
-    output = args.work / artefacts.training_labels(args.topics)
+    output = args.work / artefacts.training_labels(args.topics, args.embedding)
     artefacts.refuse_existing(output, args.force)
-    pairs = artefacts.read_json(args.work / artefacts.TRAIN_DICT, "python LDA/generate_train_dict.py")
-    model = topics.TopicModel.load(args.work, args.topics)
-    articles = sorted(set(pairs.values()))
-    print(f"labelling {len(pairs)} images of {len(articles)} articles with {args.topics} topics, seed {args.seed}")
+    pairs = Pairs.load(args.work / artefacts.TRAIN_DICT)
 
-    collection = args.data / "ImageCLEF_Wikipedia"
-    paths = [collection / article for article in articles]
-    vectors = model.vectors_of_files(tqdm(paths, desc="articles", unit="article"), args.seed, args.workers)
-    rows = dict(zip(articles, vectors.tolist(), strict=True))  # one label an article (D4)
-    labels = {image: rows[article] for image, article in pairs.items()}
-    topics.check_labels(labels, args.topics, "python LDA/learn_LDA_model.py")
-    artefacts.write_json(output, labels)
-    print(f"{len(labels)} labels: {output}")
+    def names():
+        return (article for article, _ in pairs.articles())
+
+    if args.embedding == "lda":
+        model = embeddings.load("lda", args.work, args.topics)  # a missing model is said before the articles are read
+    with TokenStore(args.work) as store, tempfile.TemporaryFile(dir=output.parent) as file:
+        store.fill(names(), args.data / args.collection, args.workers)
+        if args.embedding != "lda":
+            model = embedding_model(args, Texts(store, names))
+        what = f"{args.topics} topics" if args.embedding == "lda" else f"{args.embedding} of {args.topics} numbers"
+        print(f"labelling {len(pairs)} images of {pairs.num_articles} articles with {what}, seed {args.seed}")
+        groups = parallel.in_groups(map(store.packed, names()), TOGETHER)
+        with tqdm(desc="articles", unit="article", total=pairs.num_articles) as bar:
+            for vectors in parallel.ordered_map(vectors_of, groups, args.workers, model, args.seed):
+                file.write(np.ascontiguousarray(vectors, np.float32))
+                bar.update(len(vectors))
+        count = artefacts.write_json(output, labels_of(args, pairs, file, model.num_topics))  # one label an article (D4)
+    print(f"{count} labels, for {model.loss}: {output}")
     return 0
 
 

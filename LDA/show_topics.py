@@ -8,6 +8,7 @@ Usage:   python LDA/show_topics.py [--data DIR] [--work DIR] [--topics 40] [--wo
 
 import argparse
 import base64
+import itertools
 import re
 from pathlib import Path
 
@@ -16,6 +17,8 @@ import jinja2
 import numpy as np
 
 from texttopicnet import artefacts, images, markup, text, topics
+from texttopicnet.pairs import Pairs
+from texttopicnet.token_store import TokenStore
 
 TEMPLATE = Path(__file__).resolve().parent / "topics.html.jinja"
 ARTICLES = 4  # a topic
@@ -34,28 +37,29 @@ def print_words(model, count):
 class Corpus:
     """What the labels say about articles and images.
 
-    vectors : ndarray, shape (n_articles, num_topics)
+    vectors : ndarray of float32, shape (n_articles, num_topics)
         The topic vector of each article, whose names are in `articles`.
     """
 
     def __init__(self, work, num_topics):
         made_by = f"python LDA/generate_train_labels.py --topics {num_topics}"
-        labels = artefacts.read_json(work / artefacts.training_labels(num_topics), made_by)
-        topics.check_labels(labels, num_topics, made_by)
-        pairs = artefacts.read_json(work / artefacts.TRAIN_DICT, "python LDA/generate_train_dict.py")
-        self.images = {}  # article -> its images
-        for image in labels:
-            if image not in pairs:
+        path = work / artefacts.training_labels(num_topics)
+        self.pairs = Pairs.load(work / artefacts.TRAIN_DICT)
+        self.articles, copies = zip(*self.pairs.articles(), strict=True)
+        self.num_images = len(self.pairs)
+        self.vectors = np.zeros((len(self.articles), num_topics), np.float32)
+        labels = artefacts.stream_json(path, made_by)
+        for (image, rank), (labelled, vector) in itertools.zip_longest(self.pairs.ranks(), labels, fillvalue=(None, None)):
+            if image != labelled:
                 raise artefacts.UserError(
-                    f"{image} has a label but is not in the train dict: make the labels anew with {made_by}"
+                    f"{path} and the train dict have other images ({labelled} and {image}): make the labels anew with"
+                    f" {made_by} --force"
                 )
-            self.images.setdefault(pairs[image], []).append(image)
-        self.articles = sorted(self.images)
-        self.num_images = len(labels)
-        self.vectors = np.array([labels[self.images[article][0]] for article in self.articles])
-        documents = np.array([len(self.images[article]) for article in self.articles])
+            topics.check_labels({image: vector}, num_topics, made_by)
+            self.vectors[rank] = vector
         # one document an image, as the model was learnt
-        self.shares = (self.vectors * documents[:, None]).sum(axis=0) / (self.vectors.sum(axis=1) * documents).sum()
+        shares = self.vectors.T @ np.array(copies, np.float64)
+        self.shares = shares / shares.sum()
 
     def typical(self, topic):
         """Indices of the articles in which a topic is present, those that are most about it first."""
@@ -83,8 +87,11 @@ def thumbnail(path):
     return base64.b64encode(cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 72])[1]).decode()
 
 
-def opening(path):
+def opening(store, path, name):
     """(first line, what follows) of an article without its markup; the file's name where it cannot be read."""
+    title, quote = store.opening(name)
+    if title:
+        return title, shortened(NO_TEXT.sub(" ", quote).strip())
     try:
         clean = markup.filter_wiki(text.read_article(path)[: 50 * QUOTE])
     except artefacts.UserError:
@@ -101,16 +108,16 @@ def shortened(quote):
     return quote if len(quote) <= QUOTE else quote[:QUOTE].rsplit(" ", 1)[0] + " …"
 
 
-def show(corpus, topic, collection, count):
+def show(corpus, store, topic, collection, count):
     """The images and articles of a topic, as the template wants them."""
     shown, articles = [], []
     for i in corpus.typical(topic):
         name, probability = corpus.articles[i], corpus.vectors[i, topic]
         if len(articles) < ARTICLES:
-            title, quote = opening(collection / name)
+            title, quote = opening(store, collection / name, name)
             articles.append({"title": title, "quote": quote, "name": name, "probability": probability})
         if len(shown) < count:  # one image an article: its others would look alike
-            for image in corpus.images[name]:
+            for image in corpus.pairs.images(name):
                 jpeg = thumbnail(collection / image)
                 if jpeg:
                     shown.append({"jpeg": jpeg, "name": image, "probability": probability})
@@ -120,21 +127,22 @@ def show(corpus, topic, collection, count):
     return shown, articles
 
 
-def rows_of(model, corpus, collection, words, images_a_topic):
+def rows_of(model, corpus, store, collection, words, images_a_topic):
     """One dict a topic, the largest share of the corpus first."""
     rows = []
     for topic in range(model.num_topics):
         row = {"number": topic, "words": model.top_words(topic, words), "share": None, "images": [], "articles": []}
         if corpus:
             row |= {"share": corpus.shares[topic], "first_in": corpus.first_in(topic)}
-            row["images"], row["articles"] = show(corpus, topic, collection, images_a_topic)
+            row["images"], row["articles"] = show(corpus, store, topic, collection, images_a_topic)
         rows.append(row)
     return sorted(rows, key=lambda row: -row["share"]) if corpus else rows
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=artefacts.DATA, help="folder that holds ImageCLEF_Wikipedia/")
+    parser.add_argument("--data", type=Path, default=artefacts.DATA, help="folder that holds the collection")
+    parser.add_argument("--collection", default="ImageCLEF_Wikipedia", help="its folder there")
     parser.add_argument("--work", type=Path, default=artefacts.ROOT, help="folder for artefacts")
     parser.add_argument("--topics", type=int, default=40)
     parser.add_argument("--words", type=int, default=10)
@@ -146,7 +154,8 @@ def main():
 
     labelled = (args.work / artefacts.training_labels(args.topics)).exists()  # without: a page of words alone
     corpus = Corpus(args.work, args.topics) if labelled else None
-    rows = rows_of(model, corpus, args.data / "ImageCLEF_Wikipedia", args.words, args.images)
+    with TokenStore(args.work) as store:
+        rows = rows_of(model, corpus, store, args.data / args.collection, args.words, args.images)
     template = jinja2.Template(TEMPLATE.read_text(encoding="utf-8"), autoescape=True)
     page = args.page or args.work / artefacts.TOPICS_PAGE
     with artefacts.written_whole(page) as temporary:

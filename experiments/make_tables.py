@@ -16,19 +16,14 @@ import cv2
 import jinja2
 
 from texttopicnet import artefacts, images, results
+from texttopicnet.tables import markdown, percent, runs, update_readme
 
 HERE = Path(__file__).resolve().parent
-BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 LAYERS = ("max5", "pool5", "fc6", "fc7")
 DIRECTIONS = ("image_query", "text_query", "average")
 NOT_RUN = "not run"
 MARKUP = re.compile(r"<[^>]*>|\[\[|\]\]|'{2,}|={2,}")
 REMEMBERED = "R = as remembered, not checked against the paper's PDF; V = verified in a source"
-
-
-def percent(value, digits=1):
-    """A fraction as percent, '—' for None."""
-    return "—" if value is None else f"{100 * value:.{digits}f}"
 
 
 def number(value, digits=1):
@@ -144,36 +139,9 @@ def stl10(paper, records):
     }
 
 
-def runs(records):
-    """What each number of ours took: seed, commit, seconds, hardware."""
-    rows = []
-    for name, r in records.items():
-        hardware = f"{r['hardware']['cpu']}, {r['hardware']['cores']} cores, GPU {r['hardware']['gpu']}"
-        cells = [name, str(r["seed"]), r["commit"][:12] + ("-dirty" if r["commit"].endswith("-dirty") else "")]
-        rows.append({"cells": [*cells, f"{r['seconds']:.0f}", hardware, r["note"]], "own": True})
-    header = ["record", "seed", "commit", "seconds", "hardware", "note"]
-    return {"title": "The runs behind these numbers", "lead": [], "header": header, "rows": rows, "text": [0, 2, 4, 5]}
-
-
-def markdown(table):
-    """A table as GitHub Markdown, with its title and lead."""
-    aligned = ["---" if i in table["text"] else "---:" for i in range(len(table["header"]))]
-    rows = [table["header"], aligned, *(row["cells"] for row in table["rows"])]
-    lines = [f"**{table['title']}**", "", *("| " + " | ".join(row) + " |" for row in rows)]
-    return "\n".join([*lines, "", *table["lead"]]).rstrip() + "\n"
-
-
-def readme_part(paper, records):
+def readme_tables(paper, records):
     """What stands between the README's marks: the paper's own method and ours."""
-    tables = [retrieval(paper, records, "TextTopicNet"), svm_layers(paper, records, "TextTopicNet"), runs(records)]
-    return f"{BEGIN}\n\n" + "\n".join(markdown(t) for t in tables) + f"\n{END}"
-
-
-def with_results(text, part, path):
-    """`text` with the part between the marks replaced; UserError where a mark is missing."""
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise artefacts.UserError(f"{path} must hold {BEGIN} and {END} once each: put them where the tables belong")
-    return text[: text.index(BEGIN)] + part + text[text.index(END) + len(END) :]
+    return [retrieval(paper, records, "TextTopicNet"), svm_layers(paper, records, "TextTopicNet"), runs(records)]
 
 
 def png(figure):
@@ -287,14 +255,7 @@ def main():
     records = results.load_all(folder)
     print(f"tables from {len(records)} records in {folder}")
     if args.readme:
-        before = artefacts.existing(args.readme, "git checkout").read_text(encoding="utf-8")
-        after = with_results(before, readme_part(paper, records), args.readme)
-        if args.check and before != after:
-            remedy = f"python experiments/make_tables.py --results {folder} --readme {args.readme}"
-            raise artefacts.UserError(f"the tables in {args.readme} are not those of {folder}: run {remedy}")
-        if before != after:
-            with artefacts.written_whole(args.readme) as temporary:
-                temporary.write_text(after, encoding="utf-8")
+        update_readme(args.readme, readme_tables(paper, records), folder, "python experiments/make_tables.py", args.check)
         print(f"tables: {args.readme}")
         return 0
     outputs = [args.work / "experiments" / name for name in ("tables.md", "report.html")]

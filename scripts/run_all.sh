@@ -19,17 +19,22 @@ usage: bash scripts/run_all.sh [--sample] [options]
   --net NAME       folder below CNN/                                        (default CaffeNet)
   --solver FILE    solver in it                                             (default solver.prototxt)
   --topics N, --passes N, --workers N, --seed N    as LDA/learn_LDA_model.py takes them
+  --scheduler tcp://HOST:PORT    a Dask cluster for the text half
+  --collection DIR --dump FILE --images FILE       articles from a MediaWiki dump: data/wikipedia_data/README.md
+  --embedding NAME what the net learns: lda, lsi, tfidf, word2vec, doc2vec, fasttext    (default lda)
   --force          make the stages anew that are done already
 USAGE
 }
 
 sample='' data='' voc='' work='' from=1 to=9 net='' solver='' topics=40 passes='' workers='' seed=0 force=''
+scheduler='' collection=ImageCLEF_Wikipedia dump='' images='' embedding=lda
 while [ $# -gt 0 ]; do
   case $1 in
     --sample) sample=1 ;;
     --force) force=1 ;;
     -h | --help) usage; exit ;;
-    --data | --voc | --work | --from | --to | --net | --solver | --topics | --passes | --workers | --seed)
+    --data | --voc | --work | --from | --to | --net | --solver | --topics | --passes | --workers | --seed | \
+      --scheduler | --collection | --dump | --images | --embedding)
       [ $# -gt 1 ] || die "$1 needs a value"
       declare "${1#--}=$2"
       shift ;;
@@ -47,7 +52,8 @@ fi
 data=$(absolute "${data:-$ROOT/data}")
 [ -n "$work" ] || { [ "$data" -ef "$ROOT/data" ] && work=$ROOT || work=$ROOT/work/$(basename "$data"); }
 work=$(absolute "$work") voc=$(voc_folder "$(absolute "${voc:-$data}")")
-net=${net:-CaffeNet} solver=${solver:-solver.prototxt} passes=${passes:-1} workers=${workers:-3}
+case $embedding in lda | tfidf) loss='' ;; *) loss=_euclidean ;; esac # signed numbers take another loss
+net=${net:-CaffeNet} solver=${solver:-solver$loss.prototxt} passes=${passes:-1} workers=${workers:-3}
 folder=$work/CNN/$net results=$work/experiments/results
 crop=$(sed -n 's/^ *crop_size: *//p' "$ROOT/CNN/$net/train_val.prototxt" 2>/dev/null | head -n 1 || true)
 size=$(((${crop:-227} * 256 + 113) / 227)) # images are stored as much larger than the crop as 256 is than 227
@@ -56,7 +62,12 @@ size=$(((${crop:-227} * 256 + 113) / 227)) # images are stored as much larger th
 [ -d "$data" ] || die "$data does not exist: data/README.md says what --data takes"
 echo "stages $from to $to: data $data, work $work, net $net, $solver, $topics topics, $passes passes, seed $seed"
 iterations=$(sed -n 's/^max_iter: *//p' "$ROOT/CNN/$net/$solver" 2>/dev/null || true)
-note="trained on $(basename "$data"): $topics topics, $passes passes; $net, ${iterations:-?} iterations"
+[ "$embedding" = lda ] && target="$topics topics, $passes passes" || target="$embedding of $topics numbers"
+note="trained on $(basename "$data"): $target; $net, ${iterations:-?} iterations"
+
+corpus=(--data "$data" --collection "$collection" --work "$work") cluster=() from_dump=()
+[ -z "$scheduler" ] || cluster=(--scheduler "$scheduler")
+[ -z "$dump$images" ] || from_dump=(--dump "$(absolute "$dump")" --images "$(absolute "$images")" ${cluster[@]+"${cluster[@]}"})
 
 made=''   # what the stage before wrote
 stage() { # number, script, output files (all of them: done), then -- and the script's arguments
@@ -82,13 +93,14 @@ stage() { # number, script, output files (all of them: done), then -- and the sc
   made=${outputs[0]}
 }
 
-stage 1 01_generate_train_dict "$work/LDA/train_dict_ImageCLEF_Wikipedia.json" -- --data "$data" --work "$work"
-stage 2 02_learn_LDA_model "$work/LDA/ldamodel$topics.lda" -- --data "$data" --work "$work" \
+stage 1 01_generate_train_dict "$work/LDA/train_dict_ImageCLEF_Wikipedia.json" -- "${corpus[@]}" ${from_dump[@]+"${from_dump[@]}"}
+stage 2 02_learn_LDA_model "$work/LDA/ldamodel$topics.lda" -- "${corpus[@]}" ${cluster[@]+"${cluster[@]}"} \
   --topics "$topics" --passes "$passes" --workers "$workers" --seed "$seed"
-stage 3 03_generate_train_labels "$work/LDA/training_labels$topics.json" -- --data "$data" --work "$work" \
-  --topics "$topics" --seed "$seed"
+[ "$embedding" = lda ] && labels=$topics || labels=_$embedding$topics
+stage 3 03_generate_train_labels "$work/LDA/training_labels$labels.json" -- "${corpus[@]}" \
+  --topics "$topics" --embedding "$embedding" --seed "$seed"
 stage 4 04_create_lmdb "$folder/train_images_lmdb/data.mdb" "$folder/train_labels_lmdb/data.mdb" -- \
-  --data "$data" --work "$work" --topics "$topics" --net "$net" --size "$size" --seed "$seed"
+  "${corpus[@]}" --topics "$topics" --embedding "$embedding" --net "$net" --size "$size" --seed "$seed"
 stage 5 05_train_cnn "$folder/trained.caffemodel" "$folder/untrained.caffemodel" -- \
   --work "$work" --net "$net" --solver "$solver" --seed "$seed" --note "$note"
 features=()
@@ -103,7 +115,9 @@ else
   echo "stage 7 is left out: $voc/VOCdevkit does not exist (--voc names the folder that holds it)"
 fi
 made=${features[${#features[@]}-1]}
-if [ -d "$data/Wikipedia" ]; then
+if [ "$embedding" != lda ]; then
+  echo "stage 8 is left out: retrieval compares topics, and the net has learnt $embedding"
+elif [ -d "$data/Wikipedia" ]; then
   stage 8 08_multi_modal_retrieval "$results/retrieval.json" -- \
     --data "$data" --work "$work" --topics "$topics" --seed "$seed" --note "$note"
 else

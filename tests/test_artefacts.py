@@ -3,6 +3,9 @@
 import hashlib
 import json
 import os
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -19,6 +22,13 @@ def test_names_hold_the_number_of_topics():
     assert artefacts.training_labels() == "LDA/training_labels40.json"
     assert artefacts.lda_model(3) == "LDA/ldamodel3.lda"
     assert artefacts.training_labels(3) == "LDA/training_labels3.json"
+
+
+def test_names_of_other_embeddings_do_not_meet_ldas():
+    assert artefacts.embedding_model("lsi") == "LDA/lsi40.model"
+    assert artefacts.embedding_model("tfidf", 3) == "LDA/tfidf3.model"
+    assert artefacts.training_labels(embedding="lda") == artefacts.training_labels()
+    assert artefacts.training_labels(3, "lsi") == "LDA/training_labels_lsi3.json"
 
 
 def test_renamed_when_whole(tmp_path):
@@ -75,6 +85,46 @@ def test_side_files_are_there_before_the_named_output(tmp_path, monkeypatch):
     assert sorted(order) == ["Z", "a", "a.state"] and order[-1] == "a"
 
 
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from texttopicnet import artefacts
+replace, moved = os.replace, []
+def replace_or_die(source, target):
+    if len(moved) == int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    moved.append(target)
+    replace(source, target)
+os.replace = replace_or_die
+folder = Path(sys.argv[1])
+with artefacts.written_whole(folder / "a", folder / "b") as paths:
+    for path in (*paths, paths[0].with_name("a.state")):
+        path.write_text("new")
+"""
+
+
+@pytest.mark.parametrize("moved", [0, 1, 2])
+def test_a_kill_amid_the_renaming_leaves_no_mixture(tmp_path, moved):
+    for name in ("a", "a.state", "b"):
+        (tmp_path / name).write_text("old")
+    command = [sys.executable, "-c", KILLED, str(tmp_path), str(moved)]
+    assert subprocess.run(command, cwd=artefacts.ROOT).returncode == -signal.SIGKILL
+    found = {p.name: p.read_text() for p in tmp_path.iterdir() if p.is_file()}
+    assert "b" not in found and found.get("a", "new") == "new"  # a named output that is there is new, and so its side file
+    assert found["a.state"] == "new" or "a" not in found
+    with artefacts.written_whole(tmp_path / "c") as temporary:  # who writes next clears away what was left
+        temporary.write_text("c")
+    assert not [name for name in names_in(tmp_path) if name.startswith(".tmp-")]
+
+
+def test_a_folder_that_somebody_writes_in_is_no_leaving(tmp_path):
+    with artefacts.written_whole(tmp_path / "a") as a:
+        with artefacts.written_whole(tmp_path / "b") as b:
+            b.write_text("b")
+        a.write_text("a")
+    assert names_in(tmp_path) == ["a", "b"]
+
+
 def test_a_folder_takes_the_place_of_a_folder(tmp_path):
     (tmp_path / "lmdb").mkdir()
     (tmp_path / "lmdb" / "old").write_text("old")
@@ -100,6 +150,35 @@ def test_json_comes_back(tmp_path, value):
 def test_json_keeps_the_order_one_entry_a_line(tmp_path):
     artefacts.write_json(tmp_path / "a.json", {"b": [1, 2], "a": "text"})
     assert (tmp_path / "a.json").read_text() == '{"b": [1, 2],\n"a": "text"}\n'
+
+
+def test_json_from_a_stream(tmp_path):
+    assert artefacts.write_json(tmp_path / "a.json", iter([("b", [0.5]), ("a", "ü")])) == 2
+    assert (tmp_path / "a.json").read_text() == '{"b": [0.5],\n"a": "\\u00fc"}\n'
+    assert list(artefacts.stream_json(tmp_path / "a.json", "-")) == [("b", [0.5]), ("a", "ü")]
+    assert artefacts.write_json(tmp_path / "a.json", iter([])) == 0
+    assert list(artefacts.stream_json(tmp_path / "a.json", "-")) == []
+
+
+def test_a_stream_that_ends_in_an_error_leaves_the_old_json(tmp_path):
+    def entries():
+        yield "a", 2
+        raise UserError("stopped")
+
+    artefacts.write_json(tmp_path / "a.json", {"a": 1})
+    with pytest.raises(UserError, match="stopped"):
+        artefacts.write_json(tmp_path / "a.json", entries())
+    assert artefacts.read_json(tmp_path / "a.json", "-") == {"a": 1} and names_in(tmp_path) == ["a.json"]
+
+
+@pytest.mark.parametrize("content", [b'{"a": 1, "b"', b"", b'{"a": 1} x', b'{"a": "\xff"}'])
+def test_broken_json_in_a_stream(tmp_path, content):
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(UserError, match="a.json is not valid JSON .*: make it anew with python make.py") as caught:
+        list(artefacts.stream_json(tmp_path / "a.json", "python make.py"))
+    assert "\n" not in str(caught.value)
+    with pytest.raises(UserError, match="b.json does not exist: make it with python make.py"):
+        list(artefacts.stream_json(tmp_path / "b.json", "python make.py"))
 
 
 def test_json_that_cannot_be_written_leaves_the_old_one(tmp_path):

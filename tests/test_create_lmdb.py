@@ -9,9 +9,11 @@ import cv2
 import lmdb
 import numpy as np
 import pytest
+from google.protobuf import text_format
 from PIL import Image
 
 import caffe
+from caffe import prototxt
 from caffe.proto import caffe_pb2
 from texttopicnet import artefacts, images
 from texttopicnet.artefacts import UserError
@@ -293,6 +295,74 @@ def test_labels_that_are_no_topic_vectors_are_refused(files, run, tmp_path):
         run(topics=4)
     with pytest.raises(UserError, match="training_labels3.json does not exist: make it with python LDA/generate_train_labels.py"):
         run()
+
+
+@pytest.fixture
+def signed(files, tmp_path):
+    """Twelve images with signed labels beside those of lda: one of three unit vectors each."""
+    images_of = files(twelve())
+    rows = [[-0.6, 0.0, 0.8], [0.0, -1.0, 0.0], [0.48, 0.6, -0.64]]
+    labels = {name: rows[i % 3] for i, name in enumerate(images_of)}
+    artefacts.write_json(tmp_path / "work" / artefacts.training_labels(TOPICS, "lsi"), labels)
+    return labels
+
+
+def test_labels_of_another_embedding(signed, run, capsys):
+    packed, targets = pairs(run("--embedding", "lsi"))
+    assert list(packed) == list(targets) and len(targets) == 12
+    for key, datum in targets.items():
+        assert (datum.channels, datum.height, datum.width) == (3, 1, 1)
+        assert list(datum.float_data) == np.float32(signed[image_of(key)]).tolist()
+    assert "labels of lsi are signed: train with EuclideanLoss" in capsys.readouterr().out
+    _, targets = pairs(run("--force"))  # lda's, whose names lie beside them
+    assert min(min(datum.float_data) for datum in targets.values()) == 0
+    assert "signed" not in capsys.readouterr().out
+
+
+def test_labels_are_checked_as_their_embedding_asks(signed, run, tmp_path):
+    folder = tmp_path / "work" / "LDA"
+    (folder / "training_labels_lsi3.json").rename(folder / "training_labels_tfidf3.json")
+    with pytest.raises(
+        UserError, match="no tfidf vector of 3 numbers.*anew with python LDA/generate_train_labels.py --embedding tfidf"
+    ):
+        run("--embedding", "tfidf")
+    with pytest.raises(UserError, match="lsi3.json does not exist: make it with .*generate_train_labels.py --embedding lsi"):
+        run("--embedding", "lsi")
+
+
+def test_a_net_learns_signed_labels(signed, run, tmp_path):
+    """From the LMDBs through train_val_euclidean.prototxt's own data and loss layers, with one layer between them."""
+    folder = run("--embedding", "lsi")
+    net = prototxt.read_net(artefacts.ROOT / "CNN/CaffeNet/train_val_euclidean.prototxt")
+    kept = [layer for layer in net.layer if layer.name in ("data", "label", "fc8", "loss")]
+    del net.layer[:]
+    net.layer.extend(kept)
+    for layer, source in zip(net.layer[:2], ("train_images_lmdb", "train_labels_lmdb"), strict=True):
+        layer.data_param.source, layer.data_param.batch_size = str(folder / source), 12
+    net.layer[0].transform_param.ClearField("crop_size")
+    net.layer[0].transform_param.mirror = False
+    net.layer[0].transform_param.scale = 1 / 128
+    net.layer[2].bottom[0] = "data"
+    net.layer[2].inner_product_param.num_output = TOPICS
+    net.layer[2].inner_product_param.weight_filler.std = 0
+    (tmp_path / "net.prototxt").write_text(text_format.MessageToString(net))
+    (tmp_path / "solver.prototxt").write_text(
+        f'net: "{tmp_path}/net.prototxt" base_lr: 0.001 momentum: 0.9 lr_policy: "fixed" solver_mode: CPU random_seed: 0'
+    )
+    solver = caffe.get_solver(str(tmp_path / "solver.prototxt"))
+    solver.step(1)
+    assert solver.net.blobs["loss"].data == pytest.approx(0.5)  # outputs 0, targets of length 1: half of 1
+    solver.step(60)
+    assert solver.net.blobs["loss"].data < 0.05
+    outputs, wanted = solver.net.blobs["fc8"].data, solver.net.blobs["label"].data.reshape(12, TOPICS)
+    assert (outputs[abs(wanted) > 0.3] * wanted[abs(wanted) > 0.3] > 0).all()  # each on its target's side of 0
+    solver.net.close()
+
+
+def test_another_collection(files, run, tmp_path):
+    files(twelve())
+    (tmp_path / "data" / "ImageCLEF_Wikipedia").rename(tmp_path / "data" / "wikipedia_data")
+    assert len(pairs(run("--collection", "wikipedia_data"))[0]) == 12
 
 
 def test_a_missing_collection_is_one_sentence_and_status_1(tmp_path):

@@ -1,6 +1,6 @@
 """Images paired with their articles from a small collection that has every blemish of the real one."""
 
-import importlib.util
+import bz2
 import json
 import subprocess
 import sys
@@ -11,6 +11,7 @@ import pytest
 
 from texttopicnet import artefacts
 from texttopicnet.artefacts import UserError
+from texttopicnet.token_store import TokenStore
 
 SCRIPT = artefacts.ROOT / "LDA/generate_train_dict.py"
 METADATA = """<?xml version="1.0" encoding="UTF-8" ?>
@@ -23,11 +24,8 @@ METADATA = """<?xml version="1.0" encoding="UTF-8" ?>
 
 
 @pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("script", SCRIPT)
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    return script
+def script(load_script):
+    return load_script("LDA/generate_train_dict.py")
 
 
 class Collection:
@@ -267,3 +265,111 @@ def test_existing_output_is_kept_without_force(collection, run, tmp_path):
         run()
     assert (tmp_path / "work" / artefacts.TRAIN_DICT).read_bytes() == before
     assert list(run("--force")) == ["images/1/1.jpg", "images/1/2.jpg"]
+
+
+# ----------------------------------------------------------------------------------------------------- from a dump
+WORDS = " ".join(f"piano{chr(97 + i % 26)}" for i in range(50))
+PAGES = [  # id, title, namespace, text
+    (7, "Piano", 0, "'''The piano''' and the [[violin|violins]] &amp;lt;b&amp;gt;. " + WORDS),
+    (8, "Talk:Piano", 1, WORDS),
+    (9, "Stub", 0, "forty-nine is too few " + " ".join(WORDS.split()[:44])),
+    (10, "Grand piano", 0, "#REDIRECT [[Piano]] " + WORDS),
+    (11, "Nobody's", 0, "harbour " + WORDS),
+    (12, "Numbers", 0, "the and of " * 20),
+]
+
+
+def dump_of(pages):
+    rows = "".join(
+        f"<page><title>{title}</title><ns>{ns}</ns><id>{number}</id><revision><id>1</id><text>{text}</text></revision></page>\n"
+        for number, title, ns, text in pages
+    )
+    return f'<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.11/">\n{rows}</mediawiki>\n'
+
+
+@pytest.fixture
+def from_dump(collection, run, tmp_path):
+    """from_dump(images, ...): the dictionary the script wrote of a dump and a list; images/x/<id>#*.jpg lie in the collection."""
+    (tmp_path / "wiki.xml.bz2").write_bytes(bz2.compress(dump_of(PAGES).encode()))
+
+    def from_dump(entries, *arguments):
+        (tmp_path / "list.json").write_text(json.dumps(entries))
+        return run("--dump", str(tmp_path / "wiki.xml.bz2"), "--images", str(tmp_path / "list.json"), *arguments)
+
+    return from_dump
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_articles_of_a_dump(collection, from_dump, tmp_path, capsys, workers):
+    for name in ("7#a", "7#b", "9#a", "10#a", "12#a", "99#a"):
+        collection.image(f"images/x/{name}.jpg")
+    collection.image("images/x/7#small.jpg", height=255)
+    listed = ["images/x/7#b.jpg", "images/x/7#a.jpg", "images/x/7#small.jpg", "images/x/7#gone.jpg", "images/x/9#a.jpg"]
+    listed += ["images/x/10#a.jpg", "images/x/12#a.jpg", "images/x/99#a.jpg", "images/x/none.jpg", 7]
+    assert from_dump(listed, "--workers", workers) == {
+        "images/x/7#a.jpg": "7",
+        "images/x/7#b.jpg": "7",
+        "images/x/12#a.jpg": "12",
+    }
+    printed = capsys.readouterr().out
+    assert left_out(printed) == [
+        "left out: 3 article is not in the dump, or has fewer than 50 words; the first is images/x/9#a.jpg",
+        "left out: 1 image file is missing; the first is images/x/7#gone.jpg",
+        "left out: 1 list entry is no string; the first is entry 10",
+        "left out: 1 list entry names no article; the first is images/x/none.jpg",
+        "left out: 1 smaller than 256 pixels; the first is images/x/7#small.jpg",
+    ]
+    with TokenStore(tmp_path / "work") as store:
+        assert store.tokens("7")[:2] == ["piano", "violin"] and len(store.tokens("7")) == 52
+        assert store.opening("7")[0] == "Piano" and store.opening("7")[1].startswith("'''The piano''' and the violins")
+        assert "11" not in store and "8" not in store  # no image is listed for the one, the other is no article
+        assert store.blemishes(["7", "12"]) == {"empty after preprocessing": (1, "12")}
+
+
+def test_a_dump_that_ends_early_keeps_what_was_read_and_a_second_run_goes_on(collection, from_dump, tmp_path):
+    collection.image("images/x/7#a.jpg")
+    collection.image("images/x/11#a.jpg")
+    whole = dump_of(PAGES).encode()
+    path, listed = tmp_path / "wiki.xml.bz2", ["images/x/7#a.jpg", "images/x/11#a.jpg"]
+    size = path.stat().st_size
+    path.write_bytes(bz2.compress(whole[: whole.index(b"harbour")]))
+    with pytest.raises(
+        UserError, match="wiki.xml.bz2 ends early or is damaged, the last page read is 10 .Grand piano.: fetch it"
+    ):
+        from_dump(listed)
+    assert not (tmp_path / "work" / artefacts.TRAIN_DICT).exists()
+    with TokenStore(tmp_path / "work") as store:
+        assert "7" in store and "11" not in store
+    path.write_bytes(bz2.compress(whole))
+    assert path.stat().st_size == size
+    assert from_dump(listed) == {"images/x/11#a.jpg": "11", "images/x/7#a.jpg": "7"}
+
+
+def test_a_page_is_tokenized_once_a_dump(collection, from_dump, script, monkeypatch, tmp_path):
+    collection.image("images/x/7#a.jpg")
+    from_dump(["images/x/7#a.jpg"], "--workers", "1")
+    monkeypatch.setattr(script.text, "tokens_of", lambda clean: 1 / 0)
+    assert from_dump(["images/x/7#a.jpg"], "--workers", "1", "--force") == {"images/x/7#a.jpg": "7"}
+    (tmp_path / "wiki.xml.bz2").write_bytes(bz2.compress(dump_of(PAGES[:3]).encode()))  # another dump
+    with pytest.raises(ZeroDivisionError):
+        from_dump(["images/x/7#a.jpg"], "--workers", "1", "--force")
+
+
+def test_a_dump_needs_its_list(run):
+    with pytest.raises(UserError, match="--dump and --images go together"):
+        run("--dump", "wiki.xml.bz2")
+
+
+def test_a_model_from_a_dump(collection, from_dump, tmp_path):
+    """The stages after the first find the articles of a dump where the first has left them."""
+    collection.image("images/x/7#a.jpg")
+    collection.image("images/x/11#a.jpg")
+    from_dump(["images/x/7#a.jpg", "images/x/11#a.jpg"])
+    common = ["--data", str(tmp_path / "data"), "--work", str(tmp_path / "work"), "--topics", "2", "--workers", "1"]
+    for script, more in (("learn_LDA_model", ["--no-below", "1", "--no-above", "1"]), ("generate_train_labels", [])):
+        done = subprocess.run(
+            [sys.executable, str(SCRIPT.with_name(f"{script}.py")), *common, *more], capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+    labels = json.loads((tmp_path / "work" / artefacts.training_labels(2)).read_text())
+    assert list(labels) == ["images/x/11#a.jpg", "images/x/7#a.jpg"] and len(labels["images/x/7#a.jpg"]) == 2

@@ -1,6 +1,5 @@
 """Every image gets its article's topic vector; the file is the same for the same seed."""
 
-import importlib.util
 import json
 import shutil
 import sys
@@ -28,11 +27,8 @@ PAIRS = {  # neither images nor articles are sorted
 
 
 @pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("script", artefacts.ROOT / "LDA/generate_train_labels.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    return script
+def script(load_script):
+    return load_script("LDA/generate_train_labels.py")
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +99,7 @@ def test_same_seed_same_bytes(run):
 def test_what_is_printed(run, capsys):
     path = run("--seed", "4")
     printed = capsys.readouterr().out.splitlines()
-    assert printed == ["labelling 5 images of 4 articles with 3 topics, seed 4", f"5 labels: {path}"]
+    assert printed == ["labelling 5 images of 4 articles with 3 topics, seed 4", f"5 labels, for SigmoidCrossEntropyLoss: {path}"]
 
 
 def test_a_model_of_another_number_of_topics_is_refused(run, folder):

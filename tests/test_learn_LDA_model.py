@@ -1,7 +1,8 @@
 """Topics from a corpus of five articles: documents, dictionary, bags and model as gensim reads them."""
 
-import importlib.util
 import shutil
+import signal
+import subprocess
 import sys
 
 import pytest
@@ -19,14 +20,16 @@ ARTICLES = {  # name: text, number of images
     "text/e": ("", 1),
 }
 FILES = ["dictionary.dict", "bow.mm", "ldamodel3.lda"]
+LEFT = ["tokens.sqlite", "train_dict_ImageCLEF_Wikipedia.json"]
+
+
+def names_in(folder):
+    return sorted(path.name for path in folder.iterdir())
 
 
 @pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("script", artefacts.ROOT / "LDA/learn_LDA_model.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    return script
+def script(load_script):
+    return load_script("LDA/learn_LDA_model.py")
 
 
 @pytest.fixture
@@ -131,8 +134,8 @@ def test_defaults_are_the_originals(script, monkeypatch, corpus):
         f"no word of {corpus / 'data' / 'ImageCLEF_Wikipedia'}/text stands in at least 20 and at most 0.5 of the 8 documents:"
         " give a lower --no-below for so small a corpus"
     )
-    # nothing half made is left
-    assert [p.name for p in (corpus / "work" / "LDA").iterdir()] == ["train_dict_ImageCLEF_Wikipedia.json"]
+    # nothing half made is left, and no token has to be made again
+    assert names_in(corpus / "work" / "LDA") == LEFT
 
 
 def test_what_is_printed(run, corpus, capsys):
@@ -142,8 +145,7 @@ def test_what_is_printed(run, corpus, capsys):
         "learning 3 topics from 8 documents (5 articles): passes 1, workers 1, seed 0, words in at least 1 documents and at"
         " most 1 of them"
     )
-    empty = corpus / "data" / "ImageCLEF_Wikipedia" / "text/e"
-    assert printed[1] == f"articles: 1 empty after preprocessing; the first is {empty}"
+    assert printed[1] == "articles: 1 empty after preprocessing; the first is text/e"
     assert printed[2] == "dictionary: 6 words; 17 counts in 8 documents"
     assert [line.split(":")[0] for line in printed[3:6]] == ["topic 0", "topic 1", "topic 2"]
     assert all(len(line.split(": ")[1].split()) == 6 for line in printed[3:6])
@@ -168,22 +170,76 @@ def test_articles_with_blemishes_are_counted_and_the_first_is_named(run, corpus,
     artefacts.write_json(corpus / "work" / artefacts.TRAIN_DICT, pairs | {f"images/{n}.jpg": f"text/{n}" for n in contents})
     folder = run(*ALL, workers=workers)
     assert [line for line in capsys.readouterr().out.splitlines() if line.startswith("articles")] == [
-        f"articles: 3 empty after preprocessing; the first is {text / 'e'}",
-        f"articles: 1 longer than 10 MB; the first is {text / 'j'}",
-        f"articles: 2 not UTF-8; the first is {text / 'f'}",
-        f"articles: 2 templates more than 40 deep; the first is {text / 'h'}",
+        "articles: 3 empty after preprocessing; the first is text/e",
+        "articles: 1 longer than 10 MB; the first is text/j",
+        "articles: 2 not UTF-8; the first is text/f",
+        "articles: 2 templates more than 40 deep; the first is text/h",
     ]
     assert counts(folder)[-6:] == [{"piano": 1, "caf": 1}, {}, {"violin": 1}, {}, {"piano": 2_000_000}, {"castle": 1}]
 
 
-def test_one_worker_gives_the_same_model_for_the_same_seed(run):
-    folders = [run(*ALL, "--passes", "2", "--seed", seed, work=f"w{i}") for i, seed in enumerate("778")]
-    first, again, other = [{p.name: p.read_bytes() for p in folder.iterdir()} for folder in folders]
+def test_same_seed_same_bytes_whatever_the_workers(run):
+    runs = [("7", "1"), ("7", "2"), ("8", "1")]
+    folders = [run(*ALL, "--passes", "2", "--seed", seed, work=f"w{i}", workers=n) for i, (seed, n) in enumerate(runs)]
+    first, again, other = [{p.name: p.read_bytes() for p in f.iterdir() if p.name != "tokens.sqlite"} for f in folders]
     assert set(FILES) < set(first)
     assert [name for name in first if first[name] != again[name]] == []
     assert first["dictionary.dict"] == other["dictionary.dict"]
     topics = [LdaModel.load(str(folder / "ldamodel3.lda")).get_topics() for folder in folders]
     assert (topics[0] == topics[1]).all() and (topics[0] != topics[2]).any()
+
+
+def test_dictionary_and_bags_serve_again(run, corpus, capsys):
+    """Another number of topics needs the model alone; another corpus or other settings need all."""
+    folder = run(*ALL)
+    before = {name: (folder / name).stat().st_mtime_ns for name in ("dictionary.dict", "bow.mm")}
+    capsys.readouterr()
+    run(*ALL, "--topics", "4")
+    assert "dictionary.dict and bow.mm are there already, made from the same articles" in capsys.readouterr().out
+    assert {name: (folder / name).stat().st_mtime_ns for name in before} == before
+    assert LdaModel.load(str(folder / "ldamodel4.lda")).num_topics == 4
+    run(*ALL, "--topics", "5", "--unique-articles")
+    assert MmCorpus(str(folder / "bow.mm")).num_docs == 5
+    (corpus / "data" / "ImageCLEF_Wikipedia" / "text" / "e").write_text("glaciers")
+    run(*ALL, "--topics", "6", "--unique-articles")
+    assert counts(folder)[4] == {"glacier": 1}
+    assert "are there already" not in capsys.readouterr().out
+
+
+KILLED = """
+import importlib.util, os, signal, sys
+from texttopicnet import artefacts, topics
+name, place, *arguments = sys.argv[1:]
+spec = importlib.util.spec_from_file_location("script", artefacts.ROOT / "LDA/learn_LDA_model.py")
+script = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(script)
+owner = {"script": script, "lda": script.topics.TopicModel, "store": script.TokenStore}[name]
+def die(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+setattr(owner, place, die)
+sys.argv = ["x", *arguments]
+artefacts.run(script.main)
+"""
+
+
+@pytest.mark.parametrize(
+    "where", [("store", "keep"), ("script", "counted"), ("script", "Bags"), ("lda", "learn"), ("lda", "top_words")]
+)
+def test_a_killed_run_leaves_no_half_artefact_and_a_second_one_goes_on(run, corpus, where):
+    """Killed -9 before the tokens, the dictionary, the bags, the training, and after the model."""
+    wanted = run(*ALL, work="uninterrupted")
+    arguments = ["--data", corpus / "data", "--work", corpus / "work", "--topics", "3", "--workers", "1", *ALL]
+    done = subprocess.run([sys.executable, "-c", KILLED, *where, *map(str, arguments)], cwd=artefacts.ROOT)
+    assert done.returncode == -signal.SIGKILL
+    folder = corpus / "work" / "LDA"
+    for name in FILES[:2]:
+        assert not (folder / name).exists() or (folder / name).read_bytes() == (wanted / name).read_bytes()
+    assert (folder / "ldamodel3.lda").exists() == (where == ("lda", "top_words"))
+    folder = run(*ALL, *(["--force"] if where == ("lda", "top_words") else []))
+    assert names_in(folder) == names_in(wanted)
+    for path in wanted.iterdir():
+        if path.name != "tokens.sqlite":
+            assert (folder / path.name).read_bytes() == path.read_bytes(), path.name
 
 
 def test_several_workers_tokenize_the_same_corpus(run):
@@ -192,11 +248,17 @@ def test_several_workers_tokenize_the_same_corpus(run):
     assert LdaModel.load(str(folders[1] / "ldamodel3.lda")).num_terms == 6
 
 
+def test_a_cluster_that_does_not_answer_is_one_sentence(run, corpus):
+    with pytest.raises(UserError, match="tcp://127.0.0.1:9"):
+        run(*ALL, "--scheduler", "tcp://127.0.0.1:9")
+    assert names_in(corpus / "work" / "LDA") == LEFT
+
+
 def test_a_missing_article_is_named_and_nothing_is_left(run, corpus):
     (corpus / "data" / "ImageCLEF_Wikipedia" / "text" / "c").unlink()
     with pytest.raises(UserError, match="text/c: cannot be read"):
         run(*ALL)
-    assert [p.name for p in (corpus / "work" / "LDA").iterdir()] == ["train_dict_ImageCLEF_Wikipedia.json"]
+    assert names_in(corpus / "work" / "LDA") == LEFT
 
 
 def test_a_missing_train_dict_names_its_command(run, corpus):

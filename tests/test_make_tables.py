@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from texttopicnet import results
+from texttopicnet import results, tables
 from texttopicnet.artefacts import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -79,7 +79,7 @@ def test_remembered_averages_are_the_means_of_their_directions(paper):
 
 
 def test_markdown_has_one_cell_a_column(script, paper, records):
-    text = script.markdown(script.svm_layers(paper, records))
+    text = tables.markdown(script.svm_layers(paper, records))
     rows = [row for row in text.splitlines() if row.startswith("|")]
     assert len({row.count("|") for row in rows}) == 1
 
@@ -88,7 +88,7 @@ def test_readme_between_its_marks(script, monkeypatch, tmp_path, records):
     for name, record in records.items():
         results.save(tmp_path / "results" / f"{name}.json", record)
     readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{script.BEGIN}\nold\n{script.END}\nafter\n")
+    readme.write_text(f"before\n{tables.BEGIN}\nold\n{tables.END}\nafter\n")
     arguments = ["make_tables.py", "--results", str(tmp_path / "results"), "--readme", str(readme)]
 
     def run(*more):

@@ -1,4 +1,4 @@
-"""Retrieval from lists, texts and features to the record; its golden recording is in test_average_precision.py."""
+"""Retrieval from lists, texts and features to the record; its parts are tested in test_retrieval.py."""
 
 import importlib.util
 import json
@@ -6,7 +6,6 @@ import sys
 
 import numpy as np
 import pytest
-import scipy.stats
 from gensim.corpora import Dictionary
 
 from texttopicnet import artefacts, features, text
@@ -104,63 +103,3 @@ def test_image_without_features_is_named(script, monkeypatch, prepared, tmp_path
     features.save(tmp_path / "less.npz", less)
     with pytest.raises(UserError, match="1 of 12 images have no features, the first is sport/8sport"):
         run(script, monkeypatch, prepared, "--features", str(tmp_path / "less.npz"))
-
-
-def test_divergence_is_scipys_entropy(script):
-    rng = np.random.default_rng(0)
-    texts = rng.dirichlet(np.full(8, 0.3), 7).astype(np.float32)
-    texts[texts < 0.01] = 0
-    images = rng.random((5, 8)).astype(np.float32)
-    expected = [[scipy.stats.entropy(t.astype(float), i.astype(float)) for i in images] for t in texts]
-    np.testing.assert_allclose(script.divergences(texts, images), expected, rtol=0, atol=1e-12)
-
-
-def test_zeros_on_both_sides(script):
-    found = script.divergences([[1.0, 0.0], [0.0, 0.0]], [[0.5, 0.5], [0.0, 1.0], [1.0, 0.0]])
-    assert np.isfinite(found).all()
-    assert found[0, 0] == pytest.approx(np.log(2)) and found[0, 2] == pytest.approx(0)
-    assert found[0, 1] > 80  # log of the smallest normal float32
-    assert found[1, 0] == pytest.approx(0)  # nothing above the threshold: uniform
-
-
-def test_equal_vectors_give_equal_scores_wherever_they_stand(script):
-    rng = np.random.default_rng(0)
-    texts, images = rng.random((67, 40)), rng.random((131, 40))
-    texts[[3, 40, 66]] = texts[3]
-    images[[0, 64, 130]] = images[0]
-    found = script.divergences(texts, images)
-    assert (found[[3, 40, 66]] == found[3]).all()
-    assert (found[:, [0, 64, 130]] == found[:, [0]]).all()
-
-
-def test_ties_in_the_order_of_sorted_ids(script):
-    queries, ranking = script.rank(np.array([[1.0, 0.0, 1.0], [2.0, 2.0, 2.0]]), ["q2", "q1"], ["c", "b", "a"])
-    assert queries.tolist() == [1, 0]
-    assert ranking.tolist() == [[2, 1, 0], [1, 2, 0]]
-
-
-@pytest.mark.parametrize(
-    ("row", "sentence"),
-    [
-        ("t9 i9 1", "line 2: not 'text id"),
-        ("t9\ti9\t3", "line 2: not 'text id"),
-        ("t9\ti9\t0", "line 2: not 'text id"),
-        ("t1\ti9\t1", "t1 stands there more than once"),
-        ("t9\ti1\t1", "i1 stands there more than once"),
-    ],
-)
-def test_wrong_rows_are_named(script, tmp_path, row, sentence):
-    (tmp_path / "categories.list").write_text("a\nb\n")
-    (tmp_path / "testset_txt_img_cat.list").write_text(f"t1\ti1\t1\n{row}\n")
-    with pytest.raises(UserError, match=sentence):
-        script.read_pairs(tmp_path)
-
-
-WIKIPEDIA = artefacts.ROOT.parent / "shared" / "data" / "wikipedia_texts"
-
-
-@pytest.mark.skipif(not WIKIPEDIA.exists(), reason="needs ../shared/data/wikipedia_texts")
-def test_the_real_list_has_the_papers_categories(script):
-    _, _, categories, names = script.read_pairs(WIKIPEDIA)
-    assert np.bincount(categories).tolist() == script.PAPER_PAIRS
-    assert len(names) == 10

@@ -1,6 +1,7 @@
 """Work in several processes: in order, streamed, and a dead process is said."""
 
 import itertools
+import multiprocessing
 import os
 import signal
 
@@ -59,6 +60,33 @@ def test_an_error_comes_through(workers):
 def test_a_killed_process_is_one_sentence():
     with pytest.raises(UserError, match="a worker process was killed"):
         list(parallel.ordered_map(die, range(10), 2))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_executor_works_for_several_maps(workers):
+    with parallel.executor(workers) as executor:
+        pids = set(parallel.ordered_map(name_of_process, range(5), 1, executor=executor))
+        pids |= set(parallel.ordered_map(name_of_process, range(5), 1, executor=executor))
+        assert list(parallel.ordered_map(scaled, range(9), 1, 10, 1, executor=executor)) == [10 * x + 1 for x in range(9)]
+    assert len(pids) <= workers and (os.getpid() in pids) == (workers == 1)
+
+
+def test_the_workers_of_a_killed_process_end():
+    reader, writer = multiprocessing.Pipe(duplex=False)
+    main = multiprocessing.get_context("fork").Process(target=kill_main, args=(writer,))
+    main.start()
+    writer.close()
+    main.join()
+    assert main.exitcode == -signal.SIGKILL
+    with pytest.raises(EOFError):  # comes when nobody has the writer any more
+        if reader.poll(20):
+            reader.recv()
+
+
+def kill_main(writer):
+    with parallel.executor(2) as executor:
+        next(parallel.ordered_map(name_of_process, range(5), 1, executor=executor))
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_groups():

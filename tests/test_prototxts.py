@@ -6,6 +6,7 @@ import pytest
 
 from caffe import prototxt
 from caffe.proto import caffe_pb2
+from texttopicnet import embeddings
 
 CNN = Path(__file__).resolve().parents[1] / "CNN"
 # layer: outputs, kernel, stride, pad, group, std of the weights, value of the biases; of the original's train_val.prototxt
@@ -56,6 +57,29 @@ def test_caffenet_has_the_originals_values(name):
         p = found[norm].lrn_param
         assert (p.local_size, round(p.alpha, 8), p.beta) == (5, 0.0001, 0.75)
     assert found["loss"].type == "SigmoidCrossEntropyLoss" and list(found["loss"].bottom) == ["fc8", "label"]
+
+
+@pytest.mark.parametrize("net", ["CaffeNet", "CaffeNetSample"])
+def test_signed_targets_change_the_loss_and_nothing_else(net):
+    """EuclideanLoss takes any bottoms of one count; fc8 is what deploy.prototxt computes in front of its sigmoid."""
+    usual, signed = (prototxt.read_net(CNN / net / f"{name}.prototxt") for name in ("train_val", "train_val_euclidean"))
+    assert [layer.type for layer in usual.layer if layer.name == "loss"] == ["SigmoidCrossEntropyLoss"]
+    (loss,) = (layer for layer in signed.layer if layer.name == "loss")
+    assert loss.type == "EuclideanLoss" == embeddings.loss("lsi")
+    loss.type = "SigmoidCrossEntropyLoss"
+    assert signed == usual
+    sigmoid = layers(CNN / net / "deploy.prototxt")["prob"]
+    assert list(sigmoid.bottom) == ["fc8"] != list(sigmoid.top)  # not in place: extract_features.py can take fc8
+
+
+@pytest.mark.parametrize("net", ["CaffeNet", "CaffeNetSample"])
+def test_signed_targets_keep_the_schedule(net):
+    usual, signed = (prototxt.read_solver(CNN / net / f"{name}.prototxt") for name in ("solver", "solver_euclidean"))
+    assert signed.net == "train_val_euclidean.prototxt" and signed.snapshot_prefix == f"{usual.snapshot_prefix}_euclidean"
+    assert signed.base_lr <= usual.base_lr
+    for p in (usual, signed):
+        p.ClearField("net"), p.ClearField("snapshot_prefix"), p.ClearField("base_lr")
+    assert signed == usual
 
 
 def test_the_solver_has_the_originals_values():

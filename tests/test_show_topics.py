@@ -12,8 +12,9 @@ import pytest
 from gensim.corpora import Dictionary
 from lxml import html
 
-from texttopicnet import artefacts
+from texttopicnet import artefacts, token_store
 from texttopicnet.artefacts import UserError
+from texttopicnet.token_store import TokenStore
 from texttopicnet.topics import TopicModel
 
 SCRIPT = artefacts.ROOT / "LDA/show_topics.py"
@@ -189,5 +190,21 @@ def test_the_page_elsewhere(collection, work, show, tmp_path):
 
 def test_labels_of_other_images_are_refused(collection, work, show):
     artefacts.write_json(work / artefacts.TRAIN_DICT, {"images/b.jpg": "text/b"})
-    with pytest.raises(UserError, match="images/a1.jpg has a label but is not in the train dict: make the labels anew with"):
+    with pytest.raises(UserError, match="have other images .images/a1.jpg and images/b.jpg.: make the labels anew with"):
         show()
+    artefacts.write_json(work / artefacts.TRAIN_DICT, {image: "text/a" for image in [*LABELS, "images/d.jpg"]})
+    with pytest.raises(UserError, match="have other images .None and images/d.jpg.: make the labels anew with"):
+        show()
+
+
+def test_articles_of_a_dump_open_with_what_was_kept_of_them(collection, work, page):
+    with TokenStore(work) as store:
+        stamp = f"{token_store.PAGE} wiki.xml.bz2, 7 bytes"
+        opening = "''Cannons'' are\nlarge " + "guns " * 100
+        store.keep([("7", stamp, token_store.packed(["cannon"]), [], "Cannon", opening)])
+    articles = {image: f"text/{image[7]}" for image in LABELS} | {"images/b.jpg": "7"}
+    artefacts.write_json(work / artefacts.TRAIN_DICT, articles)
+    first, _ = page().xpath("//section")
+    assert texts(first, ".//ul/li/strong")[1] == "Cannon"
+    quote = texts(first, ".//ul/li/q")[1]
+    assert quote.startswith("Cannons are large guns guns") and quote.endswith(" …")

@@ -119,32 +119,25 @@ def test_files_in_their_order_by_any_number_of_workers(tmp_path, workers):
         list(text.tokenize_files([*paths, tmp_path / "missing"], workers))
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_blemishes_are_named_with_the_articles_that_have_them(tmp_path, monkeypatch, workers):
+@pytest.mark.parametrize(
+    ("data", "count", "blemishes"),
+    [
+        (b"piano", 1, []),
+        ("caf\xe9 piano".encode("latin-1"), 2, ["not UTF-8"]),
+        ("piano \ufffd".encode(), 1, []),  # a U+FFFD of its own is UTF-8
+        (b"", 0, ["empty after preprocessing"]),
+        (b"the of and", 0, ["empty after preprocessing"]),
+        (b"{{" * 41 + b"a" + b"}}" * 41 + b" piano", 1, ["templates more than 40 deep"]),
+        (b"{{" * 40 + b"a" + b"}}" * 40 + b" piano", 1, []),
+        (b"{{a}}" * 41 + b" piano", 1, []),
+        (b"piano ." * 2**18, 2**18, ["longer than 1 MB"]),
+        (b"\xff{{" * 500_000, 0, ["not UTF-8", "longer than 1 MB", "templates more than 40 deep", "empty after preprocessing"]),
+    ],
+)
+def test_examine_says_what_is_wrong_with_an_article(monkeypatch, data, count, blemishes):
     monkeypatch.setattr(text, "LONG", 2**20)
-    contents = {
-        "good": b"piano",
-        "latin": "caf\xe9 piano".encode("latin-1"),
-        "empty": b"",
-        "words": b"the of and",
-        "deep": b"{{" * 41 + b"a" + b"}}" * 41 + b" piano",
-        "40 deep": b"{{" * 40 + b"a" + b"}}" * 40 + b" piano",
-        "many": b"{{a}}" * 41 + b" piano",
-        "long": b"piano ." * 2**18,
-        "replaced": "piano \ufffd".encode(),
-    }
-    paths = [tmp_path / name for name in contents]
-    for path in paths:
-        path.write_bytes(contents[path.name])
-    blemishes = {}
-    tokens = list(text.tokenize_files(paths, workers, blemishes))
-    assert [len(t) for t in tokens] == [1, 2, 0, 0, 1, 1, 1, 2**18, 1]
-    assert {blemish: [path.name for path in found] for blemish, found in blemishes.items()} == {
-        "not UTF-8": ["latin"],
-        "empty after preprocessing": ["empty", "words"],
-        "templates more than 40 deep": ["deep"],
-        "longer than 1 MB": ["long"],
-    }
+    tokens, found = text.examine(data)
+    assert (len(tokens), found) == (count, blemishes)
 
 
 # what no expression of step 1 or 2 may go over again and again: each would take from minutes to hours

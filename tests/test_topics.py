@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from gensim.corpora import Dictionary
-from gensim.models import LdaModel, LdaMulticore
+from gensim.models import LdaModel
 
-from texttopicnet import artefacts, topics
+from texttopicnet import artefacts, parallel, topics
 from texttopicnet.artefacts import UserError
 from texttopicnet.topics import TopicModel
 
@@ -143,17 +143,21 @@ def test_documents_may_be_a_generator_and_none(model):
     assert model.topic_vectors([]).shape == (0, 3)
 
 
-def test_one_worker_gives_the_same_model_for_the_same_seed():
-    first, again, other = learn(seed=1), learn(seed=1), learn(seed=2)
-    assert first.lda.get_topics().tobytes() == again.lda.get_topics().tobytes()
-    assert first.lda.get_topics().tobytes() != other.lda.get_topics().tobytes()
+def test_one_model_a_seed_whatever_the_workers(tmp_path):
+    models = {"a": learn(seed=1), "b": learn(seed=1, workers=2), "c": learn(seed=2)}
+    for name, model in models.items():
+        model.save(tmp_path / name)
+    a, b, c = ([p.read_bytes() for p in sorted((tmp_path / name / "LDA").iterdir())] for name in "abc")
+    assert a == b and len(a) == 5  # dictionary, model and its three side files
+    assert a != c
 
 
-def test_several_workers_learn_gensims_multicore_model(tmp_path):
-    model = learn(workers=2)
-    assert isinstance(model.lda, LdaMulticore)
-    model.save(tmp_path)
-    np.testing.assert_array_equal(TopicModel.load(tmp_path, 3).lda.get_topics(), model.lda.get_topics())
+def test_an_executor_and_a_checkpoint_may_be_given(model, tmp_path):
+    bows = [model.dictionary.doc2bow(d) for d in DOCUMENTS]
+    with parallel.executor(2) as executor:
+        given = dict(executor=executor, checkpoint=tmp_path / "checkpoint", update_every=1)
+        again = TopicModel.learn(model.dictionary, bows, 3, passes=5, seed=1, **given)
+    assert again.lda.get_topics().tobytes() == model.lda.get_topics().tobytes()
 
 
 def test_vocabularies_of_different_size_are_refused(model, tmp_path):

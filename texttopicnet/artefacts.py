@@ -7,18 +7,23 @@ leaves its files beside the script, as the original did.
 """
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+
+import ijson
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "data"
 
 TRAIN_DICT = "LDA/train_dict_ImageCLEF_Wikipedia.json"
+TOKENS = "LDA/tokens.sqlite"
 DICTIONARY = "LDA/dictionary.dict"
 BOW = "LDA/bow.mm"
 TOPICS_PAGE = "LDA/topics.html"
@@ -29,9 +34,14 @@ def lda_model(num_topics=40):
     return f"LDA/ldamodel{num_topics}.lda"
 
 
-def training_labels(num_topics=40):
+def embedding_model(name, num_topics=40):
+    """Name of the gensim model of another text embedding than LDA, below the work folder."""
+    return f"LDA/{name}{num_topics}.model"
+
+
+def training_labels(num_topics=40, embedding="lda"):
     """Name of the JSON file of image labels, below the work folder."""
-    return f"LDA/training_labels{num_topics}.json"
+    return f"LDA/training_labels{'' if embedding == 'lda' else f'_{embedding}'}{num_topics}.json"
 
 
 class UserError(Exception):
@@ -77,7 +87,9 @@ def written_whole(*paths):
 
     The temporaries lie in one new folder ``.tmp-*`` beside the first path and keep the final names, so that
     side files (gensim's ``.state``, an LMDB folder's two files) are renamed along with their owner:
-    whatever the block left in the folder moves to the first path's parent.
+    whatever the block left in the folder moves to the first path's parent.  A process that is killed while it renames
+    leaves no output that mixes old files with new ones: the old outputs go first, the new ones come last.  What killed
+    processes left in folders of their own is removed by the next one.
 
     Yields
     ------
@@ -89,31 +101,87 @@ def written_whole(*paths):
     if any(p.parent != parent for p in paths):
         raise ValueError("written_whole: all paths must share one folder")
     parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=".tmp-", dir=parent))
+    _remove_leavings(parent)
+    folder, lock = _locked_folder(parent)
     try:
         temporaries = [folder / p.name for p in paths]
         yield temporaries[0] if len(paths) == 1 else temporaries
-        # side files first, the named outputs last: who sees an output sees it complete
-        names = {p.name for p in paths}
-        for item in sorted(folder.iterdir(), key=lambda f: f.name in names):
-            final = parent / item.name
-            if final.is_dir() and not final.is_symlink():
-                shutil.rmtree(final)
-            os.replace(item, final)
+        names = [p.name for p in paths]
+        items = sorted(folder.iterdir(), key=lambda f: names.index(f.name) if f.name in names else -1)
+        if len(items) > 1:
+            for path in reversed(paths):
+                _remove(path)
+        for item in items:
+            if (parent / item.name).is_dir():
+                _remove(parent / item.name)
+            os.replace(item, parent / item.name)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def _remove(path):
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _locked_folder(parent):
+    """(a new folder .tmp-*, its open lock): the lock falls with the process, however that ends."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=".tmp-", dir=parent))
+        lock = os.open(folder, os.O_RDONLY)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if folder.exists():  # nobody took it for a leaving before it was locked
+            return folder, lock
+        os.close(lock)
+
+
+def _remove_leavings(parent):
+    """Remove the temporary folders of processes that were killed."""
+    for folder in parent.glob(".tmp-*"):
+        try:
+            lock = os.open(folder, os.O_RDONLY)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+        except OSError:  # somebody is writing there
+            pass
+        finally:
+            os.close(lock)
 
 
 def write_json(path, value):
-    """Write `value` as JSON (keys in the order given, one top-level entry a line), whole or not at all."""
-    with written_whole(path) as temporary:
-        with open(temporary, "w", encoding="utf-8") as f:
-            if isinstance(value, dict):
-                rows = [f"{json.dumps(k)}: {json.dumps(v)}" for k, v in value.items()]
-                f.write("{" + ",\n".join(rows) + "}\n")
-            else:
-                json.dump(value, f)
-                f.write("\n")
+    """Write `value` as JSON (keys in the order given, one top-level entry a line), whole or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+    value : dict, JSON value or iterator of (key, value)
+        Of an iterator's pairs one object is made, without ever holding them all.
+
+    Returns
+    -------
+    int
+        Number of entries (1 for what is no object).
+    """
+    count = 0
+    with written_whole(path) as temporary, open(temporary, "w", encoding="utf-8") as f:
+        if isinstance(value, (dict, Iterator)):
+            f.write("{")
+            for key, entry in value.items() if isinstance(value, dict) else value:
+                f.write(",\n" if count else "")
+                f.write(f"{json.dumps(key)}: {json.dumps(entry)}")
+                count += 1
+            f.write("}\n")
+        else:
+            json.dump(value, f)
+            f.write("\n")
+            count = 1
+    return count
 
 
 def read_json(path, made_by):
@@ -124,6 +192,20 @@ def read_json(path, made_by):
             return json.load(f)
     except ValueError as error:
         raise UserError(f"{path} is not valid JSON ({error}): make it anew with {made_by}") from error
+
+
+def stream_json(path, made_by):
+    """(key, value) of the entries of a JSON object, one at a time: memory does not grow with the file.
+
+    Parameters and errors as `read_json`; numbers are float or int, a key that stands there twice comes twice.
+    """
+    path = existing(path, made_by)
+    try:
+        with open(path, "rb") as f:
+            yield from ijson.kvitems(f, "", use_float=True)
+    except (ijson.JSONError, ValueError) as error:
+        why = str(error).partition("\n")[0].strip()
+        raise UserError(f"{path} is not valid JSON ({why}): make it anew with {made_by}") from error
 
 
 def sha256(path):

@@ -24,6 +24,7 @@ NOT_A_LETTER = re.compile(r"[^a-z]")
 SHORTEST = 3  # letters a token has at least
 MOST_WORDS = 1 << 20  # distinct words whose tokens are remembered
 LONG = 10 * 2**20  # bytes; longer articles are counted as very long
+EMPTY = "empty after preprocessing"
 FILES_TOGETHER = 16  # files that a worker process gets at once
 DEEP = 40  # templates within one another; MediaWiki itself goes no deeper
 
@@ -35,7 +36,8 @@ TABLE_MARKUP = re.compile(
 )
 
 
-def _read(path):
+def read_bytes(path):
+    """The bytes of an article file; UserError where it cannot be read."""
     try:
         return Path(path).read_bytes()
     except OSError as error:
@@ -59,7 +61,7 @@ def read_article(path):
     UserError
         The file cannot be read.
     """
-    return _read(path).decode("utf-8", "replace")
+    return read_bytes(path).decode("utf-8", "replace")
 
 
 @functools.cache
@@ -85,6 +87,11 @@ def _lemmatizer():
             f"WordNet is not in {folder} nor on NLTK's path: get it with bash scripts/00_install.sh"
         ) from error
     return lemmatizer
+
+
+def check_wordnet():
+    """Raise the UserError of a missing WordNet here, once, and not in every worker process."""
+    _lemmatizer()
 
 
 def token_of(word):
@@ -121,49 +128,59 @@ def tokenize(raw):
     list of str
         Lower-case a-z tokens of three letters or more, in the order of the text.
     """
-    clean = markup.filter_wiki(raw)
+    return tokens_of(markup.filter_wiki(raw))
+
+
+def tokens_of(clean):
+    """Steps 2 to 7: tokens of an article from which step 1 has removed the markup (str -> list of str)."""
     if "|" in clean or "!" in clean:
         clean = TABLE_MARKUP.sub("", clean)
     return list(filter(None, map(_tokens.__getitem__, WORD.findall(clean.lower()))))
 
 
+def examine(data):
+    """Tokens of an article's bytes, and what is wrong with it.
+
+    Parameters
+    ----------
+    data : bytes
+        The article's file as it stands.
+
+    Returns
+    -------
+    tokens : list of str
+    blemishes : list of str
+        Nothing that stops a run, but worth a line in its summary.
+    """
+    raw = data.decode("utf-8", "replace")
+    tokens = tokenize(raw)
+    found = {
+        "not UTF-8": raw.count("\ufffd") > data.count("\ufffd".encode()),
+        f"longer than {LONG >> 20} MB": len(data) > LONG,
+        f"templates more than {DEEP} deep": markup.template_depth(raw) > DEEP,
+        EMPTY: not tokens,
+    }
+    return tokens, [blemish for blemish, there in found.items() if there]
+
+
 def _tokenize_files(paths):
-    """[(path, tokens, the article's blemishes)] of some files."""
-    articles = []
-    for path in paths:
-        data = _read(path)
-        raw = data.decode("utf-8", "replace")
-        tokens = tokenize(raw)
-        found = {
-            "not UTF-8": raw.count("\ufffd") > data.count("\ufffd".encode()),
-            f"longer than {LONG >> 20} MB": len(data) > LONG,
-            f"templates more than {DEEP} deep": markup.template_depth(raw) > DEEP,
-            "empty after preprocessing": not tokens,
-        }
-        articles.append((path, tokens, [blemish for blemish, there in found.items() if there]))
-    return articles
+    return [tokenize(read_article(path)) for path in paths]
 
 
-def tokenize_files(paths, workers=1, blemishes=None):
-    """Tokens of many articles, in the order of `paths`, made by `workers` processes.
+def tokenize_files(paths, workers=1):
+    """Tokens of many article files, in the order of `paths`, made by `workers` processes.
 
     Parameters
     ----------
     paths : iterable of str or Path
     workers : int
         1 works in this process.
-    blemishes : dict, optional
-        Gets blemish -> paths of the articles that have it: nothing that stops the run, but worth a line in its summary.
 
     Yields
     ------
     list of str
     """
-    _lemmatizer()  # a missing WordNet is said once, here
+    check_wordnet()
     groups = parallel.in_groups(paths, FILES_TOGETHER if workers > 1 else 1)
-    for articles in parallel.ordered_map(_tokenize_files, groups, workers):
-        for path, tokens, found in articles:
-            if blemishes is not None:
-                for blemish in found:
-                    blemishes.setdefault(blemish, []).append(path)
-            yield tokens
+    for group in parallel.ordered_map(_tokenize_files, groups, workers):
+        yield from group

@@ -3,19 +3,20 @@
 Saved and loaded together, so that ids cannot shift between them (D1: the dictionary is saved after its filter, once).
 """
 
+import contextlib
 import itertools
 from pathlib import Path
 
 import numpy as np
 from gensim.corpora import Dictionary
-from gensim.models import LdaModel, LdaMulticore
+from gensim.models import LdaModel
 
-from texttopicnet import artefacts, inference, parallel, text
+from texttopicnet import artefacts, inference, lda_training, parallel
 
 NO_BELOW, NO_ABOVE = 20, 0.5  # filter_extremes, the original's values
+UPDATE_EVERY = 3  # chunks; the original's LdaMulticore has 3 workers, and updates after as many
 MINIMUM_PROBABILITY = 0.01  # topics below this are 0 in a topic vector, gensim's default
 BATCH = 1024  # articles inferred at once
-FILES_TOGETHER = 256  # article files that a process gets at once
 NEAR = 1e-5  # a topic so near to the minimum probability is in or out by rounding
 
 
@@ -94,8 +95,19 @@ class TopicModel:
             part.lifecycle_events = None
 
     @classmethod
-    def learn(cls, dictionary, corpus, num_topics=40, passes=1, workers=3, seed=0):
-        """Train LDA with gensim's defaults (chunksize 2000, alpha 1/num_topics, online updates).
+    def learn(
+        cls,
+        dictionary,
+        corpus,
+        num_topics=40,
+        passes=1,
+        workers=3,
+        seed=0,
+        update_every=UPDATE_EVERY,
+        executor=None,
+        checkpoint=None,
+    ):
+        """Train LDA with gensim's defaults (chunks of 2000 documents, alpha 1/num_topics, online updates).
 
         Parameters
         ----------
@@ -103,13 +115,20 @@ class TopicModel:
         corpus : iterable of bag of words, with a length
             Gone through `passes` times.
         workers : int
-            Above 1: LdaMulticore with that many processes, as the original; which chunk meets which state of the model
-            then depends on timing, and the same seed does not give the same bytes.  1: LdaModel in this process, which
-            does the same updates in a fixed order.
+            Processes; 1 trains in this process.
         seed : int
+            Same seed, same model, to the bit, whatever works on it.
+        update_every : int
+            Chunks between two updates of the model.
+        executor : what `parallel.executor` yields, optional
+            Works instead of `workers` processes.
+        checkpoint : Path, optional
+            Where the training's state is written once a minute and gone on from; whoever saves the model removes it
+            (`lda_training.learn`).
         """
-        common = dict(corpus=corpus, id2word=dictionary, num_topics=num_topics, passes=passes, random_state=seed)
-        lda = LdaMulticore(workers=workers, **common) if workers > 1 else LdaModel(**common)
+        own = parallel.executor(workers) if executor is None else contextlib.nullcontext(executor)
+        with own as used:
+            lda = lda_training.learn(dictionary, corpus, num_topics, passes, seed, update_every, used, checkpoint)
         return cls(dictionary, lda)
 
     @property
@@ -165,31 +184,10 @@ class TopicModel:
             Probabilities; those below 0.01 are 0, so rows sum to at most 1 (gensim's get_document_topics).
         """
         batches = parallel.in_groups(map(self._ids, documents), BATCH)
-        return self._stacked(parallel.ordered_map(TopicModel._infer, batches, workers, self, seed))
-
-    def vectors_of_files(self, paths, seed=0, workers=1):
-        """Topic vectors of article files: a process tokenizes and infers its share, no token travels.
-
-        Parameters
-        ----------
-        paths : iterable of str or Path
-        seed, workers : int
-            See `topic_vectors`.
-
-        Returns
-        -------
-        ndarray of float32, shape (n_paths, num_topics)
-            ``topic_vectors(text.tokenize_files(paths))``, to the bit.
-        """
-        batches = parallel.in_groups(paths, BATCH if workers <= 1 else FILES_TOGETHER)
-        return self._stacked(parallel.ordered_map(TopicModel._infer_files, batches, workers, self, seed))
-
-    def _stacked(self, batches):
-        rows = list(batches)
+        if workers > 1:
+            self.distributions([])  # compiles what the processes then need not
+        rows = list(parallel.ordered_map(TopicModel._infer, batches, workers, self, seed))
         return np.concatenate(rows) if rows else np.zeros((0, self.num_topics), np.float32)
-
-    def _infer_files(self, seed, paths):
-        return self._infer(seed, [self._ids(tokens) for tokens in text.tokenize_files(paths)])
 
     def _ids(self, tokens):
         """The ids of an article's tokens, in their order; -1 for those that the dictionary has not."""
@@ -209,7 +207,7 @@ class TopicModel:
         ndarray of float32, shape (n_articles, num_topics)
             Rows sum to 1.
         """
-        bags = [np.unique(ids[ids >= 0], return_counts=True) for ids in articles]
+        bags = list(map(inference.bag_of_words, articles))
         gamma, doubtful = inference.gammas(self.lda, bags, _OneStart(seed, self.num_topics).row)
         vectors = gamma / gamma.sum(axis=1, keepdims=True)
         doubtful |= set(np.flatnonzero((np.abs(vectors - MINIMUM_PROBABILITY) < NEAR).any(axis=1)).tolist())

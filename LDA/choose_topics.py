@@ -1,0 +1,322 @@
+"""Measure models of more and of fewer topics: how well they predict articles they have not seen, how coherent their topics are.
+
+Reads:   WORK/LDA/train_dict_ImageCLEF_Wikipedia.json; dictionary.dict, bow.mm, tokens.sqlite of learn_LDA_model.py
+Writes:  WORK/LDA/choose_topics.json (a result record, whole after every model: a stopped run goes on), choose_topics.png
+Paper:   section 3.1 (40 topics)
+Usage:   python LDA/choose_topics.py [--work DIR] [--topics 10 20 40 60 80 100] [--passes 1] [--seeds 0 1] [--workers 3]
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+from gensim.corpora import Dictionary, MmCorpus
+from gensim.models import CoherenceModel
+from tqdm import tqdm
+
+from texttopicnet import artefacts, results, topics
+from texttopicnet.pairs import Pairs
+from texttopicnet.token_store import Texts, TokenStore
+
+MADE_BY = "python LDA/learn_LDA_model.py --force"
+TOP_WORDS = 10  # of a topic, whose coherence is measured; as Röder et al., and as many as are printed and shown
+PAPER = 40  # topics
+RECORD, PLOT = "LDA/choose_topics.json", "LDA/choose_topics.png"
+
+
+def perplexity(lda, documents):
+    """Held-out perplexity of an LDA model: it is as unsure of a word as among so many equally likely ones.
+
+    ``exp(-bound / words)`` with the variational lower bound of the documents' log likelihood given the topics, as Hoffman, Blei
+    and Bach measure it (Online learning for LDA, NIPS 2010, section 4).  Lower is better.  The bound makes it an upper bound
+    of the true perplexity, and how loose that is may differ from model to model; words that are not in the dictionary do not
+    count, so that it says nothing about models of another vocabulary.
+
+    It is not what ``2 ** -lda.log_perplexity(documents)`` gives.  That adds the topics' own term of the bound, which grows with
+    their number, and shares it out among the few words that are held out: it rises with every topic, whatever they are
+    worth.  And it takes a natural logarithm for one to the base 2.
+
+    Parameters
+    ----------
+    lda : gensim.models.LdaModel
+    documents : iterable of bag of words
+        Gone through twice; must have a word.
+
+    Returns
+    -------
+    float
+        At least 1; the number of words in the dictionary for a model that holds all of them equally likely.
+    """
+    words = sum(count for document in documents for _, count in document)
+    lda.random_state = np.random.RandomState(0)  # starts the inference, whatever was drawn in learning
+    return float(np.exp((lda.bound([]) - lda.bound(documents)) / words))
+
+
+def coherences(model, texts, workers=1):
+    """c_v coherence of every topic's `TOP_WORDS` most probable words.
+
+    How alike those words are in the company they keep, in windows of 110 tokens (Röder, Both and Hinneburg, Exploring the space
+    of topic coherence measures, WSDM 2015; gensim's CoherenceModel).  Higher is better.
+
+    Parameters
+    ----------
+    model : topics.TopicModel
+    texts : iterable of list of str
+        Tokens of articles.
+    workers : int
+        Processes that count; the result does not depend on their number.
+
+    Returns
+    -------
+    ndarray of float64, shape (num_topics,)
+        From 0 (about) to 1; NaN where a word of the topic is in none of the texts.
+    """
+    words = [[word for word, _ in model.top_words(topic, TOP_WORDS)] for topic in range(model.num_topics)]
+    measure = CoherenceModel(
+        topics=words, texts=texts, dictionary=model.dictionary, coherence="c_v", topn=TOP_WORDS, processes=workers
+    )
+    with np.errstate(divide="ignore", invalid="ignore"):  # the words that are in no text
+        return np.array(measure.get_coherence_per_topic())
+
+
+def split(ranks, num_articles, share, seed):
+    """Hold out articles, never some of an article's documents.
+
+    Parameters
+    ----------
+    ranks : ndarray of int, shape (n_documents,)
+        The article of each document: 0 to num_articles - 1.
+    share : float
+        Of the articles, held out.
+    seed : int
+
+    Returns
+    -------
+    learning, held_out : ndarray of int
+        Numbers of the documents to learn from, all of their articles, and of the first document of every held-out article.
+
+    Raises
+    ------
+    UserError
+        One of them is empty.
+    """
+    count = round(share * num_articles)
+    if not 0 < count < num_articles:
+        raise artefacts.UserError(
+            f"--held-out {share:g} of {num_articles} articles leaves nothing to {'learn from' if count else 'measure on'}:"
+            " give another share"
+        )
+    is_held_out = np.zeros(num_articles, bool)
+    is_held_out[np.random.default_rng(seed).choice(num_articles, count, replace=False)] = True
+    first = np.unique(ranks, return_index=True)[1]
+    return np.flatnonzero(~is_held_out[ranks]), np.sort(first[is_held_out])
+
+
+def load_bags(work, pairs):
+    """(dictionary, corpus, the article of each document), UserError where they do not belong together."""
+    paths = [artefacts.existing(work / name, MADE_BY) for name in (artefacts.DICTIONARY, artefacts.BOW)]
+    artefacts.existing(f"{paths[1]}.index", MADE_BY)
+    try:
+        dictionary, corpus = Dictionary.load(str(paths[0])), MmCorpus(str(paths[1]))
+    except Exception as error:  # unpickling fails in many ways
+        raise artefacts.UserError(f"{paths[0]} or {paths[1]} is damaged ({error}): make both anew with {MADE_BY}") from error
+    if corpus.num_terms != len(dictionary):
+        raise artefacts.UserError(
+            f"{paths[0]} and {paths[1]} do not belong together: {len(dictionary)} words and {corpus.num_terms};"
+            f" make both anew with {MADE_BY}"
+        )
+    if corpus.num_docs == len(pairs):  # one document an image
+        ranks = np.fromiter((rank for _, rank in pairs.ranks()), np.int64)
+    elif corpus.num_docs == pairs.num_articles:  # --unique-articles
+        ranks = np.arange(corpus.num_docs)
+    else:
+        raise artefacts.UserError(
+            f"{paths[1]} has {corpus.num_docs} documents, but the train dict {len(pairs)} images and {pairs.num_articles}"
+            f" articles: make it anew with {MADE_BY}"
+        )
+    return dictionary, corpus, ranks
+
+
+def sample(store, pairs, count, seed):
+    """Token lists of `count` articles drawn at random, of all if there are no more."""
+    number = pairs.num_articles
+    chosen = set(np.random.default_rng(seed).choice(number, min(count, number), replace=False).tolist())
+    names = [article for rank, (article, _) in enumerate(pairs.articles()) if rank in chosen]
+    for name in names:
+        if name not in store:
+            raise artefacts.UserError(f"{store.path} lacks the tokens of {name}: make it anew with {MADE_BY}")
+    return Texts(store, lambda: names)
+
+
+def measure(model, held_out, texts, workers):
+    """The numbers of one model, as the record keeps them."""
+    found = coherences(model, texts, workers)
+    measured = found[~np.isnan(found)]
+    if not len(measured):
+        raise artefacts.UserError("every topic has a word that is in none of the articles: give more --coherence-articles")
+    return {
+        "perplexity": round(perplexity(model.lda, held_out), 2),
+        "coherence": round(float(measured.mean()), 4),
+        "topics_without_coherence": len(found) - len(measured),
+    }
+
+
+def told(row):
+    left_out = row["topics_without_coherence"]
+    return (
+        f"{row['topics']} topics, seed {row['seed']}: perplexity {row['perplexity']:.1f}, coherence {row['coherence']:.3f}"
+        + (f" (without {left_out} topics, a word of which is in none of the articles)" if left_out else "")
+        + f"; learnt in {row['learning_seconds']:.0f} s"
+    )
+
+
+def by_topics(measured, name):
+    """{number of topics: mean over the seeds}, the fewest topics first."""
+    numbers = sorted({row["topics"] for row in measured})
+    return {k: round(float(np.mean([row[name] for row in measured if row["topics"] == k])), 4) for k in numbers}
+
+
+def draw(record, path):
+    """Two panels over the number of topics: the mean over the seeds as a line, each model as a dot."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 6), layout="constrained")
+    panels = {
+        "perplexity": ("held-out perplexity (words)", "Unseen articles: among how many words a model wavers; lower is better"),
+        "coherence": ("c_v coherence (0 to 1)", f"Topics: how well the top {TOP_WORDS} words belong together; higher is better"),
+    }
+    models = record["models"]
+    for axes, (name, (label, title)) in zip(figure.subplots(2, 1, sharex=True), panels.items(), strict=True):
+        means = by_topics(models, name)
+        axes.plot(list(means), list(means.values()), color="#1f6fb2", label="mean over the seeds")
+        dots = [row["topics"] for row in models], [row[name] for row in models]
+        axes.plot(*dots, "o", color="#1f6fb2", alpha=0.45, markersize=7, label="one model (one seed)")
+        axes.axvline(PAPER, color="#b5402a", linewidth=1, linestyle="--", label=f"the paper's {PAPER} topics")
+        axes.set_ylabel(label)
+        axes.set_title(title, loc="left", fontsize=10)
+        axes.grid(axis="y", alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    axes.set_xticks(sorted({PAPER, *means}))
+    axes.set_xlabel("number of topics")
+    figure.legend(*axes.get_legend_handles_labels(), frameon=False, ncols=3, loc="outside lower center")
+    split = record["split"]
+    figure.suptitle(
+        f"LDA learnt from {split['learning_documents']:,} documents, passes {record['settings']['passes']}; perplexity on"
+        f" {split['held_out_articles']:,} other articles, coherence on {split['coherence_articles']:,}",
+        fontsize=10,
+    )
+    with artefacts.written_whole(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
+
+
+def add(record, row, seconds):
+    """Put a model into the record."""
+    record["models"] = sorted([*record["models"], row], key=lambda row: (row["topics"], row["seed"]))
+    record["values"] = {name: by_topics(record["models"], name) for name in ("perplexity", "coherence")}
+    record["seconds"] = round(record["seconds"] + seconds, 1)
+
+
+def resume(record, path):
+    """Put an earlier run's models and seconds into the record; UserError where they were measured otherwise."""
+    if not path.exists():
+        return
+    found = artefacts.read_json(path, "python LDA/choose_topics.py --force")
+    for field in ("experiment", "seed", "split", "settings", "inputs"):
+        if found.get(field) != record[field]:
+            raise artefacts.UserError(
+                f"{path} is of other settings or artefacts ({field}: {found.get(field)}): give --force to make it anew"
+            )
+    record |= {name: found[name] for name in ("models", "values", "seconds")}
+
+
+def described(args, pairs, learning, held_out, texts):
+    """The record, still without models."""
+    words = int(sum(count for document in held_out for _, count in document))
+    if not words:
+        raise artefacts.UserError(
+            f"the {len(held_out)} held-out articles have no word of the dictionary: give a larger --held-out"
+        )
+    names = {"train_dict": artefacts.TRAIN_DICT, "dictionary": artefacts.DICTIONARY, "bow": artefacts.BOW}
+    return results.record(
+        experiment="choose_topics",
+        corpus=f"{pairs.num_articles} articles of {len(pairs)} images",
+        values={},
+        split={
+            "learning_documents": len(learning),
+            "held_out_articles": len(held_out),
+            "held_out_words": words,
+            "coherence_articles": len(texts.names()),
+        },
+        seed=args.split_seed,
+        inputs={name: args.work / path for name, path in names.items()},
+        seconds=0,
+        note="values are means over the models of a number of topics, one a seed",
+        settings={"passes": args.passes, "update_every": args.update_every, "top_words": TOP_WORDS},
+        models=[],
+    )
+
+
+def check(args):
+    """UserError where an option can be no such number."""
+    for name, values, least in (
+        ("topics", args.topics, 2),
+        ("passes", [args.passes], 1),
+        ("update-every", [args.update_every], 1),
+        ("seeds", args.seeds, 0),
+        ("coherence-articles", [args.coherence_articles], 1),
+    ):
+        if min(values) < least:
+            raise artefacts.UserError(f"--{name} {min(values)}: must be {least} or more")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--work", type=Path, default=artefacts.ROOT, help="folder for artefacts")
+    parser.add_argument("--topics", type=int, nargs="+", default=[10, 20, 40, 60, 80, 100], metavar="K", help="numbers of them")
+    parser.add_argument("--passes", type=int, default=1, help="those that the chosen model will be learnt with")
+    parser.add_argument("--update-every", type=int, default=topics.UPDATE_EVERY, help="chunks of 2000 documents an update")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1], metavar="SEED", help="one model each, for the spread")
+    parser.add_argument("--workers", type=int, default=3, help="processes")
+    parser.add_argument("--held-out", type=float, default=0.1, metavar="SHARE", help="of the articles, to measure perplexity on")
+    parser.add_argument("--coherence-articles", type=int, default=2000, metavar="N", help="articles to measure coherence on")
+    parser.add_argument("--split-seed", type=int, default=0, help="draws both, for all models alike")
+    parser.add_argument("--force", action="store_true", help="make the outputs anew")
+    args = parser.parse_args()
+    check(args)
+
+    record_path = args.work / RECORD
+    pairs = Pairs.load(args.work / artefacts.TRAIN_DICT)
+    dictionary, corpus, ranks = load_bags(args.work, pairs)
+    learning, held_out = (corpus[numbers] for numbers in split(ranks, pairs.num_articles, args.held_out, args.split_seed))
+    artefacts.existing(args.work / artefacts.TOKENS, MADE_BY)
+    with TokenStore(args.work) as store:
+        texts = sample(store, pairs, args.coherence_articles, args.split_seed)
+        record = described(args, pairs, learning, held_out, texts)
+        if not args.force:
+            resume(record, record_path)
+        numbers, seeds = sorted(set(args.topics)), sorted(set(args.seeds))
+        done = {(row["topics"], row["seed"]) for row in record["models"]}
+        missing = [(k, seed) for seed in seeds for k in numbers if (k, seed) not in done]
+        print(
+            f"models of {', '.join(map(str, numbers))} topics, seeds {', '.join(map(str, seeds))}, passes {args.passes}: learning"
+            f" from {len(learning)} documents, perplexity on {len(held_out)} other articles, coherence on {len(texts.names())}"
+            f" articles; {len(numbers) * len(seeds) - len(missing)} of {len(numbers) * len(seeds)} models are there already"
+        )
+        bar = tqdm(missing, unit="model", disable=not missing)
+        for k, seed in bar:
+            bar.set_description(f"{k} topics, seed {seed}")
+            start = time.perf_counter()
+            model = topics.TopicModel.learn(dictionary, learning, k, args.passes, args.workers, seed, args.update_every)
+            row = {"topics": k, "seed": seed, "learning_seconds": round(time.perf_counter() - start, 1)}
+            row |= measure(model, held_out, texts, args.workers)
+            add(record, row, time.perf_counter() - start)
+            results.save(record_path, record)
+            tqdm.write(told(row))
+    draw(record, args.work / PLOT)
+    print(f"record: {record_path}; plot: {args.work / PLOT}")
+    return 0
+
+
+if __name__ == "__main__":
+    artefacts.run(main)

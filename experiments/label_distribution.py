@@ -1,0 +1,106 @@
+"""Describe the distribution of image labels, of several label files side by side.
+
+Reads:   training_labels<topics>.json of each LABELS; the bow.mm that lies beside it, if there is one
+Writes:  experiments/results/text/label_distribution.json below --work
+Paper:   section 3.1 (what the net is to predict)
+Usage:   python experiments/label_distribution.py NAME=LABELS [NAME=LABELS ...] [--work DIR] [--force]
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+from gensim.corpora import MmCorpus
+
+from texttopicnet import artefacts, results, topics
+from texttopicnet.artefacts import UserError
+
+MADE_BY = "python LDA/generate_train_labels.py"
+
+
+def describe(labels):
+    """Numbers that say how flat or peaked topic vectors are.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n_images, n_topics)
+        >= 0, rows sum to at most 1; as they stand in a label file, that is, with topics below the threshold set to 0.
+
+    Returns
+    -------
+    dict
+        non_zero, sum, largest, entropy: means over the images of the number of topics above 0, their sum, the largest of
+        them, and -sum p log p in nats (0 log 0 = 0) of the vector as it stands, not normalised; median_non_zero; least_topic
+        and most_topic: the smallest and the largest of the topics' means.
+    """
+    labels = np.asarray(labels, dtype=np.float64)
+    non_zero = (labels > 0).sum(axis=1)
+    entropy = -(labels * np.log(np.where(labels > 0, labels, 1.0))).sum(axis=1)
+    by_topic = labels.mean(axis=0)
+    return {
+        "non_zero": float(non_zero.mean()),
+        "median_non_zero": float(np.median(non_zero)),
+        "sum": float(labels.sum(axis=1).mean()),
+        "largest": float(labels.max(axis=1).mean()),
+        "entropy": float(entropy.mean()),
+        "least_topic": float(by_topic.min()),
+        "most_topic": float(by_topic.max()),
+    }
+
+
+def read_labels(path):
+    """The vectors of a label file, ndarray of float64, shape (n_images, n_topics), checked."""
+    labels = artefacts.read_json(path, MADE_BY)
+    if not isinstance(labels, dict) or not all(isinstance(vector, list) for vector in labels.values()):
+        raise UserError(f"{path} holds something else than labels: make it with {MADE_BY} --force")
+    width = len(next(iter(labels.values()), []))
+    topics.check_labels(labels, width, MADE_BY)
+    return np.array(list(labels.values()))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("labels", nargs="+", metavar="NAME=LABELS", help="the table's name for a label file")
+    parser.add_argument("--work", type=Path, default=artefacts.ROOT)
+    parser.add_argument("--force", action="store_true")
+    args = parser.parse_args()
+    start = time.perf_counter()
+
+    output = args.work / "experiments" / "results" / "text" / "label_distribution.json"
+    artefacts.refuse_existing(output, args.force)
+    for given in args.labels:
+        if not all(given.partition("=")):
+            raise UserError(f"{given} is no NAME=LABELS: say what the labels of a file are called")
+    files = {name: Path(path) for name, _, path in (given.partition("=") for given in args.labels)}
+    if len(files) < len(args.labels):
+        raise UserError("two label files have one name: give each its own NAME=LABELS")
+    print(f"distribution of the labels of {len(files)} files")
+
+    values, split = {}, {}
+    for name, path in files.items():
+        labels = read_labels(path)
+        bow = path.parent / Path(artefacts.BOW).name
+        split[name] = len(labels)
+        values[name] = describe(labels)
+        if bow.is_file():
+            corpus = MmCorpus(str(bow))
+            values[name]["distinct_words"] = corpus.num_nnz / corpus.num_docs
+        print(f"{name}, {len(labels)} labels: " + ", ".join(f"{what} {value:.4f}" for what, value in values[name].items()))
+    results.save(
+        output,
+        results.record(
+            experiment="label_distribution",
+            corpus=", ".join(files),
+            values=values,
+            split=split,
+            seed=None,  # nothing is random here
+            inputs=files,
+            seconds=time.perf_counter() - start,
+        ),
+    )
+    print(f"described: {output}")
+
+
+if __name__ == "__main__":
+    artefacts.run(main)

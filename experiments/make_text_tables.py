@@ -1,0 +1,119 @@
+"""Make the tables of LDA/README.md: text-to-text retrieval, and the distribution of the labels.
+
+Reads:   experiments/results/text/*.json (--results names another folder)
+Writes:  the part of LDA/README.md between its results marks (--readme names another file)
+Paper:   none of its tables
+Usage:   python experiments/make_text_tables.py [--results DIR] [--readme FILE] [--check]
+"""
+
+import argparse
+from pathlib import Path
+
+from texttopicnet import artefacts, results
+from texttopicnet.tables import percent, runs, update_readme
+
+COLUMNS = {
+    "non_zero": ("topics above 0", 2),
+    "median_non_zero": ("their median", 0),
+    "sum": ("sum", 3),
+    "largest": ("largest", 3),
+    "entropy": ("entropy, nats", 2),
+    "least_topic": ("least topic mean", 4),
+    "most_topic": ("most topic mean", 4),
+    "distinct_words": ("distinct words a document", 0),
+}
+
+
+def row_name(row):
+    """What a row's vectors are, e.g. 'lda, 20 passes'."""
+    passes = row["passes"]
+    return row["embedding"] + (f", {passes} pass{'es' if passes > 1 else ''}" if passes else "")
+
+
+def score(row):
+    """Mean over the seeds, and least to most where they are several."""
+    several = f" ({percent(row['least'])}–{percent(row['most'])})" if len(row["seeds"]) > 1 else ""
+    return percent(row["mean"]) + several
+
+
+def retrieval(record):
+    """Mean AP of each embedding by each measure."""
+    rows, measures = record["values"]["rows"], list(dict.fromkeys(row["measure"] for row in record["values"]["rows"]))
+    scores = {}
+    for row in rows:
+        scores.setdefault(row_name(row), {})[row["measure"]] = score(row)
+    cells = [[name, *(found.get(measure, "—") for measure in measures)] for name, found in scores.items()]
+    cells.append(["chance", *[percent(record["values"]["chance"])] * len(measures)])
+    tokens, split = record["tokens"], record["split"]
+    return {
+        "title": f"Text-to-text retrieval, {record['name']}: mean AP over all other texts, percent",
+        "lead": [
+            f"{record['corpus']}: {split['texts']} texts of {tokens['text']:.0f} tokens on average, each a query against the others."
+            f" {record['topics']} numbers a text, {record['note']}: {split['learnt from']} of {tokens['article']:.0f} tokens,"
+            f" {record['words']} words in the dictionary. Mean of {len(record['seed'])} seeds (least–most)."
+        ],
+        "header": ["embedding", *measures],
+        "rows": [{"cells": row, "own": True} for row in cells],
+        "text": [0],
+    }
+
+
+def categories(record):
+    """Mean AP of each category's queries, by cosine."""
+    rows = [row for row in record["values"]["rows"] if row["measure"] == "cosine"]
+    names = list(rows[0]["categories"])
+    return {
+        "title": f"The same by category, {record['name']}: by cosine, percent",
+        "lead": [],
+        "header": ["embedding", *names],
+        "rows": [{"cells": [row_name(row), *(percent(row["categories"][c], 0) for c in names)], "own": True} for row in rows],
+        "text": [0],
+    }
+
+
+def distribution(record):
+    """The label files side by side."""
+    rows = [
+        {
+            "cells": [name, f"{record['split'][name]:,}"]
+            + [f"{found[key]:.{digits}f}" if key in found else "—" for key, (_, digits) in COLUMNS.items()],
+            "own": True,
+        }
+        for name, found in record["values"].items()
+    ]
+    return {
+        "title": "Distribution of the labels: means over the images",
+        "lead": ["Entropy is that of the vector as it stands in the file, not normalised to sum 1."],
+        "header": ["labels", "number", *(title for title, _ in COLUMNS.values())],
+        "rows": rows,
+        "text": [0],
+    }
+
+
+def tables(records):
+    """Every table that the records give."""
+    found = []
+    for record in records.values():
+        if record["experiment"] == "text_to_text_retrieval":
+            found += [retrieval(record), categories(record)]
+    found += [distribution(record) for record in records.values() if record["experiment"] == "label_distribution"]
+    return [*found, runs(records)]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--results", type=Path, default=artefacts.ROOT / "experiments" / "results" / "text")
+    parser.add_argument("--readme", type=Path, default=artefacts.ROOT / "LDA" / "README.md")
+    parser.add_argument("--check", action="store_true", help="change nothing, fail where the file differs")
+    args = parser.parse_args()
+
+    records = results.load_all(args.results)
+    if not records:
+        raise artefacts.UserError(f"{args.results} holds no records: make them with bash scripts/text_records.sh")
+    print(f"tables from {len(records)} records in {args.results}")
+    update_readme(args.readme, tables(records), args.results, "python experiments/make_text_tables.py", args.check)
+    print(f"tables: {args.readme}")
+
+
+if __name__ == "__main__":
+    artefacts.run(main)

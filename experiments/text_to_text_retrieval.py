@@ -1,0 +1,200 @@
+"""Retrieve texts by texts of the same category: how much of a text's subject does each embedding keep?
+
+Reads:   SET/{trainset,testset}_txt_img_cat.list, categories.list, texts/; with --articles the files below that folder
+Writes:  experiments/results/text/retrieval_<name>.json below --work
+Paper:   none of its tables; the embeddings are those of the journal version (arXiv 1807.02110)
+Usage:   python experiments/text_to_text_retrieval.py [--set DIR] [--articles DIR] [--name wikipedia] [--passes 1 5 20 50]
+"""
+
+import argparse
+import itertools
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from gensim.corpora import Dictionary
+from sklearn.metrics.pairwise import cosine_similarity
+from threadpoolctl import threadpool_limits
+
+from texttopicnet import artefacts, average_precision, embeddings, parallel, results, retrieval, text, topics
+from texttopicnet.artefacts import UserError
+
+ALL_WORDS = "tfidf of all words"  # the reference: not squeezed into as few numbers as a net predicts
+UNSEEDED = ("tfidf", ALL_WORDS)  # nothing random in them: one seed is enough
+KL, KL_WHOLE, COSINE = "KL", "KL, whole", "cosine"
+
+
+class Corpus(NamedTuple):
+    """What every embedding learns from and is measured on."""
+
+    dictionary: Dictionary
+    bows: list
+    articles: list  # token lists to learn from
+    texts: list  # token lists, each a query and a candidate
+    ids: list
+    categories: np.ndarray  # int64, shape (n_texts,)
+    num_topics: int
+
+
+def average_precisions(scores, ids, categories):
+    """AP of each text as a query against all others.
+
+    Parameters
+    ----------
+    scores : ndarray of float64, shape (n_texts, n_texts)
+        Row: query, column: candidate; small where they agree.  Finite; the diagonal, a text against itself, is not looked at.
+    ids : list of str
+        Of the texts; equal scores are ranked in their order.
+    categories : ndarray of int64, shape (n_texts,)
+        A candidate of the query's category is relevant; each category has two texts at least.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_texts,)
+    """
+    scores = np.array(scores, dtype=np.float64)
+    np.fill_diagonal(scores, np.inf)
+    queries, ranking = retrieval.rank(scores, ids, ids)
+    relevant = categories[ranking[:, :-1]] == categories[queries][:, None]  # the text itself is last
+    ap = np.empty(len(ids))
+    ap[queries] = average_precision.retrieval(relevant)
+    return ap
+
+
+def measure(corpus, job):
+    """Learn one embedding and rank by it: {measure: AP of each text}."""
+    name, passes, seed = job
+    learn_from = corpus.dictionary, corpus.bows
+    with threadpool_limits(1, user_api="blas"):  # a process is one core's, and sums do not depend on the number of cores
+        if name == "lda":
+            model = topics.TopicModel.learn(*learn_from, corpus.num_topics, passes=passes, workers=1, seed=seed)
+            vectors = model.topic_vectors(corpus.texts, seed).astype(np.float64)
+            whole = model.distributions([np.array(corpus.dictionary.doc2idx(t), np.int32) for t in corpus.texts], seed)
+            scores = {KL: retrieval.divergences(vectors, vectors), KL_WHOLE: retrieval.divergences(whole, whole)}
+        else:
+            learnt = "tfidf" if name == ALL_WORDS else name
+            model = embeddings.learn(learnt, *learn_from, corpus.articles, corpus.num_topics, seed)
+            vectors = model.sparse_vectors(corpus.texts) if name == ALL_WORDS else model.vectors(corpus.texts, seed)
+            scores = {}
+        scores[COSINE] = -cosine_similarity(vectors.astype(np.float64))
+    return {measure: average_precisions(matrix, corpus.ids, corpus.categories) for measure, matrix in scores.items()}
+
+
+def text_files(folder, ids):
+    return [artefacts.existing(folder / "texts" / f"{i}.xml", retrieval.MADE_BY) for i in ids]
+
+
+def article_files(args):
+    """The files to learn from: those below --articles, or the set's training texts."""
+    if not args.articles:
+        return text_files(args.set, retrieval.read_pairs(args.set, retrieval.TRAIN_LIST)[0])
+    found = sorted(path for path in args.articles.rglob("*") if path.is_file())
+    if not found:
+        raise UserError(f"{args.articles} holds no articles: give the folder of the texts to learn from (data/README.md)")
+    return found
+
+
+def prepare(articles, texts, ids, categories, args):
+    """The dictionary of the articles, filtered as in learn_LDA_model.py, and what goes with it."""
+    dictionary = Dictionary(articles)
+    dictionary.filter_extremes(args.no_below, topics.NO_ABOVE)
+    if not dictionary.token2id:
+        raise UserError(
+            f"no word stands in at least {args.no_below} and at most {topics.NO_ABOVE:g} of the {len(articles)} articles:"
+            " give a lower --no-below for so small a corpus"
+        )
+    bows = [dictionary.doc2bow(tokens) for tokens in articles]
+    return Corpus(dictionary, bows, articles, texts, ids, categories, args.topics)
+
+
+def rows_of(measured, categories, names):
+    """Rows of the record: mean AP of each embedding and measure, over the texts and then over the seeds."""
+    rows = []
+    for (name, passes), group in itertools.groupby(measured, key=lambda m: m[0][:2]):
+        group = list(group)
+        for measure in group[0][1]:
+            aps = {job[2]: found[measure] for job, found in group}
+            means = [float(ap.mean()) for ap in aps.values()]
+            mean_ap = np.mean(list(aps.values()), axis=0)
+            row = {"embedding": name, "passes": passes, "measure": measure, "mean": float(np.mean(means))}
+            row |= {"least": min(means), "most": max(means), "seeds": dict(zip(map(str, aps), means, strict=True))}
+            row["categories"] = {names[c]: float(mean_ap[categories == c].mean()) for c in np.unique(categories)}
+            rows.append(row)
+    return rows
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--set", type=Path, default=artefacts.DATA / "Wikipedia", help="folder of the retrieval set")
+    parser.add_argument("--articles", type=Path, help="learn from all files below this folder, not from the set's training texts")
+    parser.add_argument("--name", default="wikipedia", help="goes into the record's name")
+    parser.add_argument("--work", type=Path, default=artefacts.ROOT)
+    parser.add_argument("--topics", type=int, default=40, help="topics, or width of another embedding")
+    parser.add_argument("--passes", type=int, nargs="+", default=[1, 5, 20, 50], help="of LDA")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--embeddings", nargs="+", choices=[*embeddings.NAMES, ALL_WORDS], default=[*embeddings.NAMES, ALL_WORDS])
+    parser.add_argument("--no-below", type=int, default=topics.NO_BELOW, help="documents a word must stand in")
+    parser.add_argument("--workers", type=int, default=2, help="embeddings learnt at one time; the numbers do not depend on it")
+    parser.add_argument("--note", default="", help="what stands beside the numbers: the texts they were learnt from")
+    parser.add_argument("--force", action="store_true")
+    args = parser.parse_args()
+    start = time.perf_counter()
+
+    output = args.work / "experiments" / "results" / "text" / f"retrieval_{args.name}.json"
+    artefacts.refuse_existing(output, args.force)
+    ids, _, categories, names = retrieval.read_pairs(args.set)
+    counts = np.bincount(categories, minlength=len(names))
+    if (counts == 1).any():
+        alone = names[list(counts).index(1)]
+        raise UserError(f"{args.set / retrieval.TEST_LIST}: {alone} has one text only, which no other can be found by")
+    texts, articles = text_files(args.set, ids), article_files(args)
+    print(f"text-to-text retrieval: {len(ids)} texts in {len(names)} categories, embeddings learnt from {len(articles)} articles")
+
+    tokens = list(text.tokenize_files([*articles, *texts], args.workers))
+    corpus = prepare(tokens[: len(articles)], tokens[len(articles) :], ids, categories, args)
+    jobs = [
+        (name, passes, seed)
+        for name in args.embeddings
+        for passes in (args.passes if name == "lda" else [None])
+        for seed in (args.seeds[:1] if name in UNSEEDED else args.seeds)
+    ]
+    measured = []
+    for job, found in zip(jobs, parallel.ordered_map(measure, jobs, args.workers, corpus), strict=True):
+        measured.append((job, found))
+        said = ", ".join(f"{m} {ap.mean():.4f}" for m, ap in found.items())
+        print(f"{job[0]}{f', {job[1]} passes' if job[1] else ''}, seed {job[2]}: mean AP by {said}", flush=True)
+
+    chance = float(average_precision.retrieval_by_chance(counts[categories] - 1, len(ids) - 1).mean())
+    paper_set = counts.tolist() == retrieval.PAPER_PAIRS
+    results.save(
+        output,
+        results.record(
+            experiment="text_to_text_retrieval",
+            corpus="Wikipedia (Rasiwasia et al.)" if paper_set else "another set in the layout of the Wikipedia set",
+            values={"chance": chance, "rows": rows_of(measured, categories, names)},
+            split={
+                "learnt from": len(articles),
+                "texts": len(ids),
+                "categories": dict(zip(names, counts.tolist(), strict=True)),
+            },
+            seed=args.seeds,
+            inputs={"pairs": args.set / retrieval.TEST_LIST, "texts": texts, "articles": articles},
+            seconds=time.perf_counter() - start,
+            note=args.note,
+            paper_set=paper_set,
+            name=args.name,
+            topics=args.topics,
+            words=len(corpus.dictionary),
+            tokens={"article": mean_length(corpus.articles), "text": mean_length(corpus.texts)},
+        ),
+    )
+    print(f"mean AP by chance {chance:.4f} -> {output}")
+
+
+def mean_length(documents):
+    return float(np.mean([len(tokens) for tokens in documents]))
+
+
+if __name__ == "__main__":
+    artefacts.run(main)

@@ -1,0 +1,198 @@
+"""Text-to-text retrieval by hand, from files to the record, and the tables of LDA/README.md made of such records."""
+
+import importlib.util
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from texttopicnet import artefacts, average_precision, results, retrieval, tables
+from texttopicnet.artefacts import UserError
+
+WORDS = {
+    "music": ["piano", "violin", "melody", "orchestra", "concert", "singer"],
+    "sport": ["football", "stadium", "goal", "referee", "champion", "league"],
+    "war": ["cannon", "soldier", "battle", "trench", "general", "siege"],
+}
+TOPICS = 3
+CHEAP = ("lda", "lsi", "tfidf", "tfidf of all words")  # those whose learning takes no seconds
+
+
+def load_script(name):
+    spec = importlib.util.spec_from_file_location(name, artefacts.ROOT / "experiments" / f"{name}.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    return script
+
+
+@pytest.fixture(scope="module")
+def script():
+    return load_script("text_to_text_retrieval")
+
+
+@pytest.fixture(scope="module")
+def make_tables():
+    return load_script("make_text_tables")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Four texts and eight training texts of each of three subjects."""
+    folder = tmp_path_factory.mktemp("set")
+    (folder / "texts").mkdir()
+    rng = np.random.default_rng(0)
+    (folder / "categories.list").write_text("".join(f"{name}\n" for name in WORDS))
+    for part, count in ((retrieval.TEST_LIST, 4), (retrieval.TRAIN_LIST, 8)):
+        rows = []
+        for c, (name, words) in enumerate(WORDS.items(), start=1):
+            for i in range(count):
+                text = f"{part[:5]}-{name}-{i}"
+                (folder / "texts" / f"{text}.xml").write_text(f"<text>{' '.join(rng.choice(words, 40))}</text>")
+                rows.append(f"{text}\timage-{text}\t{c}\n")
+        (folder / part).write_text("".join(rows))
+    return folder
+
+
+def run(script, monkeypatch, folder, work, *arguments):
+    command = ["x", "--set", folder, "--work", work, "--topics", TOPICS, "--no-below", 2, "--workers", 1, *arguments]
+    monkeypatch.setattr(sys, "argv", list(map(str, command)))
+    script.main()
+    return json.loads((work / "experiments" / "results" / "text" / "retrieval_wikipedia.json").read_text())
+
+
+def test_average_precisions_by_hand(script):
+    # the diagonal is the best score of each row and must not count
+    scores = [[0, 3, 1, 2], [1, 0, 2, 3], [5, 6, 0, 4], [9, 8, 7, 0]]
+    categories = np.array([0, 0, 1, 1])
+    # a finds c d b, b finds a, c finds d, d finds c
+    assert script.average_precisions(scores, ["a", "b", "c", "d"], categories) == pytest.approx([1 / 3, 1, 1, 1])
+
+
+def test_average_precisions_do_not_depend_on_the_order_of_the_texts(script):
+    rng = np.random.default_rng(0)
+    scores, categories = rng.integers(0, 3, (30, 30)), rng.permutation(np.arange(30) % 3)
+    ids = [f"t{i:02}" for i in range(30)]
+    order = rng.permutation(30)
+    found = script.average_precisions(scores, ids, categories)
+    shuffled = script.average_precisions(scores[np.ix_(order, order)], [ids[i] for i in order], categories[order])
+    assert shuffled.tolist() == found[order].tolist()
+
+
+def test_the_mean_over_random_scores_is_chance(script):
+    rng = np.random.default_rng(0)
+    categories = np.arange(40) % 4
+    ids = [f"t{i:02}" for i in range(40)]
+    found = [script.average_precisions(rng.random((40, 40)), ids, categories).mean() for _ in range(100)]
+    assert np.mean(found) == pytest.approx(average_precision.retrieval_by_chance(9, 39), abs=0.003)
+
+
+def test_embeddings_find_the_subject(script, monkeypatch, folder, tmp_path, capsys):
+    record = run(script, monkeypatch, folder, tmp_path, "--passes", 1, 30, "--seeds", 0, 1, "--embeddings", *CHEAP)
+    values = record["values"]
+    assert record["split"] == {"learnt from": 24, "texts": 12, "categories": {"music": 4, "sport": 4, "war": 4}}
+    assert record["tokens"] == {"article": 40, "text": 40} and record["words"] == 18 and not record["paper_set"]
+    assert values["chance"] == pytest.approx(average_precision.retrieval_by_chance(3, 11))
+    rows = {(r["embedding"], r["passes"], r["measure"]): r for r in values["rows"]}
+    assert len(rows) == 2 * 3 + len(CHEAP) - 1
+    for key in [("lda", 30, measure) for measure in ("KL", "KL, whole", "cosine")] + [("lsi", None, "cosine")]:
+        assert rows[key]["mean"] > 0.9, key
+    assert rows["tfidf of all words", None, "cosine"]["mean"] == 1
+    assert list(rows["tfidf", None, "cosine"]["seeds"]) == ["0"] and list(rows["lsi", None, "cosine"]["seeds"]) == ["0", "1"]
+    for row in rows.values():
+        assert row["mean"] == pytest.approx(np.mean(list(row["seeds"].values())))
+        assert row["mean"] == pytest.approx(np.mean(list(row["categories"].values())))  # categories of one size
+        assert row["least"] == min(row["seeds"].values()) and row["most"] == max(row["seeds"].values())
+    assert str(folder) not in json.dumps(record)
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith("text-to-text retrieval: 12 texts in 3 categories") and printed[-1].endswith("wikipedia.json")
+    with pytest.raises(UserError, match="--force"):
+        run(script, monkeypatch, folder, tmp_path)
+
+
+def test_articles_of_another_folder_can_be_learnt_from(script, monkeypatch, folder, tmp_path):
+    (tmp_path / "articles" / "en").mkdir(parents=True)
+    for i in range(3):
+        (tmp_path / "articles" / "en" / str(i)).write_text("piano violin football soldier")
+    options = ["--articles", tmp_path / "articles", "--embeddings", script.ALL_WORDS]
+    with pytest.raises(UserError, match="no word stands in at least 2 and at most 0.5 of the 3 articles"):
+        run(script, monkeypatch, folder, tmp_path, *options)
+    for i in range(3, 7):
+        (tmp_path / "articles" / "en" / str(i)).write_text("history")
+    assert run(script, monkeypatch, folder, tmp_path, *options)["words"] == 4
+    with pytest.raises(UserError, match="nowhere holds no articles"):
+        run(script, monkeypatch, folder, tmp_path, "--articles", tmp_path / "nowhere", "--force")
+
+
+def test_a_category_of_one_text_is_named(script, monkeypatch, folder, tmp_path):
+    (tmp_path / "categories.list").write_text("music\nwar\n")
+    (tmp_path / retrieval.TEST_LIST).write_text("a\ti\t1\nb\tj\t1\nc\tk\t2\n")
+    with pytest.raises(UserError, match="war has one text only"):
+        run(script, monkeypatch, tmp_path, tmp_path)
+
+
+# --------------------------------------------------------------------------------------------------------------- tables
+
+
+def record_of(rows, **more):
+    common = {"corpus": "a set", "split": {"learnt from": 9, "texts": 4}, "inputs": {}, "seconds": 2, "note": "learnt from it"}
+    more = {"name": "small", "topics": 40, "words": 7, "tokens": {"article": 12.4, "text": 5.6}} | more
+    values = {"chance": 0.125, "rows": rows}
+    return results.record(experiment="text_to_text_retrieval", values=values, seed=[0, 1], **common, **more)
+
+
+@pytest.fixture
+def records():
+    row = {"embedding": "lda", "passes": 5, "seeds": {"0": 0.5, "1": 0.75}, "mean": 0.625, "least": 0.5, "most": 0.75}
+    row["categories"] = {"art": 0.5, "war": 0.75}
+    other = row | {"embedding": "tfidf", "passes": None, "seeds": {"0": 0.25}, "mean": 0.25, "measure": "cosine"}
+    found = {"flat": {"non_zero": 10.75, "median_non_zero": 11, "sum": 0.968, "largest": 0.437, "entropy": 1.65}}
+    found["flat"] |= {"least_topic": 0.0052, "most_topic": 0.0806}
+    common = {"corpus": "flat", "split": {"flat": 10000}, "seed": None, "inputs": {}, "seconds": 1}
+    return {
+        "label_distribution": results.record(experiment="label_distribution", values=found, **common),
+        "retrieval_small": record_of([row | {"measure": "KL"}, row | {"measure": "cosine"}, other]),
+    }
+
+
+def test_tables_hold_the_records_numbers(make_tables, records):
+    ranked, by_category, labels, runs = make_tables.tables(records)
+    assert [row["cells"] for row in ranked["rows"]] == [
+        ["lda, 5 passes", "62.5 (50.0–75.0)", "62.5 (50.0–75.0)"],
+        ["tfidf", "—", "25.0"],
+        ["chance", "12.5", "12.5"],
+    ]
+    assert "4 texts of 6 tokens" in ranked["lead"][0] and "9 of 12 tokens, 7 words" in ranked["lead"][0]
+    assert [row["cells"] for row in by_category["rows"]] == [["lda, 5 passes", "50", "75"], ["tfidf", "50", "75"]]
+    expected = ["flat", "10,000", "10.75", "11", "0.968", "0.437", "1.65", "0.0052", "0.0806", "—"]
+    assert [row["cells"] for row in labels["rows"]] == [expected]
+    assert len(runs["rows"]) == 2
+    for table in (ranked, by_category, labels, runs):
+        rows = [row for row in tables.markdown(table).splitlines() if row.startswith("|")]
+        assert len({row.count("|") for row in rows}) == 1
+
+
+def test_a_readme_that_is_not_its_records_is_refused(make_tables, monkeypatch, tmp_path, records):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{tables.BEGIN}\n{tables.END}\nafter\n")
+
+    def run(*more):
+        monkeypatch.setattr(sys, "argv", ["x", "--results", str(tmp_path / "text"), "--readme", str(readme), *more])
+        return make_tables.main()
+
+    with pytest.raises(UserError, match="holds no records"):
+        run()
+    for name, record in records.items():
+        results.save(tmp_path / "text" / f"{name}.json", record)
+    run()
+    run("--check")
+    assert readme.read_text().startswith("before\n") and readme.read_text().endswith("after\n")
+    readme.write_text(readme.read_text().replace("25.0", "26.0"))
+    with pytest.raises(UserError, match="are not those of .*python experiments/make_text_tables.py --results"):
+        run("--check")
+
+
+def test_the_projects_readme_and_its_records_agree(make_tables, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["x", "--check"])
+    assert len(results.load_all(artefacts.ROOT / "experiments" / "results" / "text")) == 3
+    make_tables.main()

@@ -1,0 +1,145 @@
+"""Tokens on the disk: every article preprocessed once, kept when a run is killed, made anew when its file has changed."""
+
+import signal
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+
+from texttopicnet import artefacts, token_store
+from texttopicnet.artefacts import UserError
+from texttopicnet.token_store import Texts, TokenStore
+
+ARTICLES = {"text/a": "The pianos and the violin", "text/b": "harbour {{castle}}", "text/c": "the and", "text/d": "geese"}
+TOKENS = [["piano", "violin"], ["harbour"], [], ["goose"]]
+
+
+@pytest.fixture
+def collection(tmp_path):
+    for name, raw in ARTICLES.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(raw)
+    return tmp_path
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_stored_tokens_are_the_preprocessings(collection, tmp_path, monkeypatch, workers):
+    monkeypatch.setattr(token_store, "GROUP", 30)
+    found = []
+    with TokenStore(tmp_path / "work") as store:
+        assert store.fill(iter(ARTICLES), collection, workers, found=lambda: found.append(1)) == 4 == len(found)
+        assert [store.tokens(name) for name in ARTICLES] == TOKENS
+    with TokenStore(tmp_path / "work") as store:
+        texts = Texts(store, lambda: iter(ARTICLES))
+        assert list(texts) == TOKENS == list(texts)
+        assert "text/a" in store and "text/x" not in store
+        with pytest.raises(KeyError, match="text/x"):
+            store.tokens("text/x")
+
+
+def test_an_article_is_preprocessed_once_until_it_changes(collection, tmp_path):
+    with TokenStore(tmp_path / "work") as store:
+        store.fill(ARTICLES, collection)
+        assert store.fill(ARTICLES, collection) == 0
+        (collection / "text/b").write_text("glaciers and more")
+        assert store.fill(ARTICLES, collection) == 1
+        assert store.tokens("text/b") == ["glacier"]
+        (collection / "text/a").unlink()
+        with pytest.raises(UserError, match="text/a: cannot be read .No such file"):
+            store.fill(ARTICLES, collection)
+
+
+def test_a_page_of_a_dump_needs_no_file(tmp_path):
+    stamp = f"{token_store.PAGE} wiki.xml, 7 bytes"
+    with TokenStore(tmp_path) as store:
+        assert store.keep([("12", stamp, token_store.packed(["piano"]), [], "Piano", "The piano is")]) == 1
+        assert store.fill(["12"], tmp_path) == 0
+        assert store.tokens("12") == ["piano"] and store.stamp("12") == stamp
+        assert store.opening("12") == ("Piano", "The piano is")
+        with pytest.raises(UserError, match="13: cannot be read"):
+            store.fill(["12", "13"], tmp_path)
+
+
+def test_blemishes_are_counted_and_the_first_is_named(collection, tmp_path):
+    (collection / "text/e").write_bytes(b"caf\xe9")
+    (collection / "text/f").write_bytes(b"\xff")
+    names = [*ARTICLES, "text/e", "text/f"]
+    with TokenStore(tmp_path / "work") as store:
+        store.fill(names, collection)
+        assert store.blemishes(names) == {"empty after preprocessing": (2, "text/c"), "not UTF-8": (2, "text/e")}
+        assert store.blemishes(["text/a"]) == {}
+
+
+def test_settings_are_remembered(tmp_path):
+    with TokenStore(tmp_path) as store:
+        assert store.setting("bow") is None
+        store.set("bow", ["sha", 20, 0.5])
+    with TokenStore(tmp_path) as store:
+        assert store.setting("bow") == ["sha", 20, 0.5]
+        store.set("bow", None)
+        assert store.setting("bow") is None
+
+
+def test_tokens_of_another_preprocessing_are_dropped(collection, tmp_path, monkeypatch):
+    with TokenStore(tmp_path / "work") as store:
+        store.fill(ARTICLES, collection)
+    monkeypatch.setattr(token_store, "VERSION", -1)
+    with TokenStore(tmp_path / "work") as store:
+        assert "text/a" not in store
+        assert store.fill(ARTICLES, collection) == 4
+
+
+def test_what_is_no_store_is_named(tmp_path):
+    path = tmp_path / artefacts.TOKENS
+    path.parent.mkdir()
+    path.write_bytes(b"no database " * 1000)
+    with pytest.raises(UserError, match="tokens.sqlite is damaged .file is not a database.: delete it, it is made anew"):
+        TokenStore(tmp_path)
+
+
+def test_a_store_that_another_run_writes_to_is_named(tmp_path, monkeypatch):
+    TokenStore(tmp_path)
+    other = sqlite3.connect(tmp_path / artefacts.TOKENS)
+    other.execute("BEGIN EXCLUSIVE")
+    monkeypatch.setattr(token_store, "PATIENCE", 0.1)
+    with pytest.raises(UserError, match="tokens.sqlite: database is locked; is another run at work there"):
+        TokenStore(tmp_path)
+
+
+KILLED = """
+import os, signal, sys
+from texttopicnet import text, token_store
+token_store.COMMIT, token_store.GROUP = 0, 1
+examine = text.examine
+def examine_or_die(data):
+    if data == b"geese":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return examine(data)
+text.examine = examine_or_die
+with token_store.TokenStore(sys.argv[2]) as store:
+    store.fill(["text/a", "text/b", "text/c", "text/d"], __import__("pathlib").Path(sys.argv[1]))
+"""
+
+
+def test_a_killed_run_keeps_what_it_had_done(collection, tmp_path):
+    command = [sys.executable, "-c", KILLED, str(collection), str(tmp_path / "work")]
+    assert subprocess.run(command, cwd=artefacts.ROOT).returncode == -signal.SIGKILL
+    with TokenStore(tmp_path / "work") as store:
+        assert [name in store for name in ARTICLES] == [True, True, True, False]
+        assert store.fill(ARTICLES, collection) == 1
+        assert [store.tokens(name) for name in ARTICLES] == TOKENS
+
+
+def test_an_error_keeps_what_was_done(collection, tmp_path, monkeypatch):
+    monkeypatch.setattr(token_store, "GROUP", 1)
+    (collection / "text/c").unlink()
+    with TokenStore(tmp_path / "work") as store, pytest.raises(UserError, match="text/c"):
+        store.fill(ARTICLES, collection)
+    with TokenStore(tmp_path / "work") as store:
+        assert [name in store for name in ARTICLES] == [True, True, False, False]
+
+
+def test_packing_loses_nothing():
+    for tokens in ([], ["piano"], ["abc"] * 10_000):
+        assert token_store.unpacked(token_store.packed(tokens)) == tokens

@@ -1,0 +1,213 @@
+"""A MediaWiki dump (`pages-articles.xml.bz2`) and the list of the images that illustrate its articles, read as streams.
+
+The journal version of the paper (arXiv 1807.02110) learns from such a dump of the English Wikipedia: articles of at least 50
+words.  Memory does not grow with the dump, nor with the list.
+"""
+
+import bz2
+import gzip
+import itertools
+import re
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+import gensim.utils
+import ijson
+from gensim.corpora import wikicorpus
+from lxml import etree
+from tqdm import tqdm
+
+from texttopicnet import artefacts, entities
+
+MADE_BY = "the download that data/wikipedia_data/README.md describes"
+BZ2_BLOCK = 64 << 20  # bytes of text; a block of bzip2 makes at most 46 MB
+OTHER_BLOCK = 1 << 16
+REDIRECT = re.compile(r"\s*#redirect\s*:?\s*\[\[", re.IGNORECASE)
+DAMAGE = (etree.XMLSyntaxError, OSError, EOFError, zlib.error)  # whatever a file that is not whole makes its reader raise
+
+
+class Page(NamedTuple):
+    """An article of a dump: its number, its title, and the wiki markup of its newest revision."""
+
+    id: str
+    title: str
+    text: str
+
+
+class _Source:
+    """The XML of an open dump in pieces, for lxml: bzip2, gzip or plain, as its first bytes say."""
+
+    def __init__(self, file, bar=None):
+        self._file, self._bar = file, bar
+        magic = file.peek(3)
+        if magic.startswith(b"BZh"):
+            # a block is asked for whole: bzip2 has then compared its checksum before any of it is seen
+            self._stream, self._size = bz2.BZ2File(file), BZ2_BLOCK
+        elif magic.startswith(b"\x1f\x8b"):
+            self._stream, self._size = gzip.GzipFile(fileobj=file), OTHER_BLOCK
+        else:
+            self._stream, self._size = file, OTHER_BLOCK
+
+    def read(self, _):
+        piece = self._stream.read1(self._size)
+        if self._bar is not None:
+            self._bar.update(self._file.tell() - self._bar.n)
+        return piece
+
+
+def progress(path):
+    """A tqdm bar for `pages`, over the file's bytes as they lie on the disk."""
+    total = artefacts.existing(path, MADE_BY).stat().st_size
+    return tqdm(desc="dump", total=total, unit="B", unit_scale=True)
+
+
+def _why(error):
+    return str(getattr(error, "msg", None) or error).partition("\n")[0].strip()
+
+
+def _root_of(path):
+    """The dump's root element as a tag, with the namespace of its schema's version; UserError if it is no dump."""
+    try:
+        with open(path, "rb") as file:
+            # without huge_tree: older libxml2 has no limit on entities in the root's attributes with it
+            _, root = next(etree.iterparse(_Source(file), events=("start",), **entities.OPTIONS))
+    except etree.XMLSyntaxError as error:
+        if entities.expanded(error):
+            raise artefacts.UserError(f"{path} expands XML entities, as no dump does: get {MADE_BY}") from error
+        raise artefacts.UserError(f"{path} is no MediaWiki dump ({_why(error)}): get {MADE_BY}") from error
+    if entities.declared(root):
+        raise artefacts.UserError(f"{path} declares XML entities or an external DTD, as no dump does: get {MADE_BY}")
+    if etree.QName(root).localname != "mediawiki":
+        raise artefacts.UserError(f"{path} is no MediaWiki dump (its root is <{etree.QName(root).localname}>): get {MADE_BY}")
+    return root.tag
+
+
+def pages(path, bar=None):
+    """The articles of a dump: pages of namespace 0 that are no redirects.
+
+    Parameters
+    ----------
+    path : str or Path
+        MediaWiki's XML export in any version of its schema, as it is or compressed by bzip2 (of one stream or many) or gzip.
+    bar : tqdm, optional
+        A bar (see `progress`) that follows the bytes read.
+
+    Yields
+    ------
+    Page
+        In the dump's order; of several revisions the newest, and no text where that was deleted.
+
+    Raises
+    ------
+    UserError
+        The file is missing or no dump; it declares entities or an external DTD; or, after all the pages before, it ends
+        early or is damaged.  No page comes from a block of bzip2 that is damaged.
+    """
+    path = artefacts.existing(path, MADE_BY)
+    other_namespaces, timestamp, text, last = set(), "", "", "none"
+    try:
+        prefix = _root_of(path).removesuffix("mediawiki")
+        tags = [prefix + "namespaces", prefix + "revision", prefix + "page"]
+        with open(path, "rb") as file:
+            source = _Source(file, bar)
+            for _, element in etree.iterparse(
+                source, tag=tags, huge_tree=True, remove_comments=True, remove_pis=True, **entities.OPTIONS
+            ):
+                if element.tag == prefix + "namespaces":
+                    other_namespaces = {name.text for name in element if name.text}
+                elif element.tag == prefix + "revision":
+                    time = element.findtext(prefix + "timestamp", "")
+                    if time >= timestamp:
+                        timestamp, text = time, element.findtext(prefix + "text", "")
+                    element.clear()
+                else:
+                    page = Page(element.findtext(prefix + "id", ""), element.findtext(prefix + "title", ""), text)
+                    is_article = _is_article(element, prefix, page, other_namespaces)
+                    timestamp, text, last = "", "", f"{page.id} ({page.title})"
+                    element.clear()
+                    while element.getprevious() is not None:  # cleared elements would pile up in the root
+                        del element.getparent()[0]
+                    if is_article:
+                        yield page
+    except DAMAGE as error:
+        raise artefacts.UserError(
+            f"{path} ends early or is damaged, the last page read is {last}: fetch it again ({_why(error)})"
+        ) from error
+
+
+def _is_article(element, prefix, page, other_namespaces):
+    namespace = element.findtext(prefix + "ns")
+    if namespace is None:  # before version 0.6 of the schema the title alone says it
+        name, colon, _ = page.title.partition(":")
+        namespace = "other" if colon and name in other_namespaces else "0"
+    return namespace == "0" and element.find(prefix + "redirect") is None and not REDIRECT.match(page.text)
+
+
+def long_enough(clean, words=wikicorpus.ARTICLE_MIN_WORDS):
+    """Whether an article has at least `words` words, as gensim's WikiCorpus counts them.
+
+    Parameters
+    ----------
+    clean : str
+        The article without its markup (`texttopicnet.markup.filter_wiki`).
+    words : int
+        Runs of letters, of 2 to 15 characters, that do not begin with `_`; the count stops here.
+
+    Returns
+    -------
+    bool
+    """
+    shortest, longest = wikicorpus.TOKEN_MIN_LEN, wikicorpus.TOKEN_MAX_LEN
+    tokens = gensim.utils.tokenize(clean, lower=True)
+    counted = (token for token in tokens if shortest <= len(token) <= longest and not token.startswith("_"))
+    return sum(1 for _ in itertools.islice(counted, words)) >= words
+
+
+def images(path, blemishes):
+    """The images of a list, with the articles that they illustrate.
+
+    Parameters
+    ----------
+    path : str or Path
+        JSON list of paths such as "a/b/1234#0.jpg": the third component up to `#` is the page's id.
+    blemishes : object with ``add(reason, entry)``
+        Is told of each entry that names no image of an article; the entry comes as its path, or its place in the list.
+
+    Yields
+    ------
+    image : str
+        Relative path, without `./` or `/` before it.
+    article : str
+        The id of a `Page`.
+
+    Raises
+    ------
+    UserError
+        The file is missing, or no JSON list; what stands before the fault comes first.
+    """
+    path = artefacts.existing(path, MADE_BY)
+    count = 0
+    try:
+        with open(path, "rb") as file:
+            for prefix, event, value in ijson.parse(file):
+                if prefix == "" and event not in ("start_array", "end_array"):
+                    raise artefacts.UserError(f"{path} is no JSON list of image paths: get {MADE_BY}")
+                if prefix != "item" or event in ("map_key", "end_map", "end_array"):
+                    continue
+                count += 1
+                if event != "string":
+                    blemishes.add("list entry is no string", f"entry {count}")
+                elif article := _article_of(value):
+                    yield str(Path(value.lstrip("/"))), article
+                else:
+                    blemishes.add("list entry names no article", value)
+    except (ijson.JSONError, ValueError, OSError) as error:
+        raise artefacts.UserError(f"{path} is not valid JSON ({_why(error)}): get {MADE_BY}") from error
+
+
+def _article_of(image):
+    """The page's id in an image's path, or '' if there is none or the path leads elsewhere."""
+    parts = image.split("/")
+    number = parts[2].partition("#")[0] if len(parts) > 2 and ".." not in parts and "\0" not in image else ""
+    return number if number.isascii() and number.isdecimal() else ""

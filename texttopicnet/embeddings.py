@@ -1,0 +1,324 @@
+"""Other embeddings of an article's text than LDA, as targets for the CNN (the journal version's), all by gensim.
+
+| name | a text's vector | numbers | loss that suits |
+|---|---|---|---|
+| lda | topic probabilities (`texttopicnet.topics`) | in [0, 1], sum <= 1 | SigmoidCrossEntropyLoss |
+| tfidf | tf-idf weights of the words that weigh most in the corpus | in [0, 1], length <= 1 | SigmoidCrossEntropyLoss |
+| lsi | latent semantic indexing of the tf-idf weights | signed, length 1 | EuclideanLoss |
+| word2vec | mean of its words' vectors (skip-gram, centred), weighted by tf-idf | signed, length 1 | EuclideanLoss |
+| fasttext | the same with fastText's word vectors | signed, length 1 | EuclideanLoss |
+| doc2vec | inferred paragraph vector (PV-DBOW) | signed, length 1 | EuclideanLoss |
+
+Every one has `num_topics` numbers, so that one net fits all, and knows the words of the one filtered dictionary.  A text
+without any of them has the vector 0.  A vector depends on text and seed alone, not on other texts.
+"""
+
+import numpy as np
+import scipy.sparse
+from gensim import matutils
+from gensim.corpora import Dictionary
+from gensim.models import Doc2Vec, FastText, LsiModel, TfidfModel, Word2Vec
+from gensim.models.doc2vec import TaggedDocument, train_document_dbow
+from tqdm import tqdm
+
+from texttopicnet import artefacts, parallel, topics
+
+NAMES = ("lda", "lsi", "tfidf", "word2vec", "doc2vec", "fasttext")
+SIGNED = ("lsi", "word2vec", "doc2vec", "fasttext")
+KINDS = {"tfidf": TfidfModel, "lsi": LsiModel, "word2vec": Word2Vec, "doc2vec": Doc2Vec, "fasttext": FastText}
+EPOCHS = 5  # over the texts for word2vec, doc2vec and fasttext; with more, Wikipedia texts were found no better (doc2vec: worse)
+LONGEST = 10_000  # words of a text that gensim's training looks at: longer ones come in pieces
+BUCKETS = 200_000  # of fastText's n-grams: gensim's 2,000,000 would fill 320 MB for a vocabulary of some 20,000 words
+ROUNDING = 1e-5
+
+
+def loss(name):
+    """The Caffe loss layer that suits an embedding's numbers."""
+    return "EuclideanLoss" if name in SIGNED else "SigmoidCrossEntropyLoss"
+
+
+def check_labels(name, labels, num_topics, made_by):
+    """The contract of an embedding's labels, for who writes them and who reads them.
+
+    Parameters
+    ----------
+    name : str
+        One of NAMES; for "lda" it is `topics.check_labels`.
+    labels : dict of str to list of float
+        Image path -> vector; who streams passes dicts of one entry.
+    num_topics : int
+    made_by : str
+        The command that makes better ones, for the error's sentence.
+
+    Raises
+    ------
+    UserError
+        There are no labels, or one has not `num_topics` numbers, one that is none (NaN, infinite), a length above 1, or,
+        where `name` is not in SIGNED, a number below 0.
+    """
+    if name == "lda" or not labels:
+        return topics.check_labels(labels, num_topics, made_by)
+    for image, vector in labels.items():
+        length = sum(x * x for x in vector) ** 0.5
+        if not (len(vector) == num_topics and length <= 1 + ROUNDING and (name in SIGNED or min(vector) >= 0)):  # NaN fails
+            raise artefacts.UserError(
+                f"{image}: its label is no {name} vector of {num_topics} numbers (width {len(vector)}, least"
+                f" {min(vector, default=0):g}, length {length:g}); make it anew with {made_by} --force"
+            )
+
+
+class _Texts:
+    """Texts as gensim's training wants them: known words only, in pieces that it takes whole, a progress bar a pass."""
+
+    def __init__(self, texts, dictionary, name, tagged=False):
+        self.texts, self.known, self.name, self.tagged = texts, dictionary.token2id, name, tagged
+        self.passes = 0
+
+    def __iter__(self):
+        self.passes += 1
+        for i, text in enumerate(tqdm(self.texts, desc=f"{self.name}, pass {self.passes}", unit="article", leave=False)):
+            for piece in parallel.in_groups(filter(self.known.__contains__, text), LONGEST):
+                yield TaggedDocument(piece, [i]) if self.tagged else piece
+
+
+def _unit(rows):
+    """Rows at length 1; those of zeros stay."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
+
+
+class Lda:
+    """`topics.TopicModel` with the other embeddings' face."""
+
+    name, loss = "lda", loss("lda")
+
+    def __init__(self, model):
+        self.model = model
+        self.num_topics = model.num_topics
+
+    def vectors(self, documents, seed=0):
+        return self.model.topic_vectors(documents, seed)
+
+    def save(self, work):
+        self.model.save(work)
+
+
+class Embedding:
+    """tf-idf weights times a matrix: a row for every word of the dictionary.
+
+    Parameters
+    ----------
+    name : str
+    tfidf : gensim.models.TfidfModel
+        With the dictionary as its `id2word`.
+    model : gensim model
+        The embedding's own; for "tfidf" `tfidf` itself, with the ids of the chosen words as attribute `chosen`.
+    num_topics : int
+        Width of the vectors.
+    """
+
+    def __init__(self, name, tfidf, model, num_topics):
+        self.name, self.tfidf, self.model, self.num_topics = name, tfidf, model, num_topics
+        self.loss = loss(name)
+        self.dictionary = tfidf.id2word
+        self.matrix = self._matrix()
+
+    def _matrix(self):
+        """The word matrix, shape (n_words, num_topics); a word that the model has not has zeros."""
+        shape = len(self.dictionary), self.num_topics
+        if self.name == "tfidf":
+            return scipy.sparse.csr_matrix((np.ones(shape[1]), (self.model.chosen, range(shape[1]))), shape).toarray()
+        matrix = np.zeros(shape)
+        if self.name == "lsi":
+            u = self.model.projection.u[:, : shape[1]]  # fewer columns where the corpus has a lower rank
+            matrix[:, : u.shape[1]] = u
+        else:
+            there = [i for word, i in self.dictionary.token2id.items() if word in self.model.wv.key_to_index]
+            rows = self.model.wv[[self.dictionary[i] for i in there]].astype(float)
+            # word vectors share a direction that says nothing of a text: their mean goes (Mu and Viswanath, ICLR 2018)
+            matrix[there] = rows - rows.mean(axis=0)
+        return matrix
+
+    def sparse_vectors(self, documents):
+        """The whole tf-idf vectors, to compare the embeddings with.
+
+        Parameters
+        ----------
+        documents : iterable of list of str
+
+        Returns
+        -------
+        scipy.sparse.csr_matrix, shape (n_documents, n_words)
+            Rows of length 1, or 0 for a text without a known word.
+        """
+        weights = (self.tfidf[self.dictionary.doc2bow(tokens)] for tokens in documents)
+        return matutils.corpus2csc(weights, num_terms=len(self.dictionary)).T
+
+    def vectors(self, documents, seed=0):
+        """Vectors of tokenized articles.
+
+        Parameters
+        ----------
+        documents : iterable of list of str
+            All are held at once: pass them in groups.
+        seed : int
+            Draws what is random in an inference (lda, doc2vec).
+
+        Returns
+        -------
+        ndarray of float32, shape (n_documents, num_topics)
+            See the table above for their numbers.
+        """
+        rows = self.sparse_vectors(documents) @ self.matrix  # row by row, unlike a dense product of BLAS
+        return (rows if self.name == "tfidf" else _unit(rows)).astype(np.float32)
+
+    def save(self, work):
+        """Write `<name><K>.model` and side files, all of them gensim's, below the work folder (the dictionary is there)."""
+        with artefacts.written_whole(work / artefacts.embedding_model(self.name, self.num_topics)) as path:
+            for part in (self.tfidf, self.model, *(getattr(self.model, a, None) for a in ("projection", "wv", "dv"))):
+                if part is not None:
+                    part.lifecycle_events = None  # gensim's diary of times and paths: without it, same seed, same bytes
+            self.model.save(str(path))
+            if self.model is not self.tfidf:
+                self.tfidf.save(f"{path}.tfidf")
+
+
+class ParagraphVectors(Embedding):
+    """doc2vec: the vector of a new text is learnt, with the words' held fast."""
+
+    def _matrix(self):
+        return None
+
+    def vectors(self, documents, seed=0):
+        kept = self.model.random
+        try:
+            rows = [self._infer(tokens, seed) for tokens in documents]
+        finally:
+            self.model.random = kept
+        return _unit(np.array(rows, np.float32).reshape(-1, self.num_topics))
+
+    def _infer(self, tokens, seed):
+        """Doc2Vec.infer_vector, but from a start that depends on the seed alone.
+
+        gensim draws it from a hash of the text that changes with every process, and the negative samples from wherever
+        the model's random state stands.
+        """
+        known = [word for word in tokens if word in self.model.wv.key_to_index]
+        vector = np.zeros((1, self.num_topics), np.float32)
+        if not known:
+            return vector[0]
+        model, work, lock = self.model, np.zeros(self.num_topics, np.float32), np.ones(1, np.float32)
+        model.random = np.random.RandomState(seed)
+        vector[0] = (model.random.random_sample(self.num_topics) - 0.5) / self.num_topics
+        for alpha in np.linspace(model.alpha, model.min_alpha, model.epochs):
+            for piece in parallel.in_groups(known, LONGEST):
+                train_document_dbow(
+                    model,
+                    piece,
+                    [0],
+                    alpha,
+                    work,
+                    learn_words=False,
+                    learn_hidden=False,
+                    doctag_vectors=vector,
+                    doctags_lockf=lock,
+                )
+        return vector[0]
+
+
+def _embedding(name, tfidf, model, num_topics):
+    return (ParagraphVectors if name == "doc2vec" else Embedding)(name, tfidf, model, num_topics)
+
+
+def learn(name, dictionary, bows, texts, num_topics=40, seed=0, workers=1, epochs=EPOCHS):
+    """Learn an embedding from a corpus, without holding it in memory (doc2vec alone keeps a vector of each text).
+
+    Parameters
+    ----------
+    name : str
+        One of NAMES.
+    dictionary : gensim.corpora.Dictionary
+        After `filter_extremes`; its counts give the idf.
+    bows : iterable of bag of words, with a length
+        Gone through once by lsi and tfidf, and by lda; the others do not look at them.
+    texts : iterable of list of str
+        Tokens of each article; gone through 1 + `epochs` times by word2vec, fasttext and doc2vec.
+    num_topics : int
+        Width of the vectors.
+    seed : int
+    workers : int
+        Threads (lda: processes).  With more than one the same seed does not give the same bytes, for which of them comes
+        first depends on timing.
+    epochs : int
+
+    Returns
+    -------
+    Lda or Embedding
+
+    Raises
+    ------
+    UserError
+        The dictionary has no word, or fewer than tfidf has to choose.
+    """
+    if name == "lda":
+        return Lda(topics.TopicModel.learn(dictionary, bows, num_topics, workers=workers, seed=seed))
+    if len(dictionary) < (num_topics if name == "tfidf" else 1):
+        raise artefacts.UserError(
+            f"the dictionary has {len(dictionary)} words, too few for {num_topics} numbers of {name}: learn it from more"
+            " articles or with a lower --no-below (python LDA/learn_LDA_model.py --force)"
+        )
+    dictionary.lifecycle_events = None
+    tfidf = TfidfModel(dictionary=dictionary, normalize=matutils.unitvec)
+    if name in ("tfidf", "lsi"):
+        weights = (tfidf[bow] for bow in tqdm(bows, desc=name, unit="article"))
+    if name == "tfidf":
+        sums = np.zeros(len(dictionary))
+        for vector in weights:
+            for word, weight in vector:
+                sums[word] += weight
+        model, tfidf.chosen = tfidf, np.argsort(-sums, kind="stable")[:num_topics].tolist()
+    elif name == "lsi":
+        model = LsiModel(weights, num_topics, id2word=dictionary, random_seed=seed)
+    else:
+        common = dict(vector_size=num_topics, min_count=1, seed=seed, workers=workers, epochs=epochs)
+        stream = _Texts(texts, dictionary, name, tagged=name == "doc2vec")
+        if name == "word2vec":
+            model = Word2Vec(stream, sg=1, **common)
+        elif name == "fasttext":
+            model = FastText(stream, sg=1, bucket=BUCKETS, **common)
+            # recomputed by who loads; gensim notes the names of what it leaves out in an order that hashing decides
+            del model.wv.buckets_word
+        else:
+            model = Doc2Vec(stream, dm=0, **common)
+        model.total_train_time = 0  # as the diary: not of the model
+    return _embedding(name, tfidf, model, num_topics)
+
+
+def load(name, work, num_topics=40):
+    """Load what `save` wrote.
+
+    Raises
+    ------
+    UserError
+        A file is missing or unreadable, or the model was learnt with another dictionary than the work folder's.
+    """
+    if name == "lda":
+        return Lda(topics.TopicModel.load(work, num_topics))
+    made_by = f"python LDA/generate_train_labels.py --embedding {name} --topics {num_topics}"
+    path = artefacts.existing(work / artefacts.embedding_model(name, num_topics), made_by)
+    dictionary_path = artefacts.existing(work / artefacts.DICTIONARY, "python LDA/learn_LDA_model.py")
+    try:
+        model = KINDS[name].load(str(path))
+        tfidf = model if name == "tfidf" else TfidfModel.load(f"{path}.tfidf")
+        embedding = _embedding(name, tfidf, model, num_topics)
+    except Exception as error:  # unpickling fails in many ways
+        raise artefacts.UserError(
+            f"{path} and its side files are no {name} of gensim's ({error}): make them anew with {made_by} --force"
+        ) from error
+    dictionary = Dictionary.load(str(dictionary_path))
+    if dictionary.token2id != embedding.dictionary.token2id:
+        raise artefacts.UserError(
+            f"{dictionary_path} ({len(dictionary)} words) and {path} (learnt with {len(embedding.dictionary)}) do not belong"
+            f" together: make the model anew with {made_by} --force"
+        )
+    return embedding
