@@ -1,7 +1,7 @@
 """Measure seconds and memory of the three scripts of LDA/ as the number of articles grows.
 
 Reads:   nothing; the articles are drawn (words of WordNet), one image of 256x256 serves for all
-Writes:  OUT (JSON) and a table beside it (Markdown); FOLDER/<articles>/: the corpus and what is made from it, deleted at the end
+Writes:  OUT (JSON) and a table beside it (Markdown); FOLDER/: the corpora and what is made from them, deleted at the end
 Paper:   section 3.1 and 3.2 (from articles to topic vectors)
 Usage:   python benchmarks/scale_text.py [--articles 3500 35000 350000] [--out FILE] [--folder DIR] [--workers 2] [--keep]
 
@@ -14,6 +14,7 @@ grows with the text as it does in Wikipedia's.  Needs Linux: memory is read from
 import argparse
 import os
 import re
+import resource
 import shutil
 import sys
 import time
@@ -194,7 +195,7 @@ def make_corpus(collection, num_articles, seed, workers):
 
 
 def length(collection):
-    """{'bytes', 'tokens', 'distinct'}: means of the articles of the first folder, the last two after preprocessing."""
+    """{'bytes', 'tokens', 'distinct'}: means of the first folder's articles, the last two after preprocessing."""
     articles = [path.read_text() for path in sorted((collection / "text/en/0").iterdir())]
     rows = [(len(raw), len(tokens), len(set(tokens))) for raw in articles for tokens in [text.tokenize(raw)]]
     return dict(zip(("bytes", "tokens", "distinct"), np.mean(rows, axis=0).round(1).tolist(), strict=True))
@@ -217,14 +218,20 @@ def highest_memory(process):
     return 1024 * int(found[1]) if found else 0
 
 
+def cpu_seconds():
+    """Processor time of all processes that were started here and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def measured(command, log):
     """Run a command and watch it.
 
     Returns
     -------
     dict
-        'seconds'; 'peak_mb', the highest sum over all its processes of those seen every INTERVAL seconds; 'main_peak_mb', the
-        peak of the first process alone.
+        'seconds'; 'cpu_seconds', of all its processes, which other work on the machine hardly changes; 'peak_mb', the
+        highest sum over all its processes of those seen every INTERVAL seconds; 'main_peak_mb', the peak of the first process.
 
     Raises
     ------
@@ -232,7 +239,7 @@ def measured(command, log):
         The command failed.
     """
     peak = main_peak = 0
-    start = time.perf_counter()
+    start, used = time.perf_counter(), cpu_seconds()
     with open(log, "w") as f:
         process = psutil.Popen(command, stdout=f, stderr=STDOUT)
     try:
@@ -248,7 +255,12 @@ def measured(command, log):
     seconds = time.perf_counter() - start
     if process.returncode:
         raise artefacts.UserError(f"{' '.join(map(str, command))} failed with status {process.returncode}: {log} says why")
-    return {"seconds": round(seconds, 1), "peak_mb": round(peak / 1e6), "main_peak_mb": round(main_peak / 1e6)}
+    return {
+        "seconds": round(seconds, 1),
+        "cpu_seconds": round(cpu_seconds() - used, 1),
+        "peak_mb": round(peak / 1e6),
+        "main_peak_mb": round(main_peak / 1e6),
+    }
 
 
 def measure(folder, num_articles, seed, workers):
@@ -260,6 +272,7 @@ def measure(folder, num_articles, seed, workers):
         make_corpus(collection, num_articles, seed, workers)
     row = {"seed": seed, "workers": workers, "length": length(collection), "stages": {}}
     work.mkdir()
+    os.sync()  # writing the corpus must not slow the first script
     for script in STAGES:
         command = [sys.executable, artefacts.ROOT / "LDA" / script, "--data", folder, "--work", work, "--workers", str(workers)]
         stage = row["stages"][script] = measured(command, work / f"{script}.log")
@@ -270,16 +283,16 @@ def measure(folder, num_articles, seed, workers):
 def table(rows):
     """Markdown of {number of articles: row}."""
     lines = [
-        "| script | articles | seconds | articles/s | peak MB, all processes | peak MB, main process |",
-        "|---|" + "--:|" * 5,
+        "| script | articles | seconds | CPU seconds | CPU ms an article | peak MB, all processes | peak MB, main process |",
+        "|---|" + "--:|" * 6,
     ]
     for script in STAGES:
         for articles, row in sorted(rows.items(), key=lambda item: int(item[0])):
             stage = row["stages"][script]
-            speed = int(articles) / stage["seconds"]
+            cpu = stage["cpu_seconds"]
             lines.append(
-                f"| {script} | {int(articles):,} | {stage['seconds']:,.0f} | {speed:,.0f} | {stage['peak_mb']:,} |"
-                f" {stage['main_peak_mb']:,} |"
+                f"| {script} | {int(articles):,} | {stage['seconds']:,.0f} | {cpu:,.0f} | {1000 * cpu / int(articles):.1f} |"
+                f" {stage['peak_mb']:,} | {stage['main_peak_mb']:,} |"
             )
     return "\n".join(lines) + "\n"
 
@@ -305,12 +318,12 @@ def main():
     parser.add_argument("--keep", action="store_true", help="leave corpora and work in FOLDER")
     parser.add_argument("--force", action="store_true", help="measure finished sizes anew")
     args = parser.parse_args()
-    rows = {} if args.force or not args.out.exists() else artefacts.read_json(args.out, "benchmarks/scale_text.py --force")
+    rows = artefacts.read_json(args.out, "benchmarks/scale_text.py") if args.out.exists() else {}
     asked = {"seed": args.seed, "workers": args.workers}
-    todo = [n for n in args.articles if not asked.items() <= rows.get(str(n), {}).items()]
+    todo = [n for n in args.articles if args.force or not asked.items() <= rows.get(str(n), {}).items()]
     print(f"{', '.join(map(str, todo)) or 'no more'} articles to be measured: seed {args.seed}, workers {args.workers}, one pass")
     for num_articles in todo:
-        folder = args.folder / str(num_articles)
+        folder = args.folder / f"{num_articles}_{args.seed}"
         rows[str(num_articles)] = measure(folder, num_articles, args.seed, args.workers)
         artefacts.write_json(args.out, rows)
         if not args.keep:

@@ -110,9 +110,9 @@ def test_of_several_revisions_the_newest(tmp_path):
         page(2, "falling", new, old),
         page(3, "equal", revision("first"), revision("second")),
         page(4, "no times", *untimed),
-        page(5, "deleted", old, revision(None)),
-        page(6, "no text", "<revision><id>7</id></revision>"),
-        page(7, "no revision"),
+        page(5, "no revision"),
+        page(6, "deleted", old, revision(None)),
+        page(7, "no text", "<revision><id>7</id></revision>"),
     )
     assert [p.text for p in dump.pages(path)] == ["new", "new", "second", "new", "", "", ""]
 
@@ -181,6 +181,15 @@ def test_no_page_comes_from_a_damaged_block(tmp_path):
         counts.append(len(read) / len(expected))
     # of what comes before, at most the block of the damage and the one before it are lost
     assert all(place / 10 - 0.2 < count <= place / 10 for place, count in enumerate(counts, 1)), counts
+
+
+def test_no_page_comes_from_a_block_whose_checksum_is_another(tmp_path):
+    damaged = bytearray(bz2.compress((numbered(range(3, 1000)) + TAIL).encode()))
+    assert damaged[4:10].hex() == "314159265359"  # a block's mark; its checksum follows, and its text decodes as before
+    damaged[10] ^= 1
+    path = tmp_path / "dump.bz2"
+    path.write_bytes(bz2.compress((HEAD + numbered(range(3))).encode()) + damaged)
+    assert [p.id for p in read_until_error(path)[0]] == ["0", "1", "2"]
 
 
 def test_broken_xml_comes_after_the_pages_before_it(tmp_path):

@@ -13,9 +13,9 @@ from texttopicnet.artefacts import UserError
 WORDS = {
     "music": ["piano", "violin", "melody", "orchestra", "concert", "singer"],
     "sport": ["football", "stadium", "goal", "referee", "champion", "league"],
-    "war": ["cannon", "soldier", "battle", "trench", "general", "siege"],
+    "war": ["cannon", "soldier", "battle", "trench", "cavalry", "siege"],
 }
-TOPICS = 3
+TOPICS = 6
 CHEAP = ("lda", "lsi", "tfidf", "tfidf of all words")  # those whose learning takes no seconds
 
 
@@ -96,7 +96,7 @@ def test_embeddings_find_the_subject(script, monkeypatch, folder, tmp_path, caps
     rows = {(r["embedding"], r["passes"], r["measure"]): r for r in values["rows"]}
     assert len(rows) == 2 * 3 + len(CHEAP) - 1
     for key in [("lda", 30, measure) for measure in ("KL", "KL, whole", "cosine")] + [("lsi", None, "cosine")]:
-        assert rows[key]["mean"] > 0.9, key
+        assert rows[key]["mean"] > 0.8, key
     assert rows["tfidf of all words", None, "cosine"]["mean"] == 1
     assert list(rows["tfidf", None, "cosine"]["seeds"]) == ["0"] and list(rows["lsi", None, "cosine"]["seeds"]) == ["0", "1"]
     for row in rows.values():
@@ -114,7 +114,7 @@ def test_articles_of_another_folder_can_be_learnt_from(script, monkeypatch, fold
     (tmp_path / "articles" / "en").mkdir(parents=True)
     for i in range(3):
         (tmp_path / "articles" / "en" / str(i)).write_text("piano violin football soldier")
-    options = ["--articles", tmp_path / "articles", "--embeddings", script.ALL_WORDS]
+    options = ["--articles", tmp_path / "articles", "--embeddings", script.ALL_WORDS, "--topics", 4]
     with pytest.raises(UserError, match="no word stands in at least 2 and at most 0.5 of the 3 articles"):
         run(script, monkeypatch, folder, tmp_path, *options)
     for i in range(3, 7):

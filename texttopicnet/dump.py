@@ -125,8 +125,7 @@ def pages(path, bar=None):
                     page = Page(element.findtext(prefix + "id", ""), element.findtext(prefix + "title", ""), text)
                     is_article = _is_article(element, prefix, page, other_namespaces)
                     timestamp, text, last = "", "", f"{page.id} ({page.title})"
-                    element.clear()
-                    while element.getprevious() is not None:  # cleared elements would pile up in the root
+                    while element.getprevious() is not None:  # even cleared elements would pile up in the root
                         del element.getparent()[0]
                     if is_article:
                         yield page

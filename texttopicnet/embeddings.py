@@ -10,7 +10,7 @@
 | doc2vec | inferred paragraph vector (PV-DBOW) | signed, length 1 | EuclideanLoss |
 
 Every one has `num_topics` numbers, so that one net fits all, and knows the words of the one filtered dictionary.  A text
-without any of them has the vector 0.  A vector depends on text and seed alone, not on other texts.
+without any of them has the vector 0 (lda: what its prior says).  A vector depends on text and seed alone, not on other texts.
 """
 
 import numpy as np

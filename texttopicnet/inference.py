@@ -7,7 +7,7 @@ gensim makes a dozen NumPy calls on short vectors in each round of each article.
     gamma   = alpha + expElogtheta * sum over words of count * expElogbeta / phinorm     of each topic
 
 until gamma changes by less than ``lda.gamma_threshold`` on average, or after ``lda.iterations`` rounds.  An article has a few
-of the topics: the others are passed over in a round where what they add is too small to change any number.
+of the topics: one whose gamma has come down to alpha, where what it adds is too small to change any number, is passed over.
 """
 
 import math
@@ -34,20 +34,27 @@ def compiled(**options):
 
 
 @compiled()
-def exp_digamma(x):
-    """exp(digamma(x)) of a float x > 0, to a relative error of 1e-12.
-
-    By digamma(x) = digamma(x + 8) - 1/x - 1/(x+1) - ... - 1/(x+7), and an asymptotic series in z = x + 8 - 1/2 that needs no
-    logarithm: it is the exponential of digamma(z + 1/2) = log z + 1/(24 z^2) - 7/(960 z^4) + ...
-    """
-    y = x * (x + 7)  # (x+1)(x+6) = y + 6, (x+2)(x+5) = y + 10, (x+3)(x+4) = y + 12: the eight fractions in pairs
+def _fractions(x):
+    """1/x + 1/(x+1) + ... + 1/(x+7)."""
+    y = x * (x + 7)  # in pairs: (x+1)(x+6) = y + 6, (x+2)(x+5) = y + 10, (x+3)(x+4) = y + 12
     a, b = y * (y + 6), (y + 10) * (y + 12)
-    fractions = (2 * x + 7) * ((2 * y + 6) * b + (2 * y + 22) * a) / (a * b)
+    return (2 * x + 7) * ((2 * y + 6) * b + (2 * y + 22) * a) / (a * b)
+
+
+@compiled()
+def _series(x):
+    """exp(digamma(x + 8)): in z = x + 8 - 1/2, the exponential of log z + 1/(24 z^2) - 7/(960 z^4) + ..., without a logarithm."""
     z = x + 7.5
     q = 1 / (z * z)
     series = 5509121 / 1393459200 - q * (2709398569 / 367873228800)
     series = 1 / 24 - q * (37 / 5760 - q * (10313 / 2903040 - q * series))
-    return (z + series / z) * math.exp(-fractions)
+    return z + z * q * series
+
+
+@compiled()
+def exp_digamma(x):
+    """exp(digamma(x)) of a float x > 0, to a relative error of 1e-12: digamma(x) = digamma(x + 8) - 1/x - ... - 1/(x+7)."""
+    return _series(x) * math.exp(-_fractions(x))
 
 
 @compiled()
@@ -117,7 +124,8 @@ def _infer(expElogbeta, alpha, start, epsilon, iterations, limit, ids, counts, e
     longest += -longest % LANES
     beta = np.empty((num_topics, longest), dtype)  # the article's part of expElogbeta
     count, weight = np.empty(longest, dtype), np.empty(longest, dtype)
-    theta = np.empty(num_topics, dtype)  # expElogtheta
+    topics = np.empty(num_topics, np.int64)  # that are not passed over
+    theta, exponent = np.empty(num_topics), np.empty(num_topics)  # expElogtheta of these
     tile = np.empty(TILE, np.int32)
 
     first = 0
@@ -137,7 +145,7 @@ def _infer(expElogbeta, alpha, start, epsilon, iterations, limit, ids, counts, e
         for w in range(width):
             num_tokens += count[w]
         # a topic adds theta * num_tokens / epsilon at most: below this, nothing that alpha's last digit shows
-        negligible = epsilon * epsilon / 2 / max(num_tokens, dtype.type(1))
+        negligible = epsilon * epsilon / 4 / max(num_tokens, dtype.type(1))
 
         own = gamma[article]
         own[:] = start
@@ -146,23 +154,29 @@ def _infer(expElogbeta, alpha, start, epsilon, iterations, limit, ids, counts, e
             for k in range(num_topics):
                 total += own[k]
             scale = 1 / exp_digamma(total)
-            weight[:width] = epsilon
+            n = 0
             for k in range(num_topics):
-                share = scale * (of_alpha[k] if own[k] == alpha[k] else exp_digamma(own[k]))
-                theta[k] = own_theta = dtype.type(share if share > negligible * alpha[k] else 0)
-                if own_theta > 0:
-                    for w in range(width):
-                        weight[w] += own_theta * beta[k, w]  # phinorm
+                if own[k] != alpha[k] or scale * of_alpha[k] > negligible * alpha[k]:
+                    topics[n], theta[n] = k, own[k]
+                    n += 1
+            for j in range(n):  # apart from the next loop: this one is vectorized
+                exponent[j] = -_fractions(theta[j])
+                theta[j] = scale * _series(theta[j])
+            for j in range(n):
+                theta[j] *= math.exp(exponent[j])
+            weight[:width] = epsilon
+            for j in range(n):
+                k, own_theta = topics[j], dtype.type(theta[j])
+                for w in range(width):
+                    weight[w] += own_theta * beta[k, w]  # phinorm
             for w in range(width):
                 weight[w] = count[w] / weight[w]
             change = dtype.type(0)
-            for k in range(num_topics):
-                updated = alpha[k]
-                if theta[k] > 0:
-                    added = dtype.type(0)
-                    for w in range(width):
-                        added += weight[w] * beta[k, w]
-                    updated += theta[k] * added
+            for j in range(n):
+                k, added = topics[j], dtype.type(0)
+                for w in range(width):
+                    added += weight[w] * beta[k, w]
+                updated = alpha[k] + dtype.type(theta[j]) * added
                 change += abs(updated - own[k])
                 own[k] = updated
             if number < iterations - 1 and abs(change - limit) < CLOSE * epsilon * num_tokens:

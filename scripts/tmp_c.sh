@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# What:   measures the text half alone: text-to-text retrieval by each embedding, and the distribution of the labels
+# Reads:  WIKIPEDIA, the retrieval set with its training list; where they are given DATA (ImageCLEF_Wikipedia/, Wikipedia/)
+#         and LABELS, a file of topic labels to compare with
+# Writes: WORK/experiments/results/text/*.json, all made anew, and the tables of LDA/README.md; models below work/text_records/
+# Takes:  about 15 minutes on two cores
+# Expect: mean AP of each embedding and seed, then the labels' numbers, then "tables: .../LDA/README.md"
+#         [--wikipedia DIR] [--data DIR [--note TEXT: what its articles are]] [--labels FILE] [--work DIR]
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
+
+wikipedia=$ROOT/data/Wikipedia data='' note='' labels='' work=$ROOT
+while [ $# -gt 0 ]; do
+  case $1 in
+    --wikipedia | --data | --note | --labels | --work) [ $# -gt 1 ] || die "$1 needs a value"; declare "${1#--}=$2"; shift ;;
+    *) die "$0 knows no $1: it takes --wikipedia --data --note --labels --work" ;;
+  esac
+  shift
+done
+[ -z "$labels" ] || [ -f "$labels" ] || die "$labels does not exist: --labels takes a file of topic labels"
+[ -z "$data" ] || [ -d "$data/ImageCLEF_Wikipedia" ] || die "$data/ImageCLEF_Wikipedia does not exist: data/README.md says what --data takes"
+wikipedia=$(absolute "$wikipedia") name=$(basename "$data") made=$ROOT/work/text_records corpora=(wikipedia)
+export TQDM_DISABLE=1 # two embeddings are learnt at one time, and their bars would run into each other
+
+rm -rf "$made" # the records are copied to their place at the end: each then holds the commit, not that the one before has changed
+mkdir -p "$made/wikipedia/LDA" "$work/experiments/results/text"
+
+described=()
+[ -z "$labels" ] || described+=("authors' ImageCLEF labels=$labels")
+# the set's texts as articles of one image each
+awk -F '\t' 'NR == FNR { category[NR] = $1; next }
+  { printf "%s\"images/%s/%s.jpg\": \"texts/%s.xml\"", FNR == 1 ? "{" : ",\n", category[$3 + 0], $2, $1 } END { print "}" }' \
+  "$wikipedia/categories.list" "$wikipedia/trainset_txt_img_cat.list" >"$made/wikipedia/LDA/train_dict_ImageCLEF_Wikipedia.json"
+if [ -n "$data" ]; then
+  bash "$ROOT/scripts/01_generate_train_dict.sh" --data "$data" --work "$made/$name"
+  corpora+=("$name")
+fi
+for corpus in "${corpora[@]}"; do
+  where=(--data "$data")
+  [ "$corpus" != wikipedia ] || where=(--data "$(dirname "$wikipedia")" --collection "$(basename "$wikipedia")")
+  for passes in 1 20; do
+    bash "$ROOT/scripts/02_learn_LDA_model.sh" --work "$made/$corpus" --passes "$passes" --workers 2 --force "${where[@]}"
+    bash "$ROOT/scripts/03_generate_train_labels.sh" --work "$made/$corpus" --force "${where[@]}"
+    cp -r "$made/$corpus" "$made/$corpus-$passes"
+    described+=("$corpus, passes $passes=$made/$corpus-$passes/LDA/training_labels40.json")
+  done
+done
+"$PYTHON" "$ROOT/experiments/label_distribution.py" "${described[@]}" --work "$made"
+cp "$made"/experiments/results/text/*.json "$work/experiments/results/text/"
+exec "$PYTHON" "$ROOT/experiments/make_text_tables.py" --results "$work/experiments/results/text"

@@ -1,0 +1,174 @@
+"""The benchmark of scale: its corpus is what it says, memory is that of all processes, finished sizes are kept."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import psutil
+import pytest
+
+from texttopicnet import artefacts, text
+from texttopicnet.artefacts import UserError
+
+
+@pytest.fixture(scope="module")
+def scale_text(load_script):
+    return load_script("benchmarks/scale_text.py")
+
+
+@pytest.fixture(scope="module")
+def lexicon(scale_text):
+    return scale_text.Lexicon(seed=0)
+
+
+def test_names_are_syllables_of_the_digits_and_no_two_are_alike(scale_text):
+    assert scale_text.name_of(123456) == "pejudi"  # 56: 11th consonant (from 0), 1st vowel; 34; 12
+    ranks = [*range(60_000), *range(999_000, 1_001_000), 10**8, 10**15]
+    assert len({scale_text.name_of(rank) for rank in ranks}) == len(ranks)
+
+
+def test_numbers_stand_for_nouns_plurals_and_names(scale_text, lexicon):
+    nouns = lexicon.num_nouns
+    singular, plural = (lexicon.spelt(lexicon.numbers(np.arange(500), there)) for there in (False, True))
+    assert all(text.token_of(word) == word for word in singular)
+    assert {(b.removeprefix(a)) for a, b in zip(singular, plural, strict=True)} == {"", "s"}
+    assert lexicon.spelt(lexicon.numbers(np.array([nouns - 1, nouns, 10**7]), False)) == [
+        lexicon.spelt(np.array([lexicon.first_noun + nouns - 1]))[0],
+        scale_text.name_of(nouns),
+        scale_text.name_of(10**7),
+    ]
+
+
+def test_frequency_of_ranks(scale_text):
+    ranks = scale_text.draw_ranks(np.random.default_rng(0), 400_000)
+    flat, knee = scale_text.FLAT, scale_text.KNEE
+    head = np.log(1 + knee / flat)  # to 1, the whole of the steep part
+
+    def share(low, high):
+        return np.mean((ranks >= low) & (ranks < high)) * (1 + head)
+
+    assert share(0, flat) == pytest.approx(np.log(2), rel=0.02)
+    assert share(0, knee) == pytest.approx(head, rel=0.01)
+    assert share(knee, 2 * knee) == pytest.approx(1 / 2, rel=0.02)
+    assert share(100 * knee, 2**62) == pytest.approx(1 / 100, rel=0.1)
+
+
+def test_articles_have_the_length_of_real_ones(scale_text, lexicon, monkeypatch):
+    monkeypatch.setattr(scale_text, "SPREAD", 0.01)  # so that a few articles have the mean of many
+    rng = np.random.default_rng(0)
+    articles = [scale_text.draw_article(rng, lexicon) for _ in range(60)]
+    tokens = [text.tokenize(article) for article in articles]
+    assert np.mean([len(article) for article in tokens]) == pytest.approx(2039, rel=0.02)
+    # 875 is the mean of short and long ones; where all have one length, more of the words are distinct
+    assert 850 < np.mean([len(set(article)) for article in tokens]) < 1000
+    words = " ".join(articles).split()
+    assert any(word in lexicon.words[: lexicon.num_stop_words] for word in words)
+
+
+@pytest.fixture
+def small_folders(monkeypatch, scale_text, lexicon):
+    monkeypatch.setattr(scale_text, "A_FOLDER", 3)
+    monkeypatch.setattr(scale_text, "Lexicon", lambda seed: lexicon)
+    monkeypatch.setattr(scale_text, "WORDS", 100)
+
+
+def files_of(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_smaller_corpus_is_the_beginning_of_a_larger_one(scale_text, tmp_path, small_folders):
+    scale_text.make_corpus(tmp_path / "4", 4, seed=0, workers=1)
+    scale_text.make_corpus(tmp_path / "7", 7, seed=0, workers=2)
+    scale_text.make_corpus(tmp_path / "other", 4, seed=1, workers=1)
+    smaller, larger, other = (files_of(tmp_path / name) for name in ("4", "7", "other"))
+    assert sorted(smaller) == sorted(
+        file
+        for n, folder in ((0, 0), (1, 0), (2, 0), (3, 1))
+        for file in (f"images/{folder}/{n}.jpg", f"metadata/{folder}/{n}.xml", f"text/en/{folder}/{n}")
+    )
+    assert len(larger) == 21 and smaller.items() <= larger.items()
+    assert other["text/en/0/0"] != smaller["text/en/0/0"]
+    assert (tmp_path / "7/images/0/2.jpg").stat().st_nlink == 3
+
+
+def test_all_of_a_corpus_is_used(scale_text, tmp_path, small_folders):
+    scale_text.make_corpus(tmp_path / "ImageCLEF_Wikipedia", 5, seed=0, workers=1)
+    script = artefacts.ROOT / "LDA" / scale_text.STAGES[0]
+    command = [sys.executable, script, "--data", tmp_path, "--work", tmp_path]
+    scale_text.measured(command, tmp_path / "log")
+    pairs = json.loads((tmp_path / artefacts.TRAIN_DICT).read_text())
+    assert pairs == {f"images/{n // 3}/{n}.jpg": f"text/en/{n // 3}/{n}" for n in range(5)}
+
+
+WITH_A_CHILD = """
+import subprocess, sys
+child = "held = bytearray(b'1') * 200_000_000; print('ready', flush=True); input()"
+subprocess.run([sys.executable, "-c", child])
+"""
+
+
+def test_memory_is_that_of_all_processes(scale_text):
+    process = subprocess.Popen([sys.executable, "-c", WITH_A_CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    watched = psutil.Process(process.pid)
+    try:
+        assert process.stdout.readline() == "ready\n"
+        assert 200e6 < scale_text.proportional_memory(watched) < 300e6
+        assert 0 < scale_text.highest_memory(watched) < 100e6  # the child's is not its parent's
+    finally:
+        process.communicate("\n")
+
+
+def test_a_command_that_fails_is_named_with_its_log(scale_text, tmp_path):
+    with pytest.raises(UserError, match=r"failed with status 3: .*log says why"):
+        scale_text.measured([sys.executable, "-c", "print('why'); raise SystemExit(3)"], tmp_path / "log")
+    assert (tmp_path / "log").read_text() == "why\n"
+
+
+def row_of(scale_text, seed, workers):
+    stage = {"seconds": 2.0, "cpu_seconds": 3.0, "peak_mb": 1234, "main_peak_mb": 99}
+    return {"seed": seed, "workers": workers, "stages": {script: stage for script in scale_text.STAGES}}
+
+
+def test_the_table(scale_text):
+    lines = scale_text.table({"10000": row_of(scale_text, 0, 2), "50": row_of(scale_text, 0, 2)}).splitlines()
+    assert lines[2:4] == [
+        "| generate_train_dict.py | 50 | 2 | 3 | 60.0 | 1,234 | 99 |",
+        "| generate_train_dict.py | 10,000 | 2 | 3 | 0.3 | 1,234 | 99 |",
+    ]
+    assert len(lines) == 2 + 2 * len(scale_text.STAGES)
+
+
+def test_finished_sizes_are_kept_and_folders_deleted(scale_text, tmp_path, monkeypatch):
+    calls = []
+
+    def measure(folder, num_articles, seed, workers):
+        if num_articles == 30 and len(calls) == 1:
+            raise UserError("interrupted")
+        folder.mkdir(parents=True)
+        calls.append((num_articles, seed))
+        return row_of(scale_text, seed, workers)
+
+    def run(*arguments):
+        out, folder = tmp_path / "out.json", tmp_path / "folder"
+        monkeypatch.setattr(sys, "argv", ["scale_text.py", "--out", str(out), "--folder", str(folder), *arguments])
+        return scale_text.main()
+
+    monkeypatch.setattr(scale_text, "measure", measure)
+    with pytest.raises(UserError, match="interrupted"):
+        run("--articles", "20", "30")
+    calls.append("again")
+    assert run("--articles", "20", "30") == 0
+    assert calls == [(20, 0), "again", (30, 0)]
+    assert (tmp_path / "out.md").read_text().count("| 30 |") == 3
+    assert not list((tmp_path / "folder").iterdir())
+    run("--articles", "20", "--seed", "1", "--keep")  # other settings, other numbers
+    assert calls[-1] == (20, 1) and (tmp_path / "folder/20_1").is_dir()
+    run("--articles", "30", "--force")
+    assert calls[-1] == (30, 0)
+    assert list(json.loads((tmp_path / "out.json").read_text())) == ["20", "30"]
+
+
+def test_a_disk_that_is_too_small(scale_text, tmp_path):
+    with pytest.raises(UserError, match=r"GB free and 1000000000000 articles need 80000000.0: name another --folder"):
+        scale_text.check_disk(tmp_path / "new", 10**12)
