@@ -255,12 +255,12 @@ def test_entities_are_refused(tmp_path, compress, doctype, attribute):
 MEMORY = """
 import re, sys
 from texttopicnet import dump
-def resident():
-    return int(re.search(r"VmRSS:\\s*(\\d+) kB", open("/proc/self/status").read())[1])
+def peak():
+    return int(re.search(r"VmHWM:\\s*(\\d+) kB", open("/proc/self/status").read())[1])
 for count, _ in enumerate(dump.pages(sys.argv[1]), 1):
     if count == 2000:
-        before = resident()
-print(count, resident() - before)
+        before = peak()
+print(count, peak() - before)
 """
 
 
@@ -268,7 +268,8 @@ print(count, resident() - before)
 def test_memory_does_not_grow_with_the_dump(tmp_path):
     with open(tmp_path / "dump.xml", "w") as f:
         f.write(HEAD)
-        f.writelines(page(i, f"Title {i}", "violin " * 20) for i in range(30_000))
+        f.writelines(page(i, f"Title {i}", "violin " * 20) for i in range(29_999))
+        f.write(page(29_999, "one page, 20 MB of revisions", *["violin " * 1000] * 3000))
         f.write(TAIL)
     done = subprocess.run(
         [sys.executable, "-c", MEMORY, str(tmp_path / "dump.xml")], cwd=artefacts.ROOT, capture_output=True, text=True, check=True

@@ -112,16 +112,11 @@ def test_as_one_call_of_gensims_an_article():
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_vectors_of_files_are_those_of_their_tokens(model, tmp_path, monkeypatch, workers):
-    monkeypatch.setattr(topics, "BATCH", 5)
-    monkeypatch.setattr(topics, "FILES_TOGETHER", 5)
-    paths = [tmp_path / str(i) for i in range(len(DOCUMENTS))]
-    for path, tokens in zip(paths, DOCUMENTS, strict=True):
-        path.write_text("The " + " ".join(tokens))
+def test_vectors_do_not_depend_on_the_workers(model, monkeypatch, workers):
     wanted = model.topic_vectors(DOCUMENTS, seed=5)
-    assert model.topic_vectors(DOCUMENTS, seed=5, workers=workers).tobytes() == wanted.tobytes()
-    assert model.vectors_of_files(iter(paths), 5, workers).tobytes() == wanted.tobytes()
-    assert model.vectors_of_files([], 5, workers).shape == (0, 3)
+    monkeypatch.setattr(topics, "BATCH", 5)
+    assert model.topic_vectors(iter(DOCUMENTS), seed=5, workers=workers).tobytes() == wanted.tobytes()
+    assert model.topic_vectors([], 5, workers).shape == (0, 3)
 
 
 def test_the_seed_draws_the_start(model):

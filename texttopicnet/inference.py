@@ -15,7 +15,7 @@ import math
 import numba
 import numpy as np
 
-CLOSE = 3  # roundings of gamma: where the change is so close to the threshold, they decide about one round more
+CLOSE = 4  # roundings of gamma: where the change is so close to the threshold, they decide about one round more
 LANES = 32  # an article's words are padded to a multiple of this: whole vector registers
 TILE = 8  # words whose probabilities are turned from a row a word into a row a topic at once
 SUMS_IN_ANY_ORDER = {"reassoc", "contract"}  # what vectorizes them; NaN and infinity stay what they are
@@ -202,7 +202,7 @@ def gammas(lda, bags, start):
         What ``lda.inference`` gives, up to the order of floating-point sums.  A row depends on its own article alone, to the bit.
     close : set of int
         The articles at which the change came so close to `lda.gamma_threshold` that gensim may go one round more or less: one
-        in a hundred to one in thirty, gamma then differs by up to gensim's own threshold.
+        in seventy to one in twenty-five, gamma then differs by up to gensim's own threshold.
     """
     dtype = np.dtype(lda.dtype)
     gamma, close = np.empty((len(bags), lda.num_topics), dtype), np.zeros(len(bags), bool)
