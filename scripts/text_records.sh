@@ -20,6 +20,7 @@ done
 [ -z "$labels" ] || [ -f "$labels" ] || die "$labels does not exist: --labels takes a file of topic labels"
 [ -z "$data" ] || [ -d "$data/ImageCLEF_Wikipedia" ] || die "$data/ImageCLEF_Wikipedia does not exist: data/README.md says what --data takes"
 wikipedia=$(absolute "$wikipedia") name=$(basename "$data") made=$ROOT/work/text_records corpora=(wikipedia)
+pairs=LDA/train_dict_ImageCLEF_Wikipedia.json label_file=LDA/training_labels40.json
 export TQDM_DISABLE=1 # two embeddings are learnt at one time, and their bars would run into each other
 
 rm -rf "$made" # the records are copied to their place at the end: each then holds the commit, not that the one before has changed
@@ -31,23 +32,32 @@ retrieve=("$PYTHON" "$ROOT/experiments/text_to_text_retrieval.py" --work "$made"
 
 described=()
 [ -z "$labels" ] || described+=("authors' ImageCLEF labels=$labels")
-# the set's texts as articles of one image each
-awk -F '\t' 'NR == FNR { category[NR] = $1; next }
-  { printf "%s\"images/%s/%s.jpg\": \"texts/%s.xml\"", FNR == 1 ? "{" : ",\n", category[$3 + 0], $2, $1 } END { print "}" }' \
-  "$wikipedia/categories.list" "$wikipedia/trainset_txt_img_cat.list" >"$made/wikipedia/LDA/train_dict_ImageCLEF_Wikipedia.json"
+train_dict() { # set, list: its texts as articles of one image each
+  awk -F '\t' 'NR == FNR { category[NR] = $1; next }
+    { printf "%s\"images/%s/%s.jpg\": \"texts/%s.xml\"", FNR == 1 ? "{" : ",\n", category[$3 + 0], $2, $1 } END { print "}" }' \
+    "$1/categories.list" "$1/$2"
+}
+
+train_dict "$wikipedia" trainset_txt_img_cat.list >"$made/wikipedia/$pairs"
 if [ -n "$data" ]; then
   bash "$ROOT/scripts/01_generate_train_dict.sh" --data "$data" --work "$made/$name"
   corpora+=("$name")
 fi
 for corpus in "${corpora[@]}"; do
-  where=(--data "$data")
-  [ "$corpus" != wikipedia ] || where=(--data "$(dirname "$wikipedia")" --collection "$(basename "$wikipedia")")
+  set=$wikipedia
+  [ "$corpus" = wikipedia ] || set=$data/Wikipedia
+  of_set=(--data "$(dirname "$set")" --collection "$(basename "$set")") of_corpus=(--data "$data")
+  [ "$corpus" != wikipedia ] || of_corpus=("${of_set[@]}")
   for passes in 1 20; do
-    bash "$ROOT/scripts/02_learn_LDA_model.sh" --work "$made/$corpus" --passes "$passes" --workers 2 --force "${where[@]}"
-    bash "$ROOT/scripts/03_generate_train_labels.sh" --work "$made/$corpus" --force "${where[@]}"
+    bash "$ROOT/scripts/02_learn_LDA_model.sh" --work "$made/$corpus" --passes "$passes" --workers 2 --force "${of_corpus[@]}"
+    bash "$ROOT/scripts/03_generate_train_labels.sh" --work "$made/$corpus" --force "${of_corpus[@]}"
     cp -r "$made/$corpus" "$made/$corpus-$passes"
-    described+=("$corpus, passes $passes=$made/$corpus-$passes/LDA/training_labels40.json")
+    described+=("$corpus, passes $passes=$made/$corpus-$passes/$label_file")
   done
+  train_dict "$set" testset_txt_img_cat.list >"$made/$corpus/$pairs"
+  bash "$ROOT/scripts/03_generate_train_labels.sh" --work "$made/$corpus" --force "${of_set[@]}"
+  rm "$made/$corpus/LDA/bow.mm" # of other texts than those labels
+  described+=("$corpus, passes 20, texts not learnt from=$made/$corpus/$label_file")
 done
 "$PYTHON" "$ROOT/experiments/label_distribution.py" "${described[@]}" --work "$made"
 cp "$made"/experiments/results/text/*.json "$work/experiments/results/text/"

@@ -5,7 +5,7 @@ import shutil
 import sys
 
 import pytest
-from gensim.corpora import Dictionary
+from gensim.corpora import Dictionary, MmCorpus
 
 from texttopicnet import artefacts, text
 from texttopicnet.artefacts import UserError
@@ -94,6 +94,31 @@ def test_same_seed_same_bytes(run):
     first = run().read_bytes()
     assert run("--force").read_bytes() == first
     assert run("--force", "--workers", "2").read_bytes() == first
+
+
+@pytest.mark.parametrize("name", ["lsi", "tfidf", "word2vec"])
+def test_other_embeddings(run, folder, capsys, name):
+    """Their model is learnt first, and then is there; the files are the same for the same seed."""
+    with pytest.raises(UserError, match="bow.mm does not exist: make it with python LDA/learn_LDA_model.py"):
+        run("--embedding", name)
+    documents = [text.tokenize(words) for words in ARTICLES.values()]
+    dictionary = Dictionary.load(str(folder / "work" / artefacts.DICTIONARY))
+    MmCorpus.serialize(str(folder / "work" / artefacts.BOW), map(dictionary.doc2bow, documents))
+    capsys.readouterr()
+    run("--embedding", name)
+    path = folder / "work" / artefacts.training_labels(3, name)
+    loss = "SigmoidCrossEntropyLoss" if name == "tfidf" else "EuclideanLoss"
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == f"learning {name} from 4 documents, seed 0" and printed[-1] == f"5 labels, for {loss}: {path}"
+    labels, first = json.loads(path.read_text()), path.read_bytes()
+    assert list(labels) == list(PAIRS) and labels["images/3.jpg"] == labels["images/0.jpg"] != labels["images/1.jpg"]
+    assert labels["images/4.jpg"] == [0, 0, 0]
+    assert not (folder / "work" / artefacts.training_labels(3)).exists()
+    path.unlink()
+    run("--embedding", name, "--workers", "2")
+    assert "learning" not in capsys.readouterr().out and path.read_bytes() == first
+    run("--embedding", name, "--force")
+    assert "learning" in capsys.readouterr().out and path.read_bytes() == first
 
 
 def test_what_is_printed(run, capsys):

@@ -113,6 +113,17 @@ def test_by_hand_two_rounds():
     assert close == set()
 
 
+def test_a_topic_that_comes_back_from_alpha():
+    """The second topic begins at alpha, so small that its share is 1e-9; but the second word is its alone."""
+    lda, start = model(2, words=30, alpha=np.array([0.05, 0.05], np.float32)), np.array([1, 0.05])
+    lda.expElogbeta[...] = 0
+    lda.expElogbeta[0, 4] = lda.expElogbeta[1, 9] = 1
+    bag = np.array([4, 9]), np.array([3, 2])
+    gamma, _ = inference.gammas(lda, [bag], start)
+    np.testing.assert_allclose(gamma, [[3.05, 2.05]], atol=1e-5)
+    np.testing.assert_allclose(gamma, by_gensim(lda, [bag], start), rtol=1e-6)
+
+
 def test_an_article_without_words_has_the_prior():
     lda = model(4)
     empty = np.array([], int), np.array([], int)
