@@ -79,6 +79,7 @@ def main():
             model = embedding_model(args, Texts(store, names))
         what = f"{args.topics} topics" if args.embedding == "lda" else f"{args.embedding} of {args.topics} numbers"
         print(f"labelling {len(pairs)} images of {pairs.num_articles} articles with {what}, seed {args.seed}")
+        model.vectors([[]], args.seed)  # what is compiled at the first call is compiled before the processes are forked
         groups = parallel.in_groups(map(store.packed, names()), TOGETHER)
         with tqdm(desc="articles", unit="article", total=pairs.num_articles) as bar:
             for vectors in parallel.ordered_map(vectors_of, groups, args.workers, model, args.seed):

@@ -9,40 +9,75 @@ Usage:   python LDA/learn_LDA_model.py [--data DIR] [--work DIR] [--topics 40] [
 import argparse
 import itertools
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 from gensim.corpora import Dictionary, MmCorpus
 from tqdm import tqdm
 
-from texttopicnet import artefacts, parallel, topics
+from texttopicnet import artefacts, inference, parallel, topics
 from texttopicnet.pairs import Pairs
-from texttopicnet.token_store import Texts, TokenStore
+from texttopicnet.token_store import TokenStore, unpacked
 
-PRUNED_EVERY = 10_000  # documents; gensim's, as its limit of 2,000,000 words in memory
+TOGETHER = 250  # articles that a process gets at once
+PRUNED_EVERY = 10_000  # articles; gensim's, as its limit of words in memory
 PRUNE_AT = 2_000_000
 
 
-def counted(texts, copies, no_below, no_above):
-    """The dictionary of all articles, each counted as often as it has documents, filtered."""
+def counted(articles):
+    """Words of some articles, given as (packed tokens, number of documents), and in how many documents each is, and how often.
+
+    The words come in the order in which gensim's Dictionary would number them: article by article, new ones by the alphabet.
+    """
+    documents, occurrences, num_pos, num_nnz = {}, {}, 0, 0
+    for tokens, copies in articles:
+        counts = Counter(unpacked(tokens))
+        for word in sorted(word for word in counts if word not in documents):
+            documents[word] = occurrences[word] = 0
+        for word, count in counts.items():
+            documents[word] += copies
+            occurrences[word] += copies * count
+        num_pos += copies * counts.total()
+        num_nnz += copies * len(counts)
+    return documents, occurrences, sum(copies for _, copies in articles), num_pos, num_nnz
+
+
+def make_dictionary(articles, workers, no_below, no_above):
+    """The filtered dictionary of (packed tokens, number of documents) of all articles: what gensim's own counting gives."""
     dictionary = Dictionary()
-    for number, (tokens, count) in enumerate(zip(texts, copies, strict=True)):
-        for _ in range(count):
-            dictionary.doc2bow(tokens, allow_update=True)
-        if number % PRUNED_EVERY == PRUNED_EVERY - 1 and len(dictionary) > PRUNE_AT:
+    groups = parallel.in_groups(articles, TOGETHER)
+    for number, group in enumerate(parallel.ordered_map(counted, groups, workers), 1):
+        documents, occurrences, *numbers = group
+        for word, count in documents.items():
+            word_id = dictionary.token2id.setdefault(word, len(dictionary.token2id))
+            dictionary.dfs[word_id] = dictionary.dfs.get(word_id, 0) + count
+            dictionary.cfs[word_id] = dictionary.cfs.get(word_id, 0) + occurrences[word]
+        for name, count in zip(("num_docs", "num_pos", "num_nnz"), numbers, strict=True):
+            setattr(dictionary, name, getattr(dictionary, name) + count)
+        if number * TOGETHER % PRUNED_EVERY == 0 and len(dictionary) > PRUNE_AT:  # D11
             dictionary.filter_extremes(no_below=0, no_above=1.0, keep_n=PRUNE_AT)
     dictionary.filter_extremes(no_below=no_below, no_above=no_above)
     return dictionary
 
 
+def bags_of(token2id, articles):
+    """Bags of words of some articles, given as packed tokens: int32 arrays of shape (n_distinct, 2), ids ascending and counts."""
+    bags = []
+    for tokens in articles:
+        words = unpacked(tokens)
+        ids = np.fromiter(map(token2id.get, words, itertools.repeat(-1)), np.int32, len(words))
+        bags.append(np.stack(inference.bag_of_words(ids), axis=1))
+    return bags
+
+
 class Bags:
     """The articles' bags of words in a file, by rank; in memory are their places alone (8 bytes an article)."""
 
-    def __init__(self, file, dictionary, texts, num_articles):
+    def __init__(self, file, bags, num_articles):
         self.file = file
         self.ends = np.zeros(num_articles + 1, np.int64)
-        for rank, tokens in enumerate(texts):
-            bag = np.array(dictionary.doc2bow(tokens), np.int32).reshape(-1, 2)
+        for rank, bag in enumerate(bags):
             self.ends[rank + 1] = self.ends[rank] + bag.nbytes
             file.write(bag)
 
@@ -52,24 +87,27 @@ class Bags:
         return np.frombuffer(data, np.int32).reshape(-1, 2).tolist()
 
 
-def make_bags(args, pairs, texts, outputs):
+def make_bags(args, pairs, store, outputs):
     """Write dictionary.dict and bow.mm."""
     num_articles = pairs.num_articles
 
-    def progress(what):
-        return tqdm(texts, desc=what, unit="article", total=num_articles)
+    def articles(what):
+        for article, images in tqdm(pairs.articles(), desc=what, unit="article", total=num_articles):
+            yield store.packed(article), 1 if args.unique_articles else images
 
-    copies = (1 if args.unique_articles else images for _, images in pairs.articles())
-    dictionary = counted(progress("dictionary"), copies, args.no_below, args.no_above)
+    dictionary = make_dictionary(articles("dictionary"), args.workers, args.no_below, args.no_above)
     if not dictionary.token2id:
         raise artefacts.UserError(
             f"no word of {args.data / args.collection}/text stands in at least {args.no_below} and at most {args.no_above:g} of"
             f" the {num_documents(args, pairs)} documents: give a lower --no-below for so small a corpus"
         )
     dictionary.lifecycle_events = None  # gensim's diary of times and paths: without it, same input, same bytes
-    ranks = range(num_articles) if args.unique_articles else (rank for _, rank in pairs.ranks())
+    groups = parallel.in_groups((tokens for tokens, _ in articles("bags of words")), TOGETHER)
+    bags = itertools.chain.from_iterable(parallel.ordered_map(bags_of, groups, args.workers, dictionary.token2id))
     with tempfile.TemporaryFile(dir=outputs[0].parent) as file, artefacts.written_whole(*outputs) as (dictionary_path, bow_path):
-        bags = Bags(file, dictionary, progress("bags of words"), num_articles)
+        bags = Bags(file, bags, num_articles)
+        ranks = range(num_articles) if args.unique_articles else (rank for _, rank in pairs.ranks())
+        ranks = tqdm(ranks, desc="bow.mm", unit="document", total=num_documents(args, pairs))
         MmCorpus.serialize(str(bow_path), map(bags.__getitem__, ranks), id2word=dictionary)
         dictionary.save(str(dictionary_path))
 
@@ -120,7 +158,7 @@ def main():
         made_from = [artefacts.sha256(train_dict), args.unique_articles, args.no_below, args.no_above]
         if made or store.setting("bow.mm") != made_from or not all(path.exists() for path in bag_paths):
             store.set("bow.mm", None)
-            make_bags(args, pairs, Texts(store, names), bag_paths)
+            make_bags(args, pairs, store, bag_paths)
             store.set("bow.mm", made_from)
         else:
             print(f"{bag_paths[0]} and bow.mm are there already, made from the same articles")

@@ -8,7 +8,7 @@ Usage:   python benchmarks/scale_text.py [--articles 3500 35000 350000] [--out F
 Each size has a corpus of its own in ImageCLEF's layout, one image an article, on which the scripts run one after the other as a
 user runs them, with one pass.  What was interrupted goes on: a corpus that is whole and the numbers of a finished size are kept.
 The articles have the real collection's length (2,039 tokens and 875 distinct words on average) and real markup; the vocabulary
-grows with the text as it does in Wikipedia's.  Needs Linux: memory is read from /proc.
+grows with the text as it does in Wikipedia's, up to DRAWN articles; beyond, these come again.  Needs Linux: memory is read from /proc.
 """
 
 import argparse
@@ -36,6 +36,7 @@ BYTES_AN_ARTICLE = 80_000  # of disk, corpus and everything the scripts make fro
 
 # the corpus: numbers without a source were chosen so that its articles have the means that `length` reports
 A_FOLDER = 1000  # files in a folder
+DRAWN = 35 * A_FOLDER  # articles that are drawn; in a larger corpus each of them stands under several names
 WORDS, SPREAD = 4_500, 0.8  # mean of an article's running words, standard deviation of their logarithm
 CONTENT, YEARS = 0.448, 0.04  # shares of the running words, as in the articles of Rasiwasia et al.; the others are stop words
 PLURALS = 0.13  # share of the content words, there
@@ -175,8 +176,10 @@ def make_folder(lexicon, collection, image, num_articles, seed, folder):
     numbers = range(first, min(first + A_FOLDER, num_articles))
     (images / f"{first}.jpg").write_bytes(image)  # a file has no more than 65,000 names: one image a folder
     for n in numbers:
-        article = draw_article(rng, lexicon)
-        (texts / str(n)).write_text(article, encoding="ascii")
+        if n < DRAWN:
+            (texts / str(n)).write_text(draw_article(rng, lexicon), encoding="ascii")
+        else:  # its folder was made long before
+            os.link(collection / "text/en" / str(n % DRAWN // A_FOLDER) / str(n % DRAWN), texts / str(n))
         caption = METADATA.format(n=n, folder=folder, words=lexicon.words[n % len(lexicon.words)])
         (metadata / f"{n}.xml").write_text(caption, encoding="ascii")
         if n > first:

@@ -25,9 +25,9 @@ COLUMNS = {
 
 
 def row_name(row):
-    """What a row's vectors are, e.g. 'lda, 20 passes'."""
+    """What a row's vectors are, e.g. 'lda, passes 20'."""
     passes = row["passes"]
-    return row["embedding"] + (f", {passes} pass{'es' if passes > 1 else ''}" if passes else "")
+    return row["embedding"] + (f", passes {passes}" if passes else "")
 
 
 def score(row):
@@ -48,9 +48,9 @@ def retrieval(record):
     return {
         "title": f"Text-to-text retrieval, {record['name']}: mean AP over all other texts, percent",
         "lead": [
-            f"{record['corpus']}: {split['texts']} texts of {tokens['text']:.0f} tokens on average, each a query against the others."
-            f" {record['topics']} numbers a text, {record['note']}: {split['learnt from']} of {tokens['article']:.0f} tokens,"
-            f" {record['words']} words in the dictionary. Mean of {len(record['seed'])} seeds (least–most)."
+            f"Measured on {record['corpus']}: {split['texts']} texts of {tokens['text']:.0f} tokens on average."
+            f" {record['topics']} numbers a text, {record['note']}: {split['learnt from']} articles of {tokens['article']:.0f} tokens,"
+            f" {record['words']} words in the dictionary. Mean over the seeds (least–most)."
         ],
         "header": ["embedding", *measures],
         "rows": [{"cells": row, "own": True} for row in cells],

@@ -1,4 +1,4 @@
-"""Retrieve texts by texts of the same category: how much of a text's subject does each embedding keep?
+"""Retrieve texts by texts of the same category: what each embedding keeps of a text's subject.
 
 Reads:   SET/{trainset,testset}_txt_img_cat.list, categories.list, texts/; with --articles the files below that folder
 Writes:  experiments/results/text/retrieval_<name>.json below --work
@@ -163,7 +163,7 @@ def main():
     for job, found in zip(jobs, parallel.ordered_map(measure, jobs, args.workers, corpus), strict=True):
         measured.append((job, found))
         said = ", ".join(f"{m} {ap.mean():.4f}" for m, ap in found.items())
-        print(f"{job[0]}{f', {job[1]} passes' if job[1] else ''}, seed {job[2]}: mean AP by {said}", flush=True)
+        print(f"{job[0]}{f', passes {job[1]}' if job[1] else ''}, seed {job[2]}: mean AP by {said}", flush=True)
 
     chance = float(average_precision.retrieval_by_chance(counts[categories] - 1, len(ids) - 1).mean())
     paper_set = counts.tolist() == retrieval.PAPER_PAIRS

@@ -5,11 +5,12 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from gensim.corpora import Dictionary, MmCorpus
 from gensim.models import LdaModel
 
-from texttopicnet import artefacts
+from texttopicnet import artefacts, token_store
 from texttopicnet.artefacts import UserError
 
 ARTICLES = {  # name: text, number of images
@@ -100,6 +101,34 @@ def test_one_document_an_article(run):
     ]
     dictionary = Dictionary.load(str(folder / "dictionary.dict"))
     assert dictionary.dfs[dictionary.token2id["piano"]] == 2
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_dictionary_is_that_of_gensims_own_counting(script, monkeypatch, workers):
+    rng = np.random.default_rng(0)
+    texts = [[f"word{i}" for i in rng.geometric(0.02, rng.integers(0, 60))] for _ in range(40)]
+    copies = rng.integers(1, 4, 40).tolist()
+    wanted = Dictionary()
+    for tokens, count in zip(texts, copies, strict=True):
+        for _ in range(count):
+            wanted.doc2bow(tokens, allow_update=True)
+    monkeypatch.setattr(script, "TOGETHER", 7)
+    articles = zip(map(token_store.packed, texts), copies, strict=True)
+    found = script.make_dictionary(articles, workers, 1, 1.0)
+    wanted.filter_extremes(1, 1.0)
+    for name in ("token2id", "dfs", "cfs", "num_docs", "num_pos", "num_nnz"):
+        assert getattr(found, name) == getattr(wanted, name), name
+    bags = script.bags_of(found.token2id, [token_store.packed([*tokens, "unknown"]) for tokens in texts])
+    assert [list(map(tuple, bag.tolist())) for bag in bags] == [wanted.doc2bow(tokens) for tokens in texts]
+
+
+def test_a_dictionary_that_grows_too_large_is_cut_to_the_most_frequent_words(script, monkeypatch):
+    for name, value in {"TOGETHER": 1, "PRUNED_EVERY": 2, "PRUNE_AT": 3}.items():
+        monkeypatch.setattr(script, name, value)
+    texts = [["a", "b"], ["a", "b", "c", "d"], ["d", "e"], ["e"]]
+    found = script.make_dictionary(((token_store.packed(tokens), 1) for tokens in texts), 1, 1, 1.0)
+    # after two articles a, b (2 each) and one of c, d (1 each) stay; after four, one of those with 2 goes
+    assert found.num_docs == 4 and len(found) == 3 and max(found.dfs.values()) == 2
 
 
 @pytest.mark.parametrize(
@@ -223,7 +252,7 @@ artefacts.run(script.main)
 
 
 @pytest.mark.parametrize(
-    "where", [("store", "keep"), ("script", "counted"), ("script", "Bags"), ("lda", "learn"), ("lda", "top_words")]
+    "where", [("store", "keep"), ("script", "make_dictionary"), ("script", "Bags"), ("lda", "learn"), ("lda", "top_words")]
 )
 def test_a_killed_run_leaves_no_half_artefact_and_a_second_one_goes_on(run, corpus, where):
     """Killed -9 before the tokens, the dictionary, the bags, the training, and after the model."""

@@ -158,15 +158,15 @@ def records():
 def test_tables_hold_the_records_numbers(make_tables, records):
     ranked, by_category, labels, runs = make_tables.tables(records)
     assert [row["cells"] for row in ranked["rows"]] == [
-        ["lda, 5 passes", "62.5 (50.0–75.0)", "62.5 (50.0–75.0)"],
+        ["lda, passes 5", "62.5 (50.0–75.0)", "62.5 (50.0–75.0)"],
         ["tfidf", "—", "25.0"],
         ["chance", "12.5", "12.5"],
     ]
-    assert "4 texts of 6 tokens" in ranked["lead"][0] and "9 of 12 tokens, 7 words" in ranked["lead"][0]
-    assert [row["cells"] for row in by_category["rows"]] == [["lda, 5 passes", "50", "75"], ["tfidf", "50", "75"]]
+    assert "4 texts of 6 tokens" in ranked["lead"][0] and "9 articles of 12 tokens, 7 words" in ranked["lead"][0]
+    assert [row["cells"] for row in by_category["rows"]] == [["lda, passes 5", "50", "75"], ["tfidf", "50", "75"]]
     expected = ["flat", "10,000", "10.75", "11", "0.968", "0.437", "1.65", "0.0052", "0.0806", "—"]
     assert [row["cells"] for row in labels["rows"]] == [expected]
-    assert len(runs["rows"]) == 2
+    assert [row["cells"][:2] for row in runs["rows"]] == [["label_distribution", "—"], ["retrieval_small", "0, 1"]]
     for table in (ranked, by_category, labels, runs):
         rows = [row for row in tables.markdown(table).splitlines() if row.startswith("|")]
         assert len({row.count("|") for row in rows}) == 1

@@ -19,7 +19,9 @@ def runs(records):
     rows = []
     for name, r in records.items():
         hardware = f"{r['hardware']['cpu']}, {r['hardware']['cores']} cores, GPU {r['hardware']['gpu']}"
-        cells = [name, str(r["seed"]), r["commit"][:12] + ("-dirty" if r["commit"].endswith("-dirty") else "")]
+        seeds = r["seed"] if isinstance(r["seed"], list) else [r["seed"]]
+        seed = ", ".join("—" if s is None else str(s) for s in seeds)
+        cells = [name, seed, r["commit"][:12] + ("-dirty" if r["commit"].endswith("-dirty") else "")]
         rows.append({"cells": [*cells, f"{r['seconds']:.0f}", hardware, r["note"]], "own": True})
     header = ["record", "seed", "commit", "seconds", "hardware", "note"]
     return {"title": "The runs behind these numbers", "lead": [], "header": header, "rows": rows, "text": [0, 2, 4, 5]}
