@@ -8,7 +8,7 @@ Usage:   python benchmarks/scale_text.py [--articles 3500 35000 350000] [--out F
 Each size has a corpus of its own in ImageCLEF's layout, one image an article, on which the scripts run one after the other as a
 user runs them, with one pass.  What was interrupted goes on: a corpus that is whole and the numbers of a finished size are kept.
 The articles have the real collection's length (2,039 tokens and 875 distinct words on average) and real markup; the vocabulary
-grows with the text as it does in Wikipedia's, up to DRAWN articles; beyond, these come again.  Needs Linux: memory is read from /proc.
+grows with the text as it does in Wikipedia, up to DRAWN articles; beyond, these come again.  Needs Linux (/proc).
 """
 
 import argparse

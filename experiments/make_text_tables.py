@@ -49,8 +49,8 @@ def retrieval(record):
         "title": f"Text-to-text retrieval, {record['name']}: mean AP over all other texts, percent",
         "lead": [
             f"Measured on {record['corpus']}: {split['texts']} texts of {tokens['text']:.0f} tokens on average."
-            f" {record['topics']} numbers a text, {record['note']}: {split['learnt from']} articles of {tokens['article']:.0f} tokens,"
-            f" {record['words']} words in the dictionary. Mean over the seeds (least–most)."
+            f" {record['topics']} numbers a text, {record['note']}: {split['learnt from']} articles of {tokens['article']:.0f}"
+            f" tokens, {record['words']} words in the dictionary. Mean over the seeds (least–most)."
         ],
         "header": ["embedding", *measures],
         "rows": [{"cells": row, "own": True} for row in cells],
