@@ -141,7 +141,7 @@ def examined_pages(stamp, pages):
         clean = markup.filter_wiki(page.text)
         if dump.long_enough(clean, FEWEST_WORDS):
             tokens = text.tokens_of(clean)
-            blemishes = [] if tokens else [text.EMPTY]
+            blemishes = text.blemishes(page.text, tokens)
             rows.append((page.id, stamp, token_store.packed(tokens), blemishes, page.title, clean[:OPENING]))
     return rows
 

@@ -56,6 +56,10 @@ def test_heads_of_python_scripts(path):
         ("05_train_cnn.sh", ["--solver", "no.prototxt"], "CNN/CaffeNet/no.prototxt does not exist"),
         ("06_extract_features.sh", ["--layer"], "knows no --layer"),
         ("07_voc_2007_classification.sh", ["fc7", "--voc", ".", "--work", "w"], "does not exist: give --voc"),
+        ("run_all.sh", ["--embedding"], "--embedding needs a value"),
+        ("text_records.sh", ["--colour"], "knows no --colour"),
+        ("text_records.sh", ["--labels", "none.json"], "none.json does not exist: --labels takes a file of topic labels"),
+        ("text_records.sh", ["--data", "."], "./ImageCLEF_Wikipedia does not exist: data/README.md"),
         ("08_multi_modal_retrieval.sh", ["--data", ".", "--work", "w"], "categories.list does not exist"),
     ],
 )

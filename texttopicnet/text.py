@@ -23,8 +23,7 @@ WORD = re.compile(r"\w+", re.UNICODE)
 NOT_A_LETTER = re.compile(r"[^a-z]")
 SHORTEST = 3  # letters a token has at least
 MOST_WORDS = 1 << 20  # distinct words whose tokens are remembered
-LONG = 10 * 2**20  # bytes; longer articles are counted as very long
-EMPTY = "empty after preprocessing"
+LONG = 10 * 2**20  # characters; longer articles are counted as very long
 FILES_TOGETHER = 16  # files that a worker process gets at once
 DEEP = 40  # templates within one another; MediaWiki itself goes no deeper
 
@@ -154,13 +153,18 @@ def examine(data):
     """
     raw = data.decode("utf-8", "replace")
     tokens = tokenize(raw)
+    not_utf8 = raw.count("\ufffd") > data.count("\ufffd".encode())
+    return tokens, ["not UTF-8"] * not_utf8 + blemishes(raw, tokens)
+
+
+def blemishes(raw, tokens):
+    """What is wrong with an article (list of str), given its text and its tokens."""
     found = {
-        "not UTF-8": raw.count("\ufffd") > data.count("\ufffd".encode()),
-        f"longer than {LONG >> 20} MB": len(data) > LONG,
+        f"longer than {LONG >> 20} MB": len(raw) > LONG,
         f"templates more than {DEEP} deep": markup.template_depth(raw) > DEEP,
-        EMPTY: not tokens,
+        "empty after preprocessing": not tokens,
     }
-    return tokens, [blemish for blemish, there in found.items() if there]
+    return [blemish for blemish, there in found.items() if there]
 
 
 def _tokenize_files(paths):
