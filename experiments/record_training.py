@@ -49,6 +49,7 @@ def read_log(path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, default=artefacts.ROOT, help="folder for artefacts")
+    parser.add_argument("--model", default="train_val.prototxt", help="what the solver calls its net")
     parser.add_argument("--net", default="CaffeNet", help="folder of CNN/ that was trained")
     parser.add_argument("--name", default="trained", help="of the log and the weights")
     parser.add_argument("--iterations", type=int, help="of the schedule; default: the last in the log")
@@ -70,7 +71,7 @@ def main():
         values={"last_loss": losses[steps[-1]], "iterations": args.iterations or steps[-1]},
         split={},
         seed=args.seed,
-        inputs={"weights": weights, "train_val": folder / "train_val.prototxt"},
+        inputs={"weights": weights, "train_val": folder / args.model},
         seconds=seconds,
         note=args.note,
         losses=[[i, losses[i]] for i in steps],

@@ -60,6 +60,6 @@ train solver_untrained.prototxt untrained
 train "$solver" trained
 record=$work/experiments/results/training.json
 if [ -f trained.log ] && { [ -n "$force" ] || [ ! -f "$record" ] || [ trained.caffemodel -nt "$record" ]; }; then
-  "$PYTHON" "$ROOT/experiments/record_training.py" --work "$work" --net "$net" --note "$note" --force \
+  "$PYTHON" "$ROOT/experiments/record_training.py" --work "$work" --net "$net" --model "$(field "$solver" net)" --note "$note" --force \
     --seed "$(field "run_$solver" random_seed | grep . || echo -1)"
 fi
