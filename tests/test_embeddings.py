@@ -189,6 +189,26 @@ def test_texts_are_streamed(name):
     assert set(embedding.model.wv.key_to_index) == set(dictionary.token2id)
 
 
+@pytest.mark.parametrize("name", ["word2vec", "fasttext", "doc2vec"])
+@pytest.mark.parametrize("at", [1, 2])
+def test_an_error_in_reading_comes_through(name, at):
+    """gensim reads for its vocabulary, then in a thread for each epoch, and would wait for ever for a thread that died."""
+
+    class Failing:
+        passes = 0
+
+        def __iter__(self):
+            self.passes += 1
+            yield from DOCUMENTS[:3]
+            if self.passes == at:
+                raise artefacts.UserError("the disk is gone")
+            yield from DOCUMENTS[3:]
+
+    dictionary = Dictionary(DOCUMENTS)
+    with pytest.raises(artefacts.UserError, match="the disk is gone"):
+        embeddings.learn(name, dictionary, [dictionary.doc2bow(d) for d in DOCUMENTS], Failing(), 4)
+
+
 def test_long_texts_come_in_pieces(monkeypatch):
     monkeypatch.setattr(embeddings, "LONGEST", 4)
     dictionary = Dictionary([["a", "b"]])

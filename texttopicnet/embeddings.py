@@ -13,6 +13,8 @@ Every one has `num_topics` numbers, so that one net fits all, and knows the word
 without any of them has the vector 0 (lda: what its prior says).  A vector depends on text and seed alone, not on other texts.
 """
 
+import threading
+
 import numpy as np
 import scipy.sparse
 from gensim import matutils
@@ -72,13 +74,23 @@ class _Texts:
 
     def __init__(self, texts, dictionary, name, tagged=False):
         self.texts, self.known, self.name, self.tagged = texts, dictionary.token2id, name, tagged
-        self.passes = 0
+        self.passes, self.error = 0, None
 
     def __iter__(self):
         self.passes += 1
-        for i, text in enumerate(tqdm(self.texts, desc=f"{self.name}, pass {self.passes}", unit="article", leave=False)):
-            for piece in parallel.in_groups(filter(self.known.__contains__, text), LONGEST):
-                yield TaggedDocument(piece, [i]) if self.tagged else piece
+        try:
+            for i, text in enumerate(tqdm(self.texts, desc=f"{self.name}, pass {self.passes}", unit="article", leave=False)):
+                for piece in parallel.in_groups(filter(self.known.__contains__, text), LONGEST):
+                    yield TaggedDocument(piece, [i]) if self.tagged else piece
+        except Exception as error:
+            if threading.current_thread() is threading.main_thread():
+                raise
+            self.error = error  # gensim reads in a thread of its own, and would wait for ever for one that died
+
+    def check(self):
+        """Raise what went wrong in reading."""
+        if self.error:
+            raise self.error
 
 
 def _unit(rows):
@@ -290,6 +302,7 @@ def learn(name, dictionary, bows, texts, num_topics=40, seed=0, workers=1, epoch
             del model.wv.buckets_word
         else:
             model = Doc2Vec(stream, dm=0, **common)
+        stream.check()
         model.total_train_time = 0  # as the diary: not of the model
     return _embedding(name, tfidf, model, num_topics)
 

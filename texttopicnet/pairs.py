@@ -15,7 +15,7 @@ class Pairs:
     """Pairs to which more can be added, and which can be gone through by image and by article."""
 
     def __init__(self):
-        self._database = sqlite3.connect("")  # a file of SQLite's own, deleted when it is closed
+        self._database = sqlite3.connect("", check_same_thread=False)  # a file of SQLite's own, gone when it is closed
         self._database.execute("CREATE TABLE pairs (number INTEGER PRIMARY KEY, image TEXT UNIQUE, article TEXT)")
 
     @classmethod

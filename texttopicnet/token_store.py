@@ -61,7 +61,8 @@ class TokenStore:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         made_with = [VERSION, *map(importlib.metadata.version, LIBRARIES)]
         with self._checked():
-            self._database = sqlite3.connect(self.path, timeout=PATIENCE)
+            # gensim reads its corpora in a thread, while the main one waits
+            self._database = sqlite3.connect(self.path, timeout=PATIENCE, check_same_thread=False)
             self._database.execute("CREATE TABLE IF NOT EXISTS settings (key TEXT PRIMARY KEY, value TEXT)")
             if self.setting("made with") != made_with:
                 self._database.execute("DROP TABLE IF EXISTS articles")
