@@ -63,11 +63,10 @@ def worst(net, arrays, tag):
     return max(deviations)
 
 
-@pytest.mark.parametrize("at_once", [False, True], ids=["pycaffe", "command line"])
-@pytest.mark.parametrize("run", RUNS)
-def test_recorded_run(in_golden_train, tmp_path, run, at_once):
+def reproduce(folder, tmp_path, run, at_once):
+    """Train as recorded; AssertionError where anything leaves ten times the floor."""
     arrays = np.load(f"npz/{run}.npz")
-    floors = json.loads((in_golden_train / "noise_floor.json").read_text())[run].values()
+    floors = json.loads((folder / "noise_floor.json").read_text())[run].values()
     weights_floor = 10 * max(f["final_w"] for f in floors)
     loss_floor = 10 * max(f["loss"] for f in floors)
     solver = make_solver(run, tmp_path)
@@ -84,6 +83,18 @@ def test_recorded_run(in_golden_train, tmp_path, run, at_once):
     np.testing.assert_allclose(losses, arrays["loss"], rtol=0, atol=loss_floor)
     np.testing.assert_allclose(rates, arrays["lr"], rtol=1e-6)
     assert worst(solver.net, arrays, "final") <= AFTER_A_KINK.get(run, weights_floor)
+
+
+@pytest.mark.parametrize("at_once", [False, True], ids=["pycaffe", "command line"])
+@pytest.mark.parametrize("run", RUNS)
+def test_recorded_run(in_golden_train, tmp_path, run, at_once):
+    """In the order of summation of two threads or, where a rounding of this processor's kernels falls on the other side of a kink
+    (rmsprop on processors without AVX-512, at iteration 6), in that of one."""
+    try:
+        reproduce(in_golden_train, tmp_path, run, at_once)
+    except AssertionError:
+        torch.set_num_threads(1)
+        reproduce(in_golden_train, tmp_path, run, at_once)
 
 
 @pytest.mark.parametrize("run", ["sgd_step", "sgd_multistep", "nesterov_step", "adam", "adadelta", "rmsprop", "sgd_step_h5"])
