@@ -172,3 +172,8 @@ def test_finished_sizes_are_kept_and_folders_deleted(scale_text, tmp_path, monke
 def test_a_disk_that_is_too_small(scale_text, tmp_path):
     with pytest.raises(UserError, match=r"GB free and 1000000000000 articles need 80000000.0: name another --folder"):
         scale_text.check_disk(tmp_path / "new", 10**12)
+
+
+def test_the_readmes_table_is_that_of_the_record(scale_text):
+    rows = json.loads((artefacts.ROOT / "benchmarks/results/scale_text.json").read_text())
+    assert scale_text.table(rows) in (artefacts.ROOT / "LDA/README.md").read_text()
