@@ -11,6 +11,7 @@ for byte.  The order is shuffled with the seed (D5: the original's is that of a 
 """
 
 import argparse
+import itertools
 import multiprocessing
 import shutil
 from pathlib import Path
@@ -21,18 +22,23 @@ import numpy as np
 from tqdm import tqdm
 
 from caffe.proto import caffe_pb2
-from texttopicnet import artefacts, embeddings, images
+from texttopicnet import artefacts, embeddings, images, parallel, training_labels
 
+TOGETHER = 32  # images that a process gets at once
 BATCH = 500  # records a transaction
 FIRST_MAP = 1 << 26  # bytes an LMDB may grow to at first; doubled when it is full
 
 
-def image_record(item):
-    """(serialized Datum of an image, '') or (None, what is wrong with it); runs in the worker processes."""
-    path, size = item
+def image_records(collection, size, names):
+    """What `image_record` says of some images; runs in the worker processes."""
     cv2.setNumThreads(0)
+    return [image_record(collection / name, size) for name in names]
+
+
+def image_record(path, size):
+    """(serialized Datum of an image, '') or (None, what is wrong with it)."""
     try:
-        data = Path(path).read_bytes()
+        data = path.read_bytes()
         image = images.decode(data, path)
     except (OSError, artefacts.UserError) as error:
         return None, str(error)
@@ -66,7 +72,7 @@ def _components(data):
 
 
 def label_record(vector):
-    datum = caffe_pb2.Datum(channels=len(vector), height=1, width=1, float_data=vector)
+    datum = caffe_pb2.Datum(channels=len(vector), height=1, width=1, float_data=vector.tolist())
     return datum.SerializeToString()
 
 
@@ -100,29 +106,28 @@ class Writer:
         self.environment.close()
 
 
-def shuffled(labels, seed):
-    """The images in the seed's order."""
-    names = sorted(labels)
-    np.random.default_rng(seed).shuffle(names)
-    return names
+def shuffled(count, seed):
+    """The numbers of the images, 0 to count - 1 by name, in the seed's order."""
+    numbers = np.arange(count)
+    np.random.default_rng(seed).shuffle(numbers)
+    return numbers
 
 
-def pack(names, collection, labels, size, workers, split_at, pairs):
-    """Write the records; images from `split_at` on go to the second pair.  Returns the bad ones: [(image, why)]."""
-    bad = []
-    with multiprocessing.Pool(workers) as pool:
-        records = pool.imap(image_record, ((str(collection / name), size) for name in names), chunksize=32)
-        for i, (name, (record, wrong)) in enumerate(
-            zip(names, tqdm(records, total=len(names), desc="images", unit="image"), strict=True)
-        ):
-            if record is None:
-                bad.append((name, wrong))
-                continue
-            key = f"{i:08d}_{name}".encode()[:511]  # LMDB's longest key
-            image_writer, label_writer = pairs[0 if i < split_at else 1]
-            image_writer.put(key, record)
-            label_writer.put(key, label_record(labels[name]))
-    return bad
+def pack(labels, order, collection, size, workers, split_at, pairs):
+    """Write the records; images from `split_at` on go to the second pair.  Returns how many are bad, and why the first is."""
+    num_bad, first = 0, None
+    groups = parallel.in_groups((labels[number][0] for number in order), TOGETHER)
+    records = itertools.chain.from_iterable(parallel.ordered_map(image_records, groups, workers, collection, size))
+    for i, (record, wrong) in enumerate(tqdm(records, total=len(order), desc="images", unit="image")):
+        if record is None:
+            num_bad, first = num_bad + 1, first or wrong
+            continue
+        name, vector = labels[order[i]]
+        key = f"{i:08d}_{name}".encode()[:511]  # LMDB's longest key
+        image_writer, label_writer = pairs[0 if i < split_at else 1]
+        image_writer.put(key, record)
+        label_writer.put(key, label_record(vector))
+    return num_bad, first
 
 
 def main():
@@ -150,34 +155,34 @@ def main():
     for output in (*outputs, *older):
         artefacts.refuse_existing(output, args.force)
     made_by = "python LDA/generate_train_labels.py" + (f" --embedding {args.embedding}" if args.embedding != "lda" else "")
-    labels = artefacts.read_json(args.work / artefacts.training_labels(args.topics, args.embedding), made_by)
-    embeddings.check_labels(args.embedding, labels, args.topics, made_by)
+    entries = artefacts.stream_json(args.work / artefacts.training_labels(args.topics, args.embedding), made_by)
+    labels = training_labels.Labels(training_labels.checked(args.embedding, entries, args.topics, made_by))
     collection = artefacts.existing(args.data / args.collection, "the download that data/README.md describes")
-    names = shuffled(labels, args.seed)
-    split_at = len(names) - round(args.val_fraction * len(names))
-    if args.val_fraction and split_at in (0, len(names)):
+    order = shuffled(len(labels), args.seed)
+    split_at = len(order) - round(args.val_fraction * len(order))
+    if args.val_fraction and split_at in (0, len(order)):
         raise artefacts.UserError(
-            f"--val-fraction {args.val_fraction:g} of {len(names)} images leaves none for train or for val: give another share"
+            f"--val-fraction {args.val_fraction:g} of {len(order)} images leaves none for train or for val: give another share"
         )
-    print(f"packing {split_at} + {len(names) - split_at} images at {args.size} x {args.size}, seed {args.seed}, into {folder}")
+    print(f"packing {split_at} + {len(order) - split_at} images at {args.size} x {args.size}, seed {args.seed}, into {folder}")
     if embeddings.loss(args.embedding) != embeddings.loss("lda"):
         print(f"labels of {args.embedding} are signed: train with {embeddings.loss(args.embedding)} (solver_euclidean.prototxt)")
 
     with artefacts.written_whole(*outputs) as temporaries:
         writers = [Writer(path) for path in temporaries]
         pairs = [writers[i : i + 2] for i in range(0, len(writers), 2)]
-        bad = pack(names, collection, labels, args.size, args.workers, split_at, pairs)
+        num_bad, first_bad = pack(labels, order, collection, args.size, args.workers, split_at, pairs)
         for writer in writers:
             writer.close()
         if not all(writer.count for writer in writers):
             raise artefacts.UserError(
-                f"none of the images for train or for val can be read, {len(bad)} of {len(names)} are bad; the first: {bad[0][1]}"
+                f"none of the images for train or for val can be read, {num_bad} of {len(order)} are bad; the first: {first_bad}"
             )
     for path in older:
         shutil.rmtree(path)
         print(f"removed: {path}, of an earlier packing with --val-fraction")
-    if bad:
-        print(f"left out: {len(bad)} bad images; the first: {bad[0][1]}")
+    if num_bad:
+        print(f"left out: {num_bad} bad images; the first: {first_bad}")
     counts = " + ".join(str(image_writer.count) for image_writer, _ in pairs)
     print(f"{counts} images and labels: {', '.join(map(str, outputs))}")
     return 0

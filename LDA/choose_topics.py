@@ -25,34 +25,6 @@ PAPER = 40  # topics
 RECORD, PLOT = "LDA/choose_topics.json", "LDA/choose_topics.png"
 
 
-def perplexity(lda, documents):
-    """Held-out perplexity of an LDA model: it is as unsure of a word as among so many equally likely ones.
-
-    ``exp(-bound / words)`` with the variational lower bound of the documents' log likelihood given the topics, as Hoffman, Blei
-    and Bach measure it (Online learning for LDA, NIPS 2010, section 4).  Lower is better.  The bound makes it an upper bound
-    of the true perplexity, and how loose that is may differ from model to model; words that are not in the dictionary do not
-    count, so that it says nothing about models of another vocabulary.
-
-    It is not what ``2 ** -lda.log_perplexity(documents)`` gives.  That adds the topics' own term of the bound, which grows with
-    their number, and shares it out among the few words that are held out: it rises with every topic, whatever they are
-    worth.  And it takes a natural logarithm for one to the base 2.
-
-    Parameters
-    ----------
-    lda : gensim.models.LdaModel
-    documents : iterable of bag of words
-        Gone through twice; must have a word.
-
-    Returns
-    -------
-    float
-        At least 1; the number of words in the dictionary for a model that holds all of them equally likely.
-    """
-    words = sum(count for document in documents for _, count in document)
-    lda.random_state = np.random.RandomState(0)  # starts the inference, whatever was drawn in learning
-    return float(np.exp((lda.bound([]) - lda.bound(documents)) / words))
-
-
 def coherences(model, texts, workers=1):
     """c_v coherence of every topic's `TOP_WORDS` most probable words.
 
@@ -156,7 +128,7 @@ def measure(model, held_out, texts, workers):
     if not len(measured):
         raise artefacts.UserError("every topic has a word that is in none of the articles: give more --coherence-articles")
     return {
-        "perplexity": round(perplexity(model.lda, held_out), 2),
+        "perplexity": round(model.perplexity(held_out), 2),
         "coherence": round(float(measured.mean()), 4),
         "topics_without_coherence": len(found) - len(measured),
     }

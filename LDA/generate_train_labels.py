@@ -17,7 +17,7 @@ import numpy as np
 from gensim.corpora import Dictionary, MmCorpus
 from tqdm import tqdm
 
-from texttopicnet import artefacts, embeddings, parallel
+from texttopicnet import artefacts, embeddings, parallel, training_labels
 from texttopicnet.pairs import Pairs
 from texttopicnet.token_store import Texts, TokenStore, unpacked
 
@@ -48,7 +48,7 @@ def labels_of(args, pairs, file, width):
     for image, rank in pairs.ranks():
         file.seek(rank * size)
         vector = np.frombuffer(file.read(size), np.float32).tolist()
-        embeddings.check_labels(args.embedding, {image: vector}, args.topics, LEARNT_BY)
+        training_labels.check(args.embedding, image, vector, args.topics, LEARNT_BY)
         yield image, vector
 
 

@@ -23,6 +23,7 @@ from texttopicnet.token_store import TokenStore, unpacked
 TOGETHER = 250  # articles that a process gets at once
 PRUNED_EVERY = 10_000  # articles; gensim's, as its limit of words in memory
 PRUNE_AT = 2_000_000
+MEASURED = 2000  # documents whose perplexity is printed: gensim's chunk
 
 
 def counted(articles):
@@ -169,14 +170,14 @@ def main():
         model = topics.TopicModel.learn(
             dictionary, corpus, args.topics, args.passes, args.workers, args.seed, args.update_every, executor, checkpoint
         )
-        sample = list(itertools.islice(corpus, 2000))
-        bound = model.lda.log_perplexity(sample)
+        sample = list(itertools.islice(corpus, MEASURED))
+        perplexity = model.perplexity(sample)
         with artefacts.written_whole(model_path) as temporary:
             model.lda.save(str(temporary))
         checkpoint.unlink(missing_ok=True)
     for topic in range(args.topics):
         print(f"topic {topic}: " + " ".join(word for word, _ in model.top_words(topic)))
-    print(f"perplexity {np.exp2(-bound):.1f} (per-word bound {bound:.3f}, first {len(sample)} documents): {outputs[-1]}")
+    print(f"perplexity {perplexity:.1f} (of the first {len(sample)} documents, which it has learnt from): {outputs[-1]}")
     return 0
 
 

@@ -16,7 +16,7 @@ import cv2
 import jinja2
 import numpy as np
 
-from texttopicnet import artefacts, images, markup, text, topics
+from texttopicnet import artefacts, images, markup, text, topics, training_labels
 from texttopicnet.pairs import Pairs
 from texttopicnet.token_store import TokenStore
 
@@ -55,7 +55,7 @@ class Corpus:
                     f"{path} and the train dict have other images ({labelled} and {image}): make the labels anew with"
                     f" {made_by} --force"
                 )
-            topics.check_labels({image: vector}, num_topics, made_by)
+            training_labels.check("lda", image, vector, num_topics, made_by)
             self.vectors[rank] = vector
         # one document an image, as the model was learnt
         shares = self.vectors.T @ np.array(copies, np.float64)

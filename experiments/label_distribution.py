@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from gensim.corpora import MmCorpus
 
-from texttopicnet import artefacts, results, topics
+from texttopicnet import artefacts, results, training_labels
 from texttopicnet.artefacts import UserError
 
 MADE_BY = "python LDA/generate_train_labels.py"
@@ -55,8 +55,7 @@ def read_labels(path):
     if not isinstance(labels, dict) or not all(isinstance(vector, list) for vector in labels.values()):
         raise UserError(f"{path} holds something else than labels: make it with {MADE_BY} --force")
     width = len(next(iter(labels.values()), []))
-    topics.check_labels(labels, width, MADE_BY)
-    return np.array(list(labels.values()))
+    return np.array([vector for _, vector in training_labels.checked("lda", labels.items(), width, MADE_BY)])
 
 
 def main():

@@ -1,11 +1,16 @@
-"""All tests: the log level is Caffe's default, whatever the user's environment says; scripts as modules."""
+"""All tests: the log level is Caffe's default, whatever the user's environment says; scripts as modules, topic models by hand."""
 
 import importlib.util
 import os
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from gensim.corpora import Dictionary
+from gensim.models import LdaModel
+
+from texttopicnet import topics
 
 os.environ.pop("GLOG_minloglevel", None)
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,3 +29,18 @@ def load_script():
         return sys.modules[name]
 
     return load_script
+
+
+@pytest.fixture(scope="session")
+def model_of():
+    """model_of(rows, words): a TopicModel that is sure of its topics' probabilities, given as rows over the words."""
+
+    def model_of(rows, words):
+        dictionary = Dictionary([words])
+        order = [words.index(dictionary[i]) for i in range(len(words))]
+        lda = LdaModel(id2word=dictionary, num_topics=len(rows), random_state=0)
+        lda.state.sstats = (np.array(rows)[:, order] * 1e6).astype(lda.dtype)
+        lda.sync_state()
+        return topics.TopicModel(dictionary, lda)
+
+    return model_of

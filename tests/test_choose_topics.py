@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 import pytest
 from gensim.corpora import Dictionary, MmCorpus
-from gensim.models import LdaModel
 
 from texttopicnet import artefacts
 from texttopicnet.artefacts import UserError
@@ -32,52 +31,8 @@ def script():
     return script
 
 
-def model_of(rows, words):
-    """A model that is sure of its topics' probabilities, given as rows over the words."""
-    dictionary = Dictionary([words])
-    order = [words.index(dictionary[i]) for i in range(len(words))]
-    lda = LdaModel(id2word=dictionary, num_topics=len(rows), random_state=0)
-    lda.state.sstats = (np.array(rows)[:, order] * 1e6).astype(lda.dtype)
-    lda.sync_state()
-    return TopicModel(dictionary, lda)
-
-
 # ------------------------------------------------------------------------------------------------------------ the measures
-def test_perplexity_by_hand(script):
-    """One topic: the words' probabilities are 1/2, 1/4, 1/8, and the perplexity 2 to the mean number of bits."""
-    model = model_of([[1 / 2, 1 / 4, 1 / 8, 1 / 8]], ["a", "b", "c", "d"])
-    documents = [model.dictionary.doc2bow(tokens) for tokens in (["a", "a", "b"], ["c"])]
-    assert script.perplexity(model.lda, documents) == pytest.approx(2 ** ((1 + 1 + 2 + 3) / 4), rel=1e-4)
-    assert script.perplexity(model.lda, documents[1:]) == pytest.approx(8, rel=1e-4)
-
-
-def test_perplexity_sees_what_a_document_is_about(script):
-    """Long documents of one topic's two words: 2; a word that its topic has not: dearer than all four equally likely."""
-    sure = model_of([[0.5, 0.5, 0, 0], [0, 0, 0.5, 0.5]], ["a", "b", "c", "d"])
-    documents = [[(0, 500), (1, 500)], [(2, 500), (3, 500)]]
-    assert script.perplexity(sure.lda, documents) == pytest.approx(2, rel=0.02)
-    crossed = model_of([[0.5, 0, 0.5, 0], [0, 0.5, 0, 0.5]], ["a", "b", "c", "d"])
-    assert script.perplexity(crossed.lda, documents) == pytest.approx(4, rel=0.02)
-
-
-def test_more_topics_of_no_use_cost_nothing_for_being_there(script):
-    """Twenty more topics that no document needs: gensim's own number explodes, this one does not."""
-    words = list("abcdefgh")
-    useful = [[0.25] * 4 + [0] * 4, [0] * 4 + [0.25] * 4]
-    few, many = model_of(useful, words), model_of(useful + [[0.125] * 8] * 20, words)
-    documents = [[(i, 50) for i in range(4)], [(i, 50) for i in range(4, 8)]]
-    assert script.perplexity(many.lda, documents) == pytest.approx(script.perplexity(few.lda, documents), rel=0.05)
-    own = [2 ** -model.lda.log_perplexity(documents) for model in (few, many)]
-    assert own[1] > 1.2 * own[0]
-
-
-def test_perplexity_is_the_same_every_time(script):
-    model = model_of([[0.7, 0.2, 0.1], [0.1, 0.2, 0.7]], ["a", "b", "c"])
-    documents = [[(0, 2), (1, 3), (2, 1)]]
-    assert script.perplexity(model.lda, documents) == script.perplexity(model.lda, documents)
-
-
-def test_coherence_by_hand(script, monkeypatch):
+def test_coherence_by_hand(script, model_of, monkeypatch):
     """Words that always stand together: 1; words that never do: 0, but for the smallest number in the logarithms."""
     monkeypatch.setattr(script, "TOP_WORDS", 2)
     words = ["a", "b", "c", "d", "e"]

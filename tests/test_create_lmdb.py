@@ -27,7 +27,7 @@ TOPICS = 3
 def script():
     spec = importlib.util.spec_from_file_location("create_lmdb", SCRIPT)
     script = importlib.util.module_from_spec(spec)
-    sys.modules["create_lmdb"] = script  # worker processes look image_record up by its module
+    sys.modules["create_lmdb"] = script  # worker processes look image_records up by its module
     spec.loader.exec_module(script)
     yield script
     del sys.modules["create_lmdb"]
@@ -203,7 +203,7 @@ def test_shares_that_leave_nothing_are_refused(files, run, tmp_path, share, sent
 
 def test_bad_images_are_counted_and_the_first_is_named(files, run, script, capsys):
     contents = twelve()
-    bad = script.shuffled(contents, 0)[4::3]
+    bad = np.array(sorted(contents))[script.shuffled(12, 0)][4::3].tolist()
     contents |= {name: b"\xff\xd8 no picture" for name in bad}
     labels = files(contents)
     folder = run()
@@ -234,7 +234,7 @@ def test_no_good_image_is_an_error_and_nothing_is_left(files, run, tmp_path):
 
 def test_no_good_image_held_out_is_an_error(files, run, script, tmp_path):
     contents = twelve()
-    contents |= {name: b"no picture" for name in script.shuffled(contents, 0)[-3:]}
+    contents |= {sorted(contents)[i]: b"no picture" for i in script.shuffled(12, 0)[-3:]}
     files(contents)
     with pytest.raises(UserError, match="for train or for val can be read, 3 of 12 are bad"):
         run("--val-fraction", "0.25")
@@ -291,7 +291,7 @@ def test_labels_that_are_no_topic_vectors_are_refused(files, run, tmp_path):
     files(twelve())
     path = tmp_path / "work" / artefacts.training_labels(TOPICS)
     path.rename(path.with_name("training_labels4.json"))
-    with pytest.raises(UserError, match="no vector of 4 topics .width 3.*make it anew with python LDA/generate_train_labels.py"):
+    with pytest.raises(UserError, match="no lda vector of 4 numbers .width 3.*anew with python LDA/generate_train_labels.py"):
         run(topics=4)
     with pytest.raises(UserError, match="training_labels3.json does not exist: make it with python LDA/generate_train_labels.py"):
         run()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from gensim.corpora import Dictionary
 
-from texttopicnet import artefacts, embeddings, topics
+from texttopicnet import artefacts, embeddings, topics, training_labels
 from texttopicnet.artefacts import UserError
 
 SUBJECTS = ["piano violin melody sonata", "football stadium goal referee", "cannon soldier battle trench"]
@@ -44,7 +44,7 @@ def learnt():
 def test_vectors_have_the_width_and_the_numbers_that_are_promised(learnt, name):
     vectors = learnt[name].vectors(iter(DOCUMENTS))
     assert vectors.shape == (18, K) and vectors.dtype == np.float32
-    embeddings.check_labels(name, dict(enumerate(vectors.tolist())), K, "-")
+    list(training_labels.checked(name, enumerate(vectors.tolist()), K, "-"))
     signed = learnt[name].loss == "EuclideanLoss"
     assert signed == (vectors.min() < 0) == (name in embeddings.SIGNED)
     if signed:
@@ -261,30 +261,6 @@ def test_a_broken_file_is_one_sentence(learnt, name, tmp_path):
 def test_too_few_words_are_refused(name, words):
     with pytest.raises(UserError, match=f"dictionary has {words} words, too few for 4 numbers of {name}"):
         learn(name, 4, [["a", "b", "c"][:words]])
-
-
-@pytest.mark.parametrize("name", ["lsi", "word2vec", "tfidf"])
-@pytest.mark.parametrize(
-    "vector", [[0.5], [0.8, 0.8], [float("nan"), 0.1], [float("inf"), 0.0], []], ids=["narrow", "long", "NaN", "inf", "empty"]
-)
-def test_labels_that_are_none_are_refused(name, vector):
-    with pytest.raises(UserError, match=f"b.jpg: its label is no {name} vector of 2 numbers .*; make it anew with make --force"):
-        embeddings.check_labels(name, {"a.jpg": [0.6, 0.8], "b.jpg": vector}, 2, "make")
-
-
-def test_a_number_below_zero_is_for_signed_labels():
-    embeddings.check_labels("lsi", {"a.jpg": [-0.6, 0.8]}, 2, "make")
-    with pytest.raises(UserError, match="least -0.6"):
-        embeddings.check_labels("tfidf", {"a.jpg": [-0.6, 0.8]}, 2, "make")
-
-
-def test_labels_of_lda_keep_their_contract():
-    embeddings.check_labels("lda", {"a.jpg": [0.4, 0.6]}, 2, "make")
-    with pytest.raises(UserError, match="no vector of 2 topics"):  # a sum above 1, though its length is below
-        embeddings.check_labels("lda", {"a.jpg": [0.7, 0.7]}, 2, "make")
-    for name in embeddings.NAMES:
-        with pytest.raises(UserError, match="there are no labels"):
-            embeddings.check_labels(name, {}, 2, "make")
 
 
 def test_lda_is_the_topic_model(learnt, tmp_path):

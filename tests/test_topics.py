@@ -192,34 +192,43 @@ def test_files_have_the_artefacts_names(model, tmp_path):
     assert (tmp_path / artefacts.DICTIONARY).is_file() and (tmp_path / artefacts.lda_model(3)).is_file()
 
 
-@pytest.mark.parametrize(
-    ("vector", "said"),
-    [
-        ([0.5, 0.5], "width 2, least 0.5, sum 1"),
-        ([0.5, 0.25, 0.25, 0.0], "width 4, least 0, sum 1"),
-        ([], "width 0, least 0, sum 0"),
-        ([-0.1, 0.6, 0.5], "width 3, least -0.1, sum 1"),
-        ([0.5, 0.5, 0.1], "width 3, least 0.1, sum 1.1"),
-        ([0.5, float("nan"), 0.1], "sum nan"),
-        ([float("nan"), 0.5, 0.1], "sum nan"),
-    ],
-)
-def test_labels_that_are_no_topic_vectors_are_refused(vector, said):
-    topics.check_labels({"a.jpg": [0.2, 0.0, 0.8], "b.jpg": [0.0, 0.0, 0.0]}, 3, "make")
-    with pytest.raises(UserError) as caught:
-        topics.check_labels({"a.jpg": [0.2, 0.0, 0.8], "b.jpg": vector}, 3, "make")
-    assert str(caught.value).startswith("b.jpg: its label is no vector of 3 topics (")
-    assert said in str(caught.value) and str(caught.value).endswith("; make it anew with make --force")
+def test_perplexity_by_hand(model_of):
+    """One topic: the words' probabilities are 1/2, 1/4, 1/8, and the perplexity 2 to the mean number of bits."""
+    model = model_of([[1 / 2, 1 / 4, 1 / 8, 1 / 8]], ["a", "b", "c", "d"])
+    documents = [model.dictionary.doc2bow(tokens) for tokens in (["a", "a", "b"], ["c"])]
+    assert model.perplexity(documents) == pytest.approx(2 ** ((1 + 1 + 2 + 3) / 4), rel=1e-4)
+    assert model.perplexity(documents[1:]) == pytest.approx(8, rel=1e-4)
 
 
-def test_no_labels_are_refused():
-    with pytest.raises(UserError, match="no labels: make them with make --force"):
-        topics.check_labels({}, 3, "make")
+def test_perplexity_sees_what_a_document_is_about(model_of):
+    """Long documents of one topic's two words: 2; a word that its topic has not: dearer than all four equally likely."""
+    sure = model_of([[0.5, 0.5, 0, 0], [0, 0, 0.5, 0.5]], ["a", "b", "c", "d"])
+    documents = [[(0, 500), (1, 500)], [(2, 500), (3, 500)]]
+    assert sure.perplexity(documents) == pytest.approx(2, rel=0.02)
+    crossed = model_of([[0.5, 0, 0.5, 0], [0, 0.5, 0, 0.5]], ["a", "b", "c", "d"])
+    assert crossed.perplexity(documents) == pytest.approx(4, rel=0.02)
 
 
-LABELS = artefacts.ROOT.parent / "shared" / "data" / "labels" / "imageclef_10k_training_labels40.json"
+def test_more_topics_of_no_use_cost_nothing_for_being_there(model_of):
+    """Twenty more topics that no document needs: gensim's own number explodes, this one does not."""
+    words = list("abcdefgh")
+    useful = [[0.25] * 4 + [0] * 4, [0] * 4 + [0.25] * 4]
+    few, many = model_of(useful, words), model_of(useful + [[0.125] * 8] * 20, words)
+    documents = [[(i, 50) for i in range(4)], [(i, 50) for i in range(4, 8)]]
+    assert many.perplexity(documents) == pytest.approx(few.perplexity(documents), rel=0.05)
+    own = [2 ** -model.lda.log_perplexity(documents) for model in (few, many)]
+    assert own[1] > 1.2 * own[0]
 
 
-@pytest.mark.skipif(not LABELS.exists(), reason="needs ../shared/data/labels")
-def test_the_originals_labels_are_accepted():
-    topics.check_labels(artefacts.read_json(LABELS, "-"), 40, "-")
+def test_perplexity_is_the_same_every_time(model_of):
+    model = model_of([[0.7, 0.2, 0.1], [0.1, 0.2, 0.7]], ["a", "b", "c"])
+    documents = [[(0, 2), (1, 3), (2, 1)]]
+    assert model.perplexity(documents) == model.perplexity(documents)
+
+
+def test_perplexity_leaves_the_model_as_it_was(model):
+    """Its random state is saved along with a model: same seed, same bytes."""
+    kept = model.lda.random_state
+    before = kept.get_state()[1].copy()
+    model.perplexity([[(0, 1)]])
+    assert model.lda.random_state is kept and (kept.get_state()[1] == before).all()

@@ -31,42 +31,11 @@ KINDS = {"tfidf": TfidfModel, "lsi": LsiModel, "word2vec": Word2Vec, "doc2vec": 
 EPOCHS = 5  # over the texts for word2vec, doc2vec and fasttext; with more, Wikipedia texts were found no better (doc2vec: worse)
 LONGEST = 10_000  # words of a text that gensim's training looks at: longer ones come in pieces
 BUCKETS = 200_000  # of fastText's n-grams: gensim's 2,000,000 would fill 320 MB for a vocabulary of some 20,000 words
-ROUNDING = 1e-5
 
 
 def loss(name):
     """The Caffe loss layer that suits an embedding's numbers."""
     return "EuclideanLoss" if name in SIGNED else "SigmoidCrossEntropyLoss"
-
-
-def check_labels(name, labels, num_topics, made_by):
-    """The contract of an embedding's labels, for who writes them and who reads them.
-
-    Parameters
-    ----------
-    name : str
-        One of NAMES; for "lda" it is `topics.check_labels`.
-    labels : dict of str to list of float
-        Image path -> vector; who streams passes dicts of one entry.
-    num_topics : int
-    made_by : str
-        The command that makes better ones, for the error's sentence.
-
-    Raises
-    ------
-    UserError
-        There are no labels, or one has not `num_topics` numbers, one that is none (NaN, infinite), a length above 1, or,
-        where `name` is not in SIGNED, a number below 0.
-    """
-    if name == "lda" or not labels:
-        return topics.check_labels(labels, num_topics, made_by)
-    for image, vector in labels.items():
-        length = sum(x * x for x in vector) ** 0.5
-        if not (len(vector) == num_topics and length <= 1 + ROUNDING and (name in SIGNED or min(vector) >= 0)):  # NaN fails
-            raise artefacts.UserError(
-                f"{image}: its label is no {name} vector of {num_topics} numbers (width {len(vector)}, least"
-                f" {min(vector, default=0):g}, length {length:g}); make it anew with {made_by} --force"
-            )
 
 
 class _Texts:

@@ -20,32 +20,6 @@ BATCH = 1024  # articles inferred at once
 NEAR = 1e-5  # a topic so near to the minimum probability is in or out by rounding
 
 
-def check_labels(labels, num_topics, made_by):
-    """The contract of training_labels<K>.json, for who writes it and who reads it.
-
-    Parameters
-    ----------
-    labels : dict of str to list of float
-        Image path -> topic vector.
-    num_topics : int
-    made_by : str
-        The command that makes better ones, for the error's sentence.
-
-    Raises
-    ------
-    UserError
-        There are no labels, or one has not `num_topics` numbers, a number below 0 or none (NaN), or a sum above 1.
-    """
-    if not labels:
-        raise artefacts.UserError(f"there are no labels: make them with {made_by} --force")
-    for image, vector in labels.items():
-        if not (len(vector) == num_topics and min(vector) >= 0 and sum(vector) <= 1 + 1e-5):  # NaN fails too
-            raise artefacts.UserError(
-                f"{image}: its label is no vector of {num_topics} topics (width {len(vector)}, least {min(vector, default=0):g},"
-                f" sum {sum(vector):g}); make it anew with {made_by} --force"
-            )
-
-
 class _OneStart:
     """Stands in for a model's random state during inference: every article starts from the same drawn gamma.
 
@@ -229,6 +203,36 @@ class TopicModel:
         finally:
             self.lda.random_state = kept
         return gamma[0] / gamma[0].sum()
+
+    def perplexity(self, documents):
+        """Perplexity of documents: the model is as unsure of a word as among so many equally likely ones.
+
+        ``exp(-bound / words)`` with the variational lower bound of the documents' log likelihood given the topics, as Hoffman,
+        Blei and Bach measure it (Online learning for LDA, NIPS 2010, section 4).  Lower is better.  The bound makes it an
+        upper bound of the true perplexity, and how loose that is may differ from model to model; words that are not in the
+        dictionary do not count, so that it says nothing about models of another vocabulary.
+
+        It is not what ``2 ** -lda.log_perplexity(documents)`` gives.  That adds the topics' own term of the bound, which grows
+        with their number, and shares it out among the few words that are measured: it rises with every topic, whatever they
+        are worth.  And it takes a natural logarithm for one to the base 2.
+
+        Parameters
+        ----------
+        documents : iterable of bag of words
+            Gone through several times; must have a word.
+
+        Returns
+        -------
+        float
+            At least 1; the number of words in the dictionary for a model that holds all of them equally likely.
+        """
+        words = sum(count for document in documents for _, count in document)
+        kept = self.lda.random_state
+        self.lda.random_state = np.random.RandomState(0)  # starts the inference, whatever was drawn in learning
+        try:
+            return float(np.exp((self.lda.bound([]) - self.lda.bound(documents)) / words))
+        finally:
+            self.lda.random_state = kept
 
     def top_words(self, topic, count=10):
         """[(word, probability)] of the `count` most probable words of a topic."""
