@@ -130,7 +130,7 @@ def test_what_is_printed(run, capsys):
 def test_a_model_of_another_number_of_topics_is_refused(run, folder):
     for path in (folder / "work" / "LDA").glob("ldamodel3.lda*"):
         path.rename(path.with_name(path.name.replace("3", "4")))
-    with pytest.raises(UserError, match="images/3.jpg: its label is no vector of 4 topics .width 3,"):
+    with pytest.raises(UserError, match="images/3.jpg: its label is no lda vector of 4 numbers .width 3,"):
         run(topics=4)
     assert not (folder / "work" / artefacts.training_labels(4)).exists()
 
