@@ -1,4 +1,4 @@
-"""Make the tables of LDA/README.md: text-to-text retrieval, and the distribution of the labels.
+"""Make the tables of LDA/README.md: text-to-text retrieval, the distribution of the labels, the number of topics.
 
 Reads:   experiments/results/text/*.json (--results names another folder)
 Writes:  the part of LDA/README.md between its results marks (--readme names another file)
@@ -90,6 +90,39 @@ def distribution(record):
     }
 
 
+def spread(values, digits):
+    """Mean of some numbers, and least to most where they are several."""
+    mean, least, most = (f"{value:.{digits}f}" for value in (sum(values) / len(values), min(values), max(values)))
+    return mean + (f" ({least}–{most})" if len(values) > 1 else "")
+
+
+def number_of_topics(name, record):
+    """Perplexity and coherence of each number of topics."""
+    models, split = record["models"], record["split"]
+    rows = []
+    for k in sorted({model["topics"] for model in models}):
+        own = [model for model in models if model["topics"] == k]
+        measured = [spread([model[what] for model in own], digits) for what, digits in (("perplexity", 0), ("coherence", 3))]
+        rows.append({"cells": [str(k), *measured], "own": True})
+    return {
+        "title": f"The number of topics, {name.removeprefix('choose_topics_')}",
+        "lead": [
+            f"Learnt from {split['learning_documents']:,} documents, passes {record['settings']['passes']}; perplexity on"
+            f" {split['held_out_articles']:,} other articles, coherence on {split['coherence_articles']:,} articles."
+            " Mean over the seeds (least–most)."
+        ],
+        "header": ["topics", "held-out perplexity", "c_v coherence"],
+        "rows": rows,
+        "text": [],
+    }
+
+
+def seeded(record):
+    """A record with the seeds of its models for its seed, where it has several of them."""
+    seeds = sorted({model["seed"] for model in record.get("models", [])})
+    return record | {"seed": seeds} if seeds else record
+
+
 def tables(records):
     """Every table that the records give."""
     found = []
@@ -97,7 +130,8 @@ def tables(records):
         if record["experiment"] == "text_to_text_retrieval":
             found += [retrieval(record), categories(record)]
     found += [distribution(record) for record in records.values() if record["experiment"] == "label_distribution"]
-    return [*found, runs(records)]
+    found += [number_of_topics(name, record) for name, record in records.items() if record["experiment"] == "choose_topics"]
+    return [*found, runs({name: seeded(record) for name, record in records.items()})]
 
 
 def main():

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# What:   measures the text half alone: text-to-text retrieval by each embedding, and the distribution of the labels
+# What:   measures the text half alone: text-to-text retrieval by each embedding, the distribution of the labels, and models of
+#         more and of fewer topics
 # Reads:  WIKIPEDIA, the retrieval set with its training list; where they are given DATA (ImageCLEF_Wikipedia/, Wikipedia/)
 #         and LABELS, a file of topic labels to compare with
-# Writes: WORK/experiments/results/text/*.json, all made anew, and the tables of LDA/README.md; models below work/text_records/
-# Takes:  about 15 minutes on two cores
-# Expect: mean AP of each embedding and seed, then the labels' numbers, then "tables: .../LDA/README.md"
+# Writes: WORK/experiments/results/text/*.json and *.png, all made anew, and the tables of LDA/README.md; models below
+#         work/text_records/
+# Takes:  about half an hour on two cores
+# Expect: mean AP of each embedding and seed, the labels' numbers, perplexities, then "tables: .../LDA/README.md"
 #         [--wikipedia DIR] [--data DIR [--note TEXT: what its articles are]] [--labels FILE] [--work DIR]
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
@@ -60,5 +62,11 @@ for corpus in "${corpora[@]}"; do
   described+=("$corpus, passes 20, texts not learnt from=$made/$corpus/$label_file")
 done
 "$PYTHON" "$ROOT/experiments/label_distribution.py" "${described[@]}" --work "$made"
-cp "$made"/experiments/results/text/*.json "$work/experiments/results/text/"
+for corpus in "${corpora[@]}"; do
+  "$PYTHON" "$ROOT/LDA/choose_topics.py" --work "$made/$corpus-20" --passes 10 --workers 2
+  for made_file in "$made/$corpus-20/LDA/choose_topics".{json,png}; do
+    cp "$made_file" "$made/experiments/results/text/choose_topics_$corpus.${made_file##*.}"
+  done
+done
+cp "$made"/experiments/results/text/* "$work/experiments/results/text/"
 exec "$PYTHON" "$ROOT/experiments/make_text_tables.py" --results "$work/experiments/results/text"

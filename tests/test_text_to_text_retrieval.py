@@ -149,14 +149,22 @@ def records():
     found = {"flat": {"non_zero": 10.75, "median_non_zero": 11, "sum": 0.968, "largest": 0.437, "entropy": 1.65}}
     found["flat"] |= {"least_topic": 0.0052, "most_topic": 0.0806}
     common = {"corpus": "flat", "split": {"flat": 10000}, "seed": None, "inputs": {}, "seconds": 1}
+    models = [
+        {"topics": k, "seed": seed, "perplexity": 100.0 * k + 50 * seed, "coherence": 0.5 + seed / 10}
+        for k, seed in ((10, 0), (2, 0), (2, 1))
+    ]
+    split = {"learning_documents": 1800, "held_out_articles": 200, "coherence_articles": 2000}
+    more = {"models": models, "settings": {"passes": 7}}
+    sweep = results.record("choose_topics", "2000 articles", {}, split, 0, {}, 3, **more)
     return {
+        "choose_topics_small": sweep,
         "label_distribution": results.record(experiment="label_distribution", values=found, **common),
         "retrieval_small": record_of([row | {"measure": "KL"}, row | {"measure": "cosine"}, other]),
     }
 
 
 def test_tables_hold_the_records_numbers(make_tables, records):
-    ranked, by_category, labels, runs = make_tables.tables(records)
+    ranked, by_category, labels, sweep, runs = make_tables.tables(records)
     assert [row["cells"] for row in ranked["rows"]] == [
         ["lda, passes 5", "62.5 (50.0–75.0)", "62.5 (50.0–75.0)"],
         ["tfidf", "—", "25.0"],
@@ -166,8 +174,14 @@ def test_tables_hold_the_records_numbers(make_tables, records):
     assert [row["cells"] for row in by_category["rows"]] == [["lda, passes 5", "50", "75"], ["tfidf", "50", "75"]]
     expected = ["flat", "10,000", "10.75", "11", "0.968", "0.437", "1.65", "0.0052", "0.0806", "—"]
     assert [row["cells"] for row in labels["rows"]] == [expected]
-    assert [row["cells"][:2] for row in runs["rows"]] == [["label_distribution", "—"], ["retrieval_small", "0, 1"]]
-    for table in (ranked, by_category, labels, runs):
+    assert sweep["title"] == "The number of topics, small" and "1,800 documents, passes 7" in sweep["lead"][0]
+    assert [row["cells"] for row in sweep["rows"]] == [["2", "225 (200–250)", "0.550 (0.500–0.600)"], ["10", "1000", "0.500"]]
+    assert [row["cells"][:2] for row in runs["rows"]] == [
+        ["choose_topics_small", "0, 1"],
+        ["label_distribution", "—"],
+        ["retrieval_small", "0, 1"],
+    ]
+    for table in (ranked, by_category, labels, sweep, runs):
         rows = [row for row in tables.markdown(table).splitlines() if row.startswith("|")]
         assert len({row.count("|") for row in rows}) == 1
 
