@@ -24,6 +24,7 @@ from subprocess import STDOUT
 import cv2
 import numpy as np
 import psutil
+from gensim.corpora import Dictionary
 from nltk.corpus import wordnet
 from stop_words import get_stop_words
 from tqdm import tqdm
@@ -267,7 +268,7 @@ def measured(command, log):
 
 
 def measure(folder, num_articles, seed, workers):
-    """The row of one size: {'length': ..., 'stages': {script: what `measured` returns}, ...}."""
+    """The row of one size: {'length': ..., 'stages': {script: what `measured` returns}, 'words': in the dictionary, ...}."""
     collection, work = folder / "ImageCLEF_Wikipedia", folder / "work"
     shutil.rmtree(work, ignore_errors=True)  # half of a run that was stopped would be time saved
     if not collection.exists():
@@ -280,21 +281,22 @@ def measure(folder, num_articles, seed, workers):
         command = [sys.executable, artefacts.ROOT / "LDA" / script, "--data", folder, "--work", work, "--workers", str(workers)]
         stage = row["stages"][script] = measured(command, work / f"{script}.log")
         print(f"{num_articles} articles, {script}: {stage['seconds']} s, peak {stage['peak_mb']} MB", flush=True)
+    row["words"] = len(Dictionary.load(str(work / artefacts.DICTIONARY)))
     return row | {"commit": results.commit(), "versions": results.versions(), "hardware": results.hardware()}
 
 
 def table(rows):
     """Markdown of {number of articles: row}."""
     lines = [
-        "| script | articles | seconds | CPU seconds | CPU ms an article | peak MB, all processes | peak MB, main process |",
-        "|---|" + "--:|" * 6,
+        "| script | articles | words | seconds | CPU seconds | CPU ms an article | peak MB, all processes | peak MB, main process |",
+        "|---|" + "--:|" * 7,
     ]
     for script in STAGES:
         for articles, row in sorted(rows.items(), key=lambda item: int(item[0])):
             stage = row["stages"][script]
             cpu = stage["cpu_seconds"]
             lines.append(
-                f"| {script} | {int(articles):,} | {stage['seconds']:,.0f} | {cpu:,.0f} | {1000 * cpu / int(articles):.1f} |"
+                f"| {script} | {int(articles):,} | {row['words']:,} | {stage['seconds']:,.0f} | {cpu:,.0f} | {1000 * cpu / int(articles):.1f} |"
                 f" {stage['peak_mb']:,} | {stage['main_peak_mb']:,} |"
             )
     return "\n".join(lines) + "\n"

@@ -127,14 +127,14 @@ def test_a_command_that_fails_is_named_with_its_log(scale_text, tmp_path):
 
 def row_of(scale_text, seed, workers):
     stage = {"seconds": 2.0, "cpu_seconds": 3.0, "peak_mb": 1234, "main_peak_mb": 99}
-    return {"seed": seed, "workers": workers, "stages": {script: stage for script in scale_text.STAGES}}
+    return {"seed": seed, "workers": workers, "words": 100_000, "stages": {script: stage for script in scale_text.STAGES}}
 
 
 def test_the_table(scale_text):
     lines = scale_text.table({"10000": row_of(scale_text, 0, 2), "50": row_of(scale_text, 0, 2)}).splitlines()
     assert lines[2:4] == [
-        "| generate_train_dict.py | 50 | 2 | 3 | 60.0 | 1,234 | 99 |",
-        "| generate_train_dict.py | 10,000 | 2 | 3 | 0.3 | 1,234 | 99 |",
+        "| generate_train_dict.py | 50 | 100,000 | 2 | 3 | 60.0 | 1,234 | 99 |",
+        "| generate_train_dict.py | 10,000 | 100,000 | 2 | 3 | 0.3 | 1,234 | 99 |",
     ]
     assert len(lines) == 2 + 2 * len(scale_text.STAGES)
 
@@ -160,7 +160,7 @@ def test_finished_sizes_are_kept_and_folders_deleted(scale_text, tmp_path, monke
     calls.append("again")
     assert run("--articles", "20", "30") == 0
     assert calls == [(20, 0), "again", (30, 0)]
-    assert (tmp_path / "out.md").read_text().count("| 30 |") == 3
+    assert (tmp_path / "out.md").read_text().count("| 30 | 100,000 |") == 3
     assert not list((tmp_path / "folder").iterdir())
     run("--articles", "20", "--seed", "1", "--keep")  # other settings, other numbers
     assert calls[-1] == (20, 1) and (tmp_path / "folder/20_1").is_dir()
