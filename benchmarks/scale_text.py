@@ -288,17 +288,16 @@ def measure(folder, num_articles, seed, workers):
 def table(rows):
     """Markdown of {number of articles: row}."""
     lines = [
-        "| script | articles | words | seconds | CPU seconds | CPU ms an article | peak MB, all processes | peak MB, main process |",
+        "| script | articles | words | seconds | CPU seconds | CPU ms an article | peak MB of all | main process |",
         "|---|" + "--:|" * 7,
     ]
     for script in STAGES:
         for articles, row in sorted(rows.items(), key=lambda item: int(item[0])):
             stage = row["stages"][script]
-            cpu = stage["cpu_seconds"]
-            lines.append(
-                f"| {script} | {int(articles):,} | {row['words']:,} | {stage['seconds']:,.0f} | {cpu:,.0f} | {1000 * cpu / int(articles):.1f} |"
-                f" {stage['peak_mb']:,} | {stage['main_peak_mb']:,} |"
-            )
+            cpu, peaks = stage["cpu_seconds"], (stage["peak_mb"], stage["main_peak_mb"])
+            cells = [f"{int(articles):,}", f"{row['words']:,}", f"{stage['seconds']:,.0f}", f"{cpu:,.0f}"]
+            cells += [f"{1000 * cpu / int(articles):.1f}", *(f"{peak:,}" for peak in peaks)]
+            lines.append(f"| {script} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
