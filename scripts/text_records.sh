@@ -1,10 +1,8 @@
 #!/usr/bin/env bash
-# What:   measures the text half alone: text-to-text retrieval by each embedding, the distribution of the labels, and models of
-#         more and of fewer topics
+# What:   measures the text half alone: text-to-text retrieval by each embedding, the labels' distribution, the number of topics
 # Reads:  WIKIPEDIA, the retrieval set with its training list; where they are given DATA (ImageCLEF_Wikipedia/, Wikipedia/)
 #         and LABELS, a file of topic labels to compare with
-# Writes: WORK/experiments/results/text/*.json and *.png, all made anew, and the tables of LDA/README.md; models below
-#         work/text_records/
+# Writes: WORK/experiments/results/text/*, all made anew, the tables of LDA/README.md; models below work/text_records/
 # Takes:  about half an hour on two cores
 # Expect: mean AP of each embedding and seed, the labels' numbers, perplexities, then "tables: .../LDA/README.md"
 #         [--wikipedia DIR] [--data DIR [--note TEXT: what its articles are]] [--labels FILE] [--work DIR]
