@@ -11,22 +11,22 @@ for byte.  The order is shuffled with the seed (D5: the original's is that of a 
 """
 
 import argparse
+import contextlib
 import itertools
 import multiprocessing
 import shutil
 from pathlib import Path
 
 import cv2
-import lmdb
 import numpy as np
 from tqdm import tqdm
 
+from caffe.database import Writer
 from caffe.proto import caffe_pb2
 from texttopicnet import artefacts, embeddings, images, parallel, training_labels
 
 TOGETHER = 32  # images that a process gets at once
-BATCH = 500  # records a transaction
-FIRST_MAP = 1 << 26  # bytes an LMDB may grow to at first; doubled when it is full
+LONGEST_KEY = 511  # bytes; LMDB's
 
 
 def image_records(collection, size, names):
@@ -71,39 +71,8 @@ def _components(data):
     return 0
 
 
-def label_record(vector):
-    datum = caffe_pb2.Datum(channels=len(vector), height=1, width=1, float_data=vector.tolist())
-    return datum.SerializeToString()
-
-
-class Writer:
-    """An LMDB that is filled in batches and grows when it has to."""
-
-    def __init__(self, path):
-        self.environment = lmdb.open(str(path), map_size=FIRST_MAP, lock=False, sync=False)
-        self.waiting = []
-        self.count = 0
-
-    def put(self, key, value):
-        self.waiting.append((key, value))
-        self.count += 1
-        if len(self.waiting) >= BATCH:
-            self.flush()
-
-    def flush(self):
-        while self.waiting:
-            try:
-                with self.environment.begin(write=True) as transaction:
-                    for key, value in self.waiting:
-                        transaction.put(key, value, append=True)
-                self.waiting = []
-            except lmdb.MapFullError:
-                self.environment.set_mapsize(self.environment.info()["map_size"] * 2)
-
-    def close(self):
-        self.flush()
-        self.environment.sync(True)
-        self.environment.close()
+def label_datum(vector):
+    return caffe_pb2.Datum(channels=len(vector), height=1, width=1, float_data=vector.tolist())
 
 
 def shuffled(count, seed):
@@ -123,10 +92,10 @@ def pack(labels, order, collection, size, workers, split_at, pairs):
             num_bad, first = num_bad + 1, first or wrong
             continue
         name, vector = labels[order[i]]
-        key = f"{i:08d}_{name}".encode()[:511]  # LMDB's longest key
+        key = f"{i:08d}_{name}".encode()[:LONGEST_KEY].decode(errors="ignore")
         image_writer, label_writer = pairs[0 if i < split_at else 1]
         image_writer.put(key, record)
-        label_writer.put(key, label_record(vector))
+        label_writer.put(key, label_datum(vector))
     return num_bad, first
 
 
@@ -168,12 +137,10 @@ def main():
     if embeddings.loss(args.embedding) != embeddings.loss("lda"):
         print(f"labels of {args.embedding} are signed: train with {embeddings.loss(args.embedding)} (solver_euclidean.prototxt)")
 
-    with artefacts.written_whole(*outputs) as temporaries:
-        writers = [Writer(path) for path in temporaries]
+    with artefacts.written_whole(*outputs) as temporaries, contextlib.ExitStack() as stack:
+        writers = [stack.enter_context(Writer(path)) for path in temporaries]
         pairs = [writers[i : i + 2] for i in range(0, len(writers), 2)]
         num_bad, first_bad = pack(labels, order, collection, args.size, args.workers, split_at, pairs)
-        for writer in writers:
-            writer.close()
         if not all(writer.count for writer in writers):
             raise artefacts.UserError(
                 f"none of the images for train or for val can be read, {num_bad} of {len(order)} are bad; the first: {first_bad}"

@@ -37,7 +37,7 @@ def embedding_model(args, texts):
     dictionary = Dictionary.load(str(artefacts.existing(args.work / artefacts.DICTIONARY, LEARNT_BY)))
     bows = MmCorpus(str(artefacts.existing(args.work / artefacts.BOW, LEARNT_BY)))
     print(f"learning {args.embedding} from {len(bows)} documents, seed {args.seed}")
-    model = embeddings.learn(args.embedding, dictionary, bows, texts, args.topics, args.seed)  # one thread: same seed, same bytes
+    model = embeddings.learn(args.embedding, dictionary, bows, texts, args.topics, args.seed)
     model.save(args.work)
     return model
 

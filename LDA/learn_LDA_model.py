@@ -23,7 +23,7 @@ from texttopicnet.token_store import TokenStore, unpacked
 TOGETHER = 250  # articles that a process gets at once
 PRUNED_EVERY = 10_000  # articles; gensim's, as its limit of words in memory
 PRUNE_AT = 2_000_000
-MEASURED = 2000  # documents whose perplexity is printed: gensim's chunk
+MEASURED = 2000  # documents whose perplexity is printed
 
 
 def counted(articles):
@@ -170,14 +170,15 @@ def main():
         model = topics.TopicModel.learn(
             dictionary, corpus, args.topics, args.passes, args.workers, args.seed, args.update_every, executor, checkpoint
         )
-        sample = list(itertools.islice(corpus, MEASURED))
-        perplexity = model.perplexity(sample)
         with artefacts.written_whole(model_path) as temporary:
             model.lda.save(str(temporary))
         checkpoint.unlink(missing_ok=True)
+        sample = list(itertools.islice(filter(None, corpus), MEASURED))
+        perplexity = model.perplexity(sample)
     for topic in range(args.topics):
         print(f"topic {topic}: " + " ".join(word for word, _ in model.top_words(topic)))
-    print(f"perplexity {perplexity:.1f} (of the first {len(sample)} documents, which it has learnt from): {outputs[-1]}")
+    measured = f"of the first {len(sample)} documents that are not empty, learnt from"
+    print(f"perplexity {perplexity:.1f} ({measured}): {outputs[-1]}")
     return 0
 
 

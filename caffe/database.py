@@ -123,9 +123,10 @@ class Writer:
         ----------
         key : str
             Greater than all before.
-        datum : Datum
+        datum : Datum or bytes
+            The latter as it is serialized.
         """
-        record = key.encode(), datum.SerializeToString()
+        record = key.encode(), datum if isinstance(datum, bytes) else datum.SerializeToString()
         if len(record[0]) > self._lmdb.max_key_size():
             raise CaffeError(f"{self.path}: the key {key} is longer than LMDB's {self._lmdb.max_key_size()} bytes")
         self._waiting.append(record)

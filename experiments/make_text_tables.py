@@ -30,10 +30,10 @@ def row_name(row):
     return row["embedding"] + (f", passes {passes}" if passes else "")
 
 
-def score(row):
-    """Mean over the seeds, and least to most where they are several."""
-    several = f" ({percent(row['least'])}–{percent(row['most'])})" if len(row["seeds"]) > 1 else ""
-    return percent(row["mean"]) + several
+def spread(values, digits):
+    """Mean of some numbers, and least to most where they are several."""
+    mean, least, most = (f"{value:.{digits}f}" for value in (sum(values) / len(values), min(values), max(values)))
+    return mean + (f" ({least}–{most})" if len(values) > 1 else "")
 
 
 def retrieval(record):
@@ -41,7 +41,7 @@ def retrieval(record):
     rows, measures = record["values"]["rows"], list(dict.fromkeys(row["measure"] for row in record["values"]["rows"]))
     scores = {}
     for row in rows:
-        scores.setdefault(row_name(row), {})[row["measure"]] = score(row)
+        scores.setdefault(row_name(row), {})[row["measure"]] = spread([100 * ap for ap in row["seeds"].values()], 1)
     cells = [[name, *(found.get(measure, "—") for measure in measures)] for name, found in scores.items()]
     cells.append(["chance", *[percent(record["values"]["chance"])] * len(measures)])
     tokens, split = record["tokens"], record["split"]
@@ -88,12 +88,6 @@ def distribution(record):
         "rows": rows,
         "text": [0],
     }
-
-
-def spread(values, digits):
-    """Mean of some numbers, and least to most where they are several."""
-    mean, least, most = (f"{value:.{digits}f}" for value in (sum(values) / len(values), min(values), max(values)))
-    return mean + (f" ({least}–{most})" if len(values) > 1 else "")
 
 
 def number_of_topics(name, record):

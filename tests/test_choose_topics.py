@@ -1,6 +1,5 @@
 """The number of topics: both measures by hand, articles held out whole, runs that were stopped, the record and the plot."""
 
-import importlib.util
 import json
 import sys
 
@@ -24,11 +23,8 @@ ONE = ["--topics", "2", "--seeds", "0"]  # the model of the quickest run
 
 
 @pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("choose_topics", artefacts.ROOT / "LDA/choose_topics.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    return script
+def script(load_script):
+    return load_script("LDA/choose_topics.py")
 
 
 # ------------------------------------------------------------------------------------------------------------ the measures

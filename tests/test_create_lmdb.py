@@ -1,6 +1,5 @@
 """Images and labels packed into LMDBs: what stands in the records, their order, and what is refused."""
 
-import importlib.util
 import io
 import subprocess
 import sys
@@ -24,13 +23,8 @@ TOPICS = 3
 
 
 @pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("create_lmdb", SCRIPT)
-    script = importlib.util.module_from_spec(spec)
-    sys.modules["create_lmdb"] = script  # worker processes look image_records up by its module
-    spec.loader.exec_module(script)
-    yield script
-    del sys.modules["create_lmdb"]
+def script(load_script):
+    return load_script("CNN/create_lmdb.py")
 
 
 def jpeg(seed, height=SIDE, width=SIDE):
@@ -251,10 +245,10 @@ def test_a_failure_half_way_leaves_what_was_there(files, run, script, monkeypatc
         calls.append(vector)
         if len(calls) == 7:
             raise OSError("disk full")
-        return b""
+        return caffe_pb2.Datum()
 
-    monkeypatch.setattr(script, "BATCH", 2)
-    monkeypatch.setattr(script, "label_record", fails_late)
+    monkeypatch.setattr(script.Writer, "BATCH", 2)
+    monkeypatch.setattr(script, "label_datum", fails_late)
     with pytest.raises(OSError, match="disk full"):
         run("--force")
     assert sorted(p.name for p in folder.iterdir()) == ["train_images_lmdb", "train_labels_lmdb"]
@@ -262,12 +256,12 @@ def test_a_failure_half_way_leaves_what_was_there(files, run, script, monkeypatc
 
 
 def test_an_lmdb_grows_when_it_is_full(files, run, script, monkeypatch):
-    monkeypatch.setattr(script, "FIRST_MAP", 1 << 15)
-    monkeypatch.setattr(script, "BATCH", 5)
+    monkeypatch.setattr(script.Writer, "FIRST_MAP", 1 << 15)
+    monkeypatch.setattr(script.Writer, "BATCH", 5)
     contents = {f"images/{i}.jpg": jpeg(i, 200, 200) for i in range(24)}
     files(contents)
     packed, targets = pairs(run(size=200))
-    assert sum(map(len, contents.values())) > 2 * script.FIRST_MAP
+    assert sum(map(len, contents.values())) > 2 * script.Writer.FIRST_MAP
     assert {image_of(key): datum.data for key, datum in packed.items()} == contents and list(packed) == list(targets)
 
 

@@ -1,6 +1,5 @@
 """Features from image files through a small net of the runtime's, checked against a forward written out by hand."""
 
-import importlib.util
 import sys
 
 import cv2
@@ -25,11 +24,8 @@ layer {{ name: "prob" type: "Sigmoid" bottom: "fc" top: "prob" }}
 
 
 @pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("script", artefacts.ROOT / "experiments/extract_features.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    return script
+def script(load_script):
+    return load_script("experiments/extract_features.py")
 
 
 @pytest.fixture

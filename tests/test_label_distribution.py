@@ -1,6 +1,5 @@
 """The labels' distribution against values computed by hand, and the real labels against what is known of them."""
 
-import importlib.util
 import json
 import sys
 
@@ -15,11 +14,8 @@ REAL = artefacts.ROOT.parent / "shared" / "data" / "labels" / "imageclef_10k_tra
 
 
 @pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("script", artefacts.ROOT / "experiments" / "label_distribution.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    return script
+def script(load_script):
+    return load_script("experiments/label_distribution.py")
 
 
 def test_by_hand(script):

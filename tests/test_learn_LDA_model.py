@@ -178,7 +178,16 @@ def test_what_is_printed(run, corpus, capsys):
     assert printed[2] == "dictionary: 6 words; 17 counts in 8 documents"
     assert [line.split(":")[0] for line in printed[3:6]] == ["topic 0", "topic 1", "topic 2"]
     assert all(len(line.split(": ")[1].split()) == 6 for line in printed[3:6])
-    assert printed[6].startswith("perplexity ") and printed[6].endswith(str(folder / "ldamodel3.lda"))
+    assert printed[6].startswith("perplexity ") and printed[6].endswith(
+        f" (of the first 7 documents that are not empty, learnt from): {folder / 'ldamodel3.lda'}"
+    )
+
+
+def test_perplexity_passes_over_empty_documents(run, script, monkeypatch, capsys):
+    monkeypatch.setattr(script, "MEASURED", 1)  # the first document is an empty article's
+    run(*ALL)
+    printed = capsys.readouterr().out.splitlines()[-1]
+    assert float(printed.split()[1]) > 1 and "(of the first 1 documents that are not empty" in printed
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

@@ -1,6 +1,5 @@
 """Tables: made from records, equal to the README's, the paper's numbers with their marks."""
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -14,11 +13,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("make_tables", ROOT / "experiments" / "make_tables.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def script(load_script):
+    return load_script("experiments/make_tables.py")
 
 
 @pytest.fixture(scope="module")

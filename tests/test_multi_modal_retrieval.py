@@ -1,6 +1,5 @@
 """Retrieval from lists, texts and features to the record; its parts are tested in test_retrieval.py."""
 
-import importlib.util
 import json
 import sys
 
@@ -8,7 +7,7 @@ import numpy as np
 import pytest
 from gensim.corpora import Dictionary
 
-from texttopicnet import artefacts, features, text
+from texttopicnet import features, text
 from texttopicnet.artefacts import UserError
 from texttopicnet.topics import TopicModel
 
@@ -21,11 +20,8 @@ WORDS = {
 
 
 @pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("script", artefacts.ROOT / "experiments/multi_modal_retrieval.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    return script
+def script(load_script):
+    return load_script("experiments/multi_modal_retrieval.py")
 
 
 @pytest.fixture(scope="module")

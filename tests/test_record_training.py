@@ -1,6 +1,5 @@
 """record_training.py: losses and seconds from a log in Caffe's grammar."""
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -24,11 +23,8 @@ I0101 10:00:10.000000    9 solver.cpp:327] Iteration 50, loss = 1e-2
 
 
 @pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("record_training", ROOT / "experiments" / "record_training.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def script(load_script):
+    return load_script("experiments/record_training.py")
 
 
 def test_two_parts_of_a_run_over_new_year(script, tmp_path):

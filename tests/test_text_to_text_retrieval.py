@@ -1,6 +1,5 @@
 """Text-to-text retrieval by hand, from files to the record, and the tables of LDA/README.md made of such records."""
 
-import importlib.util
 import json
 import sys
 
@@ -19,21 +18,14 @@ TOPICS = 6
 CHEAP = ("lda", "lsi", "tfidf", "tfidf of all words")  # those whose learning takes no seconds
 
 
-def load_script(name):
-    spec = importlib.util.spec_from_file_location(name, artefacts.ROOT / "experiments" / f"{name}.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    return script
+@pytest.fixture(scope="module")
+def script(load_script):
+    return load_script("experiments/text_to_text_retrieval.py")
 
 
 @pytest.fixture(scope="module")
-def script():
-    return load_script("text_to_text_retrieval")
-
-
-@pytest.fixture(scope="module")
-def make_tables():
-    return load_script("make_text_tables")
+def make_tables(load_script):
+    return load_script("experiments/make_text_tables.py")
 
 
 @pytest.fixture(scope="module")

@@ -211,7 +211,7 @@ def _embedding(name, tfidf, model, num_topics):
     return (ParagraphVectors if name == "doc2vec" else Embedding)(name, tfidf, model, num_topics)
 
 
-def learn(name, dictionary, bows, texts, num_topics=40, seed=0, workers=1, epochs=EPOCHS):
+def learn(name, dictionary, bows, texts, num_topics=40, seed=0, epochs=EPOCHS):
     """Learn an embedding from a corpus, without holding it in memory (doc2vec alone keeps a vector of each text).
 
     Parameters
@@ -227,9 +227,7 @@ def learn(name, dictionary, bows, texts, num_topics=40, seed=0, workers=1, epoch
     num_topics : int
         Width of the vectors.
     seed : int
-    workers : int
-        Threads (lda: processes).  With more than one the same seed does not give the same bytes, for which of them comes
-        first depends on timing.
+        Same seed, same bytes: gensim's several threads would come in an order that depends on timing, so there is one.
     epochs : int
 
     Returns
@@ -242,7 +240,7 @@ def learn(name, dictionary, bows, texts, num_topics=40, seed=0, workers=1, epoch
         The dictionary has no word, or fewer than tfidf has to choose.
     """
     if name == "lda":
-        return Lda(topics.TopicModel.learn(dictionary, bows, num_topics, workers=workers, seed=seed))
+        return Lda(topics.TopicModel.learn(dictionary, bows, num_topics, workers=1, seed=seed))
     if len(dictionary) < (num_topics if name == "tfidf" else 1):
         raise artefacts.UserError(
             f"the dictionary has {len(dictionary)} words, too few for {num_topics} numbers of {name}: learn it from more"
@@ -261,7 +259,7 @@ def learn(name, dictionary, bows, texts, num_topics=40, seed=0, workers=1, epoch
     elif name == "lsi":
         model = LsiModel(weights, num_topics, id2word=dictionary, random_seed=seed)
     else:
-        common = dict(vector_size=num_topics, min_count=1, seed=seed, workers=workers, epochs=epochs)
+        common = dict(vector_size=num_topics, min_count=1, seed=seed, workers=1, epochs=epochs)
         stream = _Texts(texts, dictionary, name, tagged=name == "doc2vec")
         if name == "word2vec":
             model = Word2Vec(stream, sg=1, **common)
