@@ -28,9 +28,6 @@ if ! is_installed; then
     echo "setting up $VENV with $("$python" --version)"
     "$python" -m venv --clear "$VENV" || die "$python cannot make $VENV: install its venv module (Debian: python3-venv)"
   fi
-  # this list of stop words (others have other words) says that it needs Python 3.11; it is data, and works on 3.10
-  "$PYTHON" -m pip install --quiet --disable-pip-version-check --no-deps --ignore-requires-python \
-    "$(grep '^stop-words==' "$ROOT/requirements.txt")"
   "$PYTHON" -m pip install --quiet --disable-pip-version-check -r "$ROOT/requirements.txt"
   "$PYTHON" -m pip install --quiet --disable-pip-version-check --no-deps -e "$ROOT"
   installed_mark >"$VENV/installed"
