@@ -455,30 +455,48 @@ class NetCore:
     def copy_trained_layers(self, path):
         """Copy weights from a file, by layer name; layers that only one side has are left alone, as in Caffe.
 
+        A blob that the file's layer lacks must be one that this net shares with an earlier layer.  Of several layers with the
+        same name, the file's first one goes to the net's first one, and so on.
+
+        Parameters
+        ----------
+        path : str
+            A .caffemodel or .caffemodel.h5, whatever it is called.
+
         Raises
         ------
         CaffeError
-            Naming file, layer, blob and both shapes where they do not fit.
+            Naming file, layer, blob and both shapes where they do not fit; the net is then unchanged.
         """
         path = os.fspath(path)
-        mine = dict(zip(self.layer_names, self.layers, strict=True))
-        found = snapshot.read_caffemodel(path)
-        for name, blobs in found.items():
-            if name not in mine:
+        waiting, copies = {}, []
+        for i, name in enumerate(self.layer_names):
+            waiting.setdefault(name, []).append(i)
+        owned = self._owned()
+        for name, blobs in snapshot.read_layers(path):
+            if name not in waiting:
                 log.info("net.cpp:742", f"Ignoring source layer {name}")
                 continue
-            targets = mine[name].blobs
-            if len(targets) != len(blobs):
-                raise CaffeError(f"{path}: layer '{name}' has {len(blobs)} blob(s), the net wants {len(targets)}")
-            for i, (target, source) in enumerate(zip(targets, blobs, strict=True)):
-                if not _same_shape(source, target.shape):
+            i = waiting[name].pop(0) if len(waiting[name]) > 1 else waiting[name][0]
+            targets = self.layers[i].blobs
+            if any(k not in blobs and own for k, own in enumerate(owned[i])) or any(k >= len(targets) for k in blobs):
+                raise CaffeError(f"{path}: layer '{name}' has {len(blobs)} blob(s), the net expects {len(targets)}")
+            for k, source in sorted(blobs.items()):
+                if not _same_shape(source, targets[k].shape):
                     raise CaffeError(
-                        f"{path}: layer '{name}', blob {i} has the shape {source.shape}, the net wants {target.shape}; to"
-                        " learn this layer anew, give it another name in the prototxt"
+                        f"{path}: layer '{name}', blob {k} has the shape {source.shape}, the net expects {targets[k].shape}; to"
+                        " learn this layer from scratch, give it another name in the prototxt"
                     )
-        for name, blobs in found.items():
-            for target, source in zip(mine[name].blobs if name in mine else (), blobs, strict=False):
-                target.tensor().copy_(torch.from_numpy(source.array().reshape(target.shape).copy()))
+                copies.append((targets[k], source))
+        for target, source in copies:
+            target.tensor().copy_(torch.from_numpy(source.array().reshape(target.shape).copy()))
+
+    def _owned(self):
+        """Per layer and blob, whether the blob is the layer's own; otherwise an earlier layer shares it."""
+        seen, owned = set(), []
+        for ids in self.param_ids:
+            owned.append([not (param_id in seen or seen.add(param_id)) for param_id in ids])
+        return owned
 
     def layer_blobs(self):
         return [layer.blobs for layer in self.layers]
@@ -488,8 +506,8 @@ class NetCore:
         snapshot.write_caffemodel(os.fspath(path), self.param, self.layer_blobs(), with_diff)
 
     def write_caffemodel_h5(self, path, with_diff=False):
-        """Write the weights as HDF5 in Caffe's layout."""
-        snapshot.write_caffemodel_h5(os.fspath(path), self.layer_names, self.layer_blobs(), with_diff)
+        """Write the weights as HDF5 in Caffe's layout; blobs that layers share are written once."""
+        snapshot.write_caffemodel_h5(os.fspath(path), self.layer_names, self.layer_blobs(), self._owned(), with_diff)
 
     def close(self):
         """Stop the threads of the data layers."""

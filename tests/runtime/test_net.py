@@ -208,7 +208,7 @@ X = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 
 def test_weights_of_another_shape_are_refused(net_from, tmp_path):
     path = str(tmp_path / "w.caffemodel")
     net_from(X + IP % 4).save(path)
-    with pytest.raises(caffe.CaffeError, match=r"layer 'ip', blob 0 has the shape \(4, 3\), the net wants \(5, 3\)"):
+    with pytest.raises(caffe.CaffeError, match=r"layer 'ip', blob 0 has the shape \(4, 3\), the net expects \(5, 3\)"):
         net_from(X + IP % 5).copy_from(path)
 
 
