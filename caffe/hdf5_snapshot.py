@@ -15,6 +15,7 @@ import io
 import math
 import os
 import re
+import struct
 
 import h5py
 import numpy as np
@@ -32,7 +33,18 @@ INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
 LAYOUTS = (h5py.h5d.COMPACT, h5py.h5d.CONTIGUOUS, h5py.h5d.CHUNKED)
 
 # what h5py raises for a file that is damaged
-ERRORS = (OSError, KeyError, ValueError, TypeError, RuntimeError, OverflowError, MemoryError, IndexError, AttributeError)
+ERRORS = (
+    OSError,
+    KeyError,
+    ValueError,
+    TypeError,
+    RuntimeError,
+    OverflowError,
+    MemoryError,
+    IndexError,
+    AttributeError,
+    struct.error,
+)
 
 
 def is_hdf5(path):
@@ -157,12 +169,23 @@ def _check_size(dataset, where, size):
     layout = create.get_layout()
     if layout not in LAYOUTS or create.get_external_count():
         raise CaffeError(f"{where} keeps its values in another file")
-    count, most = math.prod(shape), min(dataset.id.get_storage_size(), size)
-    chunk = 1
+    count = math.prod(shape)
+    if not count:
+        return
+    whole = count * width <= min(dataset.id.get_storage_size(), size)
     if layout == h5py.h5d.CHUNKED:
-        most, chunk = most * DEFLATE, math.prod(dataset.chunks)
-    if count and (count > MOST or max(count, chunk) * width > most):
+        whole = count * width <= _chunk_bytes(dataset, create, size) * DEFLATE >= math.prod(dataset.chunks) * width
+    if count > MOST or not whole:
         raise CaffeError(f"{where} has the shape {shape}, for which the file is too small")
+
+
+def _chunk_bytes(dataset, create, size):
+    """The bytes that all chunks of a dataset take in a file of `size` bytes; 0 if one of them cannot be there."""
+    filters = {create.get_filter(i)[0] for i in range(create.get_nfilters())}
+    least = 5 if h5py.h5z.FILTER_FLETCHER32 in filters else 1  # HDF5 crashes where the checksum's 4 bytes are missing
+    sizes = []
+    dataset.id.chunk_iter(lambda chunk: sizes.append(chunk.size if chunk.byte_offset + chunk.size <= size else 0))
+    return min(sum(sizes), size) if min(sizes, default=0) >= least else 0
 
 
 def read_state(path):
@@ -215,9 +238,36 @@ def _text(f, key, path, size):
     _check_size(dataset, where, size)
     if math.prod(dataset.shape) != 1:
         raise CaffeError(f"{where} is not one string, but {dataset.shape}")
-    value = np.asarray(dataset[()], dtype=object).reshape(()).item()
-    value = value.encode() if isinstance(value, str) else bytes(value)
+    if dataset.id.get_type().is_variable_str():
+        value = _from_global_heap(dataset, f, where)
+    else:
+        value = np.asarray(dataset[()]).reshape(()).item()
     return os.fsdecode(value.partition(b"\0")[0])
+
+
+def _from_global_heap(dataset, f, where):
+    """The bytes of a string of variable length.
+
+    They are read without HDF5's C library, which does not come back from some damaged heaps.  The dataset holds a length, and
+    address and index of the string in a global heap collection (HDF5 File Format Specification, III.E).
+    """
+    offset, base, value = dataset.id.get_offset(), f.userblock_size, None
+    if offset is not None:
+        with open_regular(f.filename) as file:
+            file.seek(offset)
+            size, address, wanted = struct.unpack("<IQI", file.read(16))
+            file.seek(base + address)
+            magic, whole = struct.unpack("<8sQ", file.read(16))
+            heap = file.read(min(whole - 16, os.fstat(file.fileno()).st_size)) if magic == b"GCOL\1\0\0\0" else b""
+        at = 0
+        while value is None and at + 16 <= len(heap):
+            index, count = struct.unpack_from("<H6xQ", heap, at)
+            if index == wanted:
+                value = heap[at + 16 : at + 16 + min(size, count)]
+            at += 16 + (count + 7) // 8 * 8
+    if value is None or len(value) != size:
+        raise CaffeError(f"{where} is not a string")
+    return value
 
 
 # ------------------------------------------------------------------------------------------------------------- writing

@@ -7,6 +7,7 @@ import numpy as np
 
 from caffe.error import CaffeError
 from caffe.proto import caffe_pb2
+from caffe.snapshot import read_blob_file
 
 
 def blobproto_to_array(blob, return_diff=False):
@@ -33,17 +34,9 @@ def read_mean_file(path):
     Raises
     ------
     CaffeError
-        The file is missing or no BlobProto.
+        The file is missing, or it is not a BlobProto of C x H x W values.
     """
-    blob = caffe_pb2.BlobProto()
-    try:
-        with open(path, "rb") as f:
-            blob.ParseFromString(f.read())
-        array = blobproto_to_array(blob)
-    except OSError as error:
-        raise CaffeError(f"{os.fspath(path)}: {error.strerror or error}") from error
-    except Exception as error:  # protobuf's DecodeError, by a name that changes between its versions
-        raise CaffeError(f"{os.fspath(path)}: is no mean file (a BlobProto of C x H x W values)") from error
+    array = read_blob_file(path)
     if array.ndim == 4 and array.shape[0] == 1:
         array = array[0]
     if array.ndim != 3:

@@ -158,6 +158,27 @@ def _blob(view, where):
         raise CaffeError(f"{where}: {error}") from error
 
 
+def read_blob_file(path):
+    """Read a .binaryproto: one BlobProto, such as a mean image or a matrix.
+
+    Parameters
+    ----------
+    path : str
+
+    Returns
+    -------
+    ndarray of float32
+        In the blob's shape (old files: num, channels, height, width).
+
+    Raises
+    ------
+    CaffeError
+    """
+    path = os.fspath(path)
+    with _mapped(path) as view:
+        return _blob(view, path).array()
+
+
 def read_caffemodel(path):
     """Read weights.
 

@@ -52,8 +52,24 @@ def parse(message, data, complaint):
 
 
 def readable(name):
-    """A name read from a binary file as str; protobuf gives bytes where it is not UTF-8, which are taken for Latin-1."""
+    """A string read from a binary file as str; protobuf gives bytes where it is not UTF-8, which are taken for Latin-1."""
     return name if isinstance(name, str) else name.decode("utf-8", LATIN_1)
+
+
+def make_readable(message):
+    """Replace, in place, every string of `message` that is not UTF-8 (see `readable`); nothing else can be assigned."""
+    for field, value in message.ListFields():
+        if field.type == field.TYPE_STRING:
+            if isinstance(value, (str, bytes)):
+                setattr(message, field.name, readable(value))
+            else:
+                texts = [readable(text) for text in value]
+                del value[:]
+                value.extend(texts)
+        elif field.type == field.TYPE_MESSAGE:
+            for inner in [value] if hasattr(value, "DESCRIPTOR") else value:
+                make_readable(inner)
+    return message
 
 
 def _latin_1(error):

@@ -12,7 +12,7 @@ import math
 
 import torch
 
-from caffe import io, log
+from caffe import log, snapshot
 from caffe.error import CaffeError
 from caffe.layer import Layer, register
 from caffe.layers import loss_normalization
@@ -38,15 +38,10 @@ class InfogainLoss(Layer):
     def _read(self, path):
         if not path:
             self.fail("infogain_loss_param.source is missing; give it, or the matrix as a third bottom")
-        blob = caffe_pb2.BlobProto()
         try:
-            with open(path, "rb") as f:
-                blob.ParseFromString(f.read())
-            return torch.from_numpy(io.blobproto_to_array(blob).copy()).to(self.device)
-        except OSError as error:
-            raise CaffeError(f"layer '{self.name}' (InfogainLoss): {path}: {error.strerror or error}") from error
-        except Exception as error:  # protobuf's DecodeError, by a name that changes between its versions
-            raise CaffeError(f"layer '{self.name}' (InfogainLoss): {path} is no BlobProto") from error
+            return torch.from_numpy(snapshot.read_blob_file(path).copy()).to(self.device)
+        except CaffeError as error:
+            raise CaffeError(f"layer '{self.name}' (InfogainLoss): {error}") from error
 
     def reshape(self, shapes):
         scores, labels = shapes[:2]

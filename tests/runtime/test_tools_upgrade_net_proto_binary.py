@@ -47,7 +47,7 @@ def test_refused(old, tmp_path, fatal, capsys):
     out = tmp_path / "out"
     assert "No such file" in fatal(main, tmp_path / "none", out)
     (tmp_path / "cut").write_bytes(old.read_bytes()[:-3])
-    assert "is truncated or no Caffe file" in fatal(main, tmp_path / "cut", out)
+    assert "is truncated or not a Caffe file" in fatal(main, tmp_path / "cut", out)
     (tmp_path / "empty").write_bytes(caffe_pb2.NetParameter(name="empty").SerializeToString())
     assert "holds no layers" in fatal(main, tmp_path / "empty", out)
     assert "wanted are V0_NET_PROTO_FILE_IN NET_PROTO_FILE_OUT" in fatal(main, old, out, "more")
