@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import torch
 
+from caffe import encoded_image
 from caffe.error import CaffeError
 
 cv2.setNumThreads(0)  # one image is one thread's work; the batch is spread over threads
@@ -75,12 +76,7 @@ class DataTransformer:
             flag = cv2.IMREAD_COLOR
         if flag != cv2.IMREAD_UNCHANGED:
             flag |= cv2.IMREAD_IGNORE_ORIENTATION
-        try:
-            image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flag)
-        except cv2.error:  # no bytes, or a size beyond OpenCV's limit
-            image = None
-        if image is None:
-            raise CaffeError(f"layer '{self.layer.name}': {where} holds no image that OpenCV can decode")
+        image = encoded_image.decode(data, flag, f"layer '{self.layer.name}': {where}")
         return image[:, :, None] if image.ndim == 2 else image
 
     def output_shape(self, datum):
