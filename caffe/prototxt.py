@@ -55,7 +55,7 @@ def read_text(path):
 
 def _read_bytes(path):
     try:
-        with open_regular(path) as f:
+        with open_regular(path, pipes=True) as f:
             data = f.read()
     except OSError as error:
         raise CaffeError(f"{path}: {error.strerror or error}") from error

@@ -1,6 +1,5 @@
-"""Opening files that must be regular ones: a FIFO would block for ever, a device may never end."""
+"""Only regular files are read: a FIFO would make a run wait for ever, a device would fill the memory."""
 
-import errno
 import os
 import stat
 
@@ -8,64 +7,51 @@ from caffe.error import CaffeError
 
 KINDS = (
     (stat.S_ISDIR, "a folder"),
-    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISFIFO, "a FIFO"),
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
     (stat.S_ISSOCK, "a socket"),
 )
+PIPES = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")  # the shell's <(command) has a writer at its other end
 
 
-def open_regular(path, mode="rb", **keywords):
-    """Open a regular file for reading.
+def check(path, pipes: bool = False):
+    """Refuse what is not a regular file, before it is opened.
 
     Parameters
     ----------
-    path : str or PathLike
-        Symbolic links are followed.
-    mode : str
-        ``'rb'`` or ``'r'``.
-    **keywords
-        As for the built-in ``open``, e.g. ``encoding``.
-
-    Returns
-    -------
-    file object
+    path : str or Path
+        Links are followed.
+    pipes : bool
+        Let /dev/stdin and /dev/fd/N pass.
 
     Raises
     ------
     CaffeError
-        The file is missing, cannot be read, or is not a regular file; the message names it.
+        Nothing is there, or it is a folder, a FIFO, a device or a socket.
     """
     try:
-        # O_NONBLOCK: opening a named pipe that nobody writes to returns at once
-        number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno == errno.ENXIO:  # Linux's answer for a socket
-            raise CaffeError(f"{_name(path)}: is a socket or a device, not a regular file") from error
-        raise CaffeError(f"{_name(path)}: {error.strerror or error}") from error
-    except ValueError as error:  # a NUL character in the name
-        raise CaffeError(f"{_name(path)}: is not a file name ({error})") from error
-    try:
-        _check(path, os.fstat(number).st_mode)
-        return open(number, mode, **keywords)
-    except BaseException:
-        os.close(number)
-        raise
-
-
-def check_regular(path):
-    """Raise CaffeError unless `path` is a regular file (or a symbolic link to one) that can be opened for reading."""
-    open_regular(path).close()
-
-
-def _check(path, mode):
-    if stat.S_ISREG(mode):
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
+        raise CaffeError(f"{os.fsdecode(path)}: {getattr(error, 'strerror', None) or error}") from error
+    path = os.fsdecode(path)
+    if stat.S_ISREG(mode) or (pipes and not stat.S_ISDIR(mode) and path.startswith(PIPES)):
         return
-    kind = next((name for is_kind, name in KINDS if is_kind(mode)), "something else")
-    raise CaffeError(f"{_name(path)}: is {kind}, not a regular file")
+    kind = next((name for is_kind, name in KINDS if is_kind(mode)), "not a regular file")
+    raise CaffeError(f"{path}: is {kind}; a file is needed here")
 
 
-def _name(path):
-    """The path as one printable line."""
-    text = os.fsdecode(path)
-    return text if text.isprintable() else repr(text)[1:-1]
+def open_regular(path, pipes: bool = False):
+    """Open a regular file for reading bytes.
+
+    Parameters and errors as `check`; a file that may not be read is a CaffeError as well.
+
+    Returns
+    -------
+    file object
+    """
+    check(path, pipes)
+    try:
+        return open(path, "rb")
+    except OSError as error:
+        raise CaffeError(f"{os.fsdecode(path)}: {error.strerror or error}") from error

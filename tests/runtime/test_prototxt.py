@@ -72,7 +72,7 @@ def test_what_is_not_text_is_one_sentence(read, data, message):
 @pytest.mark.parametrize("reader", [prototxt.read_net, prototxt.read_solver, prototxt.read_text])
 def test_only_regular_files_are_read(tmp_path, reader):
     os.mkfifo(tmp_path / "pipe")
-    for path, message in ((tmp_path / "pipe", "is a named pipe"), (tmp_path, "is a folder"), ("/dev/zero", "is a device")):
+    for path, message in ((tmp_path / "pipe", "is a FIFO"), (tmp_path, "is a folder"), ("/dev/zero", "is a device")):
         with pytest.raises(caffe.CaffeError, match=message):
             reader(path)
 

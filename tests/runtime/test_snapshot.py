@@ -393,7 +393,7 @@ def test_a_name_that_is_not_utf_8(net_from, tmp_path):
 @pytest.mark.parametrize("read", [snapshot.read_caffemodel, snapshot.read_solverstate, snapshot.read_blob_file])
 def test_only_regular_files_are_read(tmp_path, read):
     os.mkfifo(tmp_path / "pipe")
-    for path, message in ((tmp_path / "pipe", "is a named pipe"), (tmp_path, "is a folder"), ("/dev/zero", "is a device")):
+    for path, message in ((tmp_path / "pipe", "is a FIFO"), (tmp_path, "is a folder"), ("/dev/zero", "is a device")):
         with pytest.raises(caffe.CaffeError, match=message):
             read(path)
 
