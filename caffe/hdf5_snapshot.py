@@ -6,73 +6,22 @@ datasets.  (Caffe dies while it saves such a net.)  A name that cannot be a path
 of the same name, `a/0` beside a layer `a` with blobs) gets a group ``layer_<index>`` that carries the name as an attribute.
 
 Solver states: ``/iter``, ``/learned_net``, ``/current_step``, ``/history/<i>``.
-
-HDF5's C library trusts what a file says about itself, so sizes are compared with the size of the file before anything is read.
 """
 
-import contextlib
-import io
-import math
 import os
 import re
-import struct
 
 import h5py
 import numpy as np
 
+from caffe import hdf5_file, wire
 from caffe.error import CaffeError
-from caffe.regular_file import open_regular
 
-SIGNATURE = b"\x89HDF\r\n\x1a\n"
 NAME_ATTRIBUTE = "layer_name"
-MAX_AXES = 32  # Caffe's kMaxBlobAxes, and HDF5's limit
-MOST = 2**31 - 1  # Caffe counts values with an int
-DEFLATE = 1032  # no filter that Caffe's files may use shrinks values more
 MAX_DEPTH = 64  # of nested groups
-INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
-LAYOUTS = (h5py.h5d.COMPACT, h5py.h5d.CONTIGUOUS, h5py.h5d.CHUNKED)
-
-# what h5py raises for a file that is damaged
-ERRORS = (
-    OSError,
-    KeyError,
-    ValueError,
-    TypeError,
-    RuntimeError,
-    OverflowError,
-    MemoryError,
-    IndexError,
-    AttributeError,
-    struct.error,
-)
-
-
-def is_hdf5(path):
-    """Whether the file at `path` is HDF5, by its content: the signature is at byte 0, 512, 1024, 2048, ... (H5Fis_hdf5)."""
-    with open_regular(path) as f:
-        size, at = os.fstat(f.fileno()).st_size, 0
-        while at + len(SIGNATURE) <= size:
-            f.seek(at)
-            if f.read(len(SIGNATURE)) == SIGNATURE:
-                return True
-            at = at * 2 or 512
-    return False
-
+INDEX = re.compile(rb"0|[1-9][0-9]{0,8}")
 
 # ------------------------------------------------------------------------------------------------------------- reading
-
-
-@contextlib.contextmanager
-def _reading(path):
-    """An opened HDF5 file; everything that breaks while it is read is one CaffeError that names the file."""
-    try:
-        with h5py.File(path, "r", locking=False) as f:
-            yield f
-    except CaffeError:
-        raise
-    except ERRORS as error:
-        why = " ".join(str(error).split()) or type(error).__name__
-        raise CaffeError(f"{path}: is a damaged HDF5 file, or not one of Caffe's ({why})") from error
 
 
 def read_weights(path):
@@ -91,12 +40,12 @@ def read_weights(path):
     ------
     CaffeError
     """
-    with _reading(path) as f:
-        data = _child(f, "data", path)
+    with hdf5_file.reading(path) as f:
+        data = hdf5_file.child(f, b"data", f"{path}: /data")
         if not isinstance(data, h5py.Group):
             raise CaffeError(f"{path}: holds no group /data; is it a .caffemodel.h5?")
         by_path, by_attribute = [], []
-        _walk(data, "", path, os.path.getsize(path), {_address(f), _address(data)}, by_path, by_attribute)
+        _walk(data, "", path, os.path.getsize(path), {hdf5_file.address(f), hdf5_file.address(data)}, by_path, by_attribute)
     return by_path + by_attribute
 
 
@@ -105,87 +54,33 @@ def _walk(group, name, path, size, seen, by_path, by_attribute):
     blobs = {}
     if name.count("/") >= MAX_DEPTH:
         raise CaffeError(f"{path}: groups are nested more than {MAX_DEPTH} deep in /data")
-    for key in group:
-        where = f"{name}/{key}" if name else key
-        child = _child(group, key, path)
+    for key in group.id:  # bytes
+        below = f"{name}/{wire.readable(key)}".lstrip("/")
+        where = f"{path}: /data/{wire.shown(below)}"
+        child = hdf5_file.child(group, key, where)
         if isinstance(child, h5py.Dataset):
             if not name or not INDEX.fullmatch(key):
-                raise CaffeError(f"{path}: /data/{where} is not a blob's number; is it a .caffemodel.h5?")
-            blobs[int(key)] = _values(child, f"{path}: /data/{where}", size)
+                raise CaffeError(f"{where} is not a blob's number; is it a .caffemodel.h5?")
+            blobs[int(key)] = hdf5_file.numbers(child, where, size)
         elif isinstance(child, h5py.Group):
-            address = _address(child)
+            address = hdf5_file.address(child)
             if address in seen:
-                raise CaffeError(f"{path}: the group /data/{where} is in the file twice")
+                raise CaffeError(f"{where} is a group that is in the file twice")
             seen.add(address)
-            _walk(child, where, path, size, seen, by_path, by_attribute)
+            _walk(child, below, path, size, seen, by_path, by_attribute)
         else:
-            raise CaffeError(f"{path}: /data/{where} is neither a group nor a dataset")
+            raise CaffeError(f"{where} is neither a group nor a dataset")
     if NAME_ATTRIBUTE in group.attrs:
-        by_attribute.append((_attribute_text(group, f"{path}: /data/{name}"), blobs))
+        by_attribute.append((_attribute_text(group, f"{path}: /data/{wire.shown(name)}"), blobs))
     elif name and (blobs or not len(group)):
         by_path.append((name, blobs))
-
-
-def _child(group, key, path):
-    """A member of `group`; None if it is missing; links to elsewhere are refused."""
-    place = f"{group.name.rstrip('/')}/{key}"
-    if key in ("", ".") or "/" in key:
-        raise CaffeError(f"{path}: is a damaged HDF5 file (a member is called '{key}')")
-    name = key.encode("utf-8", "surrogateescape")
-    if not group.id.links.exists(name):
-        return None
-    if group.id.links.get_info(name).type != h5py.h5l.TYPE_HARD:
-        raise CaffeError(f"{path}: {place} is a link to elsewhere, not the values themselves")
-    return group[key]
-
-
-def _address(group):
-    return h5py.h5o.get_info(group.id).addr
 
 
 def _attribute_text(group, where):
     attribute = group.attrs.get_id(NAME_ATTRIBUTE)
     if attribute.dtype != np.uint8 or len(attribute.shape) != 1:
         raise CaffeError(f"{where}: the attribute {NAME_ATTRIBUTE} is not a name")
-    return group.attrs[NAME_ATTRIBUTE].tobytes().decode("utf-8", "surrogateescape")
-
-
-def _values(dataset, where, size):
-    """The numbers of a dataset as ndarray of float32; `size` is the file's, in bytes."""
-    kind = dataset.id.get_type().get_class()
-    if kind not in (h5py.h5t.FLOAT, h5py.h5t.INTEGER):
-        raise CaffeError(f"{where} does not hold numbers")
-    _check_size(dataset, where, size)
-    with np.errstate(over="ignore"):  # a double beyond float32 is infinity, as in Caffe
-        return np.asarray(dataset[()], dtype=np.float32)
-
-
-def _check_size(dataset, where, size):
-    """Refuse a dataset that cannot be whole in a file of `size` bytes, before memory is made for it."""
-    shape, width = dataset.shape, dataset.id.get_type().get_size()
-    if shape is None or len(shape) > MAX_AXES:
-        raise CaffeError(f"{where} does not have a shape that a blob can have")
-    create = dataset.id.get_create_plist()
-    layout = create.get_layout()
-    if layout not in LAYOUTS or create.get_external_count():
-        raise CaffeError(f"{where} keeps its values in another file")
-    count = math.prod(shape)
-    if not count:
-        return
-    whole = count * width <= min(dataset.id.get_storage_size(), size)
-    if layout == h5py.h5d.CHUNKED:
-        whole = count * width <= _chunk_bytes(dataset, create, size) * DEFLATE >= math.prod(dataset.chunks) * width
-    if count > MOST or not whole:
-        raise CaffeError(f"{where} has the shape {shape}, for which the file is too small")
-
-
-def _chunk_bytes(dataset, create, size):
-    """The bytes that all chunks of a dataset take in a file of `size` bytes; 0 if one of them cannot be there."""
-    filters = {create.get_filter(i)[0] for i in range(create.get_nfilters())}
-    least = 5 if h5py.h5z.FILTER_FLETCHER32 in filters else 1  # HDF5 crashes where the checksum's 4 bytes are missing
-    sizes = []
-    dataset.id.chunk_iter(lambda chunk: sizes.append(chunk.size if chunk.byte_offset + chunk.size <= size else 0))
-    return min(sum(sizes), size) if min(sizes, default=0) >= least else 0
+    return wire.readable(group.attrs[NAME_ATTRIBUTE].tobytes())
 
 
 def read_state(path):
@@ -201,129 +96,23 @@ def read_state(path):
     CaffeError
     """
     size = os.path.getsize(path)
-    with _reading(path) as f:
-        iteration = _integer(f, "iter", path, size)
-        history = _child(f, "history", path)
+    with hdf5_file.reading(path) as f:
+        iteration = hdf5_file.integer(f, "iter", path, size)
+        history = hdf5_file.child(f, b"history", f"{path}: /history")
         if iteration is None or not isinstance(history, h5py.Group):
             raise CaffeError(f"{path}: holds no /iter and /history; is it a .solverstate.h5?")
         blobs = []
         for i in range(len(history)):
-            blob = _child(history, str(i), path)
+            where = f"{path}: /history/{i}"
+            blob = hdf5_file.child(history, str(i).encode(), where)
             if not isinstance(blob, h5py.Dataset):
                 raise CaffeError(f"{path}: /history has {len(history)} members, but no blob {i}")
-            blobs.append(_values(blob, f"{path}: /history/{i}", size))
-        return iteration, _text(f, "learned_net", path, size), _integer(f, "current_step", path, size) or 0, blobs
-
-
-def _integer(f, key, path, size):
-    """The whole number in dataset `key`; None if there is no such dataset."""
-    dataset, where = _child(f, key, path), f"{path}: /{key}"
-    if dataset is None:
-        return None
-    if not isinstance(dataset, h5py.Dataset) or dataset.id.get_type().get_class() != h5py.h5t.INTEGER:
-        raise CaffeError(f"{where} is not a whole number")
-    _check_size(dataset, where, size)
-    if math.prod(dataset.shape) != 1:
-        raise CaffeError(f"{where} is not one number, but {dataset.shape}")
-    return int(np.asarray(dataset[()]).reshape(()))
-
-
-def _text(f, key, path, size):
-    """The string in dataset `key`, of fixed or variable length, up to its first NUL; '' if there is no such dataset."""
-    dataset, where = _child(f, key, path), f"{path}: /{key}"
-    if dataset is None:
-        return ""
-    if not isinstance(dataset, h5py.Dataset) or dataset.id.get_type().get_class() != h5py.h5t.STRING:
-        raise CaffeError(f"{where} is not a string")
-    _check_size(dataset, where, size)
-    if math.prod(dataset.shape) != 1:
-        raise CaffeError(f"{where} is not one string, but {dataset.shape}")
-    if dataset.id.get_type().is_variable_str():
-        value = _from_global_heap(dataset, f, where)
-    else:
-        value = np.asarray(dataset[()]).reshape(()).item()
-    return os.fsdecode(value.partition(b"\0")[0])
-
-
-def _from_global_heap(dataset, f, where):
-    """The bytes of a string of variable length.
-
-    They are read without HDF5's C library, which does not come back from some damaged heaps.  The dataset holds a length, and
-    address and index of the string in a global heap collection (HDF5 File Format Specification, III.E).
-    """
-    offset, base, value = dataset.id.get_offset(), f.userblock_size, None
-    if offset is not None:
-        with open_regular(f.filename) as file:
-            file.seek(offset)
-            size, address, wanted = struct.unpack("<IQI", file.read(16))
-            file.seek(base + address)
-            magic, whole = struct.unpack("<8sQ", file.read(16))
-            heap = file.read(min(whole - 16, os.fstat(file.fileno()).st_size)) if magic == b"GCOL\1\0\0\0" else b""
-        at = 0
-        while value is None and at + 16 <= len(heap):
-            index, count = struct.unpack_from("<H6xQ", heap, at)
-            if index == wanted:
-                value = heap[at + 16 : at + 16 + min(size, count)]
-            at += 16 + (count + 7) // 8 * 8
-    if value is None or len(value) != size:
-        raise CaffeError(f"{where} is not a string")
-    return value
+            blobs.append(hdf5_file.numbers(blob, where, size))
+        step = hdf5_file.integer(f, "current_step", path, size)
+        return iteration, hdf5_file.text(f, "learned_net", path, size), step or 0, blobs
 
 
 # ------------------------------------------------------------------------------------------------------------- writing
-
-
-class _Sink(io.RawIOBase):
-    """The file that h5py writes to; the first failed write is kept in `error`, and later ones are dropped.
-
-    HDF5's C library cannot end a file whose disk is full: it prints, or crashes when the process ends.
-    """
-
-    def __init__(self, file):
-        super().__init__()
-        self.file, self.error = file, None
-
-    def _unless_failed(self, act, otherwise):
-        if self.error is None:
-            try:
-                return act()
-            except OSError as error:
-                self.error = error
-        return otherwise
-
-    def write(self, data):
-        return self._unless_failed(lambda: self.file.write(data), len(data))
-
-    def truncate(self, size=None):
-        return self._unless_failed(lambda: self.file.truncate(size), size)
-
-    def flush(self):
-        self._unless_failed(self.file.flush, None)
-
-    def seek(self, *place):
-        return self._unless_failed(lambda: self.file.seek(*place), 0)
-
-    def tell(self):
-        return self._unless_failed(self.file.tell, 0)
-
-    def readinto(self, buffer):
-        return self._unless_failed(lambda: self.file.readinto(buffer), len(buffer))
-
-
-@contextlib.contextmanager
-def _writing(path):
-    """A new HDF5 file; a full disk is an OSError."""
-    with open(path, "w+b") as file:
-        sink = _Sink(file)
-        try:
-            with h5py.File(sink, "w") as f:
-                yield f
-            sink.flush()
-        except ERRORS:  # HDF5 may stumble over what could not be written
-            if sink.error is None:
-                raise
-        if sink.error is not None:
-            raise sink.error
 
 
 def write_weights(path, names, data, diff=None):
@@ -344,7 +133,7 @@ def write_weights(path, names, data, diff=None):
     OSError
     """
     places = _places(names, data if diff is None else diff)
-    with _writing(path) as f:
+    with hdf5_file.writing(path) as f:
         for kind, layers in (("data", data), ("diff", diff)):
             if layers is None:
                 continue
@@ -354,7 +143,7 @@ def write_weights(path, names, data, diff=None):
                     continue
                 group = top.require_group(place)
                 if place != name:
-                    group.attrs[NAME_ATTRIBUTE] = np.frombuffer(name.encode("utf-8", "surrogateescape"), dtype=np.uint8)
+                    group.attrs[NAME_ATTRIBUTE] = np.frombuffer(name.encode(), dtype=np.uint8)
                 for i, values in blobs.items():
                     group.create_dataset(str(i), data=values)
 
@@ -394,7 +183,7 @@ def write_state(path, iteration, learned_net, current_step, history):
     ------
     OSError
     """
-    with _writing(path) as f:
+    with hdf5_file.writing(path) as f:
         f.create_dataset("iter", data=np.array([iteration], dtype=np.int32))
         # of fixed length and with a NUL at its end, as H5LTmake_dataset_string makes it: Caffe reads no other
         value = os.fsencode(learned_net) + b"\0"

@@ -11,7 +11,7 @@ import mmap
 import os
 import re
 
-from caffe import hdf5_snapshot, wire
+from caffe import hdf5_file, hdf5_snapshot, wire
 from caffe.error import CaffeError
 from caffe.proto import caffe_pb2
 from caffe.regular_file import open_regular
@@ -124,7 +124,7 @@ def read_layers(path):
     CaffeError
     """
     path = os.fspath(path)
-    if hdf5_snapshot.is_hdf5(path):
+    if hdf5_file.is_hdf5(path):
         found = hdf5_snapshot.read_weights(path)
         return [(n, {i: wire.BlobArray(a.reshape(-1), None, a.shape, False) for i, a in blobs.items()}) for n, blobs in found]
     layers, complaint = [], _damaged(path)
@@ -321,7 +321,7 @@ def read_solverstate(path):
     CaffeError
     """
     path = os.fspath(path)
-    if hdf5_snapshot.is_hdf5(path):
+    if hdf5_file.is_hdf5(path):
         state = State(*hdf5_snapshot.read_state(path))
     else:
         with _mapped(path) as view:

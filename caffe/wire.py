@@ -56,6 +56,11 @@ def readable(name):
     return name if isinstance(name, str) else name.decode("utf-8", LATIN_1)
 
 
+def shown(name):
+    """A name out of a file as one printable line, for a message."""
+    return name if name.isprintable() else ascii(name)[1:-1]
+
+
 def make_readable(message):
     """Replace, in place, every string of `message` that is not UTF-8 (see `readable`); nothing else can be assigned."""
     for field, value in message.ListFields():

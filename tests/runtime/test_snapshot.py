@@ -207,6 +207,29 @@ def test_learned_net_as_strings_of_both_kinds(tmp_path, value, userblock):
     assert snapshot.read_solverstate(tmp_path / "s.h5").learned_net == NAME
 
 
+def test_the_commands_read_either_form_under_any_name(tmp_path, capsys):
+    """caffe train -snapshot (and the weights that the state names), caffe train -weights, caffe test -weights."""
+    from caffe.cli import main
+
+    (tmp_path / "net.prototxt").write_text(LEARNING)
+    (tmp_path / "solver.prototxt").write_text(SOLVER.format(folder=tmp_path, every=3))
+    solver = caffe.get_solver(str(tmp_path / "solver.prototxt"))
+    solver.step(3)
+    shutil.move(tmp_path / "s_iter_3.caffemodel.h5", tmp_path / "weights")
+    with h5py.File(tmp_path / "s_iter_3.solverstate.h5", "a") as f:
+        del f["learned_net"]
+        f["learned_net"] = str(tmp_path / "weights")
+    shutil.move(tmp_path / "s_iter_3.solverstate.h5", tmp_path / "state")
+    train = ["train", "-solver", str(tmp_path / "solver.prototxt")]
+    assert main([*train, "-snapshot", str(tmp_path / "state")]) == 0
+    assert main([*train, "-weights", str(tmp_path / "weights")]) == 0
+    test = ["test", "-model", str(tmp_path / "net.prototxt"), "-iterations", "1", "-weights"]
+    capsys.readouterr()
+    assert main([*test, str(tmp_path / "weights")]) == 0
+    loss = solver.net.forward_backward(backward=False).item()
+    assert f"Loss: {loss:.6g}" in capsys.readouterr().err
+
+
 # ------------------------------------------------------------------------------------------------------ damaged files
 
 
@@ -240,7 +263,7 @@ WEIGHTS = {
     "a soft link": (lambda f: f.__setitem__("data/a", h5py.SoftLink("/b")), "/data/a is a link to elsewhere"),
     "an external link": (lambda f: f.__setitem__("data/a", h5py.ExternalLink("x.h5", "/")), "/data/a is a link to elsewhere"),
     "/data is a link": (lambda f: f.__setitem__("data", h5py.SoftLink("/b")), "/data is a link to elsewhere"),
-    "a cycle": (lambda f: f.create_group("data/a").__setitem__("b", f["data"]), "the group /data/a/b is in the file twice"),
+    "a cycle": (lambda f: f.create_group("data/a").__setitem__("b", f["data"]), "/data/a/b is a group that is in the file twice"),
     "a hundred levels": (deep, "nested more than 64 deep"),
     "values elsewhere": (
         lambda f: f.create_dataset("data/a/0", (9,), "f4", external=[("/dev/zero", 0, h5py.h5f.UNLIMITED)]),
@@ -252,6 +275,7 @@ WEIGHTS = {
         lambda f: f.create_dataset("data/a/0", (2**40,), "f4", chunks=(2**10,), compression="gzip").__setitem__(0, 1),
         "for which the file is too small",
     ),
+    "an odd name": (lambda f: f.create_dataset("data/a\nb/x", data=1), "/data/a\\nb/x is not a blob's number"),
     "a name that is not one": (lambda f: f.create_group("data/a").attrs.__setitem__("layer_name", "x"), "is not a name"),
 }
 
@@ -385,6 +409,10 @@ def test_a_name_that_is_not_utf_8(net_from, tmp_path):
         layer.blobs.add(data=np.full(np.prod(shape), 7)).shape.dim.extend(shape)
     path.write_bytes(net.SerializeToString().replace(b"caf?", b"caf\xe9"))
     assert list(snapshot.read_caffemodel(path)) == ["café"]
+    with h5py.File(tmp_path / "w.h5", "w") as f:
+        group = h5py.h5g.create(f.create_group("data").id, b"caf\xe9")
+        h5py.Group(group)["0"] = np.ones(3)
+    assert list(snapshot.read_caffemodel(tmp_path / "w.h5")) == ["café"]
     (tmp_path / "latin.prototxt").write_bytes(net_of(["café"]).encode("latin-1"))
     mine = caffe.Net(str(tmp_path / "latin.prototxt"), str(path), caffe.TEST)
     assert (mine.params["café"][0].data == 7).all()
