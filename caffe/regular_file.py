@@ -3,6 +3,7 @@
 import os
 import stat
 
+from caffe import wire
 from caffe.error import CaffeError
 
 KINDS = (
@@ -33,12 +34,11 @@ def check(path, pipes: bool = False):
     try:
         mode = os.stat(path).st_mode
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
-        raise CaffeError(f"{os.fsdecode(path)}: {getattr(error, 'strerror', None) or error}") from error
-    path = os.fsdecode(path)
-    if stat.S_ISREG(mode) or (pipes and not stat.S_ISDIR(mode) and path.startswith(PIPES)):
+        raise CaffeError(f"{_shown(path)}: {getattr(error, 'strerror', None) or error}") from error
+    if stat.S_ISREG(mode) or (pipes and not stat.S_ISDIR(mode) and os.fsdecode(path).startswith(PIPES)):
         return
     kind = next((name for is_kind, name in KINDS if is_kind(mode)), "not a regular file")
-    raise CaffeError(f"{path}: is {kind}; a file is needed here")
+    raise CaffeError(f"{_shown(path)}: is {kind}; a file is needed here")
 
 
 def open_regular(path, pipes: bool = False):
@@ -54,4 +54,8 @@ def open_regular(path, pipes: bool = False):
     try:
         return open(path, "rb")
     except OSError as error:
-        raise CaffeError(f"{os.fsdecode(path)}: {error.strerror or error}") from error
+        raise CaffeError(f"{_shown(path)}: {error.strerror or error}") from error
+
+
+def _shown(path):
+    return wire.shown(os.fsdecode(path))

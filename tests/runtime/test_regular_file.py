@@ -48,8 +48,10 @@ def test_anything_else_is_one_sentence(tmp_path, monkeypatch, make, message):
 
 
 def test_an_impossible_name_is_one_sentence():
-    with pytest.raises(caffe.CaffeError, match="^a.b: embedded null byte"):
-        regular_file.open_regular("a\0b")
+    for name, message in (("a\0b", r"a\x00b: embedded null byte"), ("a\nb", r"a\nb: No such file or directory")):
+        with pytest.raises(caffe.CaffeError) as caught:
+            regular_file.open_regular(name)
+        assert str(caught.value) == message
 
 
 def test_the_shells_pipes_hold_prototxts():
