@@ -102,6 +102,11 @@ def _without_padding(layers, name):
                     f"{name}: layer '{layer.layer.name}' reads the padding layer '{source.layer.name}'; only conv and pool can"
                     " pad by themselves"
                 )
+            if not len(layer.bottom) == len(source.bottom) == len(source.top) == 1:
+                raise CaffeError(
+                    f"{name}: the padding layer '{source.layer.name}' and layer '{layer.layer.name}' that reads it must each have"
+                    " one bottom, and the padding layer one top"
+                )
             layer.layer.pad = source.layer.pad
             layer.bottom[i] = source.bottom[0]
         for blob in layer.top:

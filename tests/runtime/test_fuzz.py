@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from mutations import mutants
 
 import caffe
-from caffe import io, prototxt, snapshot
+from caffe import io, prototxt, snapshot, upgrade
 from caffe.data_transformer import DataTransformer
 from caffe.database import LMDB, Writer
 from caffe.proto import caffe_pb2
+from caffe.tools import upgrade_net_proto_binary
 from texttopicnet import artefacts, features
 
 FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -161,7 +162,45 @@ def mean_file(path):
     path.write_bytes(io.array_to_blobproto(np.arange(12).reshape(3, 2, 2)).SerializeToString())
 
 
+OLD = {
+    "v0": """layers { layer { name: "pad" type: "padding" pad: 1 } bottom: "x" top: "p" }
+layers { layer { name: "c" type: "conv" num_output: 3 kernelsize: 3 blobs_lr: 4 blobs { num: 1 channels: 1 height: 1 width: 2
+  data: 1 data: 2 } } bottom: "p" top: "c" }
+layers { layer { name: "m" type: "pool" pool: AVE kernelsize: 2 cropsize: 3 } bottom: "c" top: "m" } input: "x"
+input_dim: 1 input_dim: 1 input_dim: 5 input_dim: 5""",
+    "v1": """input: "x" input_shape { dim: 1 dim: 2 } layers { name: "i" type: INNER_PRODUCT bottom: "x" top: "i"
+  param: "w" blobs_lr: 1 weight_decay: 0 blob_share_mode: PERMISSIVE
+  inner_product_param { num_output: 2 } include { phase: TEST } }
+layers { name: "d" type: DATA top: "d" data_param { source: "db" scale: 2 mirror: true } }""",
+}
+
+
+def old_text(version):
+    return lambda path: path.write_text(OLD[version])
+
+
+def old_weights(version):
+    return lambda path: path.write_bytes(prototxt.parse(OLD[version], caffe_pb2.NetParameter()).SerializeToString())
+
+
+def upgraded(path):
+    net = upgrade_net_proto_binary.read(path)
+    upgrade.upgrade_net(net, str(path))
+    prototxt.to_text(net)
+
+
+def solver_text(path):
+    text = "base_lr: 0.1 lr_policy: 'fixed' solver_type: ADAM # é\nweights: 'a\\303\\251'\nnet_param { %s }"
+    path.write_text(text % OLD["v1"])
+
+
 FILES = {
+    "v0.prototxt": (old_text("v0"), prototxt.read_net),
+    "v1.prototxt": (old_text("v1"), prototxt.read_net),
+    "solver.prototxt": (solver_text, prototxt.read_solver),
+    "v0.caffemodel": (old_weights("v0"), upgraded),
+    "v1.caffemodel": (old_weights("v1"), upgraded),
+    "v0w.caffemodel": (old_weights("v0"), snapshot.read_caffemodel),
     "w.caffemodel": (lambda path: deploy(path.parent).save(str(path)), snapshot.read_caffemodel),
     "w.caffemodel.h5": (lambda path: deploy(path.parent).save_hdf5(str(path)), snapshot.read_caffemodel),
     "compressed.caffemodel.h5": (compressed_weights, snapshot.read_caffemodel),

@@ -114,6 +114,11 @@ def test_weights_of_old_files(tmp_path):
             ' bottom: "d" top: "p" } layers { layer { name: "x" type: "relu" } bottom: "p" top: "x" }',
             "layer 'x' reads the padding layer 'p'",
         ),
+        (
+            'layers { layer { name: "p" type: "padding" pad: 1 } top: "p" }'
+            ' layers { layer { name: "x" type: "conv" } bottom: "p" top: "x" }',
+            "the padding layer 'p' and layer 'x' that reads it must each have one bottom",
+        ),
         ('layers { name: "x" type: CONVOLUTON }', "net.prototxt:1"),
     ],
 )
