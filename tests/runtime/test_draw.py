@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -137,6 +138,24 @@ def test_names_that_need_quotes():
     assert [dot.quoted(name) for name in ("conv1", "_a", "12", "1.5", "node", "a-b", "3a", "a:b", 'q"', "back\\slash")] == [
         "conv1", "_a", "12", "1.5", '"node"', '"a-b"', '"3a"', '"a:b"', r'"q\""', r'"back\\slash"',
     ]  # fmt: skip
+
+
+NETS = sorted(
+    path
+    for folder in ("CNN", "experiments", "models")
+    for path in (Path(__file__).parents[2] / folder).rglob("*.prototxt")
+    if "solver" not in path.name
+)
+
+
+@pytest.mark.parametrize("path", NETS, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_every_prototxt_of_the_project_is_drawn(path):
+    found = prototxt.parse(path.read_text(), caffe_pb2.NetParameter())
+    graph = draw.get_pydot_graph(found, "LR")
+    text = draw.draw_net(found, "LR", "dot").decode()
+    for layer in found.layer:
+        assert draw.get_layer_label(layer, "LR") in text
+    assert len(graph.get_edges()) == sum(len(layer.bottom) + len(layer.top) for layer in found.layer) > 0
 
 
 def test_phases(net, tmp_path):
