@@ -67,7 +67,7 @@ class Top:
 
 
 class Function:
-    """A layer to be: its type, its bottoms, its fields.
+    """A layer that is still to be written: its type, its bottoms, its fields.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ class _Writer:
         self.layers[fn] = layer
 
     def _blob(self, bottom, reader):
-        """The name of a layer's bottom; an in-place layer's top is called as its bottom is."""
+        """The name of a layer's bottom; the top of an in-place layer has the name of its bottom."""
         tops = self.layers[bottom.fn].top
         if bottom.n >= len(tops):
             raise CaffeError(f"top {bottom.n} of an in-place {bottom.fn.type_name}, read by a {reader.type_name}, has no bottom")
