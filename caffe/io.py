@@ -92,7 +92,7 @@ def read_mean_file(path):
     Raises
     ------
     CaffeError
-        The file is missing, or it is not a BlobProto.
+        The file is missing or no BlobProto.
     """
     blob = caffe_pb2.BlobProto()
     try:
@@ -101,8 +101,8 @@ def read_mean_file(path):
         array = blobproto_to_array(blob)
     except OSError as error:
         raise CaffeError(f"{os.fspath(path)}: {error.strerror or error}") from error
-    except (DecodeError, ShapeError) as error:
-        raise CaffeError(f"{os.fspath(path)}: is not a mean file (a BlobProto of C x H x W values)") from error
+    except Exception as error:  # protobuf's DecodeError, by a name that changes between its versions
+        raise CaffeError(f"{os.fspath(path)}: is no mean file (a BlobProto of C x H x W values)") from error
     if array.ndim == 4 and array.shape[0] == 1:
         array = array[0]
     if array.ndim != 3:
