@@ -55,9 +55,9 @@ def load_image(filename: str, color: bool = True) -> np.ndarray:
     if image is None:
         raise CaffeError(f"{path}: is not an image that OpenCV can decode")
     image = as_float(image)
-    if image.ndim == 2 or image.shape[2] == 1:
-        image = image.reshape(*image.shape[:2], 1)
-        return np.repeat(image, 3 if color else 1, axis=2).astype(np.float32)
+    if image.ndim == 2 or image.shape[2] < 3:
+        grey = image.reshape(*image.shape[:2], -1)[:, :, :1]
+        return np.repeat(grey, 3 if color else 1, axis=2).astype(np.float32)
     image = image[:, :, 2::-1]  # B G R A to R G B
     if not color:
         image = (image @ np.array(LUMINANCE))[:, :, np.newaxis]

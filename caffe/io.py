@@ -162,6 +162,8 @@ class Transformer:
     @classmethod
     def of(cls, net, mean=None, input_scale=None, raw_scale=None, channel_swap=None):
         """A Transformer for a net's first input and images (H, W, K), with the settings that are given."""
+        if not net.inputs:
+            raise CaffeError(f"{net.file}: the net has no input to put images into; give a deploy prototxt")
         name = net.inputs[0]
         made = cls({name: net.blobs[name].data.shape})
         made.set_transpose(name, (2, 0, 1))

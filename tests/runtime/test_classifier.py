@@ -59,6 +59,15 @@ def test_by_default_images_are_resized_to_the_nets_input(files, images):
     np.testing.assert_allclose(made.predict(iter(images), oversample=False)[0], expected, rtol=1e-4)
 
 
+def test_a_net_without_input_is_refused(tmp_path):
+    text = NET.replace('"Input"', '"DummyData"').replace("input_param", "dummy_data_param")
+    (tmp_path / "train.prototxt").write_text(text)
+    caffe.Net(str(tmp_path / "train.prototxt"), caffe.TEST).save(str(tmp_path / "w.caffemodel"))
+    for kind in (caffe.Classifier, caffe.Detector):
+        with pytest.raises(caffe.CaffeError, match="train.prototxt: the net has no input .*; give a deploy prototxt"):
+            kind(str(tmp_path / "train.prototxt"), str(tmp_path / "w.caffemodel"))
+
+
 def test_refused(files, images):
     with pytest.raises(caffe.CaffeError, match="predict was given no images"):
         classifier(files).predict([])
