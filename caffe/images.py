@@ -26,12 +26,26 @@ def as_float(image: np.ndarray) -> np.ndarray:
     return np.maximum(image / float(np.iinfo(image.dtype).max), -1)
 
 
+def _read(file):
+    """The bytes of a file, given by its path or opened, and its name."""
+    if hasattr(file, "read"):
+        return file.read(), getattr(file, "name", "the file object")
+    path = os.fspath(file)
+    if not os.path.isfile(path):
+        raise CaffeError(f"{path}: no such image file")
+    try:
+        with open(path, "rb") as f:
+            return f.read(), path
+    except OSError as error:
+        raise CaffeError(f"{path}: {error.strerror or error}") from error
+
+
 def load_image(filename: str, color: bool = True) -> np.ndarray:
     """Read an image as pycaffe's scripts expect it.
 
     Parameters
     ----------
-    filename : str
+    filename : str or file object opened for bytes
         8 or 16 bits per channel; an alpha channel is dropped.
     color : bool
         Three channels (those of a grey image are equal), or one: 0.2125 R + 0.7154 G + 0.0721 B.
@@ -45,15 +59,13 @@ def load_image(filename: str, color: bool = True) -> np.ndarray:
     CaffeError
         The file is missing, or it is not an image.
     """
-    path = os.fspath(filename)
-    if not os.path.isfile(path):
-        raise CaffeError(f"{path}: no such image file")
+    data, where = _read(filename)
     try:
-        image = cv2.imread(path, cv2.IMREAD_UNCHANGED)
-    except cv2.error as error:
-        raise CaffeError(f"{path}: OpenCV cannot decode it as an image ({' '.join(str(error).split())})") from error
+        image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED) if data else None
+    except cv2.error:  # a header that OpenCV refuses
+        image = None
     if image is None:
-        raise CaffeError(f"{path}: is not an image that OpenCV can decode")
+        raise CaffeError(f"{where}: is not an image that OpenCV can decode")
     image = as_float(image)
     if image.ndim == 2 or image.shape[2] < 3:
         grey = image.reshape(*image.shape[:2], -1)[:, :, :1]

@@ -1,5 +1,7 @@
 """caffe.io: the Transformer step by step, images, crops, protos."""
 
+from io import BytesIO
+
 import cv2
 import numpy as np
 import pytest
@@ -136,6 +138,18 @@ def test_images_that_cannot_be_read(tmp_path):
     (tmp_path / "b.png").write_text("not an image")
     with pytest.raises(caffe.CaffeError, match="b.png: is not an image"):
         io.load_image(tmp_path / "b.png")
+    for data in (b"", b"not an image"):
+        with pytest.raises(caffe.CaffeError, match="the file object: is not an image"):
+            io.load_image(BytesIO(data))
+
+
+def test_an_opened_file_is_read(tmp_path):
+    """As BVLC's web demo does."""
+    file = write_png(tmp_path / "a.png", np.array([[(255, 51, 0)]], dtype=np.uint8))
+    with open(file, "rb") as f:
+        np.testing.assert_allclose(io.load_image(f)[0, 0], [1, 0.2, 0])
+    with open(file, "rb") as f:
+        np.testing.assert_allclose(io.load_image(BytesIO(f.read())), io.load_image(file))
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3])
