@@ -158,6 +158,42 @@ def test_fields_of_any_kind():
     assert caffe.net_spec.param_name_dict()["InnerProduct"] == "inner_product"
 
 
+PARSED = """
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" param { lr_mult: 1 name: "w" } param { lr_mult: 2 }
+  convolution_param { num_output: 4 kernel_size: 3 pad: 1 weight_filler { type: "gaussian" std: 0.1 } } }
+layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" relu_param { negative_slope: 0.1 } }
+layer { name: "drop" type: "Dropout" bottom: "conv" top: "conv" include { phase: TRAIN } include { phase: TEST stage: "s" } }
+layer { name: "two" type: "Slice" bottom: "conv" top: "one" top: "two" slice_param { slice_point: 1 slice_point: 2 } }
+layer { name: "up" type: "Deconvolution" bottom: "two" top: "up" loss_weight: 0.5 convolution_param { kernel_size: 2 } }
+"""
+
+
+def values(item):
+    """Messages as dicts and repeated fields as lists, the way scripts take parsed nets apart."""
+    if hasattr(item, "ListFields"):
+        return {field.name: values(value) for field, value in item.ListFields()}
+    return list(item) if hasattr(item, "__delitem__") else item
+
+
+def test_a_parsed_net_is_rebuilt_layer_by_layer():
+    """As philkr's magic_init does: lists of messages, the layer's name and its tops given with the fields."""
+    net = prototxt.parse(PARSED, caffe_pb2.NetParameter())
+    tops = {"data": L.Input(shape=dict(dim=[1, 3, 5, 5]))}
+    for layer in net.layer:
+        fields = {key: value for key, value in values(layer).items() if key not in ("name", "type", "bottom", "top")}
+        in_place, bottoms = layer.top == layer.bottom, [tops[name] for name in layer.bottom]
+        made = getattr(L, layer.type)(*bottoms, ntop=len(layer.top), in_place=in_place, name=layer.name, **fields)
+        tops |= dict(zip(layer.top, made if len(layer.top) > 1 else [made], strict=True))
+    rebuilt = caffe.to_proto(*tops.values()).layer
+    assert len(rebuilt) == 6
+    for found, layer in zip(list(rebuilt)[1:], net.layer, strict=True):
+        assert found.name == layer.name and len(found.top) == len(layer.top)
+        for field in ("bottom", "top"):
+            found.ClearField(field)
+            layer.ClearField(field)
+        assert found == layer
+
+
 def test_layers_and_params_are_objects_as_well():
     top = caffe.net_spec.layers.ReLU(caffe.net_spec.Layers().Input())
     assert caffe.to_proto(top).layer[1].type == "ReLU" and caffe.layers.ReLU.__name__ == "ReLU"
