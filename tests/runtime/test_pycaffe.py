@@ -1,6 +1,5 @@
 """pycaffe: the scripts that people have, on small nets."""
 
-import cv2
 import numpy as np
 import pytest
 
@@ -155,42 +154,6 @@ def test_memory_data(tmp_path):
     net = caffe.Net(str(path), caffe.TEST)
     net.set_input_arrays(np.arange(4, dtype=np.float32).reshape(4, 1, 1, 1), np.arange(4, dtype=np.float32))
     assert [net.forward()["p"].ravel().tolist() for _ in range(3)] == [[0, 3], [6, 9], [0, 3]]
-
-
-def test_classifier(files, tmp_path):
-    pixels = np.random.RandomState(5).randint(0, 256, (9, 8, 3)).astype(np.uint8)
-    cv2.imwrite(str(tmp_path / "a.png"), pixels)
-    image = caffe.io.load_image(str(tmp_path / "a.png"))
-    mean = np.array([1.0, 2.0, 3.0])
-    found = caffe.Classifier(*files, image_dims=(8, 8), mean=mean, raw_scale=255, channel_swap=(2, 1, 0))
-    one = found.predict([image], oversample=False)
-    resized = caffe.io.resize_image(image, (8, 8))[1:7, 1:7]
-    x = resized.transpose(2, 0, 1)[::-1] * 255 - mean.reshape(3, 1, 1)
-    net = caffe.Net(*files, caffe.TEST)
-    np.testing.assert_allclose(one[0], net.forward(data=np.repeat(x[np.newaxis], 4, 0))["prob"][0], rtol=1e-4)
-    ten = found.predict([image, image])
-    assert ten.shape == (2, 5)
-    np.testing.assert_allclose(ten[0], ten[1], rtol=1e-5)
-    np.testing.assert_allclose(ten.sum(axis=1), 1, rtol=1e-5)
-
-
-def test_detector(files, tmp_path):
-    pixels = np.random.RandomState(6).randint(0, 256, (20, 30, 3)).astype(np.uint8)
-    cv2.imwrite(str(tmp_path / "a.png"), pixels)
-    (tmp_path / "d.prototxt").write_text(
-        NET + 'layer { name: "map" type: "Reshape" bottom: "prob" top: "map" reshape_param { shape { dim: 0 dim: 0 dim: 1 dim: 1'
-        " } } }"
-    )
-    windows = np.array([[2, 3, 8, 9], [0, 0, 20, 30]])
-    for context in (None, 1):
-        detector = caffe.Detector(str(tmp_path / "d.prototxt"), files[1], raw_scale=255, mean=np.ones(3), context_pad=context)
-        found = detector.detect_windows([(str(tmp_path / "a.png"), windows)])
-        assert len(found) == 2 and found[0]["prediction"].shape == (5,) and (found[1]["window"] == windows[1]).all()
-        if context is None:
-            x = pixels[2:8, 3:9, ::-1].transpose(2, 0, 1).astype(np.float32) - 1
-            net = caffe.Net(*files, caffe.TEST)
-            wanted = net.forward(data=np.repeat(x[np.newaxis], 4, 0))["prob"][0]
-            np.testing.assert_allclose(found[0]["prediction"], wanted, rtol=1e-4)
 
 
 def test_a_solver_that_calls_back(files, tmp_path):
