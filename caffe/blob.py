@@ -4,6 +4,7 @@ import math
 
 import torch
 
+from caffe import memory
 from caffe.error import CaffeError
 
 
@@ -31,7 +32,8 @@ class Memory:
     def tensor(self, shape):
         """The array as a torch tensor of `shape` on the device; zeros if it was never written."""
         if self.value is None:
-            self.value = torch.zeros(shape, device=self.device)
+            with memory.enough_for(f"a blob of shape {tuple(shape)}", "its shape"):
+                self.value = torch.zeros(shape, device=self.device)
         elif self.host_is_newer:
             self.value.data.copy_(self.host)  # .data: a graph that holds the tensor does not see a new version
             self.host_is_newer = False

@@ -8,7 +8,15 @@ import torch
 from caffe.error import CaffeError
 
 # how torch, oneDNN and C++ say that an allocation failed
-SIGNS = ("alloc", "not enough memory", "out of memory", "could not create a memory", "size calculation overflowed")
+SIGNS = (
+    "defaultcpuallocator",
+    "can't allocate memory",
+    "bad_alloc",
+    "not enough memory",
+    "out of memory",
+    "could not create a memory",
+    "size calculation overflowed",
+)
 
 
 @contextlib.contextmanager

@@ -21,11 +21,12 @@ class Passes:
 
     # ------------------------------------------------------------------------------------------------------ reshaping
     def _reshape_layer(self, i, always=False):
-        """Give layer i's tops their shapes if its bottoms' shapes have changed, or `always`."""
+        """Give layer i's tops their shapes if its blobs' shapes are not those of its last run, or `always`."""
         layer = self.layer_list[i]
+        if not always and self._shapes[i] is not None:
+            if self._shapes[i] == self._shapes_now(i):
+                return
         shapes = [self.blob_list[b].shape for b in self.bottom_ids[i]]
-        if self._shapes[i] == shapes and not always:
-            return
         tops = [self.blob_list[t] for t in self.top_ids[i]]
         before = [top.count for top in tops]
         try:
@@ -39,7 +40,12 @@ class Passes:
             if weight and top.count != count:
                 top.diff_tensor().fill_(weight)
         self._share_memory(i)
-        self._shapes[i] = shapes
+        self._shapes[i] = self._shapes_now(i)
+
+    def _shapes_now(self, i):
+        """The shapes of layer i's bottoms and tops.  Those of data are the data's own, so they do not count."""
+        tops = self.top_ids[i] if self.bottom_ids[i] else []
+        return [self.blob_list[b].shape for b in (*self.bottom_ids[i], *tops)]
 
     def _share_memory(self, i):
         """Lay the tops of a layer that only passes its bottom on into the bottom's memory."""
@@ -100,8 +106,7 @@ class Passes:
                 self.blob_list[top].put(output)
             if layer.is_loss:
                 self._loss_inputs[i] = bottoms[0]
-        # a data layer may give another shape with every batch; its readers look again before they run
-        self._shapes[i] = [self.blob_list[b].shape for b in self.bottom_ids[i]]
+        self._shapes[i] = self._shapes_now(i)  # a layer may give another shape with every batch
 
     def run_layers_back(self, start, end):
         """Run layers start down to end (inclusive) backward from the tops' diffs; parameter diffs accumulate.
@@ -220,7 +225,7 @@ class Passes:
                         losses.append(weight * output.sum())
                     if self.keep_blobs and output.requires_grad and blob_id not in self.bottom_ids[i]:
                         output.register_hook(lambda grad, key=blob_id: diffs.__setitem__(key, grad))
-                self._shapes[i] = [self.blob_list[b].shape for b in self.bottom_ids[i]]
+                self._shapes[i] = self._shapes_now(i)
             loss = torch.stack(losses).sum() if losses else torch.zeros((), device=self.device)
         return loss, values
 

@@ -288,3 +288,80 @@ def test_shared_parameters(net_from):
 def test_reading_a_solverstate_of_caffes(golden):
     state = snapshot.read_solverstate(golden / "train" / "runs" / "sgd_step" / "snap_iter_15.solverstate")
     assert state.iter == 15 and len(state.history) == 16 and state.learned_net.endswith("snap_iter_15.caffemodel")
+
+
+LABELS = 'layer { name: "t" type: "Input" top: "t" input_param { shape { dim: 2 } } }'
+LOSS = 'layer { name: "loss" type: "SoftmaxWithLoss" bottom: "x" bottom: "t" %s }'
+
+
+def test_a_loss_without_a_top(net_from, capfd, tmp_path):
+    """Its blob is called (automatic), as in Caffe; it is not an output, cannot be read, and is not saved."""
+    net = net_from(X + LABELS + LOSS % "")
+    assert list(net.blobs) == ["x", "t", "(automatic)"] and net.outputs == [] and net.forward() == {}
+    assert net.blobs["(automatic)"].data == pytest.approx(np.log(3)) and net.blob_loss_weights["(automatic)"] == 1
+    assert float(net.forward_backward()) == pytest.approx(np.log(3))
+    log = capfd.readouterr().err
+    assert "loss -> (automatic)" in log and "This network produces output" not in log
+    net.save(str(tmp_path / "n.caffemodel"))
+    saved = caffe_pb2.NetParameter.FromString((tmp_path / "n.caffemodel").read_bytes())
+    assert not saved.layer[-1].top
+    with pytest.raises(caffe.CaffeError, match="unknown blob"):
+        net_from(X + LABELS + LOSS % "" + 'layer { name: "s" type: "Silence" bottom: "(automatic)" }')
+
+
+def test_two_losses_without_a_top(net_from):
+    net = net_from(
+        'layer { name: "d" type: "DummyData" top: "x" top: "y" dummy_data_param { shape { dim: 2 } data_filler { value: 1 }'
+        ' data_filler { value: 3 } } } layer { name: "a" type: "EuclideanLoss" bottom: "x" bottom: "y" }'
+        'layer { name: "b" type: "EuclideanLoss" bottom: "x" bottom: "y" loss_weight: 10 }'
+    )
+    assert net._blob_names[-2:] == ["(automatic)", "(automatic)"] and net.outputs == []
+    assert net._forward(0, len(net.layers) - 1) == pytest.approx(2 + 20)
+
+
+def test_the_shared_case_without_a_top(shared_cases):
+    net = caffe.Net(str(shared_cases / "auto_top.prototxt"), caffe.TRAIN)
+    assert net.outputs == [] and list(net.blobs) == ["x", "y", "(automatic)"]
+
+
+@pytest.mark.parametrize(
+    "layers, message",
+    [
+        (IP % 2_000_000_000, r"layer 'ip' \(InnerProduct\), blob 0: .* 2147483647 at most; lower num_output"),
+        (X.replace("dim: 2", "dim: 3000000000"), r"layer 'x' \(Input\): .*at most; lower shape"),
+        (
+            'layer { name: "d" type: "MemoryData" top: "d" top: "l" memory_data_param { batch_size: 1000000 channels: 3'
+            ' height: 227 width: 227 } } ',
+            r"layer 'd' \(MemoryData\): .* lower batch_size",
+        ),
+        (
+            X + 'layer { name: "t" type: "Tile" bottom: "x" top: "t" tile_param { tiles: 2000000000 } }',
+            r"layer 't' \(Tile\): .* lower tiles",
+        ),
+    ],
+)  # fmt: skip
+def test_blobs_of_more_than_2_31_numbers_are_refused(net_from, layers, message):
+    with pytest.raises(caffe.CaffeError, match=message) as caught:
+        net_from(layers if layers.startswith(('layer { name: "x"', 'layer { name: "d"')) else X + layers)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_net_larger_than_the_machine_is_refused(net_from, monkeypatch):
+    monkeypatch.setattr("caffe.memory.total", lambda device: 100)
+    with pytest.raises(caffe.CaffeError, match=r"layer 'ip' \(InnerProduct\), blob 0: needs 0.0 GiB.*lower num_output"):
+        net_from(X + IP % 9)
+    with pytest.raises(caffe.CaffeError, match=r"layer 'c' \(Tile\): the net's data up to this layer: needs"):
+        net_from(X + 'layer { name: "c" type: "Tile" bottom: "x" top: "c" tile_param { tiles: 4 } }')
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("[enforce fail at alloc_cpu.cpp:75] DefaultCPUAllocator: ...")])
+def test_a_failed_allocation_is_one_sentence(net_from, monkeypatch, error):
+    net = net_from(X + IP % 4)
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(type(net.layer_dict["ip"]._layer), "forward", fail)
+    for run in (net.forward, net.forward_backward):
+        with pytest.raises(caffe.CaffeError, match=r"^layer 'ip' \(InnerProduct\): not enough memory; lower num_output$"):
+            run()
