@@ -93,6 +93,7 @@ class Layer:
     reads_top = NOTHING
     reads_own_bottom = NOTHING  # the same for the bottom, where it is overwritten by the layer itself
     keeps_signs = False  # the top has the bottom's signs, or is 0 where no gradient passes
+    LARGE = 1 << 24  # numbers, from which on it is asked whether there is memory for them
 
     def __init__(self, param, device):
         self.param = param
@@ -228,11 +229,12 @@ class Layer:
             blob = Blob(shape, self.device)
         except CaffeError as error:
             raise CaffeError(f"{where}: {error}; lower {self.size_fields}") from error
-        memory.check(where, blob.count, self.device, self.size_fields)
-        if filler is not None:
-            values = torch.empty(tuple(shape))  # drawn on the CPU: the same seed gives the same net on every device
+        if blob.count > self.LARGE:
+            memory.check(where, blob.count + sum(other.count for other in self.blobs), self.device, self.size_fields)
+        if filler is not None:  # drawn on the CPU: the same seed gives the same net on every device
+            values = blob.tensor() if self.device.type == "cpu" else torch.empty(blob.shape)
             fillers.fill(values, filler, where)
-            blob.tensor().copy_(values)
+            blob.put(values.to(self.device))
         blob.keep_memory()
         self.blobs.append(blob)
         return blob

@@ -42,15 +42,21 @@ def enough_for(what, remedy):
         raise
 
 
-def total(device):
-    """Bytes of memory that a device has (for the CPU: the machine's)."""
+def available(device):
+    """Bytes of memory that are free on a device, or could be made free; for the CPU with the free swap space."""
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        with open("/proc/meminfo", encoding="ascii") as f:
+            fields = dict(line.split(":", 1) for line in f)
+        return sum(1024 * int(fields[name].split()[0]) for name in ("MemAvailable", "SwapFree"))
+    except (OSError, KeyError, ValueError):  # not a Linux system
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def check(what, numbers, device, remedy):
-    """Refuse what can never fit: `numbers` float32 in more bytes than the device has."""
-    if 4 * numbers > total(device):
-        size, there = 4 * numbers / 2**30, total(device) / 2**30
-        raise CaffeError(f"{what}: needs {size:.1f} GiB, this machine has {there:.1f} GiB of memory; lower {remedy}")
+    """Refuse `numbers` float32 if they need more bytes than there are: Linux would grant them, and then kill the process."""
+    there = available(device)
+    if 4 * numbers > there:
+        size, there = 4 * numbers / 2**30, there / 2**30
+        raise CaffeError(f"{what}: needs {size:.1f} GiB, there are {there:.1f} GiB of memory; lower {remedy}")

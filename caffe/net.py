@@ -141,7 +141,8 @@ class NetCore(Passes):
         if not layer.shares_data:
             self._numbers += sum(self.blob_list[i].count for i in tops if i not in bottoms)
             what = f"layer '{layer.name}' ({layer.type}): the net's data up to this layer"
-            memory.check(what, self._numbers, self.device, layer.size_fields)
+            if self._numbers > layer.LARGE:
+                memory.check(what, self._numbers, self.device, layer.size_fields)
         for blob_id, value in zip(tops, layer.first_tops(), strict=False):
             self.blob_list[blob_id].put(value)
 

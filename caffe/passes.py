@@ -322,22 +322,21 @@ class Passes:
         """
         writers, roots = {}, {}  # memory: layers that have written it, in order; blob: memory
         for i, layer in enumerate(self.layer_list):
-            for k, top in enumerate(self.top_ids[i]):
-                passes_on = layer.shares_data and self.bottom_ids[i]
+            passes_on = layer.shares_data and self.bottom_ids[i]
+            for top in self.top_ids[i]:
                 in_place = top in self.bottom_ids[i]
-                root = roots[self.bottom_ids[i][0]] if passes_on else roots.get(top, top) if in_place else top
-                roots[top] = root
+                roots[top] = roots[self.bottom_ids[i][0]] if passes_on else roots[top] if in_place else top
                 if not passes_on:
-                    writers.setdefault(root, []).append((layer, k, in_place))
+                    reads = any(self.bottom_needs[i])
+                    top_read = layer.reads_top if reads else NOTHING
+                    bottom_read = layer.reads_own_bottom if reads and in_place else NOTHING
+                    writers.setdefault(roots[top], []).append((layer, top_read, bottom_read))
         for chain in writers.values():
-            if len(chain) == 1:
-                continue
-            for position, (layer, _, in_place) in enumerate(chain):
-                later = [other for other, _, _ in chain[position + 1 :]]
-                keep_signs = all(other.keeps_signs for other in later)
-                reads = {layer.reads_top if later else NOTHING, layer.reads_own_bottom if in_place else NOTHING}
-                own = in_place and layer.reads_own_bottom == VALUES
-                if own or (VALUES in reads and later) or (SIGNS in reads and not keep_signs):
+            for position, (_, top_read, bottom_read) in enumerate(chain):
+                later = [layer for layer, _, _ in chain[position + 1 :]]
+                if bottom_read == VALUES or (top_read == VALUES and later):
+                    return True
+                if SIGNS in (top_read, bottom_read) and not all(layer.keeps_signs for layer in later):
                     return True
         return False
 

@@ -28,7 +28,7 @@ class LSTM(RecurrentLayer):
 
     def step(self, transformed, cont, states, own):
         h, c = states
-        h, c = unit(c, transformed + (cont * h) @ own[0].t(), cont)
+        h, c = unit(c, self.traced(transformed + (cont * h) @ own[0].t()), cont)
         return h, [h, c]
 
 

@@ -12,7 +12,7 @@ import sys
 import torch
 
 from caffe.error import CaffeError
-from caffe.layer import VALUES, Layer, register
+from caffe.layer import Layer, register
 from caffe.python_layer import PythonLayer
 
 
@@ -21,7 +21,6 @@ class Python(Layer):
     num_bottom = (0, None)
     num_top = (0, None)
     calls_user = True
-    reads_top = reads_own_bottom = VALUES
 
     def connect(self, bottom, top):
         """Take the net's blobs (lists of Blob) that the user's class works on."""

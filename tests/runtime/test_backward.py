@@ -492,7 +492,8 @@ def test_after_one_graph(net_from, kind):
         ("InnerProduct ReLU BatchNorm", True),  # the ReLU's reads the normalised signs
         ("InnerProduct ELU Dropout", True),
         ("InnerProduct Power", True),
-        ("TanH Scale", True),
+        ("TanH Scale", False),  # no gradient goes below
+        ("Power ReLU InnerProduct", False),
     ],
 )
 def test_which_nets_need_their_overwritten_blobs(net_from, types, needed):
@@ -500,8 +501,9 @@ def test_which_nets_need_their_overwritten_blobs(net_from, types, needed):
     text = X
     fields = {"InnerProduct": "inner_product_param { num_output: 2 }", "Power": "power_param { power: 2 }"}
     for k, kind in enumerate((first, *others)):
-        bottom = "y" if k else "x"
-        text += f'layer {{ name: "{kind}" type: "{kind}" bottom: "{bottom}" top: "y" {fields.get(kind, "")} }}'
+        bottom, top = "y" if k else "x", "z" if k and kind == "InnerProduct" else "y"
+        text += f'layer {{ name: "{kind}" type: "{kind}" bottom: "{bottom}" top: "{top}" {fields.get(kind, "")} }}'
+    text += f'layer {{ name: "loss" type: "Reduction" bottom: "{top}" top: "loss" loss_weight: 1 }}'
     assert net_from(text).overwrites_needed is needed
 
 
