@@ -31,7 +31,8 @@ def benchmark(net, iterations):
     log.info("caffe.cpp:357", "Performing Backward")
     net.run_layers_back(last, 0)
     # Caffe times every layer's backward, also where no loss needs it: its parameters' gradients, and those of its bottoms
-    # that the net asks for.
+    # that the net asks for, or that the layer's type computes anyway.
+    net.layer_needs = [True] * (last + 1)
     log.info("caffe.cpp:365", "*** Benchmark begins ***")
     log.info("caffe.cpp:366", f"Testing for {iterations} iterations.")
     forward, backward = [0.0] * (last + 1), [0.0] * (last + 1)

@@ -92,6 +92,7 @@ class Layer:
     # net whether a layer that overwrites that blob in place changes the gradient (in Caffe it does).
     reads_top = NOTHING
     reads_own_bottom = NOTHING  # the same for the bottom, where it is overwritten by the layer itself
+    always_propagates = False  # as in Caffe, writes its bottom's diff whether the net asks for it or not
     keeps_signs = False  # the top has the bottom's signs, or is 0 where no gradient passes
     LARGE = 1 << 24  # numbers, from which on it is asked whether there is memory for them
 

@@ -24,8 +24,6 @@ class NetCore(Passes):
         With its state (phase, level, stages) set.
     name : str
         For errors: the file it came from.
-    train_net : NetCore, optional
-        Not used for building; see `share_trained_layers`.
 
     Attributes
     ----------

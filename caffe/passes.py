@@ -132,6 +132,8 @@ class Passes:
         layer = self.layer_list[i]
         bottoms, tops = ([self.blob_list[b] for b in ids[i]] for ids in (self.bottom_ids, self.top_ids))
         needs = [*self.bottom_needs[i], *self.param_needs[i]]
+        if layer.always_propagates:
+            needs[0] = True
         if layer.shares_diff:
             self._share_memory(i)
         elif layer.calls_user:

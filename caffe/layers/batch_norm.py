@@ -18,6 +18,8 @@ from caffe.layer import Layer, register
 
 @register("BatchNorm")
 class BatchNorm(Layer):
+    always_propagates = True
+
     def setup(self, shapes):
         p = self.param.batch_norm_param
         self.use_global = p.use_global_stats if p.HasField("use_global_stats") else not self.train
@@ -75,8 +77,6 @@ class BatchNorm(Layer):
 
     def backward(self, bottoms, tops, diffs, needs):
         (x,), (dy,) = bottoms, diffs
-        if not needs[0]:
-            return [None] * len(needs)
         if not self.remembered:  # before any forward: as if it had just run, but without counting the batch
             self._remember_without_counting(x)
         deviation = self.recall("deviation", (self.channels,)).view(-1, *(1,) * (x.dim() - 2))

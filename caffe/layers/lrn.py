@@ -69,7 +69,7 @@ class LRN(Layer):
         p = self.param.lrn_param
         if p.local_size % 2 == 0:
             self.fail(f"local_size must be odd, it is {p.local_size}")
-        self.across = p.norm_region == caffe_pb2.LRNParameter.ACROSS_CHANNELS
+        self.across = self.always_propagates = p.norm_region == caffe_pb2.LRNParameter.ACROSS_CHANNELS
 
     def reshape(self, shapes):
         if len(shapes[0]) != 4:

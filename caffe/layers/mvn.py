@@ -30,6 +30,7 @@ def _gradient(dy, y, deviation):
 
 @register("MVN")
 class MVN(Layer):
+    always_propagates = True
     reads_top = VALUES
 
     def reshape(self, shapes):

@@ -27,7 +27,7 @@ class PReLU(Layer):
         return [shapes[0]]
 
     def forward(self, x):
-        if self.works_in_place:
+        if self.works_in_place and self.keeps:
             self.remember(x=x.clone())
         return F.prelu(x, self.params[0].reshape(-1))
 

@@ -59,11 +59,13 @@ class Python(Layer):
     # Blob by blob
     def compute(self):
         """Run the user's forward, from the bottoms' data to the tops'."""
-        self.layer.forward(self.bottom, self.top)
+        with torch.enable_grad():  # the user may compute with torch
+            self.layer.forward(self.bottom, self.top)
 
     def compute_backward(self, propagate_down):
         """Run the user's backward, from the tops' diffs to the bottoms' and the parameters'."""
-        self.layer.backward(self.top, propagate_down, self.bottom)
+        with torch.enable_grad():
+            self.layer.backward(self.top, propagate_down, self.bottom)
 
     # As a part of one graph
     def forward(self, *bottoms):

@@ -36,7 +36,7 @@ class Scale(Layer):
         return [shapes[0]]
 
     def forward(self, x, *given):
-        if self.works_in_place:
+        if self.works_in_place and self.keeps:
             self.remember(x=x.clone())
         return self._compute(x, *given)
 

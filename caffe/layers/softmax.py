@@ -7,6 +7,7 @@ from caffe.layer import VALUES, Layer, register
 
 @register("Softmax")
 class Softmax(Layer):
+    always_propagates = True
     reads_top = VALUES
 
     def reshape(self, shapes):

@@ -513,3 +513,27 @@ def test_the_papers_net_runs_as_one_graph():
 
 
 X = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }'
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("keep_blobs", [True, False])
+def test_both_ways_train_alike(tmp_path, seed, keep_blobs):
+    """One graph, or layer by layer because a callback asks for it: from Python, and as the command line runs it."""
+    text, loss = random_net(np.random.default_rng(100 + seed))
+    text = text.replace("force_backward: true", "")
+    weights = []
+    for layer_by_layer in (False, True):
+        caffe.set_random_seed(seed)
+        solver = solver_of(tmp_path, text, "momentum: 0.9 weight_decay: 0.1")
+        net, rng = solver.net, np.random.default_rng(seed)
+        solver.param.base_lr, net.keep_blobs = 0.01, keep_blobs
+        if layer_by_layer:
+            net.before_forward(lambda i: None)
+        for _ in range(3):
+            net.blobs["x"].data[...] = rng.standard_normal(net.blobs["x"].shape)
+            shape = net.blobs["t"].shape
+            net.blobs["t"].data[...] = rng.integers(4, size=shape) if loss == "SoftmaxWithLoss" else rng.random(shape)
+            solver.step(1)
+        weights.append([blob.data.copy() for blob in net.learnable])
+    for one, other in zip(*weights, strict=True):
+        agree(one, other, text)

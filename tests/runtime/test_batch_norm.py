@@ -122,3 +122,20 @@ def test_statistics_stay_in_training(tmp_path):
     solver.step(1)
     mean, variance, factor = (blob.data for blob in solver.net.params["bn"])
     assert_allclose(mean, [1, 1]), assert_allclose(variance, [0, 0], atol=1e-6), assert_allclose(factor, [1])
+
+
+def test_the_bottoms_diff_is_always_written(net_from):
+    """Caffe's BatchNorm does not look at whether the gradient of its bottom is asked for, and needs backward without `param`."""
+    net = net_from(
+        'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 4 dim: 1 } } }'
+        'layer { name: "bn" type: "BatchNorm" bottom: "x" top: "y" batch_norm_param { eps: 0 } }'
+        'layer { name: "t" type: "Input" top: "t" input_param { shape { dim: 4 dim: 1 } } }'
+        'layer { name: "loss" type: "EuclideanLoss" bottom: "y" bottom: "t" top: "loss" }'
+    )
+    assert net.layer_needs == [False, True, False, True] and net.bottom_needs[1] == [False]
+    net.blobs["x"].data[...] = [[0], [0], [2], [2]]  # normalised: -1 -1 1 1
+    net.blobs["t"].data[...] = [[-1], [-1], [1], [-1]]  # differences: 0 0 0 2
+    net.forward()
+    net.backward()
+    # dy = (0, 0, 0, 2) / 4, its mean 1/8, y times the mean of y dy is y / 8, and the deviation is 1
+    assert_allclose(net.blobs["x"].diff.ravel(), [0, 0, -0.25, 0.25], atol=1e-6)
