@@ -205,11 +205,8 @@ class NetCore(Passes):
                 if owner_spec.HasField(field) and getattr(spec, field) != values[owner_id]:
                     layer.fail(f"shares param '{spec.name}' of layer '{owner_layer}' with another {field}")
                 values[owner_id] = getattr(spec, field)
-        if blob.shape == owner.shape:
-            blob.share_data(owner)
-            blob.share_diff(owner)
-        else:
-            layer.fail(f"shares param '{spec.name}' with another shape ({blob.shape}, {owner.shape}); not supported")
+        blob.share_data(owner)
+        blob.share_diff(owner)
         return owner_id
 
     def _prune_backward(self):

@@ -305,9 +305,9 @@ class Passes:
             wanted = self._wanted_params() if backward else set()
             for param_id, blob in enumerate(self.learnable):
                 leaves[param_id] = blob.tensor().detach().requires_grad_(param_id in wanted)
-        return [
-            leaves[param_id] if need and self.layer_needs[i] else leaves[param_id].detach()
-            for param_id, need in zip(self.param_ids[i], self.param_needs[i], strict=True)
+        return [  # a shared parameter may have another shape here
+            (leaves[param_id] if need and self.layer_needs[i] else leaves[param_id].detach()).view(blob.shape)
+            for param_id, need, blob in zip(self.param_ids[i], self.param_needs[i], self.layer_list[i].blobs, strict=True)
         ]
 
     def _may_overwrite(self, i):

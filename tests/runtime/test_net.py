@@ -285,6 +285,27 @@ def test_shared_parameters(net_from):
     assert (net.blobs["b"].data == 4).all() and len(net.learnable) == 1
 
 
+@pytest.mark.parametrize("whole_graph", [False, True])
+def test_permissive_sharing_takes_another_shape(net_from, whole_graph):
+    """A weight (2, 3) and one (3, 2) of one memory, in row-major order; other counts, or STRICT, are refused."""
+    layer = (
+        'layer {{ name: "{0}" type: "InnerProduct" bottom: "{1}" top: "{0}" param {{ name: "w" {3} }}'
+        " inner_product_param {{ num_output: {2} bias_term: false }} }}"
+    )
+    text = X + layer.format("a", "x", 2, "") + layer.format("b", "a", 3, "share_mode: PERMISSIVE")
+    net = net_from("force_backward: true " + text + 'layer { name: "r" type: "Reduction" bottom: "b" top: "r" loss_weight: 1 }')
+    net.params["a"][0].data[...] = [[1, 2, 3], [4, 5, 6]]
+    assert net.params["b"][0].data.tolist() == [[1, 2], [3, 4], [5, 6]] and len(net.learnable) == 1
+    net.blobs["x"].data[...] = [[1, 0, 0], [0, 0, 0]]  # a: 1, 4; b: 9, 19, 29
+    net.forward_backward() if whole_graph else (net.forward(), net.backward())
+    assert net.blobs["b"].data[0].tolist() == [9, 19, 29]
+    # from b: (1, 4) for each of its rows; from a: the column sums 9 and 12 for its first column
+    assert net.params["a"][0].diff.tolist() == [[1 + 9, 4, 1], [4 + 12, 1, 4]]
+    for count, mode in ((3, ""), (4, "share_mode: PERMISSIVE")):
+        with pytest.raises(caffe.CaffeError, match="shares param 'w' of layer 'a'"):
+            net_from(X + layer.format("a", "x", 2, "") + layer.format("b", "a", count, mode))
+
+
 def test_reading_a_solverstate_of_caffes(golden):
     state = snapshot.read_solverstate(golden / "train" / "runs" / "sgd_step" / "snap_iter_15.solverstate")
     assert state.iter == 15 and len(state.history) == 16 and state.learned_net.endswith("snap_iter_15.caffemodel")
