@@ -13,7 +13,8 @@ def upgrade_net(net, name):
     * old `layers` entries (V0, V1) become `layer` (see upgrade_old_layers.py);
     * `input` with `input_dim` or `input_shape` becomes an Input layer at the front, without them it goes;
     * transformation fields in data_param, image_data_param and window_data_param move to transform_param;
-    * three `param` entries of a BatchNorm layer (from nets that set lr_mult 0 for its statistics) go.
+    * three `param` entries of a BatchNorm layer get lr_mult 0 and decay_mult 0: its statistics are not learnt.  Their names
+      stay, and statistics of one name are shared.
 
     Raises
     ------
@@ -26,8 +27,8 @@ def upgrade_net(net, name):
     _move_inputs(net, name)
     for layer in net.layer:
         if layer.type == "BatchNorm" and len(layer.param) == 3:
-            if all(p.HasField("lr_mult") and p.lr_mult == 0 for p in layer.param):
-                del layer.param[:]
+            for spec in layer.param:
+                spec.lr_mult = spec.decay_mult = 0
 
 
 def _move_transform_fields(net, name):

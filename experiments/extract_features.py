@@ -139,7 +139,7 @@ def load_net(prototxt, weights, blobs, gpu):
     else:
         caffe.set_mode_cpu()
     try:
-        net = caffe.Net(str(prototxt), str(weights), caffe.TEST)
+        net = caffe.Net(str(prototxt), caffe.TEST, weights=str(weights))
     except caffe.CaffeError as error:
         raise UserError(f"{prototxt} with {weights}: {error}") from error
     if len(net.inputs) != 1 or len(net.blobs[net.inputs[0]].shape) != 4:
