@@ -8,7 +8,7 @@ NumPy: the solver's way.
 
 import torch
 
-from caffe import memory
+from caffe import allocation
 from caffe.error import CaffeError
 from caffe.layer import NOTHING, SIGNS, VALUES
 
@@ -83,7 +83,7 @@ class Passes:
 
     def _enough_memory(self, i):
         layer = self.layer_list[i]
-        return memory.enough_for(f"layer '{layer.name}' ({layer.type})", layer.size_fields)
+        return allocation.enough_for(f"layer '{layer.name}' ({layer.type})", layer.size_fields)
 
     @torch.no_grad()
     def _forward_layer(self, i, keeps):
@@ -182,7 +182,7 @@ class Passes:
                 for param_id, leaf in leaves.items():
                     if leaf.requires_grad:
                         leaf.register_post_accumulate_grad_hook(_handing_over(gradient_ready, param_id))
-            with memory.enough_for(f"{self.file}: the backward pass", "the batch size"):
+            with allocation.enough_for(f"{self.file}: the backward pass", "the batch size"):
                 loss.backward()
             for param_id, leaf in leaves.items():
                 if leaf.grad is not None:

@@ -368,7 +368,7 @@ def test_blobs_of_more_than_2_31_numbers_are_refused(net_from, layers, message):
 
 
 def test_a_net_larger_than_the_machine_is_refused(net_from, monkeypatch):
-    monkeypatch.setattr("caffe.memory.available", lambda device: 100)
+    monkeypatch.setattr("caffe.allocation.available", lambda device: 100)
     monkeypatch.setattr("caffe.layer.Layer.LARGE", 0)
     with pytest.raises(caffe.CaffeError, match=r"layer 'ip' \(InnerProduct\), blob 0: needs 0.0 GiB.*lower num_output"):
         net_from(X + IP % 9)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pathlib
 
 import torch
 
@@ -43,15 +44,18 @@ def enough_for(what, remedy):
 
 
 def available(device):
-    """Bytes of memory that are free on a device, or could be made free; for the CPU with the free swap space."""
+    """Bytes that a GPU has, or that are free for this process on the CPU (with swap, within its control group's limit)."""
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory
     try:
         with open("/proc/meminfo", encoding="ascii") as f:
             fields = dict(line.split(":", 1) for line in f)
-        return sum(1024 * int(fields[name].split()[0]) for name in ("MemAvailable", "SwapFree"))
+        free = sum(1024 * int(fields[name].split()[0]) for name in ("MemAvailable", "SwapFree"))
     except (OSError, KeyError, ValueError):  # not a Linux system
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with contextlib.suppress(OSError, ValueError):  # no limit reads "max"
+        free = min(free, int(pathlib.Path("/sys/fs/cgroup/memory.max").read_text()))
+    return free
 
 
 def check(what, numbers, device, remedy):
