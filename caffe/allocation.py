@@ -20,6 +20,10 @@ SIGNS = (
 )
 
 
+class OutOfMemoryError(CaffeError):
+    """A failed allocation."""
+
+
 @contextlib.contextmanager
 def enough_for(what, remedy):
     """Turn a failed allocation inside the block into a CaffeError: "<what>: not enough memory; lower <remedy>".
@@ -33,13 +37,12 @@ def enough_for(what, remedy):
     """
     try:
         yield
-    except MemoryError as error:
-        raise CaffeError(f"{what}: not enough memory; lower {remedy}") from error
-    except CaffeError:
-        raise
-    except RuntimeError as error:  # torch.OutOfMemoryError is one
-        if any(sign in str(error).lower() for sign in SIGNS):
-            raise CaffeError(f"{what}: not enough memory; lower {remedy}") from error
+    except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError is a RuntimeError
+        failed = isinstance(error, (MemoryError, OutOfMemoryError)) or (
+            not isinstance(error, CaffeError) and any(sign in str(error).lower() for sign in SIGNS)
+        )
+        if failed:  # also where a blob has said so already: the layer is the better name
+            raise OutOfMemoryError(f"{what}: not enough memory; lower {remedy}") from error
         raise
 
 

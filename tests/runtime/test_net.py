@@ -387,3 +387,16 @@ def test_a_failed_allocation_is_one_sentence(net_from, monkeypatch, error):
     for run in (net.forward, net.forward_backward):
         with pytest.raises(caffe.CaffeError, match=r"^layer 'ip' \(InnerProduct\): not enough memory; lower num_output$"):
             run()
+
+
+def test_a_blob_without_memory_is_named_by_its_layer(net_from, monkeypatch):
+    net = net_from(X + IP % 4)
+
+    def fail(*_, **__):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr("caffe.blob.torch.zeros", fail)
+    with pytest.raises(caffe.CaffeError, match=r"^layer 'ip' \(InnerProduct\): not enough memory; lower num_output$"):
+        net.forward(start="ip")
+    with pytest.raises(caffe.CaffeError, match=r"^a blob of shape \(2, 3\): not enough memory"):
+        net.blobs["x"].data  # noqa: B018
