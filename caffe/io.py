@@ -3,11 +3,12 @@
 import os
 
 import numpy as np
-from google.protobuf.message import DecodeError
 
+from caffe import wire
 from caffe.error import CaffeError
 from caffe.images import ShapeError, load_image, oversample, resize, resize_image
 from caffe.proto import caffe_pb2
+from caffe.snapshot import read_blob_file
 
 __all__ = [
     "Transformer",
@@ -78,11 +79,7 @@ def blobprotovector_str_to_arraylist(str: bytes) -> list[np.ndarray]:
     CaffeError
         The bytes are not a BlobProtoVector, or a blob's shape does not fit its values.
     """
-    vector = caffe_pb2.BlobProtoVector()
-    try:
-        vector.ParseFromString(str)
-    except DecodeError as error:
-        raise CaffeError(f"{len(str)} bytes are not a BlobProtoVector") from error
+    vector = wire.parse(caffe_pb2.BlobProtoVector(), str, f"{len(str)} bytes are not a BlobProtoVector")
     return [blobproto_to_array(blob) for blob in vector.blobs]
 
 
@@ -92,17 +89,9 @@ def read_mean_file(path):
     Raises
     ------
     CaffeError
-        The file is missing or no BlobProto.
+        The file is missing, or it is not a BlobProto of C x H x W values.
     """
-    blob = caffe_pb2.BlobProto()
-    try:
-        with open(path, "rb") as f:
-            blob.ParseFromString(f.read())
-        array = blobproto_to_array(blob)
-    except OSError as error:
-        raise CaffeError(f"{os.fspath(path)}: {error.strerror or error}") from error
-    except Exception as error:  # protobuf's DecodeError, by a name that changes between its versions
-        raise CaffeError(f"{os.fspath(path)}: is no mean file (a BlobProto of C x H x W values)") from error
+    array = read_blob_file(path)
     if array.ndim == 4 and array.shape[0] == 1:
         array = array[0]
     if array.ndim != 3:
