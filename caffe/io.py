@@ -5,6 +5,7 @@ import os
 import cv2
 import numpy as np
 
+from caffe import regular_file
 from caffe.error import CaffeError
 from caffe.proto import caffe_pb2
 
@@ -36,6 +37,7 @@ def read_mean_file(path):
         The file is missing or no BlobProto.
     """
     blob = caffe_pb2.BlobProto()
+    regular_file.check(path)
     try:
         with open(path, "rb") as f:
             blob.ParseFromString(f.read())

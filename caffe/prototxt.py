@@ -5,7 +5,7 @@ import re
 
 from google.protobuf import text_format
 
-from caffe import upgrade
+from caffe import regular_file, upgrade
 from caffe.error import CaffeError
 from caffe.proto import caffe_pb2
 
@@ -36,6 +36,7 @@ def parse(text, message, name="<text>"):
 
 def read_text(path):
     """The text of a file; a missing or undecodable one is a CaffeError that names it."""
+    regular_file.check(path, pipes=True)
     try:
         with open(path, encoding="utf-8") as f:
             return f.read()

@@ -10,7 +10,7 @@ import os
 import h5py
 import numpy as np
 
-from caffe import wire
+from caffe import leftovers, regular_file, wire
 from caffe.error import CaffeError
 from caffe.proto import caffe_pb2
 
@@ -21,11 +21,13 @@ NET_LAYER, NET_LAYERS_V1, LAYER_BLOBS, V1_BLOBS, V1_V0_LAYER, V0_BLOBS, STATE_HI
 def renamed_when_whole(path):
     """Yield a temporary name beside `path`; rename it when the block ends, delete it when the block fails."""
     temporary = f"{path}.tmp{os.getpid()}"
+    leftovers.remove(path)
     try:
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        raise CaffeError(f"{path}: cannot be written ({error.strerror or error}); does the folder exist?") from error
+        hint = "" if os.path.isdir(os.path.dirname(path) or ".") else "; does the folder exist?"
+        raise CaffeError(f"{path}: cannot be written ({error.strerror or error}){hint}") from error
     finally:
         if os.path.exists(temporary):
             os.remove(temporary)
@@ -34,6 +36,7 @@ def renamed_when_whole(path):
 @contextlib.contextmanager
 def _mapped(path):
     """The file's bytes as a memoryview; whatever breaks while reading them is a CaffeError naming the file."""
+    regular_file.check(path)
     try:
         with open(path, "rb") as f:
             size = os.fstat(f.fileno()).st_size
@@ -124,6 +127,7 @@ def _read_caffemodel_h5(path):
 
 @contextlib.contextmanager
 def _h5(path, how):
+    regular_file.check(path)
     try:
         with h5py.File(path, how) as f:
             yield f

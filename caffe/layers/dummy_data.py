@@ -8,6 +8,7 @@ writes into it.
 import torch
 
 from caffe import filler as fillers
+from caffe import memory
 from caffe.layer import Layer, register
 from caffe.proto import caffe_pb2
 
@@ -21,6 +22,8 @@ class DummyData(Layer):
         tops = len(self.param.top)
         self.fillers = self._for_all("data_filler") or [caffe_pb2.FillerParameter(type="constant")] * tops
         self.shapes = self._shapes(tops)
+        for shape in self.shapes:
+            memory.check_batch(self, shape)
         self.constants = [self._draw(i) if f.type == "constant" else None for i, f in enumerate(self.fillers)]
         self.fed_by_user = all(c is not None for c in self.constants)  # then forward has nothing to do
 

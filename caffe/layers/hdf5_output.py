@@ -41,7 +41,7 @@ class HDF5Output(Layer):
                         f[name][before:] = rows
                     else:
                         f.create_dataset(name, data=rows, maxshape=(None, *rows.shape[1:]))
-        except (OSError, TypeError, ValueError) as error:
+        except (OSError, RuntimeError, TypeError, ValueError, KeyError) as error:
             raise CaffeError(f"layer '{self.name}' (HDF5Output): cannot write {self.path} ({error})") from error
         self.begun = True
         return ()
