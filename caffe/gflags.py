@@ -127,7 +127,7 @@ class Parser:
     def _value(self, name, value):
         keywords = self.options[name]
         if keywords.get("type") is int:
-            if not re.fullmatch(r"[-+]?(\d+|0[xX][0-9a-fA-F]+)", value, re.ASCII) or abs(int(value, 16)) >> 40:
+            if not re.fullmatch(r"[-+]?(\d{1,20}|0[xX][0-9a-fA-F]{1,20})", value, re.ASCII):
                 raise FlagError(f"-{name} takes a whole number, not '{value}'")
             value = int(value, 16) if "x" in value.lower() else int(value)
             if not -(2**31) <= value < 2**31:

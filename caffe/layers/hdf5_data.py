@@ -49,7 +49,7 @@ class HDF5Data(Layer):
         try:
             regular_file.check(path)
         except CaffeError as error:
-            self.fail(str(error))
+            self.fail(f"{path} cannot be read as HDF5 ({error})")
         try:
             with h5py.File(path, "r") as f:
                 self.arrays = [self._array(f, path, name) for name in self.param.top]

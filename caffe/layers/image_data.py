@@ -84,17 +84,17 @@ class ImageData(Data):
         """An image as (H, W, C) uint8."""
         p = self.param.image_data_param
         path = p.root_folder + name
+        flag = cv2.IMREAD_COLOR if p.is_color else cv2.IMREAD_GRAYSCALE
+        image, reason = None, ""
         try:
             regular_file.check(path)
-        except CaffeError as error:
-            raise CaffeError(f"layer '{self.name}' (ImageData): {error}; it is listed in {p.source}") from error
-        flag = cv2.IMREAD_COLOR if p.is_color else cv2.IMREAD_GRAYSCALE
-        try:
             image = cv2.imread(path, flag | cv2.IMREAD_IGNORE_ORIENTATION)
-        except cv2.error:  # a header that promises more pixels than OpenCV reads
-            image = None
+        except (CaffeError, cv2.error) as error:  # the latter: a header that promises more pixels than OpenCV reads
+            reason = " ".join(f" ({error})".split("\n"))
         if image is None:
-            raise CaffeError(f"layer '{self.name}' (ImageData): {path}, listed in {p.source}, cannot be read as an image")
+            raise CaffeError(
+                f"layer '{self.name}' (ImageData): {path}, listed in {p.source}, cannot be read as an image{reason}"
+            )
         if p.new_height:
             image = cv2.resize(image, (p.new_width, p.new_height))
         return image[:, :, None] if image.ndim == 2 else image

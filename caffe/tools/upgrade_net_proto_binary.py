@@ -2,8 +2,6 @@
 
 import sys
 
-from google.protobuf.message import DecodeError
-
 from caffe import regular_file, upgrade, upgrade_file
 from caffe.error import CaffeError
 from caffe.proto import caffe_pb2
@@ -18,8 +16,8 @@ def read(path):
             net.ParseFromString(f.read())
     except OSError as error:
         raise CaffeError(f"{path}: {error.strerror or error}") from error
-    except DecodeError as error:
-        raise CaffeError(f"{path}: is truncated or not a Caffe file") from error
+    except Exception as error:  # protobuf's DecodeError, by a name that changes between its versions
+        raise CaffeError(f"{path}: is truncated or no Caffe file") from error
     if not net.layer and not net.layers:
         raise CaffeError(f"{path}: holds no layers; is it a .caffemodel?")
     return net

@@ -123,10 +123,10 @@ def test_no_lmdb(tmp_path):
     with pytest.raises(caffe.CaffeError, match="layer 'd'.*no such LMDB folder"):
         caffe.Net(data_net(tmp_path), caffe.TEST)
     (tmp_path / "db").mkdir()
-    with pytest.raises(caffe.CaffeError, match="is no LMDB"):
+    with pytest.raises(caffe.CaffeError, match="is not an LMDB"):
         caffe.Net(data_net(tmp_path), caffe.TEST)
     (tmp_path / "db" / "data.mdb").write_bytes(b"nothing of the kind" * 1000)
-    with pytest.raises(caffe.CaffeError, match="no readable LMDB"):
+    with pytest.raises(caffe.CaffeError, match="not a readable LMDB"):
         caffe.Net(data_net(tmp_path), caffe.TEST)
 
 
@@ -134,7 +134,7 @@ def test_a_broken_record_is_named(tmp_path):
     good = caffe_pb2.Datum(channels=1, height=1, width=1, data=b"a")
     write_lmdb(tmp_path / "db", [good, b"\xff\xff\xff no datum"])
     net = caffe.Net(data_net(tmp_path), caffe.TEST)
-    with pytest.raises(caffe.CaffeError, match="record 00000001 is no Datum"):
+    with pytest.raises(caffe.CaffeError, match="record 00000001 is not a Datum"):
         net.forward()
     net.close()
 

@@ -85,5 +85,5 @@ def test_no_front_matter(tmp_path, fatal, capsys):
     assert "readme.md" in fatal(main, tmp_path)
     (tmp_path / "readme.md").write_text("# Net\n---\n")
     assert "has no front matter" in fatal(main, tmp_path)
-    assert "wanted are DIRNAME" in fatal(main, "a", "b")
+    assert "expected DIRNAME" in fatal(main, "a", "b")
     assert main(["--help"]) == 0 and "usage: download_model_binary" in capsys.readouterr().out
