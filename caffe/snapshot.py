@@ -6,6 +6,7 @@ Files are written under a temporary name and renamed when whole.
 import contextlib
 import mmap
 import os
+import re
 
 import h5py
 import numpy as np
@@ -25,9 +26,13 @@ def renamed_when_whole(path):
     try:
         yield temporary
         os.replace(temporary, path)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # HDF5 raises the latter where a full disk shows at the end only
+        said = re.search(r"errno = \d+, error message = '([^']+)'", str(error))
+        if isinstance(error, RuntimeError) and not said:
+            raise
         hint = "" if os.path.isdir(os.path.dirname(path) or ".") else "; does the folder exist?"
-        raise CaffeError(f"{path}: cannot be written ({error.strerror or error}){hint}") from error
+        reason = said[1] if said else error.strerror or error
+        raise CaffeError(f"{path}: cannot be written ({reason}){hint}") from error
     finally:
         if os.path.exists(temporary):
             os.remove(temporary)

@@ -92,9 +92,7 @@ class ImageData(Data):
         except (CaffeError, cv2.error) as error:  # the latter: a header that promises more pixels than OpenCV reads
             reason = " ".join(f" ({error})".split("\n"))
         if image is None:
-            raise CaffeError(
-                f"layer '{self.name}' (ImageData): {path}, listed in {p.source}, cannot be read as an image{reason}"
-            )
+            raise CaffeError(f"layer '{self.name}' (ImageData): {path}, listed in {p.source}, cannot be read as an image{reason}")
         if p.new_height:
             image = cv2.resize(image, (p.new_width, p.new_height))
         return image[:, :, None] if image.ndim == 2 else image

@@ -28,7 +28,8 @@ def check(tmp_path, net_from, capfd, monkeypatch):
             with Writer(tmp_path / name) as writer:
                 for key in keys:
                     writer.put(key, datum)
-        net = net_from("".join(DATA.format(n, tmp_path, "", b) for n, b in zip(("images", "labels"), batch_sizes, strict=True)) + text)
+        layers = [DATA.format(n, tmp_path, "", b) for n, b in zip(("images", "labels"), batch_sizes, strict=True)]
+        net = net_from("".join(layers) + text)
         capfd.readouterr()
         try:
             paired_data.check(net)

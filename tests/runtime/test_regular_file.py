@@ -33,9 +33,7 @@ def odd(tmp_path, request):
 def solver(tmp_path):
     (tmp_path / "net.prototxt").write_text(NET)
     path = tmp_path / "solver.prototxt"
-    path.write_text(
-        f'net: "{tmp_path}/net.prototxt" base_lr: 0.1 lr_policy: "fixed" max_iter: 1 snapshot_prefix: "{tmp_path}/s"'
-    )
+    path.write_text(f'net: "{tmp_path}/net.prototxt" base_lr: 0.1 lr_policy: "fixed" max_iter: 1 snapshot_prefix: "{tmp_path}/s"')
     return path
 
 

@@ -217,6 +217,7 @@ def test_refused(tmp_path, extra, message):
     with pytest.raises(caffe.CaffeError, match=message) as caught:
         caffe.get_solver(str(path))
     assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith(str(path)) and ": solver: " not in str(caught.value)
 
 
 def test_state_of_another_net_is_refused(tmp_path):
