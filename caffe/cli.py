@@ -96,7 +96,8 @@ def train(args):
     if args.weights:
         param.weights.append(args.weights)
     solver = Solver(param, args.solver)
-    solver.net.keep_blobs = False
+    for net in (solver.net, *solver.test_nets):
+        net.keep_blobs = False  # nobody looks at blobs here
     try:
         with Signals(args.sigint_effect, args.sighup_effect) as signals:
             solver.request = signals

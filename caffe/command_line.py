@@ -6,6 +6,7 @@ import sys
 
 from caffe import gflags, interrupt, log
 from caffe.error import CaffeError
+from caffe.memory import SIGNS
 
 VERSION = "1.0.0"  # of the Caffe whose behaviour this is
 
@@ -81,8 +82,7 @@ def program(position):
 
 def out_of_memory(error: Exception) -> bool:
     """Whether an exception of NumPy's or PyTorch's says that memory could not be had."""
-    words = ("can't allocate memory", "not enough memory", "out of memory", "Storage size calculation overflowed")
-    return isinstance(error, MemoryError) or any(word in str(error) for word in words)
+    return isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in SIGNS)
 
 
 def _answer(text, status):

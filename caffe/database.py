@@ -6,9 +6,8 @@ import struct
 import weakref
 
 import lmdb
-from google.protobuf.message import DecodeError
 
-from caffe import leftovers, regular_file
+from caffe import leftovers, regular_file, wire
 from caffe.error import CaffeError
 from caffe.proto import caffe_pb2
 
@@ -114,11 +113,7 @@ class LMDB:
                 value = transaction.get(self.keys[index])
         except lmdb.Error as error:
             raise CaffeError(f"{self.path}: record {self.key_text(index)} cannot be read ({error})") from error
-        datum = caffe_pb2.Datum()
-        try:
-            datum.ParseFromString(value)
-        except (DecodeError, TypeError) as error:
-            raise CaffeError(f"{self.path}: record {self.key_text(index)} is not a Datum") from error
+        datum = wire.parse(caffe_pb2.Datum(), value, f"{self.path}: record {self.key_text(index)} is not a Datum")
         if not datum.data and not datum.float_data:
             raise CaffeError(f"{self.path}: record {self.key_text(index)} is not a Datum, or an empty one")
         return datum

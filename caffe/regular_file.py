@@ -3,6 +3,7 @@
 import os
 import stat
 
+from caffe import wire
 from caffe.error import CaffeError
 
 KINDS = (
@@ -12,6 +13,7 @@ KINDS = (
     (stat.S_ISBLK, "a device"),
     (stat.S_ISSOCK, "a socket"),
 )
+PIPES = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")  # the shell's <(command) has a writer at its other end
 
 
 def check(path, pipes: bool = False):
@@ -22,21 +24,38 @@ def check(path, pipes: bool = False):
     path : str or Path
         Links are followed.
     pipes : bool
-        Let /dev/stdin and /dev/fd/N pass: the shell's ``<(command)`` always has a writer at its other end.
+        Let /dev/stdin and /dev/fd/N pass.
 
     Raises
     ------
     CaffeError
         Nothing is there, or it is a folder, a FIFO, a device or a socket.
     """
-    path = os.fspath(path)
     try:
         mode = os.stat(path).st_mode
-    except (OSError, ValueError) as error:
-        raise CaffeError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
-    if stat.S_ISREG(mode):
-        return
-    if pipes and not stat.S_ISDIR(mode) and (path == "/dev/stdin" or path.startswith(("/dev/fd/", "/proc/self/fd/"))):
+    except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
+        raise CaffeError(f"{_shown(path)}: {getattr(error, 'strerror', None) or error}") from error
+    if stat.S_ISREG(mode) or (pipes and not stat.S_ISDIR(mode) and os.fsdecode(path).startswith(PIPES)):
         return
     kind = next((name for is_kind, name in KINDS if is_kind(mode)), "not a regular file")
-    raise CaffeError(f"{path}: is {kind}; a file is needed here")
+    raise CaffeError(f"{_shown(path)}: is {kind}; a file is needed here")
+
+
+def open_regular(path, pipes: bool = False):
+    """Open a regular file for reading bytes.
+
+    Parameters and errors as `check`; a file that may not be read is a CaffeError as well.
+
+    Returns
+    -------
+    file object
+    """
+    check(path, pipes)
+    try:
+        return open(path, "rb")
+    except OSError as error:
+        raise CaffeError(f"{_shown(path)}: {error.strerror or error}") from error
+
+
+def _shown(path):
+    return wire.shown(os.fsdecode(path))

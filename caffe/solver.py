@@ -65,8 +65,6 @@ class Solver:
             mode.set_random_seed(param.random_seed)
         self.net = solver_nets.train_net(param, self.file)
         self.test_nets = solver_nets.test_nets(param, self.file, self.net)
-        for net in self.test_nets:
-            net.keep_blobs = False
         for net in (self.net, *self.test_nets):
             paired_data.check(net)
         self.history = [

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 
-from caffe import log, memory, mode
+from caffe import log, mode
 from caffe.data_transformer import DataTransformer
 from caffe.database import LMDB
 from caffe.error import CaffeError
@@ -45,7 +45,6 @@ class Data(Layer):
         p = self.param.data_param
         self.transformer = DataTransformer(self, self.param.transform_param)
         self.shape = self.transformer.output_shape(self.database.datum(0), self._record_name(0))
-        memory.check_batch(self, (self.batch_size, *self.shape))
         log.info("data_layer.cpp:45", "output data size: " + ",".join(map(str, (self.batch_size, *self.shape))))
         self.cursor = int(np.random.default_rng(mode.draw_seed()).integers(p.rand_skip)) if p.rand_skip else 0
         self.offset = 0  # records passed so far, for several solvers

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import torch
 
-from caffe import log, memory, mode, prototxt, regular_file
+from caffe import log, mode, prototxt, regular_file
 from caffe.error import CaffeError
 from caffe.layer import Layer, register
 
@@ -35,8 +35,6 @@ class HDF5Data(Layer):
         self.rng = np.random.default_rng(mode.draw_seed())
         self._new_round()
         self._load()
-        for array in self.arrays:
-            memory.check_batch(self, (p.batch_size, *array.shape[1:]))
 
     def _new_round(self):
         self.file = 0

@@ -4,7 +4,7 @@ Honours hdf5_output_param.file_name; a file of that name is overwritten with the
 rows; Caffe stops at the second one, as the data sets exist already.
 """
 
-from caffe import hdf5_sink
+from caffe import hdf5_file
 from caffe.error import CaffeError
 from caffe.layer import Layer, register
 
@@ -31,7 +31,7 @@ class HDF5Output(Layer):
 
     def forward(self, data, label):
         try:
-            with hdf5_sink.opened(self.path, append=self.begun) as f:
+            with hdf5_file.writing(self.path, append=self.begun) as f:
                 for name, tensor in (("data", data), ("label", label)):
                     rows = tensor.detach().cpu().reshape(*tensor.shape, *(1,) * (4 - tensor.dim())).numpy()
                     if self.begun:
@@ -45,3 +45,6 @@ class HDF5Output(Layer):
             raise CaffeError(f"layer '{self.name}' (HDF5Output): cannot write {self.path} ({reason})") from error
         self.begun = True
         return ()
+
+    def backward(self, bottoms, tops, diffs, needs):
+        return [None] * len(needs)

@@ -10,7 +10,7 @@ import re
 import cv2
 import numpy as np
 
-from caffe import log, memory, mode, prototxt, regular_file
+from caffe import log, mode, prototxt, regular_file
 from caffe.data_transformer import DataTransformer
 from caffe.error import CaffeError
 from caffe.layer import Layer, register
@@ -69,7 +69,6 @@ class ImageData(Data):
         self.transformer = DataTransformer(self, self.param.transform_param)
         first = self.lines[self.cursor][0]
         self.shape = self.transformer.output_shape(self._image(first), first)
-        memory.check_batch(self, (self.batch_size, *self.shape))
         log.info("image_data_layer.cpp:84", "output data size: " + ",".join(map(str, (self.batch_size, *self.shape))))
 
     def _lines(self, source):

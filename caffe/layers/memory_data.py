@@ -7,7 +7,7 @@ The arrays are gone through in order, again and again; transform_param does not 
 import numpy as np
 import torch
 
-from caffe import log, memory
+from caffe import log
 from caffe.error import CaffeError
 from caffe.layer import Layer, register
 
@@ -25,7 +25,6 @@ class MemoryData(Layer):
         if self.param.HasField("transform_param"):
             log.warning("memory_data_layer.cpp:87", f"{self.name}: transform_param does not apply to arrays")
         self.batch_size = p.batch_size
-        memory.check_batch(self, (p.batch_size, *self.size))
         self.data = self.labels = None
 
     def reshape(self, shapes):

@@ -6,7 +6,7 @@ import sys
 import cv2
 import numpy as np
 
-from caffe import command_line, log
+from caffe import command_line, encoded_image, log
 from caffe.command_line import Fatal
 from caffe.database import LMDB
 from caffe.proto import caffe_pb2
@@ -70,13 +70,7 @@ def pixels(database, index):
     datum = database.datum(index)
     where = f"{database.path}: record {database.key_text(index)}"
     if datum.encoded:
-        try:
-            image = cv2.imdecode(np.frombuffer(datum.data, dtype=np.uint8), cv2.IMREAD_UNCHANGED) if datum.data else None
-        except cv2.error:  # a header that promises more pixels than OpenCV reads
-            image = None
-        if image is None:
-            raise Fatal(f"{HERE}:67", f"{where} holds no image that OpenCV can decode")
-        return np.atleast_3d(image).transpose(2, 0, 1)
+        return np.atleast_3d(encoded_image.decode(datum.data, cv2.IMREAD_UNCHANGED, where)).transpose(2, 0, 1)
     values = np.frombuffer(datum.data, dtype=np.uint8) if datum.data else np.array(datum.float_data, dtype=np.float32)
     shape = (datum.channels, datum.height, datum.width)
     if min(shape) < 1 or values.size != math.prod(shape):
