@@ -1,12 +1,30 @@
 """Caffe on PyTorch: Caffe's own files (prototxt, solver, LMDB, .caffemodel, .solverstate) run here, with pycaffe's names."""
 
-from caffe import io, layers
+# ruff: noqa: E402
+from caffe.interrupt import quiet_start
+
+quiet_start()  # before the imports that take seconds
+
+from caffe import io, layers, log
 from caffe.classifier import Classifier
+from caffe.command_line import VERSION as __version__
 from caffe.detector import Detector
 from caffe.error import CaffeError
 from caffe.layer import layer_type_list
-from caffe.mode import set_device, set_mode_cpu, set_mode_gpu, set_random_seed
+from caffe.log import init_log
+from caffe.mode import (
+    set_device,
+    set_mode_cpu,
+    set_mode_gpu,
+    set_multiprocess,
+    set_random_seed,
+    set_solver_count,
+    set_solver_rank,
+    solver_count,
+    solver_rank,
+)
 from caffe.net_spec import NetSpec, params, to_proto
+from caffe.parallel import NCCL, Timer, has_nccl
 from caffe.pycaffe import TEST, TRAIN, Net
 from caffe.python_layer import PythonLayer as Layer
 from caffe.solver import (
@@ -32,16 +50,27 @@ __all__ = [
     "AdamSolver",
     "CaffeError",
     "Layer",
+    "NCCL",
     "Net",
     "NesterovSolver",
     "RMSPropSolver",
     "SGDSolver",
     "TEST",
     "TRAIN",
+    "Timer",
+    "__version__",
     "get_solver",
+    "has_nccl",
+    "init_log",
     "layer_type_list",
+    "log",
     "set_device",
     "set_mode_cpu",
     "set_mode_gpu",
+    "set_multiprocess",
     "set_random_seed",
+    "set_solver_count",
+    "set_solver_rank",
+    "solver_count",
+    "solver_rank",
 ]

@@ -1,12 +1,11 @@
 """The `caffe` command: caffe train | test | time | device_query, with Caffe's flags (one dash or two) and log lines."""
 
-import os
-import signal
 import sys
 
 from caffe import command_line, log, mode, prototxt
 from caffe.command_line import Fatal
 from caffe.proto import caffe_pb2
+from caffe.signals import EFFECTS, Signals
 
 USAGE = """caffe: command line brew
 usage: caffe <command> <args>
@@ -17,18 +16,21 @@ commands:
   device_query    show GPU diagnostic information
   time            benchmark model execution time
 
-train:  -solver FILE [-snapshot FILE.solverstate | -weights FILE[,FILE]] [-gpu ID] [-phase, -level N, -stage A,B]
+train:  -solver FILE [-snapshot FILE.solverstate | -resume | -weights FILE[,FILE]] [-gpu ID] [-phase, -level N, -stage A,B]
         [-sigint_effect snapshot|stop|none] [-sighup_effect snapshot|stop|none]
 test:   -model FILE -weights FILE[,FILE] [-iterations 50] [-gpu ID] [-level N] [-stage A,B]
 time:   -model FILE [-iterations 50] [-gpu ID] [-phase TRAIN|TEST] [-level N] [-stage A,B]
 device_query: -gpu ID|all
+
+-resume goes on from the newest good snapshot of the solver's snapshot_prefix, or starts from the beginning if there is none.
+Every command takes glog's and gflags' flags: -log_dir DIR, -minloglevel N, -flagfile FILE, -version, ...
 """
-EFFECTS = ("snapshot", "stop", "none")
 FLAGS = {
     "solver": {"default": ""},
     "model": {"default": ""},
     "weights": {"default": ""},
     "snapshot": {"default": ""},
+    "resume": {"action": "store_true"},
     "gpu": {"default": ""},
     "phase": {"default": ""},
     "stage": {"default": ""},
@@ -41,21 +43,19 @@ FLAGS = {
 
 def main(arguments=None):
     """Entry point of the console command; returns the exit status."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if not arguments or arguments[0] in ("-h", "-help", "--help", "help"):
-        print(USAGE, end="")
-        return 0 if not arguments else 1
-    return command_line.run(act, "caffe.cpp:1", arguments)
+    return command_line.run(act, "caffe.cpp:1", arguments, USAGE, help_status=1, bare_status=0)
 
 
 def act(arguments):
     commands = {"train": train, "test": test, "time": time, "device_query": device_query}
-    if arguments[0] not in commands:
+    args = command_line.flags(arguments, FLAGS, "caffe.cpp:1", "<command>")
+    (name,) = args.rest
+    if name not in commands:
         log.error("caffe.cpp:78", "Available caffe actions:")
-        for name in sorted(commands):
-            log.error("caffe.cpp:81", f"\t{name}")
-        raise Fatal("caffe.cpp:83", f"Unknown action: {arguments[0]}")
-    commands[arguments[0]](command_line.flags(arguments[1:], FLAGS, "caffe.cpp:1"))
+        for action in sorted(commands):
+            log.error("caffe.cpp:81", f"\t{action}")
+        raise Fatal("caffe.cpp:83", f"Unknown action: {name}")
+    commands[name](args)
 
 
 def choose_device(chosen, position):
@@ -82,6 +82,8 @@ def train(args):
         raise Fatal("caffe.cpp:167", "Need a solver definition to train: give -solver FILE")
     if args.snapshot and args.weights:
         raise Fatal("caffe.cpp:169", "Give a snapshot to resume training or weights to finetune but not both.")
+    if args.resume and (args.snapshot or args.weights):
+        raise Fatal("caffe.cpp:169", "-resume finds the snapshot itself: give neither -snapshot nor -weights with it")
     param = prototxt.read_solver(args.solver)
     param.train_state.level = args.level
     param.train_state.stage.extend(args.stage.split(","))
@@ -89,36 +91,26 @@ def train(args):
     if not gpu and param.solver_mode == caffe_pb2.SolverParameter.GPU:
         gpu = str(param.device_id)
     choose_device(gpu, "caffe.cpp:197")
+    if args.snapshot or args.weights:
+        del param.weights[:]
     if args.weights:
         param.weights.append(args.weights)
-    if not param.snapshot_prefix and not param.snapshot:
-        param.snapshot_prefix = os.path.splitext(args.solver)[0]
-    solver = Solver(param)
-    solver.file = args.solver
+    solver = Solver(param, args.solver)
     for net in (solver.net, *solver.test_nets):
         net.keep_blobs = False  # nobody looks at blobs here
-    solver.request = Signals(args.sigint_effect, args.sighup_effect)
-    if args.snapshot:
-        log.info("caffe.cpp:235", f"Resuming from {args.snapshot}")
-        solver.restore(args.snapshot)
-    log.info("caffe.cpp:239", "Starting Optimization")
     try:
-        solver.solve()
+        with Signals(args.sigint_effect, args.sighup_effect) as signals:
+            solver.request = signals
+            if args.snapshot:
+                log.info("caffe.cpp:235", f"Resuming from {args.snapshot}")
+                solver.restore(args.snapshot)
+            elif args.resume:
+                solver.restore_newest()
+            log.info("caffe.cpp:239", "Starting Optimization")
+            solver.solve()
     finally:
         solver.close()
     log.info("caffe.cpp:250", "Optimization Done.")
-
-
-class Signals:
-    """Turns SIGINT and SIGHUP into what the solver does after the running iteration."""
-
-    def __init__(self, sigint_effect, sighup_effect):
-        self.pending = []
-        for number, effect in ((signal.SIGINT, sigint_effect), (signal.SIGHUP, sighup_effect)):
-            signal.signal(number, lambda *_, effect=effect: self.pending.append(effect))
-
-    def __call__(self):
-        return self.pending.pop(0) if self.pending else "none"
 
 
 def test(args):
@@ -134,6 +126,8 @@ def test(args):
     net.keep_blobs = False
     for path in args.weights.split(","):
         net.copy_from(path)
+    if args.iterations < 1:
+        raise Fatal("caffe.cpp:281", f"-iterations must be at least 1, it is {args.iterations}")
     log.info("caffe.cpp:281", f"Running for {args.iterations} iterations.")
     sums, total = {}, 0.0
     for batch in range(args.iterations):

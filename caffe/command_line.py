@@ -1,11 +1,14 @@
 """What the commands share: Caffe's flags, and how a mistake ends (one fatal line, status 1)."""
 
 import argparse
-import re
+import os
 import sys
 
-from caffe import log
+from caffe import gflags, interrupt, log
 from caffe.error import CaffeError
+from caffe.memory import SIGNS
+
+VERSION = "1.0.0"  # of the Caffe whose behaviour this is
 
 
 class Fatal(CaffeError):
@@ -16,7 +19,11 @@ class Fatal(CaffeError):
         self.position = position
 
 
-def run(command, position, arguments=None, usage=None):
+class Question(Exception):
+    """-help or -version: to be answered instead of running the command."""
+
+
+def run(command, position, arguments=None, usage=None, help_status=0, bare_status=1):
     """Call `command(arguments)`.
 
     Parameters
@@ -28,6 +35,8 @@ def run(command, position, arguments=None, usage=None):
         Without the command's name; those of the process if not given.
     usage : str, optional
         Printed for -help, and where there are no arguments at all.
+    help_status, bare_status : int
+        The exit status of these two.
 
     Returns
     -------
@@ -35,72 +44,106 @@ def run(command, position, arguments=None, usage=None):
         The exit status: 0; 1 after a mistake; 130 after Ctrl-C.
     """
     arguments = sys.argv[1:] if arguments is None else [str(a) for a in arguments]
-    if usage and (not arguments or arguments[0] in ("-h", "-help", "--help")):
-        print(usage, end="")
-        return 0 if arguments else 1
-    try:
-        command(arguments)
-    except CaffeError as error:
-        log.line("F", getattr(error, "position", position), " ".join(str(error).split("\n")))
-        return 1
-    except KeyboardInterrupt:
-        log.error(position, "Interrupted: nothing half written was left behind.")
-        return 130
+    name = program(position)
+    with log.of_program(name):
+        try:
+            interrupt.heard()
+            if usage and not arguments:
+                return _answer(usage, bare_status)
+            if usage and arguments[0] == "-h":
+                return _answer(usage, help_status)
+            command(arguments)
+            sys.stdout.flush()
+        except Question as question:
+            if str(question) == "version":
+                return _answer(f"{name} version {VERSION}\n", 0)
+            return _answer(usage or f"usage: {name}\n", help_status)
+        except CaffeError as error:
+            return _fatal(getattr(error, "position", position), str(error))
+        except OSError as error:
+            _leave_stdout()
+            where = f"{error.filename}: " if error.filename else ""
+            return _fatal(position, f"{where}{error.strerror or error}")
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            return _fatal(position, "out of memory: lower batch_size, or the sizes in the prototxt, or use a machine with more")
+        except KeyboardInterrupt:
+            log.error(position, "Interrupted: nothing half written was left behind.")
+            return 130
     return 0
 
 
+def program(position):
+    """The command's name: the process's own, or, run as a module or from Python, that of Caffe's source file."""
+    name = os.path.basename(sys.argv[0]).removesuffix(".py")
+    return name if position.startswith(f"{name}.") else position.partition(".")[0]
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether an exception of NumPy's or PyTorch's says that memory could not be had."""
+    return isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in SIGNS)
+
+
+def _answer(text, status):
+    try:
+        print(text, end="", flush=True)
+    except OSError:
+        _leave_stdout()
+    return status
+
+
+def _leave_stdout():
+    """Where stdout itself cannot be written (a full disk, a closed pipe), Python must not try again when it ends."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _fatal(position, text):
+    log.line("F", position, " ".join(text.split("\n")))
+    return 1
+
+
 def flags(arguments, options, position, names=""):
-    """Read flags as gflags does: `-name value` or `-name=value`, one dash or two; switches `-name`, `-noname`, `-name=false`.
+    """Read a command's flags, and gflags' and glog's, which every command takes (see caffe/gflags.py, caffe/log.py).
 
     Parameters
     ----------
     arguments : list of str
     options : dict
-        {flag: keywords of ArgumentParser.add_argument}.
+        {flag: `action` "store_true" for a switch, else `type`, `choices` and `default`}.
     position : str
         For the fatal line.
     names : str
-        The arguments that are no flags, optional ones in brackets: ``'INPUT_DB [OUTPUT_FILE]'``.
+        The arguments that are not flags, optional ones in brackets: ``'INPUT_DB [OUTPUT_FILE]'``.
 
     Returns
     -------
     argparse.Namespace
-        One attribute a flag, and `rest`: the arguments that are no flags, list of str.
+        One attribute per flag, and `rest`: the arguments that are not flags, list of str.
+
+    Raises
+    ------
+    Fatal
+        One sentence that starts with "command line: ".
+    Question
+        -help or -version was given.
     """
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, usage=argparse.SUPPRESS)
-    for name, keywords in options.items():
-        parser.add_argument(f"-{name}", f"--{name}", **keywords)
-    if names:
-        parser.add_argument("rest", nargs="*")
-    parser.error = lambda message: _raise(Fatal(position, f"command line: {message}"))
-    switches = {name for name, keywords in options.items() if keywords.get("action") == "store_true"}
-    found = parser.parse_intermixed_args(_plain_switches(arguments, switches, position))
+    try:
+        given, rest = gflags.Parser(options, program(position)).parse(arguments)
+    except gflags.FlagError as error:
+        raise Fatal(position, f"command line: {error}") from error
+    log.set_flags(given)
+    if any(given.get(name) for name in gflags.HELP):
+        raise Question("help")
+    if given.get("version"):
+        raise Question("version")
     most = names.split()
     least = sum(not name.startswith("[") for name in most)
-    if names and not least <= len(found.rest) <= len(most):
-        raise Fatal(position, f"command line: wanted are {names}, but {len(found.rest)} arguments were given")
-    return found
-
-
-def _plain_switches(arguments, switches, position):
-    """The arguments with every switch as `-name`, where it is on, or gone, where it is off."""
-    on, others = {}, []
-    for argument in arguments:
-        match = re.fullmatch(r"--?(\w+)(?:=(.*))?", argument)
-        name, value = match.groups() if match else (None, None)
-        if name in switches:
-            if value is not None and value.lower() not in TRUE + FALSE:
-                raise Fatal(position, f"command line: -{name} is true or false, not '{value}'")
-            on[name] = value is None or value.lower() in TRUE
-        elif name and name.startswith("no") and name[2:] in switches and value is None:
-            on[name[2:]] = False
-        else:
-            others.append(argument)
-    return [f"-{name}" for name, value in on.items() if value] + others
-
-
-TRUE, FALSE = ["1", "t", "true", "y", "yes"], ["0", "f", "false", "n", "no"]
-
-
-def _raise(error):
-    raise error
+    if not least <= len(rest) <= len(most):
+        expected = f"expected {names}" if names else "no arguments but flags are expected"
+        raise Fatal(position, f"command line: {expected}; {len(rest)} were given ({' '.join(rest)})")
+    defaults = {name: keywords.get("default", False) for name, keywords in options.items()}
+    return argparse.Namespace(**defaults | {name: given[name] for name in options if name in given}, rest=rest)

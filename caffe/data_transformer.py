@@ -52,8 +52,11 @@ class DataTransformer:
         return place[0], place[1], mirror
 
     # ------------------------------------------------------------------------------------------------- one record
-    def pixels(self, datum, where="a record"):
-        """A Datum as an array (H, W, C): uint8 (BGR where it has colour), or float32 from float_data; an array stays."""
+    def pixels(self, datum, where):
+        """A Datum as an array (H, W, C): uint8 (BGR where it has colour), or float32 from float_data; an array stays.
+
+        `where` names the record in errors.
+        """
         if isinstance(datum, np.ndarray):
             return datum
         if datum.encoded:
@@ -64,7 +67,9 @@ class DataTransformer:
         else:
             flat = np.array(datum.float_data, dtype=np.float32)
         if min(shape) < 1 or flat.size != math.prod(shape):
-            raise CaffeError(f"layer '{self.layer.name}': {where} says {shape} but holds {flat.size} numbers")
+            raise CaffeError(
+                f"layer '{self.layer.name}': {where} says {shape} (channels, height, width) but holds {flat.size} numbers"
+            )
         return flat.reshape(shape).transpose(1, 2, 0)
 
     def decode(self, data, where):
@@ -77,11 +82,13 @@ class DataTransformer:
         if flag != cv2.IMREAD_UNCHANGED:
             flag |= cv2.IMREAD_IGNORE_ORIENTATION
         image = encoded_image.decode(data, flag, f"layer '{self.layer.name}': {where}")
+        if image.dtype != np.uint8:
+            raise CaffeError(f"layer '{self.layer.name}': {where} is an image of {image.dtype}; Caffe reads 8 bits per channel")
         return image[:, :, None] if image.ndim == 2 else image
 
-    def output_shape(self, datum):
-        """(C, H, W) of the net's input for records like `datum`."""
-        height, width, channels = self.pixels(datum, "the first record").shape
+    def output_shape(self, datum, where):
+        """(C, H, W) of the net's input for records like `datum`, which `where` names in errors."""
+        height, width, channels = self.pixels(datum, where).shape
         if self.crop > min(height, width):
             self.layer.fail(f"transform_param.crop_size {self.crop} is larger than the images ({height} x {width})")
         if self.mean is not None and self.mean.ndim == 1 and len(self.mean) not in (1, channels):
@@ -90,13 +97,17 @@ class DataTransformer:
             self.layer.fail(f"mean_file has (H, W, C) {self.mean.shape}, the images have {(height, width, channels)}")
         return (channels, self.crop or height, self.crop or width)
 
-    def cut(self, image, draw):
+    def cut(self, image, draw, where):
         """Crop and mirror one image (a view); with a mean image, subtract it (then float32)."""
-        height, width = image.shape[:2]
+        height, width, channels = image.shape
         top = left = 0
+        if self.mean is not None and self.mean.ndim == 3 and self.mean.shape != image.shape:
+            self.layer.fail(f"mean_file has (H, W, C) {self.mean.shape}, {where} has {image.shape}")
+        if self.mean is not None and self.mean.ndim == 1 and len(self.mean) not in (1, channels):
+            self.layer.fail(f"transform_param: {len(self.mean)} mean_value for {channels} channels of {where}")
         if self.crop:
             if self.crop > min(height, width):
-                self.layer.fail(f"transform_param.crop_size {self.crop} is larger than an image ({height} x {width})")
+                self.layer.fail(f"transform_param.crop_size {self.crop} is larger than {where} ({height} x {width})")
             if self.layer.train:
                 top, left = int(draw[0] * (height - self.crop + 1)), int(draw[1] * (width - self.crop + 1))
             else:
@@ -108,16 +119,33 @@ class DataTransformer:
         return image[:, ::-1] if draw[2] else image
 
     # ---------------------------------------------------------------------------------------------------- a batch
-    def batch(self, datums, draws, pool, name=str):
-        """A batch as one array (N, H, W, C), uint8 where the mean can still be subtracted later, else float32."""
-        images = list(pool.map(lambda item: self.cut(self.pixels(item[0]), item[1]), zip(datums, draws, strict=True)))
+    def batch(self, datums, draws, pool, names):
+        """A batch of images.
+
+        Parameters
+        ----------
+        datums : list of Datum or of ndarray (H, W, C)
+        draws : list
+            What `draw` gave for each of them.
+        pool : Executor
+        names : list of str
+            What the records are called in errors.
+
+        Returns
+        -------
+        ndarray of shape (N, H, W, C)
+            uint8 where the mean can still be subtracted later, else float32.
+        """
+        items = zip(datums, draws, names, strict=True)
+        images = list(pool.map(lambda item: self.cut(self.pixels(item[0], item[2]), item[1], item[2]), items))
         first = images[0]
         out = np.empty((len(images), *first.shape), dtype=first.dtype)
         for i, image in enumerate(images):
             if image.shape != first.shape:
                 self.layer.fail(
                     f"images of one batch differ in size ({first.shape[:2]} and {image.shape[:2]}, channels"
-                    f" {first.shape[2]} and {image.shape[2]}); set crop_size and force_color, or batch_size: 1"
+                    f" {first.shape[2]} and {image.shape[2]}: {names[0]} and {names[i]}); set crop_size and force_color, or"
+                    " batch_size: 1"
                 )
             out[i] = image
         return out

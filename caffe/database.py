@@ -2,13 +2,48 @@
 
 import os
 import shutil
+import struct
 import weakref
 
 import lmdb
 
-from caffe import wire
+from caffe import leftovers, regular_file, wire
 from caffe.error import CaffeError
 from caffe.proto import caffe_pb2
+
+# The two meta pages at the front of data.mdb (LMDB's mdb.c): a page header of 16 bytes, then MDB_meta
+META = struct.Struct("<16x I I 8x 8x I 44x 48x Q Q")  # magic, version, page size, last page, transaction
+MAGIC = 0xBEEFC0DE
+
+
+def check_length(path):
+    """Refuse a data.mdb that is shorter than its pages: reading a page that is not there kills the process (SIGBUS).
+
+    Parameters
+    ----------
+    path : str
+        The file data.mdb.
+
+    Raises
+    ------
+    CaffeError
+        It is truncated.  What is not an LMDB at all is left to LMDB to refuse.
+    """
+    with open(path, "rb") as f:
+        size = os.fstat(f.fileno()).st_size
+        start = f.read(META.size)
+        if len(start) < META.size:
+            raise CaffeError(f"{path}: is truncated, or not an LMDB ({size} bytes)")
+        magic, _, page, *newest = META.unpack(start)
+        if magic != MAGIC or not 256 <= page <= 1 << 16:
+            return
+        f.seek(page)
+        second = f.read(META.size)
+    if len(second) == META.size:
+        newest = max(newest, META.unpack(second)[3:], key=lambda pair: pair[1])  # the later transaction counts
+    needed = (max(newest[0], 1) + 1) * page
+    if size < needed:
+        raise CaffeError(f"{path}: is truncated: it should have {needed} bytes and has {size}; make the LMDB again")
 
 
 class _Environment:
@@ -44,7 +79,7 @@ class LMDB:
     Raises
     ------
     CaffeError
-        No such folder, no LMDB in it, or no records.
+        There is no such folder, no LMDB in it, or no records, or the LMDB is truncated.
     """
 
     def __init__(self, path):
@@ -52,14 +87,16 @@ class LMDB:
         if not os.path.isdir(path):
             raise CaffeError(f"{path}: no such LMDB folder")
         if not os.path.isfile(os.path.join(path, "data.mdb")):
-            raise CaffeError(f"{path}: is no LMDB (it holds no data.mdb)")
+            raise CaffeError(f"{path}: is not an LMDB (it holds no data.mdb)")
+        regular_file.check(os.path.join(path, "data.mdb"))
         try:
+            check_length(os.path.join(path, "data.mdb"))
             self.environment = _Environment.of(path)
             with self.environment.lmdb.begin() as transaction:
                 with transaction.cursor() as cursor:
                     self.keys = [bytes(k) for k in cursor.iternext(keys=True, values=False)]
-        except lmdb.Error as error:
-            raise CaffeError(f"{path}: is no readable LMDB ({error})") from error
+        except (OSError, lmdb.Error) as error:
+            raise CaffeError(f"{path}: is not a readable LMDB ({error})") from error
         if not self.keys:
             raise CaffeError(f"{path}: the LMDB holds no records")
 
@@ -71,8 +108,11 @@ class LMDB:
 
     def datum(self, index):
         """Record number `index` (in key order) as a Datum."""
-        with self.environment.lmdb.begin() as transaction:
-            value = transaction.get(self.keys[index])
+        try:
+            with self.environment.lmdb.begin() as transaction:
+                value = transaction.get(self.keys[index])
+        except lmdb.Error as error:
+            raise CaffeError(f"{self.path}: record {self.key_text(index)} cannot be read ({error})") from error
         datum = wire.parse(caffe_pb2.Datum(), value, f"{self.path}: record {self.key_text(index)} is not a Datum")
         if not datum.data and not datum.float_data:
             raise CaffeError(f"{self.path}: record {self.key_text(index)} is not a Datum, or an empty one")
@@ -107,10 +147,14 @@ class Writer:
             raise CaffeError(f"{self.path}: is there already; remove it first or give another name")
 
     def __enter__(self):
+        leftovers.remove(self.path)
+        if not os.path.isdir(os.path.dirname(self.path) or "."):
+            raise CaffeError(f"{self.path}: cannot be written; does the folder exist?")
         try:
             self._lmdb = lmdb.open(self.temporary, map_size=self.FIRST_MAP, lock=False, sync=False)
         except (OSError, lmdb.Error) as error:
-            raise CaffeError(f"{self.path}: cannot be written ({error}); does the folder exist?") from error
+            shutil.rmtree(self.temporary, ignore_errors=True)
+            raise CaffeError(f"{self.path}: cannot be written ({error})") from error
         return self
 
     def put(self, key, datum):
@@ -141,9 +185,15 @@ class Writer:
                             raise CaffeError(f"{self.path}: the key {key.decode()} is not greater than the one before")
                 self._waiting, self._bytes = [], 0
             except lmdb.MapFullError:
-                self._lmdb.set_mapsize(self._lmdb.info()["map_size"] * 2)
-            except lmdb.Error as error:
+                self._grow()
+            except (OSError, lmdb.Error) as error:
                 raise CaffeError(f"{self.path}: cannot be written ({error})") from error
+
+    def _grow(self):
+        try:
+            self._lmdb.set_mapsize(self._lmdb.info()["map_size"] * 2)
+        except (OSError, OverflowError, MemoryError, lmdb.Error) as error:
+            raise CaffeError(f"{self.path}: cannot grow any more ({error})") from error
 
     def __exit__(self, kind, error, traceback):
         try:

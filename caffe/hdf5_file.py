@@ -217,12 +217,12 @@ class _Sink(io.RawIOBase):
 
 
 @contextlib.contextmanager
-def writing(path):
-    """A new HDF5 file; a full disk is an OSError."""
-    with open(path, "w+b") as file:
+def writing(path, append: bool = False):
+    """A new HDF5 file, or with `append` the one that is there; a full disk is an OSError."""
+    with open(path, "r+b" if append else "w+b") as file:
         sink = _Sink(file)
         try:
-            with h5py.File(sink, "w") as f:
+            with h5py.File(sink, "r+" if append else "w") as f:
                 yield f
             sink.flush()
         except ERRORS:  # HDF5 may stumble over what could not be written

@@ -1,17 +1,108 @@
-"""Log lines in glog's grammar on stderr, as Caffe writes them: ``I1123 15:06:43.027683 32129 solver.cpp:45] text``.
+"""Log lines in glog's grammar, as Caffe writes them: ``I1123 15:06:43.027683 32129 solver.cpp:45] text``.
 
 The positions (`solver.cpp:239`) are those of BVLC Caffe 1.0, because tools that parse Caffe logs match them.
-The prefix has no year, as parse_log.py and extract_seconds.py expect.  ``GLOG_minloglevel`` (0 INFO, 1 WARNING,
-2 ERROR, 3 FATAL) silences lower levels, as with glog.
+The prefix has no year, as parse_log.py and extract_seconds.py expect.  The module itself can be called, as pycaffe's
+`caffe.log("text")`.
+
+glog's settings come from a command's flags (`-minloglevel 1`) or from the environment (`GLOG_minloglevel=1`):
+
+minloglevel       0 INFO, 1 WARNING, 2 ERROR, 3 FATAL: lower levels are dropped
+alsologtostderr   on, as Caffe's tools set it; without it only levels from stderrthreshold (2) on go to stderr
+log_dir           a folder for a copy: PROGRAM.HOST.USER.log.LEVEL.DATE-TIME.PID, and PROGRAM.LEVEL as a link to it.
+                  glog's default of /tmp is not followed: without log_dir there is no copy
+logtostderr       stderr only, no copy
+logtostdout, log_prefix, log_year_in_prefix, log_utc_time   as their names say
 """
 
+import contextlib
+import getpass
 import os
+import platform
 import sys
 import threading
 import time
+import types
+
+from caffe.gflags import FALSE
 
 LEVELS = {"I": 0, "W": 1, "E": 2, "F": 3}
-_whole_lines = threading.Lock()  # data threads log too
+NAMES = ("INFO", "WARNING", "ERROR", "FATAL")
+DEFAULTS = {
+    "alsologtostderr": True,
+    "logtostderr": False,
+    "logtostdout": False,
+    "log_prefix": True,
+    "log_year_in_prefix": False,
+    "log_utc_time": False,
+    "minloglevel": 0,
+    "stderrthreshold": 2,
+    "log_dir": "",
+}
+FROM_THE_TOOLS = ("alsologtostderr", "log_year_in_prefix")  # Caffe's tools, and its parse_log.py, decide over these
+_whole_lines = threading.RLock()  # data threads log too
+_given = {}  # settings from flags
+_copies = {}  # {severity: open file}, None where it cannot be written
+_program = None  # once known, copies are written
+
+
+def setting(name):
+    """The value of one of glog's settings: the flag's, the environment's (GLOG_name), or the default."""
+    if name in _given:
+        return _given[name]
+    default = DEFAULTS[name]
+    text = None if name in FROM_THE_TOOLS else os.environ.get(f"GLOG_{name}")
+    if not text:
+        return default
+    if isinstance(default, bool):
+        return text.lower() not in FALSE
+    if isinstance(default, int):
+        return int(text) if text.lstrip("-").isdecimal() else default
+    return text
+
+
+def set_flags(values):
+    """Take over glog's flags from a command line.
+
+    Parameters
+    ----------
+    values : dict
+        {flag: value}; flags that are not settings of this module change nothing.
+    """
+    _given.update({name: value for name, value in values.items() if name in DEFAULTS})
+
+
+@contextlib.contextmanager
+def of_program(name):
+    """While the block runs, log as the program `name` does; the flags that it sets are forgotten afterwards."""
+    global _program
+    before = _program, dict(_given), dict(_copies)
+    _copies.clear()
+    _program = name
+    try:
+        yield
+    finally:
+        _close()
+        _program = before[0]
+        _given.clear(), _given.update(before[1]), _copies.update(before[2])
+
+
+def init_log(level=0, stderr=False):
+    """pycaffe's init_log: drop levels below `level`, and write the copy if GLOG_log_dir asks for one.
+
+    BVLC's sends INFO and WARNING to files in /tmp alone from here on; here they stay on stderr.
+
+    Parameters
+    ----------
+    level : int
+        0 INFO to 3 FATAL.
+    stderr : bool
+        stderr only, no copy.
+    """
+    global _program
+    _given["minloglevel"] = int(level)
+    if stderr:
+        _given["logtostderr"] = True
+    _program = os.path.basename(sys.argv[0]).removesuffix(".py") or "python"
 
 
 def line(level, position, text):
@@ -25,14 +116,78 @@ def line(level, position, text):
     text : str
         May hold several lines; only the first carries the prefix, as in Caffe.
     """
-    if LEVELS[level] < int(os.environ.get("GLOG_minloglevel") or 0):
+    severity = LEVELS[level]
+    if severity < min(setting("minloglevel"), LEVELS["F"]):
         return
     now = time.time()
-    stamp = time.strftime("%m%d %H:%M:%S", time.localtime(now))
-    micro = int(now % 1 * 1e6)
-    thread = threading.get_native_id()
+    moment = time.gmtime(now) if setting("log_utc_time") else time.localtime(now)
+    stamp = time.strftime("%Y%m%d %H:%M:%S" if setting("log_year_in_prefix") else "%m%d %H:%M:%S", moment)
+    prefix = f"{level}{stamp}.{int(now % 1 * 1e6):06d} {threading.get_native_id():5d} {position}] "
+    row = f"{prefix if setting('log_prefix') else ''}{text}\n"
     with _whole_lines:
-        print(f"{level}{stamp}.{micro:06d} {thread:5d} {position}] {text}", file=sys.stderr, flush=True)
+        if setting("logtostdout"):
+            _put(sys.stdout, row)
+        elif setting("logtostderr") or setting("alsologtostderr") or severity >= setting("stderrthreshold"):
+            _put(sys.stderr, row)
+        if _program and setting("log_dir") and not (setting("logtostderr") or setting("logtostdout")):
+            _copy(severity, row)
+
+
+def _put(stream, row):
+    """Write to a stream; a full disk or a closed pipe behind it must not end a training, as with glog."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        stream.write(row)
+        stream.flush()
+
+
+def _copy(severity, row):
+    """Add the row to the copies of its own severity and of all lower ones."""
+    for index in range(severity, -1, -1):
+        if index not in _copies:
+            _copies[index] = _opened(index)
+        file = _copies[index]
+        if file is None:
+            continue
+        try:
+            file.write(row)
+            file.flush()
+        except OSError as error:
+            _copies[index] = None
+            _put(sys.stderr, f"{file.name}: the copy of the log ends here ({error.strerror or error})\n")
+            with contextlib.suppress(OSError):
+                file.close()
+
+
+def _opened(severity):
+    folder, now = setting("log_dir"), time.localtime()
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        user = "invalid-user"
+    host = platform.node() or "(unknown)"
+    name = f"{_program}.{host}.{user}.log.{NAMES[severity]}.{time.strftime('%Y%m%d-%H%M%S', now)}.{os.getpid()}"
+    path = os.path.join(folder, name)
+    try:
+        file = open(path, "a", encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        _put(sys.stderr, f"{path}: no copy of the log is written there ({error.strerror or error}); does the folder exist?\n")
+        return None
+    if not file.tell():
+        file.write(f"Log file created at: {time.strftime('%Y/%m/%d %H:%M:%S', now)}\nRunning on machine: {host}\n")
+        file.write("Log line format: [IWEF]mmdd hh:mm:ss.uuuuuu threadid file:line] msg\n")
+    link = os.path.join(folder, f"{_program}.{NAMES[severity]}")
+    with contextlib.suppress(OSError):
+        if os.path.islink(link):
+            os.remove(link)
+        os.symlink(name, link)
+    return file
+
+
+def _close():
+    for file in filter(None, _copies.values()):
+        with contextlib.suppress(OSError):
+            file.close()
+    _copies.clear()
 
 
 def info(position, text):
@@ -50,3 +205,14 @@ def error(position, text):
 def number(value):
     """Format a number as a C++ stream does: six significant digits, no trailing zeros."""
     return f"{float(value):.6g}"
+
+
+class _Log(types.ModuleType):
+    """The module, which pycaffe's scripts call."""
+
+    def __call__(self, text):
+        """Log `text` (str) as an INFO line."""
+        info("_caffe.cpp:52", text)
+
+
+sys.modules[__name__].__class__ = _Log

@@ -1,7 +1,5 @@
 """Learning rate policies: the rate of iteration i, counted from 0 (Caffe: sgd_solver.cpp, GetLearningRate)."""
 
-import math
-
 import numpy as np
 
 from caffe.error import CaffeError
@@ -10,17 +8,28 @@ POLICIES = ("fixed", "step", "exp", "inv", "multistep", "poly", "sigmoid")
 
 
 def check(param):
-    """Refuse an unknown policy, or one whose parameters are missing, before any work is done (SolverParameter)."""
+    """Refuse an unknown policy, or settings that it cannot use, before any work is done.
+
+    As in Caffe, a gamma that is not given is 0: the rate is base_lr at first and 0 once the policy applies gamma.
+
+    Parameters
+    ----------
+    param : SolverParameter
+
+    Raises
+    ------
+    CaffeError
+        Without the solver's file name, which the caller puts in front.
+    """
     if param.lr_policy not in POLICIES:
-        raise CaffeError(f"solver: unknown lr_policy '{param.lr_policy}'; known are {', '.join(POLICIES)}")
+        given = f"unknown lr_policy '{param.lr_policy}'" if param.lr_policy else "lr_policy is missing"
+        raise CaffeError(f"{given}; the policies are {', '.join(POLICIES)}")
     if not param.HasField("base_lr"):
-        raise CaffeError("solver: base_lr is missing")
+        raise CaffeError("base_lr is missing")
     if param.lr_policy in ("step", "sigmoid") and param.stepsize < 1:
-        raise CaffeError(f"solver: lr_policy '{param.lr_policy}' wants stepsize of at least 1")
-    if param.lr_policy in ("step", "exp", "inv", "multistep", "sigmoid") and not param.HasField("gamma"):
-        raise CaffeError(f"solver: lr_policy '{param.lr_policy}' wants gamma")
-    if param.lr_policy == "sigmoid" and param.gamma < 0:
-        raise CaffeError("solver: lr_policy 'sigmoid' wants gamma of at least 0")
+        raise CaffeError(f"lr_policy '{param.lr_policy}' needs a stepsize of at least 1")
+    if param.lr_policy in ("step", "exp", "inv", "multistep", "sigmoid") and not param.gamma >= 0:
+        raise CaffeError(f"lr_policy '{param.lr_policy}' needs a gamma of at least 0, not {param.gamma:g}")
 
 
 def rate(param, iteration, current_step=0):
@@ -37,24 +46,29 @@ def rate(param, iteration, current_step=0):
     -------
     (float, int)
     """
-    single = np.float32  # Caffe computes in float, and close to max_iter that shows
-    base, gamma, policy = param.base_lr, param.gamma, param.lr_policy
+    # Each step in the precision of Caffe's: pow(float, int) is a double, pow(float, float) and exp(float) are floats.
+    single = np.float32
+    base, gamma, policy = single(param.base_lr), single(param.gamma), param.lr_policy
+    power, stepsize = param.power, param.stepsize
     if policy == "fixed":
-        factor = 1
-    elif policy == "step":
-        current_step = iteration // param.stepsize
-        factor = gamma**current_step
-    elif policy == "exp":
-        factor = gamma**iteration
-    elif policy == "inv":
-        factor = float(single(1) + single(gamma) * single(iteration)) ** -param.power
-    elif policy == "multistep":
-        if current_step < len(param.stepvalue) and iteration >= param.stepvalue[current_step]:
+        return float(base), current_step
+    if policy in ("step", "exp", "multistep"):
+        if policy == "step":
+            current_step = iteration // stepsize
+        elif policy == "multistep" and current_step < len(param.stepvalue) and iteration >= param.stepvalue[current_step]:
             current_step += 1
-        factor = gamma**current_step
+        factor = float(gamma) ** (iteration if policy == "exp" else current_step)
+        return float(single(float(base) * factor)), current_step
+    if policy == "inv":
+        factor = _float_power(single(1) + gamma * single(iteration), -power)
     elif policy == "poly":
         left = single(1) - single(iteration) / single(param.max_iter)
-        factor = max(0.0, float(left)) ** param.power
+        factor = _float_power(max(single(0), left), power)
     else:
-        factor = 1 / (1 + math.exp(-gamma * (iteration - param.stepsize)))
-    return float(single(base * factor)), current_step
+        factor = single(1) / (single(1) + np.exp(-gamma * (single(iteration) - single(stepsize))))
+    return float(base * factor), current_step
+
+
+def _float_power(base, exponent):
+    """C's powf: the double power, rounded to float32."""
+    return np.float32(float(base) ** exponent)

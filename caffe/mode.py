@@ -1,10 +1,11 @@
-"""CPU or GPU, and the seed: Caffe's global state (`caffe.set_mode_cpu`, `set_mode_gpu`, `set_device`, `set_random_seed`)."""
+"""CPU or GPU, the seed, and which solver of how many: Caffe's global state, with pycaffe's names."""
 
 import torch
 
 from caffe import log
+from caffe.error import CaffeError
 
-_state = {"gpu": False, "device_id": 0}
+_state = {"gpu": False, "device_id": 0, "solver_count": 1, "solver_rank": 0, "multiprocess": False}
 
 
 def set_mode_cpu():
@@ -46,3 +47,43 @@ def set_random_seed(seed):
 def draw_seed():
     """A fresh seed from the global stream, for a thread that draws on its own (a data layer's crops)."""
     return int(torch.randint(0, 2**31 - 1, (1,)).item())
+
+
+# ------------------------------------------------------------------------------------------- one solver of several
+def solver_count() -> int:
+    """How many solvers train together (see caffe/parallel.py); 1 unless `set_solver_count` said otherwise."""
+    return _state["solver_count"]
+
+
+def set_solver_count(count: int):
+    """Say how many solvers train together; in TRAIN the data layers then leave the others' records out."""
+    if int(count) < 1:
+        raise CaffeError(f"the number of solvers must be at least 1, not {count}")
+    _state["solver_count"] = int(count)
+
+
+def solver_rank() -> int:
+    """Which of the solvers this process is, from 0."""
+    return _state["solver_rank"]
+
+
+def set_solver_rank(rank: int):
+    """Say which of the solvers this process is; only number 0 tests and writes snapshots."""
+    if int(rank) < 0:
+        raise CaffeError(f"a solver's rank counts from 0, it cannot be {rank}")
+    _state["solver_rank"] = int(rank)
+
+
+def root_solver() -> bool:
+    """Whether this process is solver number 0."""
+    return _state["solver_rank"] == 0
+
+
+def set_multiprocess(multiprocess: bool):
+    """Say whether the solvers are processes (True) or threads; it changes nothing here."""
+    _state["multiprocess"] = bool(multiprocess)
+
+
+def multiprocess() -> bool:
+    """What `set_multiprocess` said last."""
+    return _state["multiprocess"]

@@ -6,12 +6,10 @@ renamed when whole.
 
 import contextlib
 import errno
-import glob
 import mmap
 import os
-import re
 
-from caffe import hdf5_file, hdf5_snapshot, wire
+from caffe import hdf5_file, hdf5_snapshot, leftovers, wire
 from caffe.error import CaffeError
 from caffe.proto import caffe_pb2
 from caffe.regular_file import open_regular
@@ -37,6 +35,7 @@ def renamed_when_whole(path):
     """
     path = os.fspath(path)
     temporary = f"{path}.tmp{os.getpid()}"
+    leftovers.remove(path)
     try:
         yield temporary
         os.replace(temporary, path)
@@ -46,39 +45,6 @@ def renamed_when_whole(path):
     finally:
         with contextlib.suppress(OSError):
             os.remove(temporary)
-
-
-def remove_leftovers(prefix):
-    """Delete the temporary files ``<prefix>*.tmp<PID>`` of processes that are dead.
-
-    Parameters
-    ----------
-    prefix : str
-        A solver's snapshot_prefix.
-
-    Returns
-    -------
-    list of str
-        The files deleted.
-    """
-    removed = []
-    for path in sorted(glob.glob(f"{glob.escape(prefix)}*.tmp*")):
-        match = re.search(r"\.tmp([1-9][0-9]{0,8})$", path)
-        if match and not os.path.islink(path) and os.path.isfile(path) and not _is_alive(int(match.group(1))):
-            with contextlib.suppress(OSError):
-                os.remove(path)
-                removed.append(path)
-    return removed
-
-
-def _is_alive(process):
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # another user's
-        pass
-    return True
 
 
 @contextlib.contextmanager

@@ -3,31 +3,19 @@
 import os
 import time
 
+import numpy as np
 import torch
 
-from caffe import log, lr_policy, mode, prototxt, snapshot
+from caffe import health, leftovers, log, lr_policy, mode, paired_data, prototxt, resume, snapshot, solver_nets
 from caffe.error import CaffeError
 from caffe.proto import caffe_pb2
-from caffe.pycaffe import Net
+from caffe.signals import NONE, SNAPSHOT, STOP
 from caffe.update_rule import RULES
 
 SolverParameter = caffe_pb2.SolverParameter
 
-# What may come in from outside between two iterations (a signal).
-NONE, STOP, SNAPSHOT = "none", "stop", "snapshot"
-
-# Outputs whose variance over the images of a batch is below this are taken for collapsed.  A healthy TextTopicNet shows
-# 2.7e-5 to 2.2e-2 a topic, a collapsed one 1e-9 (PyTorch port's analysis of 10,000 images).
-COLLAPSED = 1e-7
-
 CHUNK = 1 << 16  # elements: weights, diff and history of a chunk stay in a core's cache during an update
-
-
-class _SolverNet(Net):
-    """A Net made from a NetParameter instead of a file."""
-
-    def __init__(self, param, name):
-        super(Net, self).__init__(param, name)
+LOOK = 100  # on a GPU, where reading the loss waits for the device, it is checked once in so many iterations
 
 
 class Solver:
@@ -37,8 +25,8 @@ class Solver:
     ----------
     solver : str or SolverParameter
         The solver's prototxt.
-    type : str, optional
-        The update rule; default: the prototxt's `type`.
+    file : str, optional
+        Where a SolverParameter comes from, for errors and for the default of snapshot_prefix.
 
     Attributes
     ----------
@@ -46,15 +34,17 @@ class Solver:
     test_nets : list of Net
     iter : int
         Number of updates made.
+    lr : float
+        The learning rate of the next update.
     param : SolverParameter
     request : callable
-        Asked after every iteration; returns NONE, STOP or SNAPSHOT (the command line's signal handlers answer here).
+        Asked after every iteration and before every test batch; returns 'none', 'stop' or 'snapshot' (caffe/signals.py).
     """
 
     rule_type = None
 
-    def __init__(self, solver):
-        self.file = "solver"
+    def __init__(self, solver, file=None):
+        self.file = os.fspath(file or "solver")
         if isinstance(solver, SolverParameter):
             param = SolverParameter()
             param.CopyFrom(solver)
@@ -73,132 +63,72 @@ class Solver:
         log.info("solver.cpp:45", "Initializing solver from parameters: \n" + prototxt.to_text(param).rstrip("\n"))
         if param.random_seed >= 0:
             mode.set_random_seed(param.random_seed)
-        self.net = self._train_net()
-        self.test_nets = self._make_test_nets()
-        self.rule = RULES[param.type](param)
+        self.net = solver_nets.train_net(param, self.file)
+        self.test_nets = solver_nets.test_nets(param, self.file, self.net)
+        for net in (self.net, *self.test_nets):
+            paired_data.check(net)
         self.history = [
             torch.zeros(blob.shape, device=self.net.device) for _ in range(self.rule.histories) for blob in self.net.learnable
         ]
         log.info("solver.cpp:57", "Solver scaffolding done.")
 
-    # ------------------------------------------------------------------------------------------------------ building
     def _check(self):
+        """Refuse settings that cannot be, before any net is built."""
         p = self.param
         if p.type not in RULES:
-            raise CaffeError(f"{self.file}: unknown solver type '{p.type}'; known are {', '.join(RULES)}")
+            raise CaffeError(f"{self.file}: unknown solver type '{p.type}'; the types are {', '.join(RULES)}")
         try:
             lr_policy.check(p)
+            self.rule = RULES[p.type](p)
         except CaffeError as error:
             raise CaffeError(f"{self.file}: {error}") from error
         if p.regularization_type not in ("L1", "L2"):
-            raise CaffeError(f"{self.file}: unknown regularization_type '{p.regularization_type}'; known are L1, L2")
+            raise CaffeError(f"{self.file}: unknown regularization_type '{p.regularization_type}'; the types are L1, L2")
         if p.iter_size < 1 or p.average_loss < 1:
             raise CaffeError(f"{self.file}: iter_size and average_loss must be at least 1")
-        if p.snapshot and not p.snapshot_prefix:
-            raise CaffeError(f"{self.file}: snapshot is given but snapshot_prefix is not")
-        if not p.snapshot_prefix:
-            p.snapshot_prefix = os.path.splitext(self.file)[0]
-        folder = os.path.dirname(p.snapshot_prefix) or "."
-        if (p.snapshot or p.snapshot_after_train) and not os.access(folder, os.W_OK):
-            raise CaffeError(
-                f"{self.file}: cannot write snapshots to {folder}/ (snapshot_prefix): make it with mkdir -p {folder}"
-            )
+        solver_nets.set_prefix(p, self.file)
+        if p.snapshot > 0:
+            solver_nets.check_folder(p, self.file)
 
-    def _sources(self):
-        """(field, where the net comes from, read) for every way a solver can name a net."""
-        p = self.param
-        found = {}
-        if p.HasField("train_net_param"):
-            found["train_net_param"] = ("specified in train_net_param.", lambda: p.train_net_param, self.file)
-        if p.HasField("train_net"):
-            found["train_net"] = (
-                f"from train_net file: {p.train_net}",
-                lambda: prototxt.read_net(p.train_net),
-                p.train_net,
-            )
-        if p.HasField("net_param"):
-            found["net_param"] = ("specified in net_param.", lambda: p.net_param, self.file)
-        if p.HasField("net"):
-            found["net"] = (f"from net file: {p.net}", lambda: prototxt.read_net(p.net), p.net)
-        return found
+    @property
+    def lr(self) -> float:
+        return lr_policy.rate(self.param, self.iter, self.current_step)[0]
 
-    def _train_net(self):
-        found = self._sources()
-        if len(found) != 1:
-            named = ", ".join(found) or "none"
-            raise CaffeError(
-                f"{self.file}: exactly one of net, net_param, train_net, train_net_param names the net; here: {named}"
-            )
-        where, read, name = next(iter(found.values()))
-        log.info("solver.cpp:102", f"Creating training net {where}")
-        param = caffe_pb2.NetParameter()
-        param.CopyFrom(read())
-        state = caffe_pb2.NetState(phase=caffe_pb2.TRAIN)
-        state.MergeFrom(param.state)
-        state.MergeFrom(self.param.train_state)
-        param.state.CopyFrom(state)
-        net = _SolverNet(param, name)
-        self._load_weights(net)
-        return net
-
-    def _make_test_nets(self):
-        p = self.param
-        sources = [("test_net_param", n, self.file) for n in p.test_net_param]
-        sources += [(f"test_net file: {f}", None, f) for f in p.test_net]
-        shared = self._sources()
-        for field in ("net_param", "net"):
-            if field in shared:
-                where, read, name = shared[field]
-                for _ in range(len(p.test_iter) - len(sources)):
-                    text = "net_param" if field == "net_param" else f"net file: {p.net}"
-                    sources.append((text, read(), name))
-        if len(sources) != len(p.test_iter):
-            raise CaffeError(f"{self.file}: {len(sources)} test net(s) but {len(p.test_iter)} test_iter; give one each")
-        if sources and p.test_interval < 1:
-            raise CaffeError(f"{self.file}: has test nets, so test_interval must be at least 1")
-        if p.test_state and len(p.test_state) != len(sources):
-            raise CaffeError(f"{self.file}: {len(sources)} test net(s) but {len(p.test_state)} test_state; give one each or none")
-        nets = []
-        for i, (where, given, name) in enumerate(sources):
-            log.info("solver.cpp:190", f"Creating test net (#{i}) specified by {where}")
-            param = caffe_pb2.NetParameter()
-            param.CopyFrom(given if given is not None else prototxt.read_net(name))
-            state = caffe_pb2.NetState(phase=caffe_pb2.TEST)
-            state.MergeFrom(param.state)
-            if p.test_state:
-                state.MergeFrom(p.test_state[i])
-            param.state.CopyFrom(state)
-            net = _SolverNet(param, name)
-            self._load_weights(net)
-            net.share_trained_layers(self.net)
-            nets.append(net)
-        return nets
-
-    def _load_weights(self, net):
-        for entry in self.param.weights:
-            for path in entry.split(","):
-                log.info("solver.cpp:72", f"Finetuning from {path.strip()}")
-                net.copy_trained_layers(path.strip())
+    def share_weights(self, net):
+        """Let `net` (Net) use the parameters of the net that is trained, by layer name."""
+        net.share_trained_layers(self.net)
 
     # ------------------------------------------------------------------------------------------------------ training
     def add_callback(self, on_start, on_gradients_ready=None):
-        """Call `on_start()` before each iteration and `on_gradients_ready()` before each update."""
+        """Call back during training.
+
+        Parameters
+        ----------
+        on_start : callable
+            Called before each iteration; or an object that has both methods (pycaffe's NCCL).
+        on_gradients_ready : callable, optional
+            Called before each update.
+        """
+        if hasattr(on_start, "on_gradients_ready"):
+            on_start, on_gradients_ready = on_start.on_start, on_start.on_gradients_ready
         self._callbacks.append((on_start, on_gradients_ready))
 
     def solve(self, resume_file=None):
         """Train until max_iter, then snapshot and test as the prototxt says; `resume_file` is restored first."""
+        p = self.param
+        if p.snapshot_after_train:
+            solver_nets.check_folder(p, self.file)
+            leftovers.remove(f"{p.snapshot_prefix}_iter_", "*")
         log.info("solver.cpp:289", f"Solving {self.net.name}")
-        log.info("solver.cpp:290", f"Learning Rate Policy: {self.param.lr_policy}")
-        self.stopped_early = False
+        log.info("solver.cpp:290", f"Learning Rate Policy: {p.lr_policy}")
         if resume_file is not None:
             log.info("solver.cpp:296", f"Restoring previous solver status from {resume_file}")
             self.restore(resume_file)
-        p = self.param
         self.step(p.max_iter - self.iter)
         if p.snapshot_after_train and (not p.snapshot or self.iter % p.snapshot != 0):
             self.snapshot()
         if self.stopped_early:
-            log.info("solver.cpp:316", "Optimization stopped early.")
+            log.info("solver.cpp:311", "Optimization stopped early.")
             return
         if p.display and self.iter % p.display == 0:
             self._remember(self.net.forward_backward(backward=False))
@@ -208,37 +138,55 @@ class Solver:
         log.info("solver.cpp:332", "Optimization Done.")
 
     def step(self, iterations):
-        """Make `iterations` updates."""
+        """Make `iterations` updates.
+
+        Raises
+        ------
+        CaffeError
+            The loss or, at a snapshot, a weight is NaN or infinite.
+        """
         p, stop = self.param, self.iter + iterations
         self._losses = []
         self._last = (self.iter, time.perf_counter())
+        self.stopped_early = False
         while self.iter < stop:
             self.net.clear_param_diffs()
             if p.test_interval and self.iter % p.test_interval == 0 and (self.iter > 0 or p.test_initialization):
                 self.test_all()
+                if self.stopped_early:
+                    break
             for on_start, _ in self._callbacks:
                 on_start()
-            display = bool(p.display) and self.iter % p.display == 0
-            if self._updates_at_once():
-                rate = self._forward_backward_update()
-                if display:
-                    self._display()
-                self._log_rate(rate)
-            else:
-                self._remember(self._gradients(display and p.debug_info))
-                if display:
-                    self._display()
-                for _, ready in self._callbacks:
-                    if ready is not None:
-                        ready()
-                self.apply_update()
-            self.iter += 1
+            self._iterate(display=bool(p.display) and self.iter % p.display == 0)
             request = self.request()
-            if (p.snapshot and self.iter % p.snapshot == 0) or request == SNAPSHOT:
+            if (p.snapshot > 0 and self.iter % p.snapshot == 0 and mode.root_solver()) or request == SNAPSHOT:
                 self.snapshot()
             if request == STOP:
                 self.stopped_early = True
                 break
+
+    def _iterate(self, display):
+        """One iteration: the gradients, the log lines, the update."""
+        if self._updates_at_once():
+            rate = self._forward_backward_update()
+            self._look_at_loss(display)
+            self._log_rate(rate)
+            self.iter += 1
+        else:
+            self._remember(self._gradients(display and self.param.debug_info))
+            self._look_at_loss(display)
+            for _, ready in self._callbacks:
+                if ready is not None:
+                    ready()
+            self.apply_update()
+
+    def _look_at_loss(self, display):
+        if display:
+            self._display()
+        if display or self.net.device.type == "cpu" or self.iter % LOOK == 0:
+            health.check_loss(self._losses[-1], self.iter, self.param, self.file)
+        if display and self.iter > 0:
+            health.warn_of_collapse(self.net)
 
     def _updates_at_once(self):
         """Whether each weight may be updated as soon as its gradient is there, and the gradient forgotten.
@@ -295,23 +243,6 @@ class Solver:
         log.info("solver.cpp:239", f"Iteration {self.iter} ({speed}), loss = {log.number(loss)}")
         self._last = (self.iter, now)
         self._log_outputs("Train", "solver.cpp:258", self.net, [self.net.blob_list[i].tensor() for i in self.net.output_ids])
-        if not loss == loss:
-            raise CaffeError(
-                f"{self.file}: the loss is NaN at iteration {self.iter}: lower base_lr ({self.param.base_lr:g}) or set"
-                " clip_gradients"
-            )
-        if self.iter > 0:
-            self._warn_of_collapse()
-
-    def _warn_of_collapse(self):
-        for layer, variance in self.net.output_variances():
-            if variance < COLLAPSED:
-                log.warning(
-                    "solver.cpp:260",
-                    f"Outputs into layer {layer} hardly differ between the images of the batch (variance {log.number(variance)}):"
-                    " the network has collapsed, or has not begun to learn; if this goes on, look at the labels, the order of"
-                    " the data and base_lr",
-                )
 
     @staticmethod
     def _log_outputs(word, position, net, values):
@@ -327,30 +258,50 @@ class Solver:
                 index += 1
 
     def test_all(self):
-        """Run every test net for its test_iter batches and log the mean of each output."""
-        for i, (net, iterations) in enumerate(zip(self.test_nets, self.param.test_iter, strict=True)):
-            log.info("solver.cpp:347", f"Iteration {self.iter}, Testing net (#{i})")
-            sums, loss = None, 0.0
-            for _ in range(iterations):
-                if self.param.debug_info:
-                    net.debug_info = True
-                    loss += net.run_layers(0, len(net.layers) - 1)
-                else:
-                    loss += net.forward_backward(backward=False)
-                outputs = [net.blob_list[b].tensor().double() for b in net.output_ids]
-                sums = outputs if sums is None else [a + b for a, b in zip(sums, outputs, strict=True)]
-            if self.param.test_compute_loss:
-                log.info("solver.cpp:399", f"Test loss: {log.number(float(loss) / iterations)}")
-            self._log_outputs("Test", "solver.cpp:414", net, [s / iterations for s in sums or []])
+        """Run every test net for its test_iter batches and log the mean of each output; a request to stop ends it early."""
+        if not mode.root_solver():
+            return
+        for i, net in enumerate(self.test_nets):
+            if not self.stopped_early:
+                self._test(i, net, self.param.test_iter[i])
+
+    def _test(self, index, net, iterations):
+        log.info("solver.cpp:347", f"Iteration {self.iter}, Testing net (#{index})")
+        net.share_trained_layers(self.net)
+        sums, loss = None, 0.0
+        for _ in range(iterations):
+            self._answer_requests()
+            if self.stopped_early:
+                log.info("solver.cpp:396", "Test interrupted.")
+                return
+            if self.param.debug_info:
+                net.debug_info = True
+                loss += net.run_layers(0, len(net.layers) - 1)
+            else:
+                loss += net.forward_backward(backward=False)
+            outputs = [net.blob_list[b].tensor().double() for b in net.output_ids]
+            sums = outputs if sums is None else [a + b for a, b in zip(sums, outputs, strict=True)]
+        if self.param.test_compute_loss:
+            log.info("solver.cpp:399", f"Test loss: {log.number(float(loss) / iterations)}")
+        self._log_outputs("Test", "solver.cpp:414", net, [s / iterations for s in sums or []])
+
+    def _answer_requests(self):
+        """Between two test batches: snapshot at once, note a request to stop."""
+        while (request := self.request()) != NONE:
+            if request == SNAPSHOT:
+                self.snapshot()
+            elif request == STOP:
+                self.stopped_early = True
 
     # -------------------------------------------------------------------------------------------------------- update
     def apply_update(self):
-        """Turn the parameters' diffs into updates and subtract them from the weights."""
+        """Turn the parameters' diffs into updates, subtract them from the weights, and count the iteration."""
         rate = lr_policy.rate(self.param, self.iter, self.current_step)[0]
         self._log_rate(rate)
         clip = self._clip_scale()
         for i, blob in enumerate(self.net.learnable):
             self._update_one(i, blob.diff_tensor(), rate, clip)
+        self.iter += 1
 
     def _log_rate(self, rate):
         p = self.param
@@ -376,7 +327,7 @@ class Solver:
             if clip != 1:
                 g.mul_(clip)
             if p.iter_size != 1:
-                g.div_(p.iter_size)
+                g.mul_(float(np.float32(1) / np.float32(p.iter_size)))
             if decay:
                 g.add_(w if p.regularization_type == "L2" else w.sign(), alpha=decay)
             self.rule.update(g, [h[span] for h in history], local_rate, self.iter)
@@ -400,8 +351,21 @@ class Solver:
 
     # ----------------------------------------------------------------------------------------------------- snapshots
     def snapshot(self):
-        """Write `<snapshot_prefix>_iter_<iter>` .caffemodel and .solverstate (with .h5 for HDF5); returns both names."""
+        """Write `<snapshot_prefix>_iter_<iter>` .caffemodel and .solverstate (with .h5 for HDF5).
+
+        Returns
+        -------
+        (str, str)
+            Both names.
+
+        Raises
+        ------
+        CaffeError
+            A weight is NaN or infinite (then nothing is written), or a file cannot be written.
+        """
         p = self.param
+        health.check_weights(self)
+        leftovers.remove(f"{p.snapshot_prefix}_iter_", "*")
         hdf5 = p.snapshot_format == SolverParameter.HDF5
         end = ".h5" if hdf5 else ""
         model = f"{p.snapshot_prefix}_iter_{self.iter}.caffemodel{end}"
@@ -415,33 +379,54 @@ class Solver:
         return model, state
 
     def restore(self, path):
-        """Go on from a .solverstate (or .solverstate.h5): weights, history, iteration and step.
+        """Resume from a .solverstate (or .solverstate.h5): weights, history, iteration and step.
 
         Raises
         ------
         CaffeError
-            The state does not belong to this net, or its weights' file is missing.
+            The state does not belong to this net, or its weights' file is missing; the solver is then as it was.
         """
         path = os.fspath(path)
         state = snapshot.read_solverstate(path)
         if len(state.history) != len(self.history):
             raise CaffeError(
-                f"{path}: holds {len(state.history)} history blobs, this solver ({self.param.type}) wants {len(self.history)};"
+                f"{path}: holds {len(state.history)} history blobs, this solver ({self.param.type}) needs {len(self.history)};"
                 " is it of another net or solver type?"
             )
         for i, (mine, theirs) in enumerate(zip(self.history, state.history, strict=True)):
             if tuple(mine.shape) != theirs.shape:
-                raise CaffeError(f"{path}: history blob {i} has the shape {theirs.shape}, this net wants {tuple(mine.shape)}")
+                raise CaffeError(f"{path}: history blob {i} has the shape {theirs.shape}, this net needs {tuple(mine.shape)}")
         if state.learned_net:
-            model = state.learned_net
-            if not os.path.exists(model):  # moved together with the state
-                beside = os.path.join(os.path.dirname(path), os.path.basename(model))
-                model = beside if os.path.exists(beside) else model
-            self.net.copy_trained_layers(model)
+            self.net.copy_trained_layers(resume.weights_of(path, state))
         log.info("sgd_solver.cpp:336", "SGDSolver: restoring history")
         for mine, theirs in zip(self.history, state.history, strict=True):
             mine.copy_(torch.from_numpy(theirs.copy()))
         self.iter, self.current_step = state.iter, state.current_step
+
+    def restore_newest(self):
+        """Resume from the newest snapshot of snapshot_prefix that is whole and belongs to this net.
+
+        Those that are damaged, of another net, or beyond max_iter are left out with a warning.
+
+        Returns
+        -------
+        str or None
+            The state resumed from; None where there is none, and the training starts from the beginning.
+        """
+        prefix = self.param.snapshot_prefix
+        for path in resume.good(prefix):
+            try:
+                iteration = snapshot.read_solverstate(path).iter
+                if iteration > self.param.max_iter:
+                    raise CaffeError(f"iteration {iteration} is beyond max_iter, {self.param.max_iter}")
+                self.restore(path)
+            except CaffeError as error:
+                resume.skipped(path, error)
+                continue
+            log.info("caffe.cpp:235", f"Resuming from {path}")
+            return path
+        log.info("caffe.cpp:235", f"There is no snapshot of {prefix} to resume from: starting from the beginning")
+        return None
 
     def close(self):
         """Stop the nets' data threads."""
@@ -458,7 +443,7 @@ SGDSolver, NesterovSolver, AdaGradSolver, RMSPropSolver, AdaDeltaSolver, AdamSol
 
 
 def get_solver(solver):
-    """The solver that a prototxt (a path, or a SolverParameter) names in its `type`."""
+    """The solver of the type that a prototxt (a path, or a SolverParameter) names."""
     if isinstance(solver, SolverParameter):
         kind = solver.type
     else:

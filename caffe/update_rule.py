@@ -2,11 +2,29 @@
 
 Each rule works in place on flat tensors of equal length: `g` comes in as the gradient (clipped, divided by iter_size,
 with weight decay) and goes out as the update; `h` are the history tensors of this parameter.
+
+Every step is rounded to float32 in the order of Caffe's CPU code, so the same gradient gives the same weights to the last
+bit.  What remains between two builds of Caffe, and between Caffe and this runtime, comes from the gradients: AdaGrad and
+Adam divide by sqrt(h) + delta, so an element whose gradient nearly cancels (below delta, 1e-8 by default) turns a rounding
+error e of its gradient into a step of up to base_lr / delta * e.
 """
 
 import math
 
+import numpy as np
+import torch
+
 from caffe.error import CaffeError
+
+
+def axpby(alpha, x, beta, y):
+    """y = alpha x + beta y in the two steps of Caffe's caffe_cpu_axpby: y is scaled and rounded first."""
+    y.mul_(beta).add_(x, alpha=alpha)
+
+
+def root(x):
+    """The correctly rounded square root, as C's sqrtf; on the CPU torch.sqrt is off by one unit in the last place."""
+    return torch.from_numpy(np.sqrt(x.numpy())) if x.device.type == "cpu" else x.sqrt()
 
 
 class SGD:
@@ -19,10 +37,10 @@ class SGD:
     def __init__(self, param):
         self.param = param
         if not self.takes_momentum and param.momentum != 0:
-            raise CaffeError(f"solver: {self.type} takes no momentum, the prototxt gives {param.momentum:g}")
+            raise CaffeError(f"{self.type} takes no momentum, the prototxt gives {param.momentum:g}")
 
     def update(self, g, h, rate, iteration):
-        h[0].mul_(self.param.momentum).add_(g, alpha=rate)
+        axpby(rate, g, self.param.momentum, h[0])
         g.copy_(h[0])
 
 
@@ -34,8 +52,9 @@ class Nesterov(SGD):
     def update(self, g, h, rate, iteration):
         momentum = self.param.momentum
         before = h[0].clone()
-        h[0].mul_(momentum).add_(g, alpha=rate)
-        g.copy_(h[0]).mul_(1 + momentum).sub_(before, alpha=momentum)
+        axpby(rate, g, momentum, h[0])
+        axpby(1 + momentum, h[0], -momentum, before)
+        g.copy_(before)
 
 
 class AdaGrad(SGD):
@@ -45,8 +64,8 @@ class AdaGrad(SGD):
     takes_momentum = False
 
     def update(self, g, h, rate, iteration):
-        h[0].addcmul_(g, g)
-        g.div_(h[0].sqrt().add_(self.param.delta)).mul_(rate)
+        h[0].add_(g * g)
+        g.div_(root(h[0]).add_(self.param.delta)).mul_(rate)
 
 
 class RMSProp(SGD):
@@ -58,12 +77,12 @@ class RMSProp(SGD):
     def __init__(self, param):
         super().__init__(param)
         if not 0 <= param.rms_decay < 1:
-            raise CaffeError(f"solver: rms_decay must lie in [0, 1), it is {param.rms_decay:g}")
+            raise CaffeError(f"rms_decay must lie in [0, 1), it is {param.rms_decay:g}")
 
     def update(self, g, h, rate, iteration):
         decay = self.param.rms_decay
-        h[0].mul_(decay).addcmul_(g, g, value=1 - decay)
-        g.div_(h[0].sqrt().add_(self.param.delta)).mul_(rate)
+        axpby(1 - decay, g * g, decay, h[0])
+        g.div_(root(h[0]).add_(self.param.delta)).mul_(rate)
 
 
 class AdaDelta(SGD):
@@ -74,9 +93,9 @@ class AdaDelta(SGD):
 
     def update(self, g, h, rate, iteration):
         momentum, delta = self.param.momentum, self.param.delta
-        h[0].mul_(momentum).addcmul_(g, g, value=1 - momentum)
-        g.mul_(h[1].add(delta).div_(h[0].add(delta)).sqrt_())
-        h[1].mul_(momentum).addcmul_(g, g, value=1 - momentum)
+        axpby(1 - momentum, g * g, momentum, h[0])
+        g.mul_(root(h[1].add(delta).div_(h[0].add(delta))))
+        axpby(1 - momentum, g * g, momentum, h[1])
         g.mul_(rate)
 
 
@@ -89,10 +108,10 @@ class Adam(SGD):
     def update(self, g, h, rate, iteration):
         b1, b2 = self.param.momentum, self.param.momentum2
         t = iteration + 1
-        h[0].mul_(b1).add_(g, alpha=1 - b1)
-        h[1].mul_(b2).addcmul_(g, g, value=1 - b2)
-        rate = rate * math.sqrt(1 - b2**t) / (1 - b1**t)
-        g.copy_(h[0]).div_(h[1].sqrt().add_(self.param.delta)).mul_(rate)
+        axpby(1 - b1, g, b1, h[0])
+        axpby(1 - b2, g * g, b2, h[1])
+        correction = np.float32(math.sqrt(1 - b2**t) / (1 - b1**t))  # Caffe's powers are double, its correction a float
+        g.copy_(h[0]).div_(root(h[1]).add_(self.param.delta)).mul_(float(np.float32(rate) * correction))
 
 
 RULES = {rule.type: rule for rule in (SGD, Nesterov, AdaGrad, RMSProp, AdaDelta, Adam)}

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What:   trains the CNN with caffe train; goes on from the newest snapshot where there is one
+# What:   trains the CNN with caffe train; resumes from the newest good snapshot if there is one
 # Reads:  CNN/<net>/*.prototxt, the LMDBs in WORK/CNN/<net>/
 # Writes: WORK/CNN/<net>/{trained,untrained}.caffemodel, snapshots/, trained.log; WORK/experiments/results/training.json
 # Takes:  1.7 s an iteration on two cores (solver_short: 1,500; solver: 160,000, for a GPU)
@@ -17,12 +17,12 @@ while [ $# -gt 0 ]; do
     --seed) seed=$2; shift ;;
     --note) note=$2; shift ;;
     --force) force=1 ;;
-    *) die "$0 knows no $1: it takes --work --net --solver --seed --note --force" ;;
+    *) die "$0: unknown option $1; it takes --work --net --solver --seed --note --force" ;;
   esac
   shift
 done
 source_folder=$ROOT/CNN/$net folder=$work/CNN/$net
-[ -f "$source_folder/$solver" ] || die "$source_folder/$solver does not exist: give --net and --solver what stands in CNN/"
+[ -f "$source_folder/$solver" ] || die "$source_folder/$solver does not exist: give --net and --solver what is in CNN/"
 [ -d "$folder/train_images_lmdb" ] || die "$folder/train_images_lmdb does not exist: make it with scripts/04_create_lmdb.sh"
 [ "$source_folder" -ef "$folder" ] || find "$source_folder" -maxdepth 1 \( -name "*.prototxt" -o -name "*.py" \) -exec cp {} "$folder/" \;
 cd "$folder"
@@ -31,12 +31,12 @@ mkdir -p snapshots
 field() { sed -n "s/^ *$2: *\"\{0,1\}\([^\"# ]*\).*/\1/p" "$1"; }
 
 train() { # solver, name of the result
-  local run=run_$1 final state arguments
+  local run=run_$1 final
   final="$(field "$1" snapshot_prefix)_iter_$(field "$1" max_iter).caffemodel"
   if [ -n "$force" ]; then
-    rm -f "$2".{caffemodel,log} "$(field "$1" snapshot_prefix)"_iter_*.{caffemodel,solverstate}
+    rm -f "$2".{caffemodel,log} "$(field "$1" snapshot_prefix)"_iter_*.{caffemodel,solverstate}{,.h5}
   elif [ -f "$2.caffemodel" ]; then
-    echo "$folder/$2.caffemodel is there: --force trains it anew"
+    echo "$folder/$2.caffemodel is there already: --force trains it again"
     return
   fi
   if [ -n "$seed" ]; then # the same solver with this seed
@@ -44,14 +44,8 @@ train() { # solver, name of the result
   else
     cp "$1" "$run"
   fi
-  state=$(ls -t "$(field "$1" snapshot_prefix)"_iter_*.solverstate 2>/dev/null | head -n 1 || true)
-  arguments=(--solver "$run")
-  if [ -n "$state" ]; then
-    echo "going on from $folder/$state"
-    arguments+=(--snapshot "$state")
-  fi
-  caffe train "${arguments[@]}" 2>&1 | tee -i -a "$2.log"
-  [ -f "$final" ] || die "training stopped before its last iteration: the same command goes on from $folder/snapshots/"
+  caffe train --solver "$run" --resume 2>&1 | tee -i -a "$2.log"
+  [ -f "$final" ] || die "training stopped before its last iteration: the same command resumes it from $folder/snapshots/"
   ln -f "$final" "$2.caffemodel" 2>/dev/null || cp "$final" "$2.caffemodel"
   echo "$folder/$2.caffemodel"
 }

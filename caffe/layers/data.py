@@ -44,10 +44,14 @@ class Data(Layer):
     def setup(self, shapes):
         p = self.param.data_param
         self.transformer = DataTransformer(self, self.param.transform_param)
-        self.shape = self.transformer.output_shape(self.database.datum(0))
+        self.shape = self.transformer.output_shape(self.database.datum(0), self._record_name(0))
         log.info("data_layer.cpp:45", "output data size: " + ",".join(map(str, (self.batch_size, *self.shape))))
         self.cursor = int(np.random.default_rng(mode.draw_seed()).integers(p.rand_skip)) if p.rand_skip else 0
+        self.offset = 0  # records passed so far, for several solvers
         self.seed = mode.draw_seed()
+
+    def _record_name(self, index):
+        return f"{self.database.path}: record {self.database.key_text(index)}"
 
     def reshape(self, shapes):
         return [(self.batch_size, *self.shape), (self.batch_size,)][: len(self.param.top)]
@@ -65,7 +69,7 @@ class Data(Layer):
         try:
             while not self.stopping.is_set():
                 self._offer(self._batch(rng, pool))
-        except BaseException as error:  # handed to whoever waits for the batch
+        except BaseException as error:  # handed to the thread that waits for the batch
             self._offer(error)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -77,16 +81,27 @@ class Data(Layer):
             except queue.Full:
                 continue
 
+    def _next(self):
+        """The number of the next record; beyond the last the first follows."""
+        if self.cursor >= len(self.database):
+            log.info("data_layer.cpp:73", "Restarting data prefetching from start.")
+            self.cursor = 0
+        self.cursor, self.offset = self.cursor + 1, self.offset + 1
+        return self.cursor - 1
+
+    def _others(self):
+        """Whether the next record is another solver's: in TRAIN they take turns."""
+        return self.train and self.offset % mode.solver_count() != mode.solver_rank()
+
     def _batch(self, rng, pool):
-        records = []
+        records, draws = [], []
         for _ in range(self.batch_size):
-            if self.cursor >= len(self.database):
-                log.info("data_layer.cpp:73", "Restarting data prefetching from start.")
-                self.cursor = 0
-            records.append((self.cursor, self.transformer.draw(rng)))
-            self.cursor += 1
-        datums = list(pool.map(lambda record: self.database.datum(record[0]), records))
-        batch = self.transformer.batch(datums, [draw for _, draw in records], pool, self.database.key_text)
+            while self._others():
+                self._next()
+            records.append(self._next())
+            draws.append(self.transformer.draw(rng))
+        datums = list(pool.map(self.database.datum, records))
+        batch = self.transformer.batch(datums, draws, pool, [self._record_name(record) for record in records])
         labels = np.fromiter((d.label for d in datums), dtype=np.float32, count=len(datums))
         return batch, labels
 

@@ -5,9 +5,12 @@ channels, height, width), once for all tops or once a top.  A constant top stand
 writes into it.
 """
 
+import math
+
 import torch
 
 from caffe import filler as fillers
+from caffe import memory
 from caffe.layer import Layer, register
 from caffe.proto import caffe_pb2
 
@@ -21,6 +24,9 @@ class DummyData(Layer):
         tops = len(self.param.top)
         self.fillers = self._for_all("data_filler") or [caffe_pb2.FillerParameter(type="constant")] * tops
         self.shapes = self._shapes(tops)
+        numbers = sum(map(math.prod, self.shapes))
+        if numbers > self.LARGE:
+            memory.check(f"layer '{self.name}' (DummyData)", numbers, self.device, self.size_fields)
         self.constants = [self._draw(i) if f.type == "constant" else None for i, f in enumerate(self.fillers)]
         self.fed_by_user = all(c is not None for c in self.constants)  # then forward has nothing to do
 

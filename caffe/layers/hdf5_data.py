@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import torch
 
-from caffe import log, mode, prototxt
+from caffe import log, mode, prototxt, regular_file
 from caffe.error import CaffeError
 from caffe.layer import Layer, register
 
@@ -45,9 +45,13 @@ class HDF5Data(Layer):
         """Read the current file and start at its first row."""
         path = self.files[self.file_order[self.file]]
         try:
+            regular_file.check(path)
+        except CaffeError as error:
+            self.fail(f"{path} cannot be read as HDF5 ({error})")
+        try:
             with h5py.File(path, "r") as f:
                 self.arrays = [self._array(f, path, name) for name in self.param.top]
-        except OSError as error:
+        except (OSError, RuntimeError, KeyError, ValueError) as error:
             raise CaffeError(f"layer '{self.name}' (HDF5Data): {path} cannot be read as HDF5 ({error})") from error
         rows = {len(a) for a in self.arrays}
         if len(rows) > 1 or rows == {0}:

@@ -4,8 +4,7 @@ Honours hdf5_output_param.file_name; a file of that name is overwritten with the
 rows; Caffe stops at the second one, as the data sets exist already.
 """
 
-import h5py
-
+from caffe import hdf5_file
 from caffe.error import CaffeError
 from caffe.layer import Layer, register
 
@@ -32,7 +31,7 @@ class HDF5Output(Layer):
 
     def forward(self, data, label):
         try:
-            with h5py.File(self.path, "a" if self.begun else "w") as f:
+            with hdf5_file.writing(self.path, append=self.begun) as f:
                 for name, tensor in (("data", data), ("label", label)):
                     rows = tensor.detach().cpu().reshape(*tensor.shape, *(1,) * (4 - tensor.dim())).numpy()
                     if self.begun:
@@ -41,8 +40,9 @@ class HDF5Output(Layer):
                         f[name][before:] = rows
                     else:
                         f.create_dataset(name, data=rows, maxshape=(None, *rows.shape[1:]))
-        except (OSError, TypeError, ValueError) as error:
-            raise CaffeError(f"layer '{self.name}' (HDF5Output): cannot write {self.path} ({error})") from error
+        except (OSError, RuntimeError, TypeError, ValueError, KeyError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise CaffeError(f"layer '{self.name}' (HDF5Output): cannot write {self.path} ({reason})") from error
         self.begun = True
         return ()
 

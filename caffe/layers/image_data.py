@@ -5,10 +5,12 @@ in front of the paths as it stands), new_height and new_width (resized with Open
 rand_skip; transform_param (see caffe/data_transformer.py).
 """
 
+import re
+
 import cv2
 import numpy as np
 
-from caffe import log, mode, prototxt
+from caffe import log, mode, prototxt, regular_file
 from caffe.data_transformer import DataTransformer
 from caffe.error import CaffeError
 from caffe.layer import Layer, register
@@ -16,19 +18,26 @@ from caffe.layers.data import Data
 
 
 def image_list(source):
-    """The lines of a list of images: [(path, label)]; what stands behind the last blank is the label."""
+    """The lines of a list of images: [(path, label)]; what follows the last blank is the label.
+
+    As in Caffe, the label is read by C's atoi: "1.7" is 1, and a line without a number has the label 0 and loses what
+    follows its last blank, if it has one.
+    """
     lines = []
-    for number, line in enumerate(prototxt.read_text(source).splitlines(), 1):
-        if not line.strip():
-            continue
-        path, _, label = line.rstrip().rpartition(" ")
-        try:
-            lines.append((path, int(label)))
-        except ValueError as error:
-            raise CaffeError(f"{source}:{number}: not of the form 'path label': {line!r}") from error
+    for line in prototxt.read_text(source).split("\n"):
+        line = line.rstrip()
+        if line:
+            path, blank, label = line.rpartition(" ")
+            lines.append((path if blank else line, atoi(label)))
     if not lines:
         raise CaffeError(f"{source}: lists no images")
     return lines
+
+
+def atoi(text):
+    """The whole number at the beginning of a text, 0 if there is none; beyond 32 bits it wraps round, as C's does."""
+    match = re.match(r"\s*([-+]?\d+)", text, re.ASCII)
+    return (int(match[1]) + 2**31) % 2**32 - 2**31 if match else 0
 
 
 @register("ImageData")
@@ -58,7 +67,8 @@ class ImageData(Data):
         if self.cursor >= len(self.lines):
             self.fail(f"image_data_param.rand_skip skips {self.cursor} of {len(self.lines)} images")
         self.transformer = DataTransformer(self, self.param.transform_param)
-        self.shape = self.transformer.output_shape(self._image(self.lines[self.cursor][0]))
+        first = self.lines[self.cursor][0]
+        self.shape = self.transformer.output_shape(self._image(first), first)
         log.info("image_data_layer.cpp:84", "output data size: " + ",".join(map(str, (self.batch_size, *self.shape))))
 
     def _lines(self, source):
@@ -74,9 +84,14 @@ class ImageData(Data):
         p = self.param.image_data_param
         path = p.root_folder + name
         flag = cv2.IMREAD_COLOR if p.is_color else cv2.IMREAD_GRAYSCALE
-        image = cv2.imread(path, flag | cv2.IMREAD_IGNORE_ORIENTATION)
+        image, reason = None, ""
+        try:
+            regular_file.check(path)
+            image = cv2.imread(path, flag | cv2.IMREAD_IGNORE_ORIENTATION)
+        except (CaffeError, cv2.error) as error:  # the latter: a header that promises more pixels than OpenCV reads
+            reason = " ".join(f" ({error})".split("\n"))
         if image is None:
-            raise CaffeError(f"layer '{self.name}' (ImageData): {path}, listed in {p.source}, cannot be read as an image")
+            raise CaffeError(f"layer '{self.name}' (ImageData): {path}, listed in {p.source}, cannot be read as an image{reason}")
         if p.new_height:
             image = cv2.resize(image, (p.new_width, p.new_height))
         return image[:, :, None] if image.ndim == 2 else image
@@ -94,4 +109,4 @@ class ImageData(Data):
                     rng.shuffle(self.lines)
         images = list(pool.map(self._image, [path for path, _ in chosen]))
         labels = np.array([label for _, label in chosen], dtype=np.float32)
-        return self.transformer.batch(images, draws, pool), labels
+        return self.transformer.batch(images, draws, pool, [path for path, _ in chosen]), labels

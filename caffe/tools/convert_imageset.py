@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 
-from caffe import command_line, log
+from caffe import command_line, log, regular_file
 from caffe.command_line import Fatal
 from caffe.database import Writer
+from caffe.error import CaffeError
 from caffe.layers.image_data import image_list
 from caffe.proto import caffe_pb2
 
@@ -102,13 +103,14 @@ def fill(database, root, lines, args):
 
 def record(root, path, label, args):
     """One image as a Datum and its (channels, height, width); None twice if it cannot be read.  Runs in a thread."""
+    color = cv2.IMREAD_GRAYSCALE if args.gray else cv2.IMREAD_COLOR
     try:
+        regular_file.check(root + path)
         with open(root + path, "rb") as f:
             data = f.read()
-    except OSError:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), color | cv2.IMREAD_IGNORE_ORIENTATION) if data else None
+    except (OSError, CaffeError, cv2.error):  # the last: a header that promises more pixels than OpenCV reads
         return None, None
-    color = cv2.IMREAD_GRAYSCALE if args.gray else cv2.IMREAD_COLOR
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), color | cv2.IMREAD_IGNORE_ORIENTATION) if data else None
     if image is None:
         return None, None
     if args.resize_width > 0:

@@ -1,5 +1,7 @@
 """download_model_binary: the weights of a model folder, as its readme.md says (Caffe: scripts/download_model_binary.py).
 
+Only http and https addresses are read, and only a file of the folder itself is written.
+
 The front matter stands between two lines of ---, one `key: value` a line: caffemodel (the file's name), caffemodel_url and
 sha1 are needed; name and license are shown.
 """
@@ -7,11 +9,12 @@ sha1 are needed; name and license are shown.
 import hashlib
 import http.client
 import os
+import re
 import sys
 import urllib.error
 import urllib.request
 
-from caffe import command_line, prototxt
+from caffe import command_line, leftovers, prototxt, regular_file
 from caffe.command_line import Fatal
 from caffe.error import CaffeError
 
@@ -22,6 +25,7 @@ DIRNAME is a folder with a readme.md whose front matter says caffemodel, caffemo
 """
 HERE = "download_model_binary.py:1"
 REQUIRED = ("caffemodel", "caffemodel_url", "sha1")
+ADDRESS = re.compile(r"https?://[^/\s]", re.IGNORECASE)
 BLOCK = 1 << 20
 
 
@@ -34,7 +38,9 @@ def download(arguments):
     (folder,) = command_line.flags(arguments, {}, HERE, "DIRNAME").rest
     matter = front_matter(os.path.join(folder, "readme.md"))
     path = os.path.join(folder, matter["caffemodel"])
-    if os.path.exists(path):
+    leftovers.remove(path)
+    if os.path.lexists(path):
+        regular_file.check(path)
         if sha1(path) == matter["sha1"]:
             print(f"Model already exists: {path}")
             return
@@ -77,16 +83,32 @@ def front_matter(path):
     missing = [key for key in REQUIRED if not matter.get(key)]
     if missing:
         raise CaffeError(f"{path}: its front matter does not say {' and '.join(missing)}")
-    if os.path.basename(matter["caffemodel"]) != matter["caffemodel"]:
-        raise CaffeError(f"{path}: caffemodel is the name of a file in this folder, not {matter['caffemodel']}")
+    name, address = matter["caffemodel"], matter["caffemodel_url"]
+    if os.path.basename(name) != name or name in (".", "..") or "\0" in name or name == os.path.basename(path):
+        raise CaffeError(f"{path}: caffemodel is the name of a file in this folder, not {name!r}")
+    if not ADDRESS.match(address):
+        raise CaffeError(f"{path}: caffemodel_url must be an address of http:// or https://, not {address}")
     matter["sha1"] = matter["sha1"].lower()
     return matter
+
+
+class _WebOnly(urllib.request.HTTPRedirectHandler):
+    """Follows redirections to http and https alone; Python's own handler lets ftp pass."""
+
+    def redirect_request(self, request, *rest):
+        address = rest[-1]
+        if not ADDRESS.match(address):
+            raise CaffeError(f"{request.full_url}: leads to {address}, which is not an address of http:// or https://")
+        return super().redirect_request(request, *rest)
+
+
+OPENER = urllib.request.build_opener(_WebOnly)
 
 
 def fetch(url, path):
     """Download `url` to `path`, the progress on stderr."""
     try:
-        with urllib.request.urlopen(url, timeout=60) as source, open(path, "wb") as f:
+        with OPENER.open(url, timeout=60) as source, open(path, "wb") as f:
             total, done = int(source.headers.get("Content-Length") or 0), 0
             while block := source.read(BLOCK):
                 f.write(block)

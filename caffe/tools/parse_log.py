@@ -12,7 +12,7 @@ import os
 import re
 import sys
 
-from caffe import command_line
+from caffe import command_line, regular_file
 from caffe.command_line import Fatal
 from caffe.error import CaffeError
 from caffe.snapshot import renamed_when_whole
@@ -69,8 +69,9 @@ def parse_log(path):
     Raises
     ------
     CaffeError
-        The file is missing, or no log of a training.
+        The file is missing, or not a log of a training.
     """
+    regular_file.check(path)
     try:
         year = datetime.datetime.fromtimestamp(os.path.getmtime(path)).year
         with open(path, encoding="utf-8", errors="replace") as f:
@@ -101,7 +102,7 @@ def parse_log(path):
         if match := OUTPUT.search(line):
             add(rows[match[1]], iteration, (now - start).total_seconds(), rate, match[2], float(match[3]))
     if start is None:
-        raise CaffeError(f'{path}: is no training log of Caffe\'s (no line says "Solving")')
+        raise CaffeError(f'{path}: is not a training log of Caffe\'s (no line says "Solving")')
     for table in rows.values():
         if len(table) > 1:  # the first rate is logged after the first outputs
             table[0]["LearningRate"] = table[1]["LearningRate"]

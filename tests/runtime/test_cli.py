@@ -100,8 +100,9 @@ def ip_weights(path):
     return next(np.array(layer.blobs[0].data) for layer in net.layer if layer.name == "ip")
 
 
-def test_ctrl_c_snapshots_and_snapshot_goes_on(task):
-    status, log = interrupted(task, signal.SIGINT)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_snapshot_and_the_snapshot_resumes(task, number):
+    status, log = interrupted(task, number)
     assert status == 0 and "Optimization stopped early." in log
     (state,) = task.glob("s_iter_*.solverstate")
     stopped = int(state.name.split("_")[2].split(".")[0])
@@ -115,6 +116,32 @@ def test_ctrl_c_snapshots_and_snapshot_goes_on(task):
         path.unlink()
     assert run("train", "--solver", "solver.prototxt", cwd=task).returncode == 0
     np.testing.assert_array_equal(in_two_parts, ip_weights(weights))
+
+
+def test_sigterm_in_a_test_pass(task):
+    """A test of ten million batches ends after the running one, with a snapshot of iteration 0."""
+    solver(task, 10, "test_iter: 10000000 test_interval: 10")
+    line, options = command("train", "--solver", "solver.prototxt", cwd=task, stderr=subprocess.PIPE)
+    process = subprocess.Popen(line, **options)
+    try:
+        rows = []
+        for row in process.stderr:
+            rows.append(row)
+            if "Testing net (#0)" in row:
+                process.send_signal(signal.SIGTERM)
+                break
+        log, status = "".join(rows) + process.stderr.read(), process.wait(60)
+    finally:
+        process.kill()
+    assert status == 0 and log.index("Test interrupted.") < log.index("Optimization stopped early.")
+    assert (task / "s_iter_0.solverstate").is_file()
+
+
+def test_a_solvers_mistake_names_its_file_once(task):
+    (task / "solver.prototxt").write_text('net: "net.prototxt" base_lr: 0.1 lr_policy: "steep"')
+    done = run("train", "--solver", "solver.prototxt", cwd=task)
+    assert done.returncode == 1
+    assert "] solver.prototxt: unknown lr_policy 'steep'; the policies are fixed" in done.stderr.splitlines()[-1]
 
 
 def test_sighup_snapshots_and_trains_on(task):

@@ -1,5 +1,6 @@
 """The Data layer: batches as BVLC Caffe makes them from the recorded LMDBs, and what it refuses."""
 
+import cv2
 import lmdb
 import numpy as np
 import pytest
@@ -123,10 +124,10 @@ def test_no_lmdb(tmp_path):
     with pytest.raises(caffe.CaffeError, match="layer 'd'.*no such LMDB folder"):
         caffe.Net(data_net(tmp_path), caffe.TEST)
     (tmp_path / "db").mkdir()
-    with pytest.raises(caffe.CaffeError, match="is no LMDB"):
+    with pytest.raises(caffe.CaffeError, match="is not an LMDB"):
         caffe.Net(data_net(tmp_path), caffe.TEST)
     (tmp_path / "db" / "data.mdb").write_bytes(b"nothing of the kind" * 1000)
-    with pytest.raises(caffe.CaffeError, match="no readable LMDB"):
+    with pytest.raises(caffe.CaffeError, match="not a readable LMDB"):
         caffe.Net(data_net(tmp_path), caffe.TEST)
 
 
@@ -143,3 +144,34 @@ def test_an_undecodable_image_is_an_error(tmp_path):
     write_lmdb(tmp_path / "db", [caffe_pb2.Datum(data=b"no image", encoded=True)])
     with pytest.raises(caffe.CaffeError, match="no image that OpenCV can decode"):
         caffe.Net(data_net(tmp_path), caffe.TEST)
+
+
+def png(*shape, dtype=np.uint8):
+    return cv2.imencode(".png", np.zeros(shape, dtype=dtype))[1].tobytes()
+
+
+BAD = {
+    "not an image": (caffe_pb2.Datum(data=b"no image", encoded=True), "holds no image that OpenCV can decode"),
+    "half a header": (caffe_pb2.Datum(data=png(4, 4, 3)[:20], encoded=True), "holds no image that OpenCV can decode"),
+    "16 bits": (caffe_pb2.Datum(data=png(4, 4, 3, dtype=np.uint16), encoded=True), "is an image of uint16"),
+    "too few": (caffe_pb2.Datum(channels=3, height=4, width=4, data=bytes(7)), r"says \(3, 4, 4\) .* but holds 7 numbers"),
+    "negative": (caffe_pb2.Datum(channels=-2, height=-2, width=1, data=bytes(4)), r"says \(-2, -2, 1\) .* but holds 4 numbers"),
+    "another size": (caffe_pb2.Datum(channels=3, height=5, width=4, data=bytes(60)), "differ in size"),
+    "too small": (caffe_pb2.Datum(channels=3, height=2, width=4, data=bytes(24)), r"crop_size 3 is larger than .* \(2 x 4\)"),
+    "grey": (caffe_pb2.Datum(channels=1, height=4, width=4, data=bytes(16)), "3 mean_value for 1 channels"),
+    "not a Datum": (b"\xff\xff\xff", "is not a Datum"),
+}
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_a_bad_record_is_named_by_database_and_key(tmp_path, bad):
+    """The third of four; the others are fine."""
+    good = caffe_pb2.Datum(channels=3, height=4, width=4, data=bytes(48))
+    datum, message = BAD[bad]
+    write_lmdb(tmp_path / "db", [good, good, datum, good])
+    transform = {"too small": "crop_size: 3", "grey": "mean_value: 1 mean_value: 2 mean_value: 3"}.get(bad, "")
+    net = caffe.Net(data_net(tmp_path, transform=transform, batch=4), caffe.TEST)
+    with pytest.raises(caffe.CaffeError, match=message) as caught:
+        net.forward()
+    assert f"{tmp_path}/db: record 00000002" in str(caught.value) and "\n" not in str(caught.value)
+    net.close()

@@ -1,9 +1,11 @@
 """Writing LMDBs: whole or not at all, growing, keys in order; what is written can be read."""
 
+import lmdb
+import numpy as np
 import pytest
 
 import caffe
-from caffe.database import LMDB, Writer
+from caffe.database import LMDB, Writer, check_length
 from caffe.proto import caffe_pb2
 
 
@@ -57,3 +59,102 @@ def test_nothing_is_overwritten(tmp_path):
     with pytest.raises(caffe.CaffeError, match="does the folder exist"), Writer(tmp_path / "no" / "db"):
         pass
     assert (tmp_path / "db").read_text() == "precious"
+
+
+def written(path, records=50, size=3000):
+    with Writer(path) as writer:
+        for i in range(records):
+            writer.put(f"{i:08d}", datum(size=size))
+    return path / "data.mdb"
+
+
+@pytest.mark.parametrize("share", [0.001, 0.01, 0.3, 0.9, 0.9999])
+def test_a_truncated_one_is_refused(tmp_path, share):
+    """LMDB would map it, and the first missing page would kill the process with SIGBUS."""
+    path = written(tmp_path / "db")
+    size = path.stat().st_size
+    with open(path, "r+b") as f:
+        f.truncate(int(share * size))
+    with pytest.raises(caffe.CaffeError, match=r"db/data.mdb: is truncated") as caught:
+        LMDB(str(tmp_path / "db"))
+    if share >= 0.3:
+        assert f"it should have {size} bytes and has {int(share * size)}" in str(caught.value)
+
+
+def test_whole_ones_are_not(tmp_path):
+    check_length(written(tmp_path / "db"))
+    environment = lmdb.open(str(tmp_path / "other"), map_size=1 << 24)  # several transactions, of which the last counts
+    for i in range(7):
+        with environment.begin(write=True) as transaction:
+            transaction.put(str(i).encode(), bytes(10_000 * i))
+        check_length(tmp_path / "other" / "data.mdb")
+    with environment.begin(write=True) as transaction:
+        transaction.delete(b"6")
+    environment.close()
+    check_length(tmp_path / "other" / "data.mdb")
+    lmdb.open(str(tmp_path / "empty")).close()
+    check_length(tmp_path / "empty" / "data.mdb")
+
+
+def test_recorded_ones_are_whole(golden):
+    for path in (*golden.glob("*/*_lmdb/data.mdb"),):
+        check_length(path)
+
+
+def test_seeded_damage_ends_in_one_sentence(tmp_path):
+    """Records with random bytes changed: a CaffeError that names the record, or a Datum."""
+    rng, good = np.random.default_rng(0), datum(size=40, label=3).SerializeToString()
+    with Writer(tmp_path / "db") as writer:
+        for i in range(500):
+            record = bytearray(good)
+            for at in rng.integers(len(record), size=3):
+                record[at] = rng.integers(256)
+            writer.put(f"{i:08d}", bytes(record[: rng.integers(1, len(record) + 1)]))
+    database, refused = LMDB(str(tmp_path / "db")), 0
+    for i in range(len(database)):
+        try:
+            database.datum(i)
+        except caffe.CaffeError as error:
+            assert f"record {i:08d} is not a Datum" in str(error) and "\n" not in str(error)
+            refused += 1
+    assert 100 < refused < 500
+
+
+class FullDisk:
+    """Stands for an LMDB environment whose disk is full."""
+
+    def __init__(self, environment):
+        self.environment = environment
+
+    def __getattr__(self, name):
+        return getattr(self.environment, name)
+
+    def begin(self, write=False):
+        raise lmdb.DiskError("mdb_txn_commit: No space left on device")
+
+
+def test_a_full_disk_is_one_sentence(tmp_path):
+    with pytest.raises(caffe.CaffeError, match="db: cannot be written .*No space left on device"):
+        with Writer(tmp_path / "db") as writer:
+            writer._lmdb = FullDisk(writer._lmdb)
+            writer.put("0", datum())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_map_that_cannot_grow_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(Writer, "FIRST_MAP", 1 << 16)
+    with pytest.raises(caffe.CaffeError, match="db: cannot grow any more"):
+        with Writer(tmp_path / "db") as writer:
+            writer._lmdb = Stuck(writer._lmdb)
+            writer.put("0", datum(size=1 << 20))
+    assert not list(tmp_path.iterdir())
+
+
+class Stuck(FullDisk):
+    """Stands for an LMDB environment that has used up the address space."""
+
+    def begin(self, write=False):
+        return self.environment.begin(write=write)
+
+    def set_mapsize(self, size):
+        raise lmdb.Error("mdb_env_set_mapsize: Cannot allocate memory")

@@ -1,5 +1,7 @@
 """HDF5Data: rows of files, file after file."""
 
+import os
+
 import h5py
 import numpy as np
 import pytest
@@ -73,6 +75,14 @@ def test_refuses_a_missing_data_set_and_an_empty_list(make):
         make("batch_size: 1", {"x": [1]}, tops=["z"])
     with pytest.raises(caffe.CaffeError, match="lists no HDF5 files"):
         make("batch_size: 1", tops=["x"])
+
+
+def test_a_fifo_does_not_hang(make, tmp_path):
+    net = make("batch_size: 2", {"x": [1]}, {"x": [2]})
+    (tmp_path / "1.h5").unlink()
+    os.mkfifo(tmp_path / "1.h5")
+    with pytest.raises(caffe.CaffeError, match="1.h5 cannot be read as HDF5 .*is a FIFO"):
+        net.forward()
 
 
 def test_refuses_a_file_that_is_gone(make, tmp_path):

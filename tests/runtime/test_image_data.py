@@ -1,11 +1,14 @@
 """ImageData: images of a list, resized, cropped, in BGR."""
 
+import os
+
 import cv2
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import caffe
+from caffe.layers.image_data import image_list
 
 RED, GREEN, BLUE = (0, 0, 255), (0, 255, 0), (255, 0, 0)  # as OpenCV has them
 
@@ -48,6 +51,32 @@ def test_in_order_and_again(make):
 def test_a_name_with_a_blank_and_a_negative_label(make, tmp_path):
     (tmp_path / "red.png").rename(tmp_path / "dark red.png")
     assert colours(make("", ["dark red.png -3", ""]))[0] == [-3]
+
+
+@pytest.mark.parametrize(
+    "line, path, label",
+    [
+        ("a.png 1.7", "a.png", 1),
+        ("a.png", "a.png", 0),
+        ("7.png", "7.png", 7),  # without a blank the label is read from the name
+        ("two words.png 3", "two words.png", 3),
+        ("a.png -4x", "a.png", -4),
+        ("a.png x4", "a.png", 0),
+        ("a.png 4294967298", "a.png", 2),
+    ],
+)
+def test_a_label_is_what_atoi_makes_of_it(tmp_path, line, path, label):
+    (tmp_path / "list.txt").write_text(f"{line}\n\nb.png 5\n")
+    assert image_list(tmp_path / "list.txt") == [(path, label), ("b.png", 5)]
+
+
+def test_a_fifo_does_not_hang(make, tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(caffe.CaffeError, match="pipe.png, listed in .*, cannot be read as an image .*is a FIFO"):
+        make("", ["pipe.png 0"])
+    os.mkfifo(tmp_path / "pipe.txt")
+    with pytest.raises(caffe.CaffeError, match="pipe.txt: is a FIFO"):
+        image_list(tmp_path / "pipe.txt")
 
 
 def test_grey(make):
@@ -93,7 +122,6 @@ def test_rand_skip_starts_within_its_range(make):
         ("batch_size: 0", ["red.png 0"], "batch_size must be at least 1"),
         ("new_height: 4", ["red.png 0"], "new_height and new_width together"),
         ("", [""], "lists no images"),
-        ("", ["red.png"], r"list.txt:1: not of the form 'path label': 'red.png'"),
         ("", ["none.png 0"], "none.png, listed in .*list.txt, cannot be read as an image"),
     ],
 )

@@ -465,25 +465,3 @@ def test_a_missing_folder_is_one_sentence(net_from, tmp_path):
     for save in (net.save, net.save_hdf5):
         with pytest.raises(caffe.CaffeError, match="w: cannot be written .*; does the folder exist?"):
             save(str(tmp_path / "no" / "w"))
-
-
-def test_left_overs_of_dead_processes_are_removed(tmp_path):
-    dead = os.spawnlp(os.P_NOWAIT, "true", "true")
-    os.waitpid(dead, 0)
-    own = [f"s[1]_iter_3.caffemodel.tmp{dead}", f"s[1]_iter_3.solverstate.h5.tmp{dead}"]
-    kept = [
-        f"s[1]_iter_4.caffemodel.tmp{os.getpid()}",  # of a living process
-        f"other_iter_3.caffemodel.tmp{dead}",  # of another prefix
-        f"s1_iter_3.caffemodel.tmp{dead}",  # of a prefix that the brackets match as a pattern
-        "s[1]_iter_3.caffemodel",
-        "s[1].tmp",
-        "s[1].tmp12x",
-        "s[1].tmp-5",
-        "s[1].tmp0",
-    ]
-    for name in own + kept:
-        (tmp_path / name).write_text("x")
-    (tmp_path / f"s[1]_folder.tmp{dead}").mkdir()
-    assert snapshot.remove_leftovers(str(tmp_path / "s[1]")) == [str(tmp_path / name) for name in own]
-    assert sorted(os.listdir(tmp_path)) == sorted([*kept, f"s[1]_folder.tmp{dead}"])
-    assert snapshot.remove_leftovers(str(tmp_path / "none")) == []

@@ -200,12 +200,13 @@ def test_the_log_warns_of_collapse(tmp_path, capfd):
     "extra, message",
     [
         ('base_lr: 0.1 lr_policy: "steep"', "unknown lr_policy 'steep'"),
-        ('base_lr: 0.1 lr_policy: "step" gamma: 0.1', "wants stepsize"),
+        ('base_lr: 0.1 lr_policy: "step" gamma: 0.1', "needs a stepsize"),
         ('base_lr: 0.1 lr_policy: "fixed" type: "Magic"', "unknown solver type 'Magic'"),
         ('base_lr: 0.1 lr_policy: "fixed" type: "RMSProp" momentum: 0.9', "takes no momentum"),
         ('base_lr: 0.1 lr_policy: "fixed" train_net: "x.prototxt"', "exactly one of net"),
         ('base_lr: 0.1 lr_policy: "fixed" test_iter: 1', "test_interval must be at least 1"),
-        ('base_lr: 0.1 lr_policy: "fixed" snapshot_prefix: "/no/such/folder/x"', "mkdir -p"),
+        ('base_lr: 0.1 lr_policy: "fixed" snapshot: 5 snapshot_prefix: "/no/such/folder/x"', "mkdir -p"),
+        ('base_lr: 0.1 lr_policy: "exp" gamma: -1', "gamma of at least 0, not -1"),
         ('base_lr: 0.1 lr_policy: "fixed" momentun: 0.9', 'no field named "momentun"'),
     ],
 )
@@ -216,6 +217,7 @@ def test_refused(tmp_path, extra, message):
     with pytest.raises(caffe.CaffeError, match=message) as caught:
         caffe.get_solver(str(path))
     assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith(str(path)) and ": solver: " not in str(caught.value)
 
 
 def test_state_of_another_net_is_refused(tmp_path):
@@ -224,7 +226,7 @@ def test_state_of_another_net_is_refused(tmp_path):
     path.write_text(path.read_text().replace("num_output: 2", "num_output: 5").replace("dim: 4 dim: 2", "dim: 4 dim: 5"))
     other = caffe.SGDSolver(str(tmp_path / "solver.prototxt"))
     before = other.net.params["ip"][0].data.copy()
-    with pytest.raises(caffe.CaffeError, match=r"history blob 0 has the shape \(2, 3\), this net wants \(5, 3\)"):
+    with pytest.raises(caffe.CaffeError, match=r"history blob 0 has the shape \(2, 3\), this net needs \(5, 3\)"):
         other.restore(state)
     assert (other.net.params["ip"][0].data == before).all()
 

@@ -126,13 +126,11 @@ def test_refused_and_nothing_written(images, fatal, flags, message):
 
 def test_wrong_arguments_are_named(images, fatal, capsys):
     lines = images / "list.txt"
-    assert "wanted are ROOTFOLDER/ LISTFILE DB_NAME" in fatal(main, f"{images}/", lines)
+    assert "expected ROOTFOLDER/ LISTFILE DB_NAME" in fatal(main, f"{images}/", lines)
     assert "no.txt" in fatal(main, f"{images}/", images / "no.txt", images / "db")
     assert "does the folder exist" in fatal(main, f"{images}/", lines, images / "no" / "db")
     assert f"none of its 2 images can be read with {images} before" in fatal(main, images, lines, images / "db")
     assert "is there already" in fatal(main, f"{images}/", lines, images / "sub")
-    lines.write_text("a.png 1\na.png\n")
-    assert "list.txt:2: not of the form 'path label'" in fatal(main, f"{images}/", lines, images / "db")
     lines.write_text("\n")
     assert "lists no images" in fatal(main, f"{images}/", lines, images / "db")
     assert main(["-help"]) == 0 and "usage: convert_imageset" in capsys.readouterr().out

@@ -1,19 +1,49 @@
 """download_model_binary: the front matter of a readme.md, the file it names, and the checksum."""
 
+import functools
 import hashlib
+import http.server
+import threading
 
 import pytest
 
+from caffe.tools import download_model_binary
 from caffe.tools.download_model_binary import main
 
 WEIGHTS = b"weights" * 300_000  # more than one block
 
 
+class Handler(http.server.SimpleHTTPRequestHandler):
+    """Serves a folder; /to/ADDRESS leads to ADDRESS."""
+
+    def do_GET(self):
+        if self.path.startswith("/to/"):
+            self.send_response(302)
+            self.send_header("Location", self.path.removeprefix("/to/"))
+            self.end_headers()
+        else:
+            super().do_GET()
+
+    def log_message(self, *_):
+        pass
+
+
 @pytest.fixture
-def model(tmp_path):
-    """model(**changes): a model folder whose front matter has these changes; None leaves a key out."""
+def server(tmp_path):
+    """The address of a server of tmp_path/server on this machine."""
     (tmp_path / "server").mkdir()
     (tmp_path / "server" / "net.caffemodel").write_bytes(WEIGHTS)
+    handler = functools.partial(Handler, directory=str(tmp_path / "server"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture
+def model(tmp_path, server, monkeypatch):
+    """model(**changes): a model folder whose front matter has these changes; None leaves a key out."""
+    monkeypatch.setenv("no_proxy", "*")
 
     def make(**changes):
         folder = tmp_path / "model"
@@ -21,7 +51,7 @@ def model(tmp_path):
         matter = {
             "name": "A net: the first",
             "caffemodel": "net.caffemodel",
-            "caffemodel_url": (tmp_path / "server" / "net.caffemodel").as_uri(),
+            "caffemodel_url": f"{server}/net.caffemodel",
             "license": "'MIT'",
             "sha1": hashlib.sha1(WEIGHTS).hexdigest(),
         } | changes
@@ -71,8 +101,15 @@ def test_a_wrong_checksum_leaves_what_was_there(model, fatal):
         ({"sha1": None}, "does not say sha1"),
         ({"caffemodel": "", "caffemodel_url": None}, "does not say caffemodel and caffemodel_url"),
         ({"caffemodel": "../net.caffemodel"}, "caffemodel is the name of a file in this folder"),
-        ({"caffemodel_url": "file:///none/net.caffemodel"}, "file:///none/net.caffemodel: cannot be downloaded"),
-        ({"caffemodel_url": "net.caffemodel"}, "net.caffemodel: cannot be downloaded"),
+        *[
+            ({"caffemodel": name}, "caffemodel is the name of a file in this folder")
+            for name in ("..", ".", "/tmp/net.caffemodel", "sub/net.caffemodel", "readme.md")
+        ],
+        *[
+            ({"caffemodel_url": address}, f"must be an address of http:// or https://, not {address}")
+            for address in ("file:///etc/passwd", "FILE:///etc/passwd", "ftp://x/y", "net.caffemodel", "http:/x", "data:,x")
+        ],
+        ({"caffemodel_url": "http://127.0.0.1:9/net.caffemodel"}, "net.caffemodel: cannot be downloaded"),
     ],
 )
 def test_refused(model, fatal, changes, message):
@@ -85,5 +122,26 @@ def test_no_front_matter(tmp_path, fatal, capsys):
     assert "readme.md" in fatal(main, tmp_path)
     (tmp_path / "readme.md").write_text("# Net\n---\n")
     assert "has no front matter" in fatal(main, tmp_path)
-    assert "wanted are DIRNAME" in fatal(main, "a", "b")
+    assert "expected DIRNAME" in fatal(main, "a", "b")
     assert main(["--help"]) == 0 and "usage: download_model_binary" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("address", ["file:///etc/passwd", "ftp://127.0.0.1/x"])
+def test_an_address_that_leads_off_the_web(model, server, fatal, address):
+    folder = model(caffemodel_url=f"{server}/to/{address}")
+    line = fatal(main, folder)
+    assert address in line and "net.caffemodel" not in {path.name for path in folder.iterdir()}
+    assert [path.name for path in folder.iterdir()] == ["readme.md"]
+
+
+def test_an_address_that_leads_on(model, server):
+    assert main([str(model(caffemodel_url=f"{server}/to/{server}/net.caffemodel"))]) == 0
+
+
+def test_a_full_disk(model, fatal, monkeypatch):
+    def full(url, path):
+        raise OSError(28, "No space left on device", path)
+
+    folder = model()
+    monkeypatch.setattr(download_model_binary, "fetch", full)
+    assert "net.caffemodel: cannot be written (No space left on device)" in fatal(main, folder)

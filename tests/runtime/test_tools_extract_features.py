@@ -96,4 +96,4 @@ def test_refused_and_nothing_written(task, fatal, changed, message):
 
 
 def test_too_few_arguments(fatal):
-    assert "wanted are PRETRAINED_NET_PARAM" in fatal(main, "weights.caffemodel")
+    assert "expected PRETRAINED_NET_PARAM" in fatal(main, "weights.caffemodel")

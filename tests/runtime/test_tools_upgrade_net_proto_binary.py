@@ -70,6 +70,6 @@ def test_refused(old, tmp_path, fatal, capsys):
     assert "is truncated or not a Caffe file" in fatal(main, tmp_path / "cut", out)
     (tmp_path / "empty").write_bytes(caffe_pb2.NetParameter(name="empty").SerializeToString())
     assert "holds no layers" in fatal(main, tmp_path / "empty", out)
-    assert "wanted are V0_NET_PROTO_FILE_IN NET_PROTO_FILE_OUT" in fatal(main, old, out, "more")
+    assert "expected V0_NET_PROTO_FILE_IN NET_PROTO_FILE_OUT" in fatal(main, old, out, "more")
     assert not out.exists()
     assert main(["--help"]) == 0 and "usage: upgrade_net_proto_binary" in capsys.readouterr().out

@@ -75,6 +75,6 @@ def test_refused(fatal, tmp_path, capsys):
     assert "No such file" in fatal(main, tmp_path / "none", out)
     path.write_text(V1)
     assert "does the folder exist" in fatal(main, path, tmp_path / "no" / "out")
-    assert "wanted are V0_NET_PROTO_FILE_IN NET_PROTO_FILE_OUT" in fatal(main, path)
+    assert "expected V0_NET_PROTO_FILE_IN NET_PROTO_FILE_OUT" in fatal(main, path)
     assert not out.exists()
     assert main(["--help"]) == 0 and "usage: upgrade_net_proto_text" in capsys.readouterr().out

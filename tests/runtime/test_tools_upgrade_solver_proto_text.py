@@ -36,6 +36,6 @@ def test_refused(fatal, tmp_path, capsys):
     path.write_text("layer { }")
     assert f"{path}:1: " in fatal(main, path, out)
     assert "No such file" in fatal(main, tmp_path / "none", out)
-    assert "wanted are OLD_SOLVER_PROTO_FILE_IN" in fatal(main, path)
+    assert "expected OLD_SOLVER_PROTO_FILE_IN" in fatal(main, path)
     assert not out.exists()
     assert main(["--help"]) == 0 and "usage: upgrade_solver_proto_text" in capsys.readouterr().out

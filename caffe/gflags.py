@@ -1,0 +1,176 @@
+"""Command-line flags as the gflags library reads them, with the flags that gflags and glog add to every command of Caffe's.
+
+`-name value`, `-name=value`, one dash or two, anywhere on the line; `--` ends the flags.  A switch takes no value of its own:
+`-name`, `-noname`, `-name=false`.  The last of several values counts.
+"""
+
+import fnmatch
+import os
+import re
+
+TRUE, FALSE = ("1", "t", "true", "y", "yes"), ("0", "f", "false", "n", "no")
+SWITCH, NUMBER, TEXT = {"action": "store_true"}, {"type": int, "default": 0}, {"default": ""}
+
+# Flags of glog 0.6: where the log goes and what it looks like (see caffe/log.py).  The others change nothing here.
+GLOG = {
+    **{
+        name: SWITCH
+        for name in "alsologtostderr logtostderr logtostdout colorlogtostderr colorlogtostdout drop_log_memory log_prefix"
+        " log_utc_time log_year_in_prefix stop_logging_if_full_disk timestamp_in_logfile_name symbolize_stacktrace"
+        " log_file_header".split()
+    },
+    **{
+        name: NUMBER
+        for name in "minloglevel stderrthreshold v logbuflevel logbufsecs logcleansecs logemaillevel logfile_mode"
+        " max_log_size".split()
+    },
+    **{name: TEXT for name in "log_dir log_link log_backtrace_at logmailer alsologtoemail vmodule".split()},
+}
+HELP = ("help", "helpfull", "helpshort", "helpxml", "helppackage", "helpon", "helpmatch")
+GFLAGS = {
+    **{name: SWITCH for name in ("version", *HELP[:5])},
+    **{name: TEXT for name in (*HELP[5:], "flagfile", "fromenv", "tryfromenv", "undefok", "tab_completion_word")},
+    "tab_completion_columns": NUMBER,
+}
+
+
+class FlagError(Exception):
+    """What is wrong with the command line, in a sentence."""
+
+
+class Parser:
+    """Reads a command line.
+
+    Parameters
+    ----------
+    options : dict
+        {flag: keywords}: `action` "store_true" for a switch; else `type` (int or str), `choices` and `default`.
+    program : str
+        The command's name, for the sections of a flag file.
+    """
+
+    def __init__(self, options: dict, program: str = ""):
+        self.options = {**GLOG, **GFLAGS, **options}
+        self.program = program
+        self.values = {}  # the flags that were given
+        self.rest = []
+        self._unknown = []
+        self._open = []  # flag files being read
+
+    def parse(self, arguments: list) -> tuple:
+        """Read the arguments.
+
+        Parameters
+        ----------
+        arguments : list of str
+
+        Returns
+        -------
+        (dict, list of str)
+            {flag: value} of the flags that were given; the arguments that are not flags.
+
+        Raises
+        ------
+        FlagError
+            A flag is unknown, lacks its value, or has a value that it does not take.
+        """
+        waiting = list(arguments)
+        while waiting:
+            argument = waiting.pop(0)
+            if argument == "--":
+                self.rest += waiting
+                break
+            match = re.fullmatch(r"--?([^-=][^=]*)(?:=(.*))?", argument, re.DOTALL)
+            if not match:
+                self.rest.append(argument)
+            elif self._takes_the_next(*match.groups()):
+                if not waiting:
+                    raise FlagError(f"-{match[1]} is missing its value")
+                self._set(match[1], waiting.pop(0))
+            else:
+                self._set(*match.groups())
+        excused = self.values.get("undefok", "").split(",")
+        for name in self._unknown:
+            if name not in excused and name.removeprefix("no") not in excused:
+                raise FlagError(f"unknown flag -{name}")
+        return self.values, self.rest
+
+    def _is_switch(self, name):
+        return self.options.get(name, {}).get("action") == "store_true"
+
+    def _takes_the_next(self, name, value):
+        return value is None and name in self.options and not self._is_switch(name)
+
+    def _set(self, name, value):
+        if name not in self.options:
+            if name.startswith("no") and self._is_switch(name[2:]) and value is None:
+                self.values[name[2:]] = False
+            else:
+                self._unknown.append(name)
+            return
+        self.values[name] = self._switch(name, value) if self._is_switch(name) else self._value(name, value)
+        if name == "flagfile":
+            for path in filter(None, self.values[name].split(",")):
+                self._read_file(path)
+        elif name in ("fromenv", "tryfromenv"):
+            for flag in filter(None, self.values[name].split(",")):
+                self._from_environment(flag, needed=name == "fromenv")
+
+    @staticmethod
+    def _switch(name, value):
+        if value is None or value.lower() in TRUE:
+            return True
+        if value.lower() in FALSE:
+            return False
+        raise FlagError(f"-{name} is true or false, not '{value}'")
+
+    def _value(self, name, value):
+        keywords = self.options[name]
+        if keywords.get("type") is int:
+            if not re.fullmatch(r"[-+]?(\d{1,20}|0[xX][0-9a-fA-F]{1,20})", value, re.ASCII):
+                raise FlagError(f"-{name} takes a whole number, not '{value}'")
+            value = int(value, 16) if "x" in value.lower() else int(value)
+            if not -(2**31) <= value < 2**31:
+                raise FlagError(f"-{name} takes a number of 32 bits, not {value}")
+        if value not in keywords.get("choices", (value,)):
+            raise FlagError(f"-{name} takes {', '.join(keywords['choices'])}, not '{value}'")
+        return value
+
+    def _read_file(self, path):
+        """Read a flag file: a flag a line; comments after #; a line of program names says for whom the next ones are."""
+        from caffe import prototxt
+        from caffe.error import CaffeError
+
+        if path in self._open:
+            raise FlagError(f"-flagfile {path}: the file names itself")
+        try:
+            lines = prototxt.read_text(path).splitlines()
+        except CaffeError as error:
+            raise FlagError(f"-flagfile {error}") from error
+        self._open.append(path)
+        ours, names_before = True, False
+        for line in map(str.strip, lines):
+            if not line or line.startswith("#"):
+                continue
+            if line.startswith("-"):
+                names_before = False
+                name, equals, value = line.lstrip("-").partition("=")
+                if ours:
+                    if not equals and self._takes_the_next(name, None):
+                        raise FlagError(f"-flagfile {path}: write -{name}=VALUE, on one line")
+                    self._set(name, value if equals else None)
+            else:
+                matches = any(fnmatch.fnmatchcase(self.program, pattern) for pattern in line.split())
+                ours = matches or (names_before and ours)
+                names_before = True
+        self._open.pop()
+
+    def _from_environment(self, flag, needed):
+        value = os.environ.get(f"FLAGS_{flag}")
+        if value is None:
+            if needed:
+                raise FlagError(f"-fromenv {flag}: the environment has no FLAGS_{flag}")
+            return
+        if flag in ("fromenv", "tryfromenv"):
+            raise FlagError(f"FLAGS_{flag}: -{flag} cannot come from the environment")
+        self._set(flag, value)

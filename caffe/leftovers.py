@@ -1,0 +1,37 @@
+"""What killed processes left behind: files and LMDBs under their temporary name, `<name>.tmp<process>`."""
+
+import contextlib
+import glob
+import os
+import re
+import shutil
+
+
+def _runs(process):
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True  # another user's, or a number that is not a process's
+    return True
+
+
+def remove(name: str, pattern: str = ""):
+    """Remove the temporary files of processes that no longer run.
+
+    Parameters
+    ----------
+    name : str
+        The finished file's name, or its beginning.
+    pattern : str
+        A glob pattern for the rest of the finished name; it is the whole name if not given.
+    """
+    for path in glob.glob(f"{glob.escape(os.fspath(name))}{pattern}.tmp*"):
+        process = re.fullmatch(r".*\.tmp(\d+)", path, re.DOTALL)
+        if process and not _runs(int(process[1])):
+            with contextlib.suppress(OSError):
+                if os.path.isdir(path) and not os.path.islink(path):
+                    shutil.rmtree(path)
+                else:
+                    os.remove(path)

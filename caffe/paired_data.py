@@ -1,0 +1,125 @@
+"""Two LMDBs that belong together, such as images and their targets: Caffe pairs their records by position alone.
+
+Caffe never compares the two.  If one lacks a record, every pair after it is wrong, and the training learns nothing while its
+log looks healthy.  Here a net is checked before it trains.
+"""
+
+import os
+import re
+
+from caffe import log
+from caffe.error import CaffeError
+
+KEY = re.compile(r"(\d+)(?:_(.*))?", re.DOTALL)
+IMAGES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp")
+
+
+def check(net):
+    """Compare the LMDBs of a net's Data layers.
+
+    A Data layer gives targets if a loss compares it with what is computed from another Data layer.  These two must hold the
+    same records in the same order, as far as their keys can tell: it is an error if their keys have names (or numbers) in
+    common and yet differ, or if the targets are named after images, and other ones.  Targets of a single record are a
+    constant.  Other Data layers of one batch_size and different lengths get a warning: Caffe trains on such nets, and some
+    are meant so.
+
+    Parameters
+    ----------
+    net : NetCore
+
+    Raises
+    ------
+    CaffeError
+        Naming the two LMDBs and the first record that differs.
+    """
+    pairs = _targets(net)
+    for data, target in pairs:
+        reason = _difference(data.database, target.database)
+        if reason:
+            raise CaffeError(
+                f"{net.file}: layers '{data.name}' and '{target.name}' pair their records by position, but {reason}; make both"
+                " LMDBs again, in one run"
+            )
+    layers = [layer for layer in net.layers if _reads_lmdb(layer)]
+    for i, first in enumerate(layers):
+        for second in layers[:i]:
+            counts = len(second.database), len(first.database)
+            if first.batch_size == second.batch_size and counts[0] != counts[1]:
+                log.warning(
+                    "data_layer.cpp:45",
+                    f"{second.database.path} holds {counts[0]} records and {first.database.path} {counts[1]}: if they belong"
+                    " together, they are paired wrongly after the first round",
+                )
+
+
+def _reads_lmdb(layer):
+    return hasattr(layer, "database") and hasattr(layer, "batch_size")
+
+
+def _targets(net):
+    """[(data layer, layer with its targets)] of all losses, each pair once."""
+    sources, fixed = {}, {}  # per blob: the layers that read LMDBs below it; whether nothing is learnt on the way
+    found = []
+    for i, layer in enumerate(net.layers):
+        below = [sources.get(b, frozenset()) for b in net.bottom_ids[i]]
+        own = frozenset([layer]) if _reads_lmdb(layer) else frozenset()
+        if layer.is_loss and len(below) > 1 and fixed.get(net.bottom_ids[i][1], True):
+            found += [(a, b) for a in below[0] for b in below[1] if a is not b and a.batch_size == b.batch_size]
+        for top in net.top_ids[i]:
+            sources[top] = own.union(*below)
+            fixed[top] = not layer.blobs and all(fixed.get(b, True) for b in net.bottom_ids[i])
+    return list(dict.fromkeys(found))
+
+
+def _difference(data, target):
+    """Why two LMDBs do not belong together, or None."""
+    if data.keys == target.keys or len(target) == 1:
+        return None
+    mine, theirs = _names(data), _names(target)
+    if mine is None or theirs is None:
+        mine, theirs = _numbers(data), _numbers(target)
+        if mine is None or theirs is None or (len(mine) == len(theirs) and _shifted(mine, theirs)):
+            return None
+        related = bool(set(mine) & set(theirs))
+    else:
+        related = bool(set(mine) & set(theirs)) or _named_after_images(mine, theirs, target)
+    if mine == theirs or not related:
+        return None
+    if len(mine) != len(theirs):
+        counts = f"{data.path} holds {len(mine)} records and {target.path} {len(theirs)}"
+    else:
+        counts = f"{data.path} and {target.path} differ"
+    for i, (one, other) in enumerate(zip(mine, theirs, strict=False)):
+        if one != other:
+            return f"{counts}: record {i} is {data.key_text(i)} in the one and {target.key_text(i)} in the other"
+    return counts
+
+
+def _names(database):
+    """What stands behind the number in the keys, as convert_imageset writes them; None where a key is a mere number."""
+    found = []
+    for key in database.keys:
+        match = KEY.fullmatch(key.decode("utf-8", "surrogateescape"))
+        name = match[2] if match else key.decode("utf-8", "surrogateescape")
+        if not name:
+            return None
+        found.append(name)
+    return found
+
+
+def _numbers(database):
+    """The numbers at the beginning of the keys; None where a key has none."""
+    matches = [KEY.match(key.decode("utf-8", "surrogateescape")) for key in database.keys]
+    return [int(match[1]) for match in matches] if all(matches) else None
+
+
+def _shifted(first, second):
+    """Whether two lists of numbers differ by a constant: one counts from 0, the other from 1."""
+    return len({a - b for a, b in zip(first, second, strict=True)}) == 1
+
+
+def _named_after_images(names, targets, database):
+    """Whether these targets are vectors, each named after an image as the data's records are."""
+    datum = database.datum(0)
+    ends = {os.path.splitext(name)[1].lower() for name in (*names, *targets)}
+    return bool(datum.float_data) and datum.height * datum.width == 1 and ends <= set(IMAGES)

@@ -1,0 +1,131 @@
+"""pycaffe's solver and module functions as BVLC's python/train.py uses them, in one process."""
+
+import numpy as np
+import pytest
+
+import caffe
+from caffe import mode
+from caffe.database import Writer
+from caffe.proto import caffe_pb2
+
+NET = """layer { name: "x" type: "DummyData" top: "x" top: "t" dummy_data_param { shape { dim: 2 dim: 3 } shape { dim: 2 dim: 2 }
+  data_filler { type: "constant" value: 1 } data_filler { type: "constant" value: 0.25 } } }
+layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y" inner_product_param { num_output: 2
+  weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "EuclideanLoss" bottom: "y" bottom: "t" top: "loss" }
+"""
+
+
+@pytest.fixture
+def solver_file(tmp_path):
+    (tmp_path / "net.prototxt").write_text(NET)
+    path = tmp_path / "solver.prototxt"
+    path.write_text(
+        f'net: "{tmp_path}/net.prototxt" base_lr: 0.1 lr_policy: "step" gamma: 0.5 stepsize: 2 max_iter: 4 display: 2'
+        f' random_seed: 1 snapshot_prefix: "{tmp_path}/s" momentum: 0.9'
+    )
+    return str(path)
+
+
+@pytest.fixture(autouse=True)
+def one_solver():
+    yield
+    caffe.set_solver_count(1), caffe.set_solver_rank(0), caffe.set_multiprocess(False)
+
+
+def test_the_state_of_several_solvers():
+    assert (caffe.solver_count(), caffe.solver_rank(), mode.multiprocess()) == (1, 0, False)
+    caffe.set_solver_count(3), caffe.set_solver_rank(2), caffe.set_multiprocess(True)
+    assert (caffe.solver_count(), caffe.solver_rank(), mode.multiprocess()) == (3, 2, True)
+    for refused in (lambda: caffe.set_solver_count(0), lambda: caffe.set_solver_rank(-1)):
+        with pytest.raises(caffe.CaffeError):
+            refused()
+
+
+def test_as_train_py_does(solver_file):
+    """The steps of BVLC's python/train.py, its order of calls included, against a plain training."""
+    assert caffe.__version__ == "1.0.0" and not caffe.has_nccl()
+    uid = caffe.NCCL.new_uid()
+    caffe.set_solver_count(1), caffe.set_solver_rank(0), caffe.set_multiprocess(True)
+    solver = caffe.SGDSolver(solver_file)
+    nccl = caffe.NCCL(solver, uid)
+    nccl.bcast()
+    called = []
+    total, allreduce = caffe.Timer(), caffe.Timer()
+    solver.add_callback(lambda: total.start(), lambda: (total.stop(), allreduce.start()))
+    solver.add_callback(nccl)
+    solver.add_callback(lambda: "", lambda: (allreduce.stop(), called.append(solver.iter)))
+    assert solver.param.layer_wise_reduce and solver.param.display == 2
+    nccl(0)  # as a net's callback
+    solver.step(solver.param.max_iter)
+    assert called == [0, 1, 2, 3] and total.ms > 0 and allreduce.ms >= 0
+    plain = caffe.SGDSolver(solver_file)
+    plain.step(4)
+    np.testing.assert_array_equal(solver.net.params["ip"][0].data, plain.net.params["ip"][0].data)
+
+
+def test_more_gpus_are_refused_in_one_sentence(solver_file):
+    solver = caffe.SGDSolver(solver_file)
+    caffe.set_solver_count(2)
+    with pytest.raises(caffe.CaffeError, match="^training with 2 GPUs is not supported; give one GPU$"):
+        caffe.NCCL(solver, caffe.NCCL.new_uid())
+
+
+def test_the_timer(monkeypatch, capfd):
+    now = iter([10, 10.25, 20, 22])
+    monkeypatch.setattr("time.perf_counter", lambda: next(now))
+    timer = caffe.Timer()
+    assert timer.ms == 0 and "Timer has never been run" in capfd.readouterr().err
+    timer.start(), timer.start(), timer.stop(), timer.stop()
+    assert timer.ms == 250
+    timer.start()
+    assert timer.ms == 2000  # reading stops it
+
+
+def test_lr_is_the_rate_of_the_next_update(solver_file):
+    solver = caffe.SGDSolver(solver_file)
+    rates = []
+    for _ in range(4):
+        rates.append(solver.lr)
+        solver.step(1)
+    np.testing.assert_array_equal(rates, np.float32([0.1, 0.1, 0.05, 0.05]))
+
+
+def test_apply_update_by_hand_counts_the_iteration(solver_file):
+    """pycaffe's own loop: forward, backward, apply_update equals step; BVLC counts in ApplyUpdate."""
+    by_hand, stepped = caffe.SGDSolver(solver_file), caffe.SGDSolver(solver_file)
+    for i in range(3):
+        by_hand.net.clear_param_diffs()
+        by_hand.net.forward()
+        by_hand.net.backward()
+        by_hand.apply_update()
+        assert by_hand.iter == i + 1
+    stepped.step(3)
+    np.testing.assert_allclose(by_hand.net.params["ip"][0].data, stepped.net.params["ip"][0].data, rtol=1e-6)
+
+
+def test_share_weights(solver_file, tmp_path):
+    solver = caffe.SGDSolver(solver_file)
+    net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST)
+    solver.share_weights(net)
+    solver.step(1)
+    np.testing.assert_array_equal(net.params["ip"][0].data, solver.net.params["ip"][0].data)
+
+
+@pytest.mark.parametrize(
+    "phase, rank, expected", [("TRAIN", 0, [0, 2, 4, 1]), ("TRAIN", 1, [1, 3, 0, 2]), ("TEST", 1, [0, 1, 2, 3])]
+)
+def test_solvers_take_turns_at_the_records(tmp_path, net_from, phase, rank, expected):
+    """Of five records, read round and round, solver 0 of 2 takes every second one and solver 1 the others."""
+    with Writer(tmp_path / "db") as writer:
+        for i in range(5):
+            writer.put(str(i), caffe_pb2.Datum(channels=1, height=1, width=1, data=b"x", label=i))
+    caffe.set_solver_count(2), caffe.set_solver_rank(rank)
+    net = net_from(
+        f'layer {{ name: "d" type: "Data" top: "x" top: "t" data_param {{ source: "{tmp_path}/db" batch_size: 4'
+        " backend: LMDB } }",
+        getattr(caffe, phase),
+    )
+    net.forward()
+    assert net.blobs["t"].data.tolist() == expected
+    net.close()
