@@ -10,6 +10,8 @@ Images are warped to --size x --size and kept as JPEG inside the Datum; a JPEG t
 for byte.  The order is shuffled with the seed (D5: the original's is that of a dict).
 """
 
+import texttopicnet.startup  # noqa: F401  isort: skip
+
 import argparse
 import contextlib
 import itertools

@@ -6,6 +6,8 @@ Paper:   section 3.1 (40 topics)
 Usage:   python LDA/choose_topics.py [--work DIR] [--topics 10 20 40 60 80 100] [--passes 1] [--seeds 0 1] [--workers 3]
 """
 
+import texttopicnet.startup  # noqa: F401  isort: skip
+
 import argparse
 import time
 from pathlib import Path
@@ -15,7 +17,7 @@ from gensim.corpora import Dictionary, MmCorpus
 from gensim.models import CoherenceModel
 from tqdm import tqdm
 
-from texttopicnet import artefacts, results, topics
+from texttopicnet import artefacts, origin, results, topics
 from texttopicnet.pairs import Pairs
 from texttopicnet.token_store import Texts, TokenStore
 
@@ -93,6 +95,7 @@ def load_bags(work, pairs):
         dictionary, corpus = Dictionary.load(str(paths[0])), MmCorpus(str(paths[1]))
     except Exception as error:  # unpickling fails in many ways
         raise artefacts.UserError(f"{paths[0]} or {paths[1]} is damaged ({error}): make both anew with {MADE_BY}") from error
+    origin.check_words(dictionary, paths[0], work)
     if corpus.num_terms != len(dictionary):
         raise artefacts.UserError(
             f"{paths[0]} and {paths[1]} do not belong together: {len(dictionary)} words and {corpus.num_terms};"

@@ -6,6 +6,8 @@ Paper:   figure of topics
 Usage:   python LDA/show_topics.py [--data DIR] [--work DIR] [--topics 40] [--words 10] [--images 8] [--page FILE]
 """
 
+import texttopicnet.startup  # noqa: F401  isort: skip
+
 import argparse
 import base64
 import itertools

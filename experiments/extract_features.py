@@ -6,6 +6,8 @@ Paper:   the features behind every experiment (centre crop of the image resized 
 Usage:   python experiments/extract_features.py --net F --weights F --blobs fc7,fc6 --images DIR --out 'f_{blob}.npz'
 """
 
+import texttopicnet.startup  # noqa: F401  isort: skip
+
 import argparse
 import os
 from concurrent.futures import ThreadPoolExecutor

@@ -6,6 +6,8 @@ Paper:   the tables of VOC2007 SVMs, STL-10 and Wikipedia retrieval
 Usage:   python experiments/make_tables.py [--work DIR] [--results DIR] [--data DIR] [--force] [--readme FILE [--check]]
 """
 
+import texttopicnet.startup  # noqa: F401  isort: skip
+
 import argparse
 import base64
 import io

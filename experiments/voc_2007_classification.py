@@ -6,6 +6,8 @@ Paper:   the tables of VOC2007 SVM classification (average precision per class, 
 Usage:   python experiments/voc_2007_classification.py LAYER [--voc DIR] [--difficult positive] [--name untrained]
 """
 
+import texttopicnet.startup  # noqa: F401  isort: skip
+
 import argparse
 import time
 import warnings

@@ -51,13 +51,13 @@ def test_an_article_is_preprocessed_once_until_it_changes(collection, tmp_path):
 
 
 def test_a_page_of_a_dump_needs_no_file(tmp_path):
-    stamp = f"{token_store.PAGE} wiki.xml, 7 bytes"
+    stamp = token_store.page_stamp("Piano", "The piano is a piano")
     with TokenStore(tmp_path) as store:
         assert store.keep([("12", stamp, token_store.packed(["piano"]), [], "Piano", "The piano is")]) == 1
         assert store.fill(["12"], tmp_path) == 0
         assert store.tokens("12") == ["piano"] and store.stamp("12") == stamp
         assert store.opening("12") == ("Piano", "The piano is")
-        with pytest.raises(UserError, match="13: cannot be read"):
+        with pytest.raises(UserError, match="the page 13 is not stored, or damaged: read the dump again"):
             store.fill(["12", "13"], tmp_path)
 
 
@@ -94,7 +94,7 @@ def test_what_is_no_store_is_named(tmp_path):
     path = tmp_path / artefacts.TOKENS
     path.parent.mkdir()
     path.write_bytes(b"no database " * 1000)
-    with pytest.raises(UserError, match="tokens.sqlite is damaged .file is not a database.: delete it, it is made anew"):
+    with pytest.raises(UserError, match="tokens.sqlite is damaged .file is not a database.: delete it, and it is made again"):
         TokenStore(tmp_path)
 
 

@@ -18,7 +18,7 @@ from gensim.corpora import wikicorpus
 from lxml import etree
 from tqdm import tqdm
 
-from texttopicnet import artefacts, entities
+from texttopicnet import artefacts, entities, files
 
 MADE_BY = "the download that data/wikipedia_data/README.md describes"
 BZ2_BLOCK = 64 << 20  # bytes of text; a block of bzip2 makes at most 46 MB
@@ -75,11 +75,11 @@ def _root_of(path):
     except etree.XMLSyntaxError as error:
         if entities.expanded(error):
             raise artefacts.UserError(f"{path} expands XML entities, as no dump does: get {MADE_BY}") from error
-        raise artefacts.UserError(f"{path} is no MediaWiki dump ({_why(error)}): get {MADE_BY}") from error
+        raise artefacts.UserError(f"{path} is not a MediaWiki dump ({_why(error)}): get {MADE_BY}") from error
     if entities.declared(root):
         raise artefacts.UserError(f"{path} declares XML entities or an external DTD, as no dump does: get {MADE_BY}")
     if etree.QName(root).localname != "mediawiki":
-        raise artefacts.UserError(f"{path} is no MediaWiki dump (its root is <{etree.QName(root).localname}>): get {MADE_BY}")
+        raise artefacts.UserError(f"{path} is not a MediaWiki dump (its root is <{etree.QName(root).localname}>): get {MADE_BY}")
     return root.tag
 
 
@@ -191,7 +191,7 @@ def images(path, blemishes):
         with open(path, "rb") as file:
             for prefix, event, value in ijson.parse(file):
                 if prefix == "" and event not in ("start_array", "end_array"):
-                    raise artefacts.UserError(f"{path} is no JSON list of image paths: get {MADE_BY}")
+                    raise artefacts.UserError(f"{path} is not a JSON list of image paths: get {MADE_BY}")
                 if prefix != "item" or event in ("map_key", "end_map", "end_array"):
                     continue
                 count += 1
@@ -201,12 +201,12 @@ def images(path, blemishes):
                     yield str(Path(value.lstrip("/"))), article
                 else:
                     blemishes.add("list entry names no article", value)
-    except (ijson.JSONError, ValueError, OSError) as error:
+    except (ijson.JSONError, ValueError, OSError, RecursionError) as error:
         raise artefacts.UserError(f"{path} is not valid JSON ({_why(error)}): get {MADE_BY}") from error
 
 
 def _article_of(image):
     """The page's id in an image's path, or '' if there is none or the path leads elsewhere."""
     parts = image.split("/")
-    number = parts[2].partition("#")[0] if len(parts) > 2 and ".." not in parts and "\0" not in image else ""
+    number = parts[2].partition("#")[0] if len(parts) > 2 and not files.name_error(image.lstrip("/")) else ""
     return number if number.isascii() and number.isdecimal() else ""
