@@ -160,8 +160,8 @@ def test_defaults_are_the_originals(script, monkeypatch, corpus):
     with pytest.raises(UserError) as caught:
         script.main()
     assert str(caught.value) == (
-        f"no word of {corpus / 'data' / 'ImageCLEF_Wikipedia'}/text stands in at least 20 and at most 0.5 of the 8 documents:"
-        " give a lower --no-below for so small a corpus"
+        "none of the 6 words is in at least 20 (--no-below) and at most 0.5 (--no-above) of the 8 documents: for so small a"
+        " corpus give --no-below 2, with which 6 words are left"
     )
     # nothing half made is left, and no token has to be made again
     assert names_in(corpus / "work" / "LDA") == LEFT

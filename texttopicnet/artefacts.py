@@ -134,7 +134,7 @@ def refuse_existing(path, force):
 
 @contextlib.contextmanager
 def temporary_file(folder):
-    """A nameless binary file in `folder` that is gone when it is closed; UserError naming the folder where it cannot be written."""
+    """Yield a nameless binary file in `folder`; it is gone afterwards.  UserError names the folder if it cannot be written to."""
     with writing(folder):
         Path(folder).mkdir(parents=True, exist_ok=True)
         file = tempfile.TemporaryFile(dir=folder)

@@ -1,7 +1,7 @@
 """What a dictionary, and every model that keeps one, was made from: a record inside gensim's own file.
 
-The record is a dict of plain values, the attribute `made_from` of the gensim Dictionary.  gensim saves it with the dictionary, and
-so with each model, which holds its dictionary as `id2word`.  A dictionary without a record was not made by this version of
+The record is a dict of plain values, the attribute `made_from` of the gensim Dictionary.  gensim saves it with the dictionary,
+and so with each model, which holds its dictionary as `id2word`.  A dictionary without a record was not made by this version of
 the project, e.g. it was downloaded: it is taken as it is, unless its words show that it was made with other stop words.
 """
 
@@ -14,8 +14,8 @@ from pathlib import Path
 from texttopicnet import artefacts, text
 
 LIBRARIES = ("gensim", "nltk", "stop-words")  # whose data and code decide about tokens
-# Words without other forms that the 1,333 words of stop-words 2025.11.4 remove and the 174 of this project keep.  Each is in 29 to
-# 50 % of the articles of the paper's authors: no English dictionary of a thousand words lacks all of them by chance.
+# Words without other forms that the 1,333 words of stop-words 2025.11.4 remove and the 174 of this project keep.  Each is in 29
+# to 50 % of the articles of the paper's authors: no English dictionary of a thousand words lacks all of them by chance.
 TELLING = (
     "within among though without throughout especially usually either thus rather across upon generally despite instead"
     " particularly almost sometimes together never whose currently approximately available"

@@ -1,7 +1,7 @@
 """The tokens of all articles, on the disk: preprocessing is expensive, so each article is preprocessed once.
 
-A SQLite database, ``LDA/tokens.sqlite`` below the work folder.  It is a cache: deleting it costs time, and nothing else (of a dump,
-stage 1 has to read its pages again).  A run that was killed continues from what it had stored.
+A SQLite database, ``LDA/tokens.sqlite`` below the work folder.  It is a cache: deleting it costs time and nothing else, except
+that stage 1 has to read a dump's pages again.  A run that was killed continues from what it had stored.
 
 Each article has a stamp that says what its tokens were made from: size and times of its file, or the digest of a dump's page.
 An entry whose stamp is another one, or whose tokens are damaged, is not used: the article is preprocessed again.  Pages of a dump
@@ -48,7 +48,10 @@ def page_stamp(title, markup):
 
 
 def file_stamp(status):
-    """The stamp of an article's file; `status` as from os.stat.  The change time moves even if the file's own time is set back."""
+    """The stamp of an article's file, given what os.stat says of it.
+
+    The change time moves even where somebody sets the modification time back.
+    """
     return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
 
 
@@ -99,8 +102,7 @@ class TokenStore:
                 self.set(origin.OTHER_WORDS, not origin.same_words(before))
         self._database.execute("DROP TABLE IF EXISTS articles")
         self._database.execute(
-            "CREATE TABLE articles"
-            " (name TEXT PRIMARY KEY, stamp TEXT, blemishes TEXT, title TEXT, opening TEXT, tokens BLOB)"
+            "CREATE TABLE articles (name TEXT PRIMARY KEY, stamp TEXT, blemishes TEXT, title TEXT, opening TEXT, tokens BLOB)"
         )
         self.set("made with", now)
 
@@ -326,16 +328,17 @@ def _is_sound(stamp, blemishes, title, opening, tokens):
 
 
 def _difference(before, now):
-    """What a store was made with and what has changed, for a message."""
-    if isinstance(before, list):  # version 1 of this file
-        before = {"version": before[0], "libraries": dict(zip(origin.LIBRARIES, before[1:], strict=False))}
-    words = now["stop words"]["count"]
-    if not isinstance(before, dict):
-        return f"another version of this project, not with its {words} stop words of now"
-    found = before.get("libraries", {})
-    changed = [f"{name} {found.get(name)} (now {number})" for name, number in now["libraries"].items() if found.get(name) != number]
-    if before.get("stop words", now["stop words"]) != now["stop words"]:
-        changed.append(f"{before['stop words'].get('count')} other stop words (now {words})")
+    """What a store was made with, where that is not what is used now, for a message."""
+    if isinstance(before, list):  # of version 1 of this file
+        before = {"libraries": dict(zip(origin.LIBRARIES, before[1:], strict=False))}
+    before = before if isinstance(before, dict) else {}
+    libraries, words = before.get("libraries"), before.get("stop words")
+    changed = []
+    if isinstance(libraries, dict):
+        rows = ((name, libraries.get(name), number) for name, number in now["libraries"].items())
+        changed += [f"{name} {old} (now {number})" for name, old, number in rows if old != number]
+    if isinstance(words, dict) and words != now["stop words"]:
+        changed.append(f"{words.get('count')} other stop words (now {now['stop words']['count']})")
     return " and ".join(changed) or "another version of this project"
 
 
