@@ -16,6 +16,7 @@ import argparse
 import contextlib
 import itertools
 import multiprocessing
+import re
 import shutil
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from texttopicnet import artefacts, embeddings, files, images, parallel, trainin
 
 TOGETHER = 32  # images that a process gets at once
 LONGEST_KEY = 511  # bytes; LMDB's
+TEMPORARY = re.compile(r"\.tmp-\w+/")
 
 
 def image_records(collection, size, names):
@@ -103,14 +105,13 @@ def pack(labels, order, collection, size, workers, split_at, pairs):
 
 
 @contextlib.contextmanager
-def written_or_refused(folder):
-    """Turn the error of an LMDB that cannot be written, e.g. on a full disk, into a UserError that names the folder."""
+def writing_lmdbs():
+    """Turn the error of an LMDB that cannot be written, e.g. on a full disk, into a UserError that names it."""
     try:
         yield
     except CaffeError as error:
-        raise artefacts.UserError(
-            f"the LMDBs in {folder} cannot be written ({error}): free space there or give another --work, and run this again"
-        ) from error
+        final = TEMPORARY.sub("", str(error))  # not the name that it has while it is written
+        raise artefacts.UserError(f"{final}: free space there or give another --work, and run this again") from error
 
 
 def main():
@@ -151,7 +152,7 @@ def main():
     if embeddings.loss(args.embedding) != embeddings.loss("lda"):
         print(f"labels of {args.embedding} are signed: train with {embeddings.loss(args.embedding)} (solver_euclidean.prototxt)")
 
-    with written_or_refused(folder), artefacts.written_whole(*outputs) as temporaries, contextlib.ExitStack() as stack:
+    with writing_lmdbs(), artefacts.written_whole(*outputs) as temporaries, contextlib.ExitStack() as stack:
         writers = [stack.enter_context(Writer(path)) for path in temporaries]
         pairs = [writers[i : i + 2] for i in range(0, len(writers), 2)]
         num_bad, first_bad = pack(labels, order, collection, args.size, args.workers, split_at, pairs)

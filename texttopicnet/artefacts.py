@@ -25,6 +25,7 @@ import ijson
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "data"
+DEEPEST = 100  # levels of nesting in a JSON file that is read as a stream
 LEAVING = re.compile(r"(.+)\.tmp(\d+)")  # of a process that writes without `written_whole`, as the runtime does
 
 TRAIN_DICT = "LDA/train_dict_ImageCLEF_Wikipedia.json"
@@ -50,7 +51,16 @@ def training_labels(num_topics=40, embedding="lda"):
 
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # no space left, over the quota, larger than a file may be
-LIKE_FULL = FULL | {errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ENAMETOOLONG}
+UNWRITABLE = FULL | {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.EIO,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+    errno.EEXIST,
+    errno.ELOOP,
+}
 
 
 class UserError(Exception):
@@ -58,7 +68,7 @@ class UserError(Exception):
 
 
 @contextlib.contextmanager
-def writing(path, errors=LIKE_FULL):
+def writing(path, errors=UNWRITABLE):
     """Turn the OSError of a file that cannot be written into a UserError that names it.
 
     Parameters
@@ -288,11 +298,33 @@ def stream_json(path, made_by):
     path = existing(path, made_by)
     try:
         with open(path, "rb") as f:
-            yield from ijson.kvitems(f, "", use_float=True)
+            yield from _entries(f)
     except (ijson.JSONError, ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid JSON ({_short(error)}): make it again with {made_by}") from error
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}): make it again with {made_by}") from error
+
+
+def _entries(file):
+    """(key, value) of the JSON object in a file; nothing for JSON of another kind.
+
+    ijson's own `kvitems` keeps a path per level of nesting: 200,000 levels would fill the memory.
+    """
+    depth, key, builder, in_object = 0, None, None, False
+    for event, value in ijson.basic_parse(file, use_float=True):
+        opens, closes = event in ("start_map", "start_array"), event in ("end_map", "end_array")
+        depth += opens - closes
+        if depth > DEEPEST:
+            raise ValueError(f"nested more than {DEEPEST} levels deep")
+        if opens and depth == 1:
+            in_object = event == "start_map"
+        elif event == "map_key" and depth == 1:
+            key, builder = value, ijson.ObjectBuilder()
+        elif in_object and builder:
+            builder.event(event, value)
+            if depth == 1:
+                yield key, builder.value
+                builder = None
 
 
 def _short(error):

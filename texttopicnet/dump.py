@@ -186,21 +186,23 @@ def images(path, blemishes):
         The file is missing, or no JSON list; what stands before the fault comes first.
     """
     path = artefacts.existing(path, MADE_BY)
-    count = 0
+    count = depth = 0
     try:
         with open(path, "rb") as file:
-            for prefix, event, value in ijson.parse(file):
-                if prefix == "" and event not in ("start_array", "end_array"):
+            # ijson.parse would keep a path per level of nesting; without use_float, its C code crashes at integers of 5,000 digits
+            for event, value in ijson.basic_parse(file, use_float=True):
+                if depth == 0 and event != "start_array":
                     raise artefacts.UserError(f"{path} is not a JSON list of image paths: get {MADE_BY}")
-                if prefix != "item" or event in ("map_key", "end_map", "end_array"):
-                    continue
-                count += 1
-                if event != "string":
-                    blemishes.add("list entry is no string", f"entry {count}")
-                elif article := _article_of(value):
-                    yield str(Path(value.lstrip("/"))), article
-                else:
-                    blemishes.add("list entry names no article", value)
+                depth -= event in ("end_array", "end_map")
+                if depth == 1 and event not in ("end_array", "end_map"):
+                    count += 1
+                    if event != "string":
+                        blemishes.add("list entry is no string", f"entry {count}")
+                    elif article := _article_of(value):
+                        yield str(Path(value.lstrip("/"))), article
+                    else:
+                        blemishes.add("list entry names no article", value)
+                depth += event in ("start_array", "start_map")
     except (ijson.JSONError, ValueError, OSError, RecursionError) as error:
         raise artefacts.UserError(f"{path} is not valid JSON ({_why(error)}): get {MADE_BY}") from error
 

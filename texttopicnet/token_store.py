@@ -85,6 +85,7 @@ class TokenStore:
         with self._checked():
             # gensim reads its corpora in a thread, while the main one waits
             self._database = sqlite3.connect(self.path, timeout=PATIENCE, check_same_thread=False)
+            self._database.text_factory = lambda data: data.decode("utf-8", "replace")  # a damaged text must not raise
             self._database.execute("CREATE TABLE IF NOT EXISTS settings (key TEXT PRIMARY KEY, value TEXT)")
             self._drop_other_tokens()
             self._database.commit()
@@ -172,7 +173,7 @@ class TokenStore:
                 current = file_stamp(files.check_regular(path))
             except files.Unusable as error:
                 if is_page or name.isdecimal() and error.is_missing:
-                    why = "an interrupted reading of a dump" if is_page else "not stored, or damaged"
+                    why = "of a dump that was not read to its end" if is_page else "not stored, or damaged"
                     raise artefacts.UserError(
                         f"{self.path}: the page {name} is {why}: read the dump again with {FROM_DUMP}"
                     ) from error
