@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -438,3 +439,13 @@ def test_labels_that_would_break_the_reader_are_one_sentence(files, run, tmp_pat
     (tmp_path / "work" / artefacts.training_labels(TOPICS)).write_text(content)
     with pytest.raises(UserError, match="training_labels3.json is not valid JSON .*generate_train_labels.py"):
         run()
+
+
+def test_a_folder_whose_name_is_not_utf8_is_one_sentence(files, run, tmp_path):
+    files({"a.jpg": jpeg(1)})
+    work = tmp_path / "w\udcff"
+    shutil.copytree(tmp_path / "work", work)
+    with pytest.raises(
+        UserError, match=r"w\\xff/CNN/CaffeNet: LMDB takes only folders whose names are UTF-8: give another --work"
+    ):
+        run("--work", str(work))
