@@ -17,7 +17,7 @@ from gensim.corpora import Dictionary, MmCorpus
 from gensim.models import CoherenceModel
 from tqdm import tqdm
 
-from texttopicnet import artefacts, origin, results, topics
+from texttopicnet import artefacts, origin, parallel, results, topics
 from texttopicnet.pairs import Pairs
 from texttopicnet.token_store import Texts, TokenStore
 
@@ -48,7 +48,12 @@ def coherences(model, texts, workers=1):
     """
     words = [[word for word, _ in model.top_words(topic, TOP_WORDS)] for topic in range(model.num_topics)]
     measure = CoherenceModel(
-        topics=words, texts=texts, dictionary=model.dictionary, coherence="c_v", topn=TOP_WORDS, processes=workers
+        topics=words,
+        texts=texts,
+        dictionary=model.dictionary,
+        coherence="c_v",
+        topn=TOP_WORDS,
+        processes=parallel.usable(workers),
     )
     with np.errstate(divide="ignore", invalid="ignore"):  # the words that are in no text
         return np.array(measure.get_coherence_per_topic())

@@ -84,7 +84,7 @@ def measure(corpus, job):
 
 
 def text_files(folder, ids):
-    return [artefacts.existing(folder / "texts" / f"{i}.xml", retrieval.MADE_BY) for i in ids]
+    return [retrieval.text_file(folder, i) for i in ids]
 
 
 def article_files(args):

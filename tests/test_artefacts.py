@@ -319,6 +319,13 @@ def test_a_folder_in_a_files_place_is_one_sentence(tmp_path):
             read(tmp_path / "a.json", "make")
 
 
+def test_a_fifo_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.json")
+    for read in (artefacts.read_json, lambda *args: list(artefacts.stream_json(*args))):
+        with pytest.raises(UserError, match="a.json cannot be read .not a regular file.: make it again with make"):
+            read(tmp_path / "a.json", "make")
+
+
 def test_a_name_that_is_too_long_does_not_exist(tmp_path):
     with pytest.raises(UserError, match="does not exist"):
         artefacts.existing(tmp_path / ("x" * 300), "make")

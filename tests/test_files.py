@@ -1,6 +1,7 @@
 """Names from data stay inside the collection, only regular files are read, and walks end."""
 
 import os
+import pickle
 import socket
 
 import pytest
@@ -172,3 +173,8 @@ def test_names_that_no_terminal_takes_are_shown(tmp_path):
     open(path, "wb").close()
     (name,) = files.walk(tmp_path)
     assert files.read(name) == b"" and files.printable(name).endswith("/\\xff")
+
+
+def test_the_error_comes_back_whole_from_another_process():
+    error = pickle.loads(pickle.dumps(Unusable("a/b", files.NOT_REGULAR)))
+    assert str(error) == "a/b: cannot be read (not a regular file)" and error.reason == files.NOT_REGULAR

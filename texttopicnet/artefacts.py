@@ -278,9 +278,16 @@ def write_json(path, value):
     return count
 
 
+def _check_regular(path, made_by):
+    """Refuse a FIFO, which would be waited for without end, and a device."""
+    if not (os.path.isfile(path) or os.path.isdir(path)):
+        raise UserError(f"{path} cannot be read (not a regular file): make it again with {made_by}")
+
+
 def read_json(path, made_by):
     """Read a JSON artefact; a missing or broken file raises UserError naming the command that makes it."""
     path = existing(path, made_by)
+    _check_regular(path, made_by)
     try:
         with open(path, encoding="utf-8") as f:
             return json.load(f)
@@ -296,6 +303,7 @@ def stream_json(path, made_by):
     Parameters and errors as `read_json`; numbers are float or int, a key that is there twice comes twice.
     """
     path = existing(path, made_by)
+    _check_regular(path, made_by)
     try:
         with open(path, "rb") as f:
             yield from _entries(f)

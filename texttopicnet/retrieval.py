@@ -56,6 +56,13 @@ def read_pairs(folder, name=TEST_LIST):
     return texts, images, np.array(categories, dtype=np.int64), names
 
 
+def text_file(folder, text):
+    """Path of a text of the set, by its id; UserError where it is missing, or a link to a file outside the set."""
+    name = f"texts/{text}.xml"
+    artefacts.existing(folder / name, MADE_BY)
+    return files.member(folder, name)
+
+
 def divergences(texts, images):
     """Kullback-Leibler divergence of every image's topics from every text's, KL(text || image), in nats.
 
