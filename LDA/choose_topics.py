@@ -6,6 +6,8 @@ Paper:   section 3.1 (40 topics)
 Usage:   python LDA/choose_topics.py [--work DIR] [--topics 10 20 40 60 80 100] [--passes 1] [--seeds 0 1] [--workers 3]
 """
 
+import texttopicnet.startup  # noqa: F401  isort: skip
+
 import argparse
 import time
 from pathlib import Path
@@ -15,7 +17,7 @@ from gensim.corpora import Dictionary, MmCorpus
 from gensim.models import CoherenceModel
 from tqdm import tqdm
 
-from texttopicnet import artefacts, results, topics
+from texttopicnet import artefacts, origin, parallel, results, topics
 from texttopicnet.pairs import Pairs
 from texttopicnet.token_store import Texts, TokenStore
 
@@ -46,7 +48,12 @@ def coherences(model, texts, workers=1):
     """
     words = [[word for word, _ in model.top_words(topic, TOP_WORDS)] for topic in range(model.num_topics)]
     measure = CoherenceModel(
-        topics=words, texts=texts, dictionary=model.dictionary, coherence="c_v", topn=TOP_WORDS, processes=workers
+        topics=words,
+        texts=texts,
+        dictionary=model.dictionary,
+        coherence="c_v",
+        topn=TOP_WORDS,
+        processes=parallel.usable(workers),
     )
     with np.errstate(divide="ignore", invalid="ignore"):  # the words that are in no text
         return np.array(measure.get_coherence_per_topic())
@@ -93,6 +100,7 @@ def load_bags(work, pairs):
         dictionary, corpus = Dictionary.load(str(paths[0])), MmCorpus(str(paths[1]))
     except Exception as error:  # unpickling fails in many ways
         raise artefacts.UserError(f"{paths[0]} or {paths[1]} is damaged ({error}): make both anew with {MADE_BY}") from error
+    origin.check_words(dictionary, paths[0], work)
     if corpus.num_terms != len(dictionary):
         raise artefacts.UserError(
             f"{paths[0]} and {paths[1]} do not belong together: {len(dictionary)} words and {corpus.num_terms};"

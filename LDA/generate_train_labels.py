@@ -9,15 +9,16 @@ With --embedding NAME the labels are training_labels_<name><topics>.json; its mo
 where it is not there yet.
 """
 
+import texttopicnet.startup  # noqa: F401  isort: skip
+
 import argparse
-import tempfile
 from pathlib import Path
 
 import numpy as np
 from gensim.corpora import Dictionary, MmCorpus
 from tqdm import tqdm
 
-from texttopicnet import artefacts, embeddings, parallel, training_labels
+from texttopicnet import artefacts, embeddings, origin, parallel, training_labels
 from texttopicnet.pairs import Pairs
 from texttopicnet.token_store import Texts, TokenStore, unpacked
 
@@ -34,7 +35,9 @@ def embedding_model(args, texts):
     """The model of an embedding other than LDA, learnt first where it is not there yet."""
     if not args.force and (args.work / artefacts.embedding_model(args.embedding, args.topics)).exists():
         return embeddings.load(args.embedding, args.work, args.topics)
-    dictionary = Dictionary.load(str(artefacts.existing(args.work / artefacts.DICTIONARY, LEARNT_BY)))
+    path = artefacts.existing(args.work / artefacts.DICTIONARY, LEARNT_BY)
+    dictionary = Dictionary.load(str(path))
+    origin.check_words(dictionary, path, args.work)
     bows = MmCorpus(str(artefacts.existing(args.work / artefacts.BOW, LEARNT_BY)))
     print(f"learning {args.embedding} from {len(bows)} documents, seed {args.seed}")
     model = embeddings.learn(args.embedding, dictionary, bows, texts, args.topics, args.seed)
@@ -73,10 +76,16 @@ def main():
 
     if args.embedding == "lda":
         model = embeddings.load("lda", args.work, args.topics)  # a missing model is said before the articles are read
-    with TokenStore(args.work) as store, tempfile.TemporaryFile(dir=output.parent) as file:
+    with TokenStore(args.work) as store, artefacts.temporary_file(output.parent) as file:
         store.fill(names(), args.data / args.collection, args.workers)
         if args.embedding != "lda":
             model = embedding_model(args, Texts(store, names))
+        own, name = (model.model.lda.id2word, "lda_model") if args.embedding == "lda" else (model.dictionary, "embedding_model")
+        model_path = args.work / (
+            artefacts.lda_model(args.topics) if name == "lda_model" else artefacts.embedding_model(args.embedding, args.topics)
+        )
+        if changed := origin.said_if_changed(own, store, pairs, model_path):
+            print(changed)
         what = f"{args.topics} topics" if args.embedding == "lda" else f"{args.embedding} of {args.topics} numbers"
         print(f"labelling {len(pairs)} images of {pairs.num_articles} articles with {what}, seed {args.seed}")
         model.vectors([[]], args.seed)  # what is compiled at the first call is compiled before the processes are forked

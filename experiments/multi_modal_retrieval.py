@@ -6,6 +6,8 @@ Paper:   the table of Wikipedia retrieval (mean average precision for image and 
 Usage:   python experiments/multi_modal_retrieval.py [--data DIR] [--work DIR] [--features FILE] [--topics 40]
 """
 
+import texttopicnet.startup  # noqa: F401  isort: skip
+
 import argparse
 import sys
 import time
@@ -15,7 +17,7 @@ import numpy as np
 
 from texttopicnet import artefacts, average_precision, features, results
 from texttopicnet.artefacts import UserError
-from texttopicnet.retrieval import MADE_BY, PAPER_PAIRS, divergences, rank, read_pairs
+from texttopicnet.retrieval import PAPER_PAIRS, divergences, rank, read_pairs, text_file
 
 
 def retrieve(texts, images, text_ids, image_ids, categories):
@@ -84,7 +86,7 @@ def main():
     if images.var(axis=0).max() < 1e-7:
         print("warning: the outputs hardly differ between images: the net has collapsed", file=sys.stderr)
 
-    files = [artefacts.existing(folder / "texts" / f"{text}.xml", MADE_BY) for text in text_ids]
+    files = [text_file(folder, text) for text in text_ids]
     texts = text_topics(files, args.work, args.topics, args.seed)
     found = retrieve(texts, images, text_ids, image_ids, categories)
 

@@ -6,6 +6,8 @@ Paper:   none of its tables; the embeddings are those of the journal version (ar
 Usage:   python experiments/text_to_text_retrieval.py [--set DIR] [--articles DIR] [--name wikipedia] [--passes 1 5 20 50]
 """
 
+import texttopicnet.startup  # noqa: F401  isort: skip
+
 import argparse
 import itertools
 import time
@@ -82,7 +84,7 @@ def measure(corpus, job):
 
 
 def text_files(folder, ids):
-    return [artefacts.existing(folder / "texts" / f"{i}.xml", retrieval.MADE_BY) for i in ids]
+    return [retrieval.text_file(folder, i) for i in ids]
 
 
 def article_files(args):

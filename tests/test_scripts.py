@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from texttopicnet import artefacts
+
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = sorted((ROOT / "scripts").glob("*.sh"))
 STAGES = [p for p in SCRIPTS if re.match(r"\d\d_", p.name)]
@@ -41,7 +43,7 @@ def test_heads_of_python_scripts(path):
 @pytest.mark.parametrize(
     "name, arguments, message",
     [
-        ("run_all.sh", ["--colour", "red"], "knows no --colour"),
+        ("run_all.sh", ["--colour", "red"], "unknown option --colour"),
         ("run_all.sh", ["--from"], "--from needs a value"),
         ("run_all.sh", ["--from", "12"], "--from and --to take a stage, 1 to 9"),
         ("run_all.sh", ["--data", "nowhere"], "nowhere does not exist: data/README.md"),
@@ -57,6 +59,7 @@ def test_heads_of_python_scripts(path):
         ("06_extract_features.sh", ["--layer"], "knows no --layer"),
         ("07_voc_2007_classification.sh", ["fc7", "--voc", ".", "--work", "w"], "does not exist: give --voc"),
         ("run_all.sh", ["--embedding"], "--embedding needs a value"),
+        ("run_all.sh", ["--no-below"], "--no-below needs a value"),
         ("text_records.sh", ["--colour"], "knows no --colour"),
         ("text_records.sh", ["--labels", "none.json"], "none.json does not exist: --labels takes a file of topic labels"),
         ("text_records.sh", ["--data", "."], "./ImageCLEF_Wikipedia does not exist: data/README.md"),
@@ -86,3 +89,19 @@ def test_the_set_up_is_done_once():
     done = run("00_install.sh", cwd="/")
     assert done.returncode == 0 and "setting up" not in done.stdout
     assert done.stdout.splitlines()[-1].startswith("set up: ")
+
+
+def test_run_all_passes_the_options_for_small_corpora_on(tmp_path):
+    """--no-below and --no-above reach stage 2: with its defaults, three articles would leave no word."""
+    folder = tmp_path / "data/ImageCLEF_Wikipedia/text"
+    folder.mkdir(parents=True)
+    pairs = {}
+    for i in range(3):
+        (folder / str(i)).write_text("piano violin harbour castle " * 5)
+        pairs[f"images/{i}.jpg"] = f"text/{i}"
+    artefacts.write_json(tmp_path / "w" / artefacts.TRAIN_DICT, pairs)
+    stage = ["--data", "data", "--work", "w", "--from", "2", "--to", "2", "--topics", "2", "--workers", "1"]
+    done = run("run_all.sh", *stage, cwd=tmp_path)
+    assert done.returncode == 1 and "give --no-below 2 --no-above 1, with which 4 words are left" in done.stderr
+    done = run("run_all.sh", *stage, "--no-below", "2", "--no-above", "1", cwd=tmp_path)
+    assert done.returncode == 0 and "dictionary: 4 words" in done.stdout

@@ -23,7 +23,7 @@ from gensim.models import Doc2Vec, FastText, LsiModel, TfidfModel, Word2Vec
 from gensim.models.doc2vec import TaggedDocument, train_document_dbow
 from tqdm import tqdm
 
-from texttopicnet import artefacts, parallel, topics
+from texttopicnet import artefacts, origin, parallel, topics
 
 NAMES = ("lda", "lsi", "tfidf", "word2vec", "doc2vec", "fasttext")
 SIGNED = ("lsi", "word2vec", "doc2vec", "fasttext")
@@ -280,7 +280,8 @@ def load(name, work, num_topics=40):
     Raises
     ------
     UserError
-        A file is missing or unreadable, or the model was learnt with another dictionary than the work folder's.
+        A file is missing or unreadable, was made with other stop words, or the model was learnt with another dictionary than the
+        work folder's.
     """
     if name == "lda":
         return Lda(topics.TopicModel.load(work, num_topics))
@@ -296,6 +297,8 @@ def load(name, work, num_topics=40):
             f"{path} and its side files are no {name} of gensim's ({error}): make them anew with {made_by} --force"
         ) from error
     dictionary = Dictionary.load(str(dictionary_path))
+    for words, file in ((dictionary, dictionary_path), (embedding.dictionary, path)):
+        origin.check_words(words, file, work)
     if dictionary.token2id != embedding.dictionary.token2id:
         raise artefacts.UserError(
             f"{dictionary_path} ({len(dictionary)} words) and {path} (learnt with {len(embedding.dictionary)}) do not belong"

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from texttopicnet import artefacts
+from texttopicnet import artefacts, files
 from texttopicnet.artefacts import UserError
 
 PAPER_PAIRS = [34, 88, 96, 85, 65, 58, 51, 41, 71, 104]  # pairs a category in the test list of the paper
@@ -42,6 +42,9 @@ def read_pairs(folder, name=TEST_LIST):
             continue
         if len(fields) != 3 or not fields[2].strip().isdigit() or not 1 <= int(fields[2]) <= len(names):
             raise UserError(f"{path}, line {number}: not 'text id <tab> image id <tab> category 1..{len(names)}'")
+        wrong = files.name_error(fields[0]) or files.name_error(fields[1])
+        if wrong:
+            raise UserError(f"{path}, line {number}: an id is not the name of a file of the set ({wrong})")
         texts.append(fields[0])
         images.append(fields[1])
         categories.append(int(fields[2]) - 1)
@@ -51,6 +54,13 @@ def read_pairs(folder, name=TEST_LIST):
     if not texts:
         raise UserError(f"{path} holds no pair")
     return texts, images, np.array(categories, dtype=np.int64), names
+
+
+def text_file(folder, text):
+    """Path of a text of the set, by its id; UserError where it is missing, or a link to a file outside the set."""
+    name = f"texts/{text}.xml"
+    artefacts.existing(folder / name, MADE_BY)
+    return files.member(folder, name)
 
 
 def divergences(texts, images):

@@ -11,7 +11,7 @@ import numpy as np
 from gensim.corpora import Dictionary
 from gensim.models import LdaModel
 
-from texttopicnet import artefacts, inference, lda_training, parallel
+from texttopicnet import artefacts, inference, lda_training, origin, parallel
 
 NO_BELOW, NO_ABOVE = 20, 0.5  # filter_extremes, the original's values
 UPDATE_EVERY = 3  # chunks; the original's LdaMulticore has 3 workers, and updates after as many
@@ -125,7 +125,8 @@ class TopicModel:
         Raises
         ------
         UserError
-            A file is missing or unreadable, or they do not belong together (both sizes are named).
+            A file is missing or unreadable, they do not belong together (both sizes are named), or they were made with other
+            stop words.
         """
         work, made_by = Path(work), f"python LDA/learn_LDA_model.py --topics {num_topics}"
         dictionary_path = artefacts.existing(work / artefacts.DICTIONARY, made_by)
@@ -138,6 +139,8 @@ class TopicModel:
                 raise artefacts.UserError(
                     f"{path} is no {kind.__name__} of gensim's ({error}): make it with {made_by}"
                 ) from error
+        for words, path in ((loaded[0], dictionary_path), (loaded[1].id2word, lda_path)):
+            origin.check_words(words, path, work)
         return cls(*loaded, where=f"{dictionary_path} and {lda_path}")
 
     # -------------------------------------------------------------------------------------------------------- in use
