@@ -71,7 +71,7 @@ def work(tmp_path):
     }
     pairs = {f"images/{name[5:]}{i}.jpg": name for i in range(2) for name in reversed(tokens) if i == 0 or name < "text/10"}
     artefacts.write_json(tmp_path / artefacts.TRAIN_DICT, pairs)
-    dictionary = Dictionary(tokens.values())
+    dictionary = Dictionary(tokens[name] for name in pairs.values())
     dictionary.save(str(tmp_path / artefacts.DICTIONARY))
     MmCorpus.serialize(str(tmp_path / artefacts.BOW), [dictionary.doc2bow(tokens[name]) for name in pairs.values()])
     with TokenStore(tmp_path) as store:

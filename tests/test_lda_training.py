@@ -168,7 +168,7 @@ def test_after_a_kill_the_second_run_gives_the_same_bytes(corpus, uninterrupted,
     again = Watched(bows)
     lda = learn((dictionary, again), **given)
     assert again.read == first_chunk + read
-    assert ("going on after document" in capsys.readouterr().err) == (killed_at > 80)
+    assert ("resuming after document" in capsys.readouterr().err) == (killed_at > 80)
     assert checkpoint.is_file()  # until the model is saved
     assert_same(lda, uninterrupted, tmp_path)
 
@@ -187,7 +187,7 @@ def test_a_killed_worker_is_one_sentence_and_the_second_run_goes_on(corpus, unin
     with pytest.raises(UserError, match="a worker process was killed .*: start again"):
         learn((dictionary, killed), **given)
     assert_same(learn(corpus, **given), uninterrupted, tmp_path)
-    assert "checkpoint: going on after document " in capsys.readouterr().err
+    assert "checkpoint: resuming after document " in capsys.readouterr().err
 
 
 def test_a_checkpoint_is_written_when_the_seconds_are_over(corpus, tmp_path, monkeypatch):
@@ -229,7 +229,7 @@ def test_a_checkpoint_of_another_corpus_is_said_and_ignored(corpus, tmp_path, ca
 def test_a_broken_checkpoint_is_said_and_ignored(corpus, uninterrupted, tmp_path, capsys, content):
     (tmp_path / "checkpoint").write_bytes(content)
     lda = learn(corpus, checkpoint=tmp_path / "checkpoint")
-    assert "checkpoint is no checkpoint (" in capsys.readouterr().err
+    assert "checkpoint is not a checkpoint (" in capsys.readouterr().err
     assert_same(lda, uninterrupted, tmp_path)
 
 
