@@ -179,6 +179,9 @@ def main():
         default=2,
         help="embeddings learnt at one time; the numbers do not depend on it",
     )
+    parser.add_argument(
+        "--no-above", type=options.share("--no-above", one=True), default=topics.NO_ABOVE, help="share of documents it may be in"
+    )
     parser.add_argument("--note", default="", help="what stands beside the numbers: the texts they were learnt from")
     parser.add_argument("--force", action="store_true")
     args = parser.parse_args()

@@ -56,8 +56,8 @@ def test_the_training_list_is_read_as_the_test_list(tmp_path):
         ("t9 i9 1", "line 2: not 'text id"),
         ("t9\ti9\t3", "line 2: not 'text id"),
         ("t9\ti9\t0", "line 2: not 'text id"),
-        ("t1\ti9\t1", "t1 stands there more than once"),
-        ("t9\ti1\t1", "i1 stands there more than once"),
+        ("t1\ti9\t1", "t1 is in it more than once"),
+        ("t9\ti1\t1", "i1 is in it more than once"),
     ],
 )
 def test_wrong_rows_are_named(tmp_path, row, sentence):

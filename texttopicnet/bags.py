@@ -1,5 +1,7 @@
 """dictionary.dict and bow.mm as one object, refused where they do not belong together or are not whole."""
 
+import hashlib
+import json
 import mmap
 
 import numpy as np
@@ -9,11 +11,12 @@ from texttopicnet import artefacts, pickles, vocabulary
 
 SETTING = "bow.mm dictionary"  # of the token store: what `record` says of the two
 MADE_BY = "python LDA/learn_LDA_model.py"
+ELSEWHERE = "in another --work folder if the files here are not of your making"
 REMEDY = f"{pickles.MOVE}, then make both with {MADE_BY}"
 
 
 def record(work, store, dictionary):
-    """Note in the token store that bow.mm holds the ids of this dictionary.
+    """Note in the token store that bow.mm was made with this dictionary.
 
     Parameters
     ----------
@@ -21,7 +24,13 @@ def record(work, store, dictionary):
     store : token_store.TokenStore
     dictionary : gensim.corpora.Dictionary
     """
-    store.set(SETTING, {"dictionary": vocabulary.digest(dictionary), "bow.mm": artefacts.sha256(work / artefacts.BOW)})
+    store.set(SETTING, {"dictionary": _digest(dictionary), "bow.mm": artefacts.sha256(work / artefacts.BOW)})
+
+
+def _digest(dictionary):
+    """SHA-256 of a dictionary's words, ids and counts of documents, hexadecimal."""
+    content = [vocabulary.digest(dictionary), dictionary.num_docs, sorted(dictionary.dfs.items())]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def load(work, store, trust=False, by_number=False):
@@ -50,14 +59,13 @@ def load(work, store, trust=False, by_number=False):
         A file is missing, damaged, or of another corpus than the other.
     """
     dictionary_path, bow_path = (
-        artefacts.existing(work / name, f"{MADE_BY} (in another --work folder if the files here are not of your making)")
-        for name in (artefacts.DICTIONARY, artefacts.BOW)
+        artefacts.existing(work / name, f"{MADE_BY}, {ELSEWHERE}") for name in (artefacts.DICTIONARY, artefacts.BOW)
     )
     dictionary = vocabulary.load(dictionary_path, trust)
     corpus = open_corpus(bow_path, trust)
     recorded = store.setting(SETTING) or {}
     if recorded.get("bow.mm") == artefacts.sha256(bow_path):
-        belong = recorded["dictionary"] == vocabulary.digest(dictionary)
+        belong = recorded["dictionary"] == _digest(dictionary)
     else:
         found = document_frequencies(corpus, bow_path)
         belong = found == {word: count for word, count in dictionary.dfs.items() if count}
@@ -131,8 +139,8 @@ def check_index(corpus, path):
     """UserError unless the index names, for each document that is not empty, the place of its first line."""
     index_path, index = f"{path}.index", corpus.index
     if index is None:
-        raise artefacts.UserError(f"{index_path} does not exist: {REMEDY}")
-    good = index.shape == (corpus.num_docs,) and index.dtype.kind in "iu"
+        artefacts.existing(index_path, f"{MADE_BY}, {ELSEWHERE}")
+    good = index is not None and index.shape == (corpus.num_docs,) and index.dtype.kind in "iu"
     if good and corpus.num_nnz:
         with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             good = _fits(index.tolist(), data)

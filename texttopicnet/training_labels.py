@@ -39,7 +39,7 @@ def check(embedding, image, vector, num_topics, made_by):
         good, found = False, str(vector)[:80]
     if not good:
         raise artefacts.UserError(
-            f"{image}: its label is not a {embedding} vector of {num_topics} numbers ({found}); make the labels with {made_by}"
+            f"{image}: its label is not a vector of {num_topics} {embedding} numbers ({found}); make the labels with {made_by}"
         )
 
 
