@@ -121,6 +121,28 @@ def test_other_embeddings(run, folder, capsys, name):
     assert "learning" in capsys.readouterr().out and path.read_bytes() == first
 
 
+@pytest.mark.parametrize("name", ["lsi", "tfidf", "word2vec"])
+def test_a_dictionary_of_another_bow_is_refused_for_other_embeddings(run, folder, name):
+    """Same words under other ids: the labels would be of other words, with status 0."""
+    documents = [text.tokenize(words) for words in ARTICLES.values()]
+    dictionary = Dictionary.load(str(folder / "work" / artefacts.DICTIONARY))
+    MmCorpus.serialize(str(folder / "work" / artefacts.BOW), map(dictionary.doc2bow, documents))
+    Dictionary(documents[::-1] + [["extra"]]).save(str(folder / "work" / artefacts.DICTIONARY))
+    with pytest.raises(UserError, match="dictionary.dict .7 words. and .*bow.mm .6 words. do not belong together"):
+        run("--embedding", name)
+    assert not (folder / "work" / artefacts.training_labels(3, name)).exists()
+
+
+@pytest.mark.parametrize("name", ["lsi", "word2vec"])
+def test_articles_without_a_word_are_counted_with_what_they_get(run, folder, name, capsys):
+    documents = [text.tokenize(words) for words in ARTICLES.values()]
+    dictionary = Dictionary.load(str(folder / "work" / artefacts.DICTIONARY))
+    MmCorpus.serialize(str(folder / "work" / artefacts.BOW), map(dictionary.doc2bow, documents))
+    run("--embedding", name)
+    said = "articles: 1 without any word of the dictionary get the vector 0; the first is text/empty"
+    assert capsys.readouterr().out.splitlines()[-2] == said
+
+
 def test_what_is_printed(run, capsys):
     path = run("--seed", "4")
     printed = capsys.readouterr().out.splitlines()

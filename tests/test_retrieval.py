@@ -67,6 +67,32 @@ def test_wrong_rows_are_named(tmp_path, row, sentence):
         retrieval.read_pairs(tmp_path)
 
 
+def test_a_category_may_have_several_words(tmp_path):
+    (tmp_path / "categories.list").write_text("visual arts\r\n  new  media \n\nwar\n")
+    (tmp_path / "testset_txt_img_cat.list").write_text("t1\ti1\t2\r\nt2\ti2\t3\r\n")
+    texts, images, categories, names = retrieval.read_pairs(tmp_path)
+    assert names == ["visual arts", "new  media", "war"] and categories.tolist() == [1, 2]
+    assert (texts, images) == (["t1", "t2"], ["i1", "i2"])
+    (tmp_path / "categories.list").write_text("war\nwar\n")
+    with pytest.raises(UserError, match="categories.list: war is in it more than once"):
+        retrieval.read_pairs(tmp_path)
+
+
+@pytest.mark.parametrize("row", ["../t1\ti1\t1", "t1\t/etc/passwd\t1", "\ti1\t1"])
+def test_ids_do_not_lead_out_of_the_set(tmp_path, row):
+    (tmp_path / "categories.list").write_text("a\n")
+    (tmp_path / "testset_txt_img_cat.list").write_text(f"{row}\n")
+    with pytest.raises(UserError, match="line 1: an id must be the name of a file of the set"):
+        retrieval.read_pairs(tmp_path)
+
+
+def test_lists_that_are_not_text_are_one_sentence(tmp_path):
+    (tmp_path / "categories.list").write_bytes(b"caf\xe9\n")
+    (tmp_path / "testset_txt_img_cat.list").write_text("t\ti\t1\n")
+    with pytest.raises(UserError, match="categories.list cannot be read as text"):
+        retrieval.read_pairs(tmp_path)
+
+
 WIKIPEDIA = artefacts.ROOT.parent / "shared" / "data" / "wikipedia_texts"
 
 

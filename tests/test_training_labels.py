@@ -19,8 +19,8 @@ def refused(name, vector, num_topics):
             passed.append(label)
     assert passed == [good]
     said = str(caught.value)
-    assert said.startswith(f"b.jpg: its label XX {num_topics} numbers (")
-    assert said.endswith("; make it anew with make --force")
+    assert said.startswith(f"b.jpg: its label is not a vector of {num_topics} {name} numbers (")
+    assert said.endswith("; make the labels with make")
     return said
 
 
