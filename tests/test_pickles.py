@@ -316,8 +316,8 @@ def names_in(data):
     return found
 
 
-@pytest.fixture
-def originals(work, tmp_path):
+@pytest.fixture(params=[models.LdaModel, models.LdaMulticore])
+def originals(work, tmp_path, request):
     """The original's files: Python 2, gensim of 2016, the words inside the model, an unfiltered dictionary; what it learnt."""
     model = TopicModel.load(work, K)
     folder = tmp_path / "originals"
@@ -346,6 +346,7 @@ def originals(work, tmp_path):
     for holder in (lda, state, model.dictionary, unfiltered):
         vars(holder).update({listing: [] for listing in pickles.LISTINGS})
     vars(lda)["__ignoreds"] = ["dispatcher", "state"]
+    lda.__class__ = request.param  # the original learnt by LdaMulticore
     for name, value in ((f"ldamodel{K}.lda", lda), (f"ldamodel{K}.lda.state", state), ("dictionary.dict", unfiltered)):
         (folder / "LDA" / name).write_bytes(python2(value))
     return folder, expected

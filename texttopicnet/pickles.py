@@ -343,8 +343,8 @@ def read(path, trust=False):
                 return _Unpickler(file).load()
     except Refused as error:
         raise artefacts.UserError(
-            f"{path} was not loaded: it asks for {_short(error)}, which gensim's own files do not need and which may run any"
-            " code; if you trust its source, give --trust-pickle"
+            f"{path} was not loaded: it asks for {_short(error)}, which the dictionaries and models used here do not need and"
+            " which may run any code; if you trust its source, give --trust-pickle"
         ) from error
     except Exception as error:  # unpickling damaged bytes fails in many ways
         raise artefacts.UserError(f"{path} is damaged or is not a pickle ({_short(error)}): {MOVE}") from error
