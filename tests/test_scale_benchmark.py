@@ -59,9 +59,8 @@ def test_articles_have_the_length_of_real_ones(scale_text, lexicon, monkeypatch)
     rng = np.random.default_rng(0)
     articles = [scale_text.draw_article(rng, lexicon) for _ in range(60)]
     tokens = [text.tokenize(article) for article in articles]
-    assert np.mean([len(article) for article in tokens]) == pytest.approx(2039, rel=0.02)
-    # 875 is the mean of short and long ones; where all have one length, more of the words are distinct
-    assert 850 < np.mean([len(set(article)) for article in tokens]) < 1000
+    assert np.mean([len(article) for article in tokens]) == pytest.approx(2481, rel=0.02)
+    assert 1000 < np.mean([len(set(article)) for article in tokens]) < 1150
     words = " ".join(articles).split()
     assert any(word in lexicon.words[: lexicon.num_stop_words] for word in words)
 

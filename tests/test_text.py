@@ -8,12 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from stop_words import get_stop_words
 
 from texttopicnet import artefacts, text
 from texttopicnet.artefacts import UserError
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 RECORDING = SHARED / "golden" / "text" / "tokens.json.gz"
+AUTHORS_DICTIONARY = SHARED / "data" / "labels" / "authors_dictionary_100785docs.tsv"
 needs_recording = pytest.mark.skipif(not RECORDING.exists(), reason="needs ../shared/golden/text")
 
 
@@ -67,8 +69,29 @@ def test_step_3_lower_case_runs_of_word_characters():
 
 def test_step_4_stop_words_go_as_they_stand():
     assert text.tokenize("The piano AND the violin of these") == ["piano", "violin"]
-    assert text.tokenize("novel novels") == ["novel"]  # the list has the singular only; the plural's lemma stays
+    assert text.tokenize("being beings") == ["being"]  # the list has the singular only; the plural's lemma stays
+    assert text.tokenize("within which they began") == ["within", "began"]  # on the list of later releases, not on this one
     assert text.tokenize("the the1") == ["the"]  # digits go later
+
+
+def test_the_stop_words_are_those_of_the_papers_time():
+    words = get_stop_words("en")
+    assert len(words) == len(set(words)) == 174
+    assert {"the", "being", "couldn't", "yourselves"} < set(words)
+
+
+@pytest.mark.skipif(not AUTHORS_DICTIONARY.exists(), reason="needs ../shared/data/labels")
+def test_the_authors_dictionary_was_made_with_these_stop_words():
+    rows = AUTHORS_DICTIONARY.read_text("utf-8").splitlines()[1:]
+    documents = {word: int(count) for word, count in (row.split("\t") for row in rows)}
+    assert len(documents) == 100_000
+    kept = [word for word in get_stop_words("en") if word in documents]
+    assert len(kept) == 20  # lemmas of other words, such as "being" of "beings", all of them rare
+    assert max(documents[word] for word in kept) == 2315
+    later = (Path(__file__).parent / "stop_words_2025.txt").read_text("utf-8").splitlines()[1:]
+    assert len(later) == 1333
+    assert sum(word in documents for word in later) == 653
+    assert documents["within"] == 50_111  # of 100,785 documents: nobody had removed it
 
 
 def test_step_5_lemmas_are_those_of_nouns():

@@ -2,10 +2,10 @@
 
 The steps, in the original's order (its LDA scripts):
 
-1. wiki markup goes (gensim's ``filter_wiki``, by `texttopicnet.markup`);
+1. wiki markup goes (gensim's ``filter_wiki``, by `texttopicnet.markup`; D12: that of gensim 4);
 2. table markup that is left over goes (`TABLE_MARKUP`);
 3. lower case; tokens are the runs of word characters;
-4. English stop words go;
+4. English stop words go (the 174 words of stop-words 2018.7.23: D12);
 5. every token becomes its WordNet lemma as a noun;
 6. every character but a-z goes from the token;
 7. tokens of one or two letters go.
