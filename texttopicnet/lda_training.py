@@ -218,7 +218,13 @@ class _Checkpoint:
         """Put what was saved into a model; ValueError and others where it does not fit."""
         saved, about = self.saved
         sstats, (number, documents) = saved["sstats"], self.start
-        if sstats.shape != lda.state.sstats.shape or not np.isfinite(sstats).all() or min(number, documents) < 0:
+        position, *_ = about["random"]
+        if (
+            not 0 <= position <= 624
+            or sstats.shape != lda.state.sstats.shape
+            or not np.isfinite(sstats).all()
+            or min(number, documents) < 0
+        ):
             raise ValueError("its numbers do not fit the model")
         lda.state.sstats[...] = saved["sstats"]
         lda.sync_state()
