@@ -6,6 +6,8 @@ Paper:   section 3.1 (40 topics)
 Usage:   python LDA/choose_topics.py [--work DIR] [--topics 10 20 40 60 80 100] [--passes 1] [--seeds 0 1] [--workers 3]
 """
 
+import texttopicnet.startup  # noqa: F401  isort: skip
+
 import argparse
 import time
 from pathlib import Path
@@ -14,7 +16,7 @@ import numpy as np
 from gensim.models import CoherenceModel
 from tqdm import tqdm
 
-from texttopicnet import artefacts, bags, options, results, topics
+from texttopicnet import artefacts, bags, options, origin, results, topics
 from texttopicnet.pairs import Pairs
 from texttopicnet.token_store import Texts, TokenStore
 
@@ -86,6 +88,7 @@ def split(ranks, num_articles, share, seed):
 def load_bags(work, store, pairs, trust=False):
     """(dictionary, corpus, the article of each document), UserError where they do not belong together."""
     dictionary, corpus = bags.load(work, store, trust, by_number=True)
+    origin.check_words(dictionary, work / artefacts.DICTIONARY, work)
     if corpus.num_docs == len(pairs):  # one document an image
         ranks = np.fromiter((rank for _, rank in pairs.ranks()), np.int64)
     elif corpus.num_docs == pairs.num_articles:  # --unique-articles

@@ -9,15 +9,16 @@ With --embedding NAME the labels are training_labels_<name><topics>.json; its mo
 where it is not there yet.
 """
 
+import texttopicnet.startup  # noqa: F401  isort: skip
+
 import argparse
 import itertools
-import tempfile
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from texttopicnet import artefacts, bags, embeddings, options, parallel, training_labels
+from texttopicnet import artefacts, bags, embeddings, options, origin, parallel, training_labels
 from texttopicnet.pairs import Pairs
 from texttopicnet.token_store import Texts, TokenStore, unpacked
 
@@ -37,6 +38,7 @@ def embedding_model(args, store, texts):
     if not args.force and (args.work / artefacts.embedding_model(args.embedding, args.topics)).exists():
         return embeddings.load(args.embedding, args.work, args.topics, args.trust_pickle)
     dictionary, bows = bags.load(args.work, store, args.trust_pickle)
+    origin.check_words(dictionary, args.work / artefacts.DICTIONARY, args.work)
     print(f"learning {args.embedding} from {len(bows)} documents, seed {args.seed}")
     model = embeddings.learn(args.embedding, dictionary, bows, texts, args.topics, args.seed)
     model.save(args.work)
@@ -76,13 +78,17 @@ def main():
         return (article for article, _ in pairs.articles())
 
     if args.embedding == "lda":
-        model = embeddings.load(
-            "lda", args.work, args.topics, args.trust_pickle
-        )  # a missing model is said before the articles are read
-    with TokenStore(args.work) as store, tempfile.TemporaryFile(dir=output.parent) as file:
+        # a missing model is said before the articles are read
+        model = embeddings.load("lda", args.work, args.topics, args.trust_pickle)
+    with TokenStore(args.work) as store, artefacts.temporary_file(output.parent) as file:
         store.fill(names(), args.data / args.collection, args.workers)
-        if args.embedding != "lda":
+        if args.embedding == "lda":
+            model_path = args.work / artefacts.lda_model(args.topics)
+        else:
             model = embedding_model(args, store, Texts(store, names))
+            model_path = args.work / artefacts.embedding_model(args.embedding, args.topics)
+        if changed := origin.said_if_changed(model.dictionary, store, pairs, model_path):
+            print(changed)
         what = f"{args.topics} topics" if args.embedding == "lda" else f"{args.embedding} of {args.topics} numbers"
         print(f"labelling {len(pairs)} images of {pairs.num_articles} articles with {what}, seed {args.seed}")
         model.vectors([[]], args.seed)  # what is compiled at the first call is compiled before the processes are forked

@@ -6,6 +6,8 @@ Paper:   figure of topics
 Usage:   python LDA/show_topics.py [--data DIR] [--work DIR] [--topics 40] [--words 10] [--images 8] [--page FILE]
 """
 
+import texttopicnet.startup  # noqa: F401  isort: skip
+
 import argparse
 import base64
 import itertools
@@ -16,7 +18,7 @@ import cv2
 import jinja2
 import numpy as np
 
-from texttopicnet import artefacts, images, markup, options, text, topics, training_labels
+from texttopicnet import artefacts, files, images, markup, options, text, topics, training_labels
 from texttopicnet.pairs import Pairs
 from texttopicnet.token_store import TokenStore
 
@@ -81,10 +83,10 @@ class Corpus:
         return int((self.vectors.argmax(axis=1) == topic).sum())
 
 
-def thumbnail(path):
+def thumbnail(collection, name):
     """An image as a small JPEG in base64, cropped if very wide; None if it cannot be shown."""
     try:
-        image = images.read_image(path)
+        image = images.read_image(files.member(collection, name))
     except artefacts.UserError:
         return None
     height, width = image.shape[:2]
@@ -97,12 +99,14 @@ def thumbnail(path):
     return base64.b64encode(cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 72])[1]).decode()
 
 
-def opening(store, path, name):
+def opening(store, collection, name):
     """(first line, what follows) of an article without its markup; the file's name where it cannot be read."""
+    path = collection / name
     title, quote = store.opening(name)
     if title:
         return title, shortened(NO_TEXT.sub(" ", quote).strip())
     try:
+        path = files.member(collection, files.find_article(collection, name))
         clean = markup.filter_wiki(text.read_article(path)[: 50 * QUOTE])
     except artefacts.UserError:
         return path.name, ""
@@ -124,11 +128,11 @@ def show(corpus, store, topic, collection, count):
     for i in corpus.typical(topic):
         name, probability = corpus.articles[i], corpus.vectors[i, topic]
         if len(articles) < ARTICLES:
-            title, quote = opening(store, collection / name, name)
+            title, quote = opening(store, collection, name)
             articles.append({"title": title, "quote": quote, "name": name, "probability": probability})
         if len(shown) < count:  # one image an article: its others would look alike
             for image in corpus.pairs.images(name):
-                jpeg = thumbnail(collection / image)
+                jpeg = thumbnail(collection, image)
                 if jpeg:
                     shown.append({"jpeg": jpeg, "name": image, "probability": probability})
                     break

@@ -6,6 +6,8 @@ Paper:   section 3.1 (what the net is to predict)
 Usage:   python experiments/label_distribution.py NAME=LABELS [NAME=LABELS ...] [--work DIR] [--force]
 """
 
+import texttopicnet.startup  # noqa: F401  isort: skip
+
 import argparse
 import time
 from pathlib import Path

@@ -6,6 +6,8 @@ Paper:   the table of Wikipedia retrieval (mean average precision for image and 
 Usage:   python experiments/multi_modal_retrieval.py [--data DIR] [--work DIR] [--features FILE] [--topics 40]
 """
 
+import texttopicnet.startup  # noqa: F401  isort: skip
+
 import argparse
 import sys
 import time

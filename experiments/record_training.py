@@ -8,6 +8,8 @@ Usage:   python experiments/record_training.py [--work DIR] [--net CaffeNet] [--
 A run that was stopped and taken up again appends to one log; its seconds are those of all its parts.
 """
 
+import texttopicnet.startup  # noqa: F401  isort: skip
+
 import argparse
 import datetime
 import re

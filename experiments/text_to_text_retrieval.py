@@ -6,6 +6,8 @@ Paper:   none of its tables; the embeddings are those of the journal version (ar
 Usage:   python experiments/text_to_text_retrieval.py [--set DIR] [--articles DIR] [--name wikipedia] [--passes 1 5 20 50]
 """
 
+import texttopicnet.startup  # noqa: F401  isort: skip
+
 import argparse
 import itertools
 import json

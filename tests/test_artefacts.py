@@ -174,7 +174,7 @@ def test_a_stream_that_ends_in_an_error_leaves_the_old_json(tmp_path):
 @pytest.mark.parametrize("content", [b'{"a": 1, "b"', b"", b'{"a": 1} x', b'{"a": "\xff"}'])
 def test_broken_json_in_a_stream(tmp_path, content):
     (tmp_path / "a.json").write_bytes(content)
-    with pytest.raises(UserError, match="a.json is not valid JSON .*: make it anew with python make.py") as caught:
+    with pytest.raises(UserError, match="a.json is not valid JSON .*: make it again with python make.py") as caught:
         list(artefacts.stream_json(tmp_path / "a.json", "python make.py"))
     assert "\n" not in str(caught.value)
     with pytest.raises(UserError, match="b.json does not exist: make it with python make.py"):
@@ -195,7 +195,7 @@ def test_missing_and_broken_json_name_file_and_command(tmp_path):
         artefacts.read_json(path, "python make.py")
     assert str(caught.value) == f"{path} does not exist: make it with python make.py"
     path.write_text('{"a": 1')
-    with pytest.raises(UserError, match="a.json is not valid JSON .*: make it anew with python make.py") as caught:
+    with pytest.raises(UserError, match="a.json is not valid JSON .*: make it again with python make.py") as caught:
         artefacts.read_json(path, "python make.py")
     assert "\n" not in str(caught.value)
     path.write_bytes(b'{"a": "\xff"}')  # no UTF-8

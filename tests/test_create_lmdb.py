@@ -208,7 +208,7 @@ def test_bad_images_are_counted_and_the_first_is_named(files, run, script, capsy
         np.testing.assert_array_equal(datum.float_data, np.float32(labels[image_of(key)]))
         assert packed[key].data == contents[image_of(key)]
     printed = capsys.readouterr().out.splitlines()
-    assert printed[1].startswith("left out: 3 bad images; the first: ") and f"{bad[0]}: is no image" in printed[1]
+    assert printed[1].startswith("left out: 3 bad images; the first: ") and f"{bad[0]}: is not an image" in printed[1]
     assert printed[2].startswith("9 images and labels")
 
 
@@ -221,7 +221,7 @@ def test_a_missing_image_is_a_bad_one(files, run, tmp_path, capsys):
 
 def test_no_good_image_is_an_error_and_nothing_is_left(files, run, tmp_path):
     files({f"images/{i}.jpg": b"no picture" for i in range(3)})
-    with pytest.raises(UserError, match="none of the images .* 3 of 3 are bad; the first: .*is no image"):
+    with pytest.raises(UserError, match="none of the images .* 3 of 3 are bad; the first: .*is not an image"):
         run()
     assert list((tmp_path / "work" / "CNN" / "CaffeNet").iterdir()) == []
 

@@ -204,10 +204,10 @@ def test_broken_xml_comes_after_the_pages_before_it(tmp_path):
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"", "is no MediaWiki dump (no element found"),
-        (b"a,b,c\n1,2,3\n", "is no MediaWiki dump (Start tag expected"),
-        (b"<html><body>Not found", "is no MediaWiki dump (its root is <html>): get the download that data/wikipedia_data"),
-        (bz2.compress(b"<article/>"), "is no MediaWiki dump (its root is <article>)"),
+        (b"", "is not a MediaWiki dump (no element found"),
+        (b"a,b,c\n1,2,3\n", "is not a MediaWiki dump (Start tag expected"),
+        (b"<html><body>Not found", "is not a MediaWiki dump (its root is <html>): get the download that data/wikipedia_data"),
+        (bz2.compress(b"<article/>"), "is not a MediaWiki dump (its root is <article>)"),
         (b"BZh9 and nothing more", "ends early or is damaged, the last page read is none: fetch it again (Invalid data stream)"),
         (b"\x1f\x8b" + bytes(30), "ends early or is damaged, the last page read is none"),
     ],
@@ -340,8 +340,8 @@ def test_images_of_a_list(tmp_path):
 @pytest.mark.parametrize(
     ("content", "before", "why"),
     [
-        ('{"a/b/1": "a/b/2"}', 0, "is no JSON list"),
-        ('"a/b/1"', 0, "is no JSON list"),
+        ('{"a/b/1": "a/b/2"}', 0, "is not a JSON list"),
+        ('"a/b/1"', 0, "is not a JSON list"),
         ("", 0, "is not valid JSON"),
         ("[]", 0, None),
         ('["a/b/1", "a/b/2"', 2, "is not valid JSON"),

@@ -182,10 +182,10 @@ def test_every_blemish_is_counted_by_its_reason_and_the_first_is_named(collectio
         f"left out: 1 article file is missing; the first is {no_article}",
         f"left out: 2 broken XML; the first is {broken}",
         f"left out: 2 image cannot be decoded; the first is {truncated}",
-        f"left out: 1 image cannot be read; the first is {folder}",
+        f"left out: 1 image cannot be read (Is a directory); the first is {folder}",
         f"left out: 1 image file is missing; the first is {no_image}",
         f"left out: 1 metadata name no image file; the first is {unnamed}",
-        f"left out: 1 named .jpg but is no JPEG; the first is {disguised}",
+        f"left out: 1 named .jpg but is not a JPEG; the first is {disguised}",
         f"left out: 1 no English article; the first is {german}",
         f"left out: 1 not a JPEG; the first is {png}",
         f"left out: 1 smaller than 256 pixels; the first is {small}",
@@ -350,7 +350,8 @@ def test_a_page_is_tokenized_once_a_dump(collection, from_dump, script, monkeypa
     from_dump(["images/x/7#a.jpg"], "--workers", "1")
     monkeypatch.setattr(script.text, "tokens_of", lambda clean: 1 / 0)
     assert from_dump(["images/x/7#a.jpg"], "--workers", "1", "--force") == {"images/x/7#a.jpg": "7"}
-    (tmp_path / "wiki.xml.bz2").write_bytes(bz2.compress(dump_of(PAGES[:3]).encode()))  # another dump
+    changed = [(number, title, ns, body.replace("piano", "harp")) for number, title, ns, body in PAGES]
+    (tmp_path / "wiki.xml.bz2").write_bytes(bz2.compress(dump_of(changed).encode()))  # another text of the same page
     with pytest.raises(ZeroDivisionError):
         from_dump(["images/x/7#a.jpg"], "--workers", "1", "--force")
 

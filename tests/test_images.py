@@ -63,7 +63,7 @@ def test_what_cannot_be_decoded_is_named(tmp_path, data):
     (tmp_path / "a.jpg").write_bytes(data)
     with pytest.raises(UserError) as caught:
         images.read_image(tmp_path / "a.jpg")
-    assert str(caught.value) == f"{tmp_path / 'a.jpg'}: is no image that OpenCV can decode; repair it or leave it out"
+    assert str(caught.value) == f"{tmp_path / 'a.jpg'}: is not an image that OpenCV can decode; repair it or leave it out"
 
 
 def test_what_cannot_be_read_is_named(tmp_path):

@@ -160,8 +160,8 @@ def test_defaults_are_the_originals(script, monkeypatch, corpus):
     with pytest.raises(UserError) as caught:
         script.main()
     assert str(caught.value) == (
-        f"no word of {corpus / 'data' / 'ImageCLEF_Wikipedia'}/text stands in at least 20 and at most 0.5 of the 8 documents:"
-        " give a lower --no-below for so small a corpus"
+        "none of the 6 words is in at least 20 (--no-below) and at most 0.5 (--no-above) of the 8 documents: for so small a"
+        " corpus give --no-below 2, with which 6 words are left"
     )
     # nothing half made is left, and no token has to be made again
     assert names_in(corpus / "work" / "LDA") == LEFT
@@ -311,7 +311,10 @@ def test_what_was_not_made_here_is_not_replaced_and_no_advice_says_so(run, corpu
     downloaded = Dictionary([["piano", "an", "unfiltered", "dictionary"]])
     downloaded.save(str(folder / "dictionary.dict"))
     before = names_in(folder), (folder / "dictionary.dict").read_bytes()
-    with pytest.raises(UserError, match="dictionary.dict was not made here, and learning would replace it: give another --work"):
+    with pytest.raises(
+        UserError,
+        match="dictionary.dict was not made in this work folder, and would be overwritten: give another --work folder, or move",
+    ):
         run(*ALL)
     assert (names_in(folder), (folder / "dictionary.dict").read_bytes()) == (sorted([*before[0], "tokens.sqlite"]), before[1])
     LdaModel(id2word=downloaded, num_topics=3).save(str(folder / "ldamodel3.lda"))

@@ -41,10 +41,10 @@ def test_of_two_articles_for_one_image_the_later_one_stays():
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ('{"a": "b"', "train.json is not valid JSON .*: make it anew with python LDA/generate_train_dict.py"),
-        ("{}", "train.json holds no pairs of image and article: make it anew with python LDA/generate_train_dict.py --force"),
+        ('{"a": "b"', "train.json is not valid JSON .*: make it again with python LDA/generate_train_dict.py"),
+        ("{}", "train.json holds no pairs of image and article: make it again with python LDA/generate_train_dict.py --force"),
         ('["a", "b"]', "holds no pairs"),
-        ('{"a": ["b"]}', "train.json: a has no article's name"),
+        ('{"a": ["b"]}', "train.json: the article of an image, list, is not a file of the collection .it is not a name."),
         (None, "train.json does not exist: make it with python LDA/generate_train_dict.py"),
     ],
 )

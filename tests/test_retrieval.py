@@ -82,7 +82,7 @@ def test_a_category_may_have_several_words(tmp_path):
 def test_ids_do_not_lead_out_of_the_set(tmp_path, row):
     (tmp_path / "categories.list").write_text("a\n")
     (tmp_path / "testset_txt_img_cat.list").write_text(f"{row}\n")
-    with pytest.raises(UserError, match="line 1: an id must be the name of a file of the set"):
+    with pytest.raises(UserError, match="line 1: an id is not the name of a file of the set"):
         retrieval.read_pairs(tmp_path)
 
 

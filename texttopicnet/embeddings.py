@@ -22,7 +22,7 @@ from gensim.models import Doc2Vec, FastText, LsiModel, TfidfModel, Word2Vec
 from gensim.models.doc2vec import TaggedDocument, train_document_dbow
 from tqdm import tqdm
 
-from texttopicnet import artefacts, parallel, pickles, topics, vocabulary
+from texttopicnet import artefacts, origin, parallel, pickles, topics, vocabulary
 
 NAMES = ("lda", "lsi", "tfidf", "word2vec", "doc2vec", "fasttext")
 SIGNED = ("lsi", "word2vec", "doc2vec", "fasttext")
@@ -288,7 +288,8 @@ def load(name, work, num_topics=40, trust=False):
     Raises
     ------
     UserError
-        A file is missing, damaged or of another width, or the model was learnt with another dictionary than the work folder's.
+        A file is missing, damaged or of another width, was made with other stop words, or the model was learnt with another
+        dictionary than the work folder's.
     """
     if name == "lda":
         return Lda(topics.TopicModel.load(work, num_topics, trust))
@@ -300,6 +301,8 @@ def load(name, work, num_topics=40, trust=False):
     tfidf_path = path if name == "tfidf" else path.with_name(f"{path.name}.tfidf")
     tfidf = model if name == "tfidf" else pickles.load(TfidfModel, tfidf_path, trust)
     own = tfidf.id2word
+    for words, file in ((dictionary, dictionary_path), (own, path)):
+        origin.check_words(words, file, work)
     if getattr(own, "token2id", None) != dictionary.token2id:
         raise artefacts.UserError(
             f"{dictionary_path} ({len(dictionary)} words) and {tfidf_path} (learnt with {len(own or ())}) do not belong together:"

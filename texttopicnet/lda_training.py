@@ -254,5 +254,6 @@ def _description(lda, corpus, seed):
         "documents": len(corpus),
         "counts": getattr(corpus, "num_nnz", None),
         "words and first chunk": digest.hexdigest(),
+        "made_from": getattr(dictionary, "made_from", None),
         "versions": [gensim.__version__, np.__version__],
     }

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from texttopicnet import artefacts
+from texttopicnet import artefacts, files
 from texttopicnet.artefacts import UserError
 
 PAPER_PAIRS = [34, 88, 96, 85, 65, 58, 51, 41, 71, 104]  # pairs a category in the test list of the paper
@@ -42,10 +42,11 @@ def read_pairs(folder, name=TEST_LIST):
         fields = row.split("\t")
         if not row.strip():
             continue
-        if any(part in ("", ".", "..") for field in fields[:2] for part in field.split("/")):
-            raise UserError(f"{path}, line {number}: an id must be the name of a file of the set, not {row!r:.80}")
         if len(fields) != 3 or not fields[2].strip().isdigit() or not 1 <= int(fields[2]) <= len(names):
             raise UserError(f"{path}, line {number}: not 'text id <tab> image id <tab> category 1..{len(names)}'")
+        wrong = files.name_error(fields[0]) or files.name_error(fields[1])
+        if wrong:
+            raise UserError(f"{path}, line {number}: an id is not the name of a file of the set ({wrong})")
         texts.append(fields[0])
         images.append(fields[1])
         categories.append(int(fields[2]) - 1)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from gensim.models import LdaModel
 
-from texttopicnet import artefacts, inference, lda_training, parallel, pickles, vocabulary
+from texttopicnet import artefacts, inference, lda_training, origin, parallel, pickles, vocabulary
 
 NO_BELOW, NO_ABOVE = 20, 0.5  # filter_extremes, the original's values
 UPDATE_EVERY = 3  # chunks; the original's LdaMulticore has 3 workers, and updates after as many
@@ -141,7 +141,8 @@ class TopicModel:
         Raises
         ------
         UserError
-            A file is missing or damaged, or they do not belong together (both sizes are named).
+            A file is missing or damaged, they do not belong together (both sizes are named), or the words that are used were made
+            with other stop words.
         """
         work, made_by = Path(work), f"python LDA/learn_LDA_model.py --topics {num_topics}"
         dictionary_path = artefacts.existing(work / artefacts.DICTIONARY, made_by)
@@ -151,7 +152,9 @@ class TopicModel:
         _complete(lda, lda_path)
         if lda.num_topics != num_topics:
             raise artefacts.UserError(f"{lda_path} is a model of {lda.num_topics} topics, not of {num_topics}: see --topics")
-        return cls(dictionary, lda, where=f"{dictionary_path} and {lda_path}")
+        model = cls(dictionary, lda, where=f"{dictionary_path} and {lda_path}")
+        origin.check_words(model.dictionary, dictionary_path if model.dictionary is dictionary else lda_path, work)
+        return model
 
     # -------------------------------------------------------------------------------------------------------- in use
     def topic_vectors(self, documents, seed=0, workers=1):

@@ -67,21 +67,6 @@ def _made_here(kind, path):
         return False
 
 
-def refuse_foreign(path, known):
-    """Raise UserError if there is a dictionary that was not made here, or that cannot be read.
-
-    Parameters
-    ----------
-    path : Path
-    known : bool
-        Whether the work folder's own records say that it was made here.
-    """
-    if path.exists() and not known and not _made_here(Dictionary, path):
-        raise artefacts.UserError(
-            f"{path} was not made here, and learning would replace it: give another --work folder, or move it away"
-        )
-
-
 def refuse_existing_model(path, force):
     """Raise UserError if a topic model is there and `force` is false; only for one made here is `--force` advised."""
     if path.exists() and not force:
