@@ -188,7 +188,7 @@ def resume(record, path):
     for field in ("experiment", "seed", "split", "settings", "inputs"):
         if found.get(field) != record[field]:
             raise artefacts.UserError(
-                f"{path} is of other settings or artefacts ({field}: {found.get(field)}): give --force to make it anew"
+                f"{path} is of other settings or artefacts ({field}: {found.get(field)}): give --force to replace it"
             )
     record |= {name: found[name] for name in ("models", "values", "seconds")}
 

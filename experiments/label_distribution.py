@@ -54,7 +54,7 @@ def read_labels(path):
     """The vectors of a label file, ndarray of float64, shape (n_images, n_topics), checked."""
     labels = artefacts.read_json(path, MADE_BY)
     if not isinstance(labels, dict) or not all(isinstance(vector, list) for vector in labels.values()):
-        raise UserError(f"{path} holds something else than labels: make it with {MADE_BY} --force")
+        raise UserError(f"{path} holds something else than labels: labels are made with {MADE_BY}")
     width = len(next(iter(labels.values()), []))
     return np.array([vector for _, vector in training_labels.checked("lda", labels.items(), width, MADE_BY)])
 
