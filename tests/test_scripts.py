@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from texttopicnet import artefacts
+
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = sorted((ROOT / "scripts").glob("*.sh"))
 STAGES = [p for p in SCRIPTS if re.match(r"\d\d_", p.name)]
@@ -43,7 +45,7 @@ def test_heads_of_python_scripts(path):
 @pytest.mark.parametrize(
     "name, arguments, message",
     [
-        ("run_all.sh", ["--colour", "red"], "knows no --colour"),
+        ("run_all.sh", ["--colour", "red"], "unknown option --colour"),
         ("run_all.sh", ["--from"], "--from needs a value"),
         ("run_all.sh", ["--from", "12"], "--from and --to take a stage, 1 to 9"),
         ("run_all.sh", ["--data", "nowhere"], "nowhere does not exist: data/README.md"),
@@ -59,6 +61,7 @@ def test_heads_of_python_scripts(path):
         ("06_extract_features.sh", ["--layer"], "knows no --layer"),
         ("07_voc_2007_classification.sh", ["fc7", "--voc", ".", "--work", "w"], "does not exist: give --voc"),
         ("run_all.sh", ["--embedding"], "--embedding needs a value"),
+        ("run_all.sh", ["--no-below"], "--no-below needs a value"),
         ("text_records.sh", ["--colour"], "knows no --colour"),
         ("text_records.sh", ["--labels", "none.json"], "none.json does not exist: --labels takes a file of topic labels"),
         ("text_records.sh", ["--data", "."], "./ImageCLEF_Wikipedia does not exist: data/README.md"),
@@ -96,7 +99,7 @@ def test_a_downloaded_model_is_never_advised_to_be_replaced(tmp_path):
     assert "ldamodel40.lda was not made here, and not from " in done.stderr and "or another --work folder" in done.stderr
     (folder / "ldamodel40.lda").write_bytes(b"\x80\x04 ... dictionary_sha256 ...")
     os.utime(folder / "ldamodel40.lda", (1, 1))
-    assert "give --from 2 --force to rebuild it" in run("run_all.sh", *arguments, cwd=tmp_path).stderr
+    assert "give --from 2 --force to run it again" in run("run_all.sh", *arguments, cwd=tmp_path).stderr
 
 
 def test_run_all_hands_trust_pickle_on(tmp_path):
@@ -131,3 +134,19 @@ def test_the_set_up_is_done_once():
     done = run("00_install.sh", cwd="/")
     assert done.returncode == 0 and "setting up" not in done.stdout
     assert done.stdout.splitlines()[-1].startswith("set up: ")
+
+
+def test_run_all_passes_the_options_for_small_corpora_on(tmp_path):
+    """--no-below and --no-above reach stage 2: with its defaults, three articles would leave no word."""
+    folder = tmp_path / "data/ImageCLEF_Wikipedia/text"
+    folder.mkdir(parents=True)
+    pairs = {}
+    for i in range(3):
+        (folder / str(i)).write_text("piano violin harbour castle " * 5)
+        pairs[f"images/{i}.jpg"] = f"text/{i}"
+    artefacts.write_json(tmp_path / "w" / artefacts.TRAIN_DICT, pairs)
+    stage = ["--data", "data", "--work", "w", "--from", "2", "--to", "2", "--topics", "2", "--workers", "1"]
+    done = run("run_all.sh", *stage, cwd=tmp_path)
+    assert done.returncode == 1 and "give --no-below 2 --no-above 1, with which 4 words are left" in done.stderr
+    done = run("run_all.sh", *stage, "--no-below", "2", "--no-above", "1", cwd=tmp_path)
+    assert done.returncode == 0 and "dictionary: 4 words" in done.stdout

@@ -219,7 +219,7 @@ def test_a_train_dict_that_names_the_folder_by_its_other_name(articles, work_in)
 # ------------------------------------------------------------------------------------------------------------- of a dump
 def dump_of(pages):
     rows = "".join(
-        f"<page><title>Page {number}</title><ns>0</ns><id>{number}</id><revision><id>1</id><text>{text}</text></revision></page>\n"
+        f"<page><title>Page {number}</title><ns>0</ns><id>{number}</id><revision><text>{text}</text></revision></page>\n"
         for number, text in pages.items()
     )
     return f'<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.11/">\n{rows}</mediawiki>\n'.encode()

@@ -101,9 +101,8 @@ def test_tokens_of_other_stop_words_are_dropped_with_a_sentence(collection, tmp_
     token_store.text.stop_words_identity.cache_clear()
     with TokenStore(tmp_path / "work") as store:
         assert store.fill(ARTICLES, collection) == 4
-    assert capsys.readouterr().out == (
-        f"{tmp_path / 'work' / artefacts.TOKENS} was made with 2 other stop words (now 174): its articles are preprocessed again\n"
-    )
+    said = "was made with 2 other stop words (now 174): its articles are preprocessed again"
+    assert capsys.readouterr().out == f"{tmp_path / 'work' / artefacts.TOKENS} {said}\n"
 
 
 @pytest.mark.parametrize(
@@ -130,7 +129,7 @@ def test_a_damaged_entry_is_made_again_and_counted(collection, tmp_path, capsys,
         store.fill(ARTICLES, collection)
     with sqlite3.connect(tmp_path / artefacts.TOKENS) as database:
         if column.startswith("CAST"):  # bytes that are not UTF-8, as text
-            database.execute(f"UPDATE articles SET stamp = {column} WHERE name = 'text/b'")
+            database.execute(f"UPDATE articles SET tokens = {column} WHERE name = 'text/b'")
         else:
             database.execute(f"UPDATE articles SET {column} = ? WHERE name = 'text/b'", (value,))
     database.close()

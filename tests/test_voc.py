@@ -69,13 +69,13 @@ def test_malformed_row_is_named(main, tmp_path, row):
 
 def test_repeated_row_is_named(main, tmp_path):
     (main / "bird_test.txt").write_text("06 1\n07 -1\n06 1\n")
-    with pytest.raises(UserError, match="line 3: image 06 stands in this list a second time"):
+    with pytest.raises(UserError, match="line 3: image 06 is in this list a second time"):
         voc.read_split(tmp_path, "bird", "test")
 
 
 def test_overlapping_splits_are_refused(main, tmp_path):
     (main / "bird_test.txt").write_text("01 1\n07 -1\n")
-    with pytest.raises(UserError, match="image 01 stands in trainval too"):
+    with pytest.raises(UserError, match="image 01 is in trainval too"):
         voc.read_class(tmp_path, "bird")
 
 

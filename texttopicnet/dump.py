@@ -189,7 +189,7 @@ def images(path, blemishes):
     count = depth = 0
     try:
         with open(path, "rb") as file:
-            # ijson.parse would keep a path per level of nesting; without use_float, its C code crashes at integers of 5,000 digits
+            # ijson.parse keeps a path per level of nesting; without use_float, ijson's C code crashes at integers of 5,000 digits
             for event, value in ijson.basic_parse(file, use_float=True):
                 if depth == 0 and event != "start_array":
                     raise artefacts.UserError(f"{path} is not a JSON list of image paths: get {MADE_BY}")

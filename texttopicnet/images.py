@@ -34,15 +34,23 @@ def size(data):
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         width, height = struct.unpack_from(">II", data.ljust(24, b"\0"), 16)
         return height, width
-    from PIL import Image  # only the rarer kinds need it
+    return _other_size(data)
 
-    try:
-        with Image.open(io.BytesIO(data), formats=OTHER_KINDS) as image:
-            return image.height, image.width
-    except Image.DecompressionBombError:
-        return MOST_PIXELS, MOST_PIXELS
-    except Exception:  # a damaged header fails in many ways
-        return None
+
+def _other_size(data):
+    """Height and width of an image of the rarer kinds, by Pillow's readers of headers; None if it is none of them."""
+    from PIL import Image
+
+    Image.init()
+    for kind in OTHER_KINDS:
+        reader, accepts = Image.OPEN[kind]
+        if not accepts or accepts(data[:16]):
+            try:  # not Image.open, which warns and raises at sizes of its own choice
+                with reader(io.BytesIO(data), "") as image:
+                    return image.height, image.width
+            except Exception:  # a damaged header fails in many ways
+                continue
+    return None
 
 
 def _jpeg_size(data):
