@@ -152,3 +152,33 @@ def test_document_frequencies_by_hand(work):
     corpus = bags.open_corpus(work / artefacts.BOW)
     assert bags.document_frequencies(corpus, "bow.mm") == {0: 2, 1: 2, 2: 2}
     assert np.asarray(corpus.index).tolist() == [97, -1, 109, 121, 133]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"token2id": {"piano": 0, "violin": 1}, "dfs": {5: 1}},
+        {"token2id": {"piano": 0, "violin": 2}},
+        {"token2id": {"piano": 0, "violin": "1"}},
+        {"token2id": {b"piano": 0}},
+        {"token2id": ["piano"]},
+        {"dfs": [1, 2, 3]},
+        {"dfs": {0: None}},
+        {"num_docs": "five"},
+    ],
+)
+def test_a_damaged_dictionary_is_refused(work, changes):
+    dictionary = Dictionary.load(str(work / artefacts.DICTIONARY))
+    vars(dictionary).update(changes)
+    dictionary.save(str(work / artefacts.DICTIONARY))
+    with pytest.raises(UserError, match="dictionary.dict is damaged"):
+        load(work)
+
+
+def test_a_dictionary_gets_what_early_versions_did_not_save(work):
+    dictionary = Dictionary.load(str(work / artefacts.DICTIONARY))
+    del dictionary.cfs
+    dictionary.id2token = {0: "wrong"}
+    dictionary.save(str(work / artefacts.DICTIONARY))
+    loaded, _ = load(work)
+    assert loaded.cfs == {} and [loaded[i] for i in range(3)] == ["piano", "violin", "goal"]

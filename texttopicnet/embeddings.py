@@ -300,12 +300,13 @@ def load(name, work, num_topics=40, trust=False):
     model = pickles.load(KINDS[name], path, trust)
     tfidf_path = path if name == "tfidf" else path.with_name(f"{path.name}.tfidf")
     tfidf = model if name == "tfidf" else pickles.load(TfidfModel, tfidf_path, trust)
-    own = tfidf.id2word
-    for words, file in ((dictionary, dictionary_path), (own, path)):
-        origin.check_words(words, file, work)
-    if getattr(own, "token2id", None) != dictionary.token2id:
+    own = getattr(tfidf, "id2word", None)
+    for used, file in ((dictionary, dictionary_path), (own, path)):
+        origin.check_words(used, file, work)
+    words = getattr(own, "token2id", {})
+    if words != dictionary.token2id:
         raise artefacts.UserError(
-            f"{dictionary_path} ({len(dictionary)} words) and {tfidf_path} (learnt with {len(own or ())}) do not belong together:"
+            f"{dictionary_path} ({len(dictionary)} words) and {tfidf_path} (learnt with {len(words)}) do not belong together:"
             f" {pickles.MOVE}, then make the model with {made_by}"
         )
     try:

@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import numbers
 
 from gensim.corpora import Dictionary
 from gensim.models import LdaModel
 
 from texttopicnet import artefacts, pickles
 
+TOTALS = "num_docs", "num_pos", "num_nnz"
 MARK = "dictionary_sha256"  # attribute of every dictionary and model that is made here
 
 
@@ -35,16 +37,22 @@ def load(path, trust=False):
         As `pickles.load`, or its words are not numbered 0, 1, 2, ...
     """
     dictionary = pickles.load(Dictionary, path, trust)
-    if not _is_whole(dictionary):
+    if not _completed(dictionary):
         raise artefacts.UserError(f"{path} is damaged (its words are not numbered 0, 1, 2, ...): {pickles.MOVE}")
-    for name in ("id2token", "dfs", "cfs"):  # early dictionaries lack the last
-        vars(dictionary).setdefault(name, {})
     return dictionary
 
 
-def _is_whole(dictionary):
-    words = getattr(dictionary, "token2id", None)
-    return isinstance(words, dict) and set(words.values()) == set(range(len(words))) and all(isinstance(w, str) for w in words)
+def _completed(dictionary):
+    """Whether a dictionary is whole; if so, it gets the attributes that early versions of gensim's lack."""
+    words, counts = vars(dictionary).get("token2id"), vars(dictionary).setdefault("dfs", {})
+    if not isinstance(words, dict) or not isinstance(counts, dict) or not all(isinstance(word, str) for word in words):
+        return False
+    integers = [*words.values(), *counts.values(), *(vars(dictionary).setdefault(name, 0) for name in TOTALS)]
+    if not all(isinstance(number, numbers.Integral) for number in integers) or not set(counts) <= set(words.values()):
+        return False
+    dictionary.id2token = {}  # gensim makes it of token2id where it is needed
+    vars(dictionary).setdefault("cfs", {})
+    return set(words.values()) == set(range(len(words)))
 
 
 def of_model(lda):
@@ -52,12 +60,8 @@ def of_model(lda):
     own = lda.id2word
     if isinstance(own, dict):  # {id: word}, which gensim takes, too
         words, own = own, Dictionary()
-        own.token2id = {word: number for number, word in words.items()}
-    if isinstance(own, Dictionary) and _is_whole(own) and len(own) == lda.num_terms:
-        for name in ("id2token", "dfs", "cfs"):
-            vars(own).setdefault(name, {})
-        return own
-    return None
+        own.token2id = {word: int(number) for number, word in words.items()}
+    return own if isinstance(own, Dictionary) and _completed(own) and len(own) == lda.num_terms else None
 
 
 def _made_here(kind, path):
