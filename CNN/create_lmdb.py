@@ -135,6 +135,12 @@ def main():
     args = parser.parse_args()
 
     folder = args.work / "CNN" / args.net
+    try:
+        str(folder).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise artefacts.UserError(
+            f"{files.printable(folder)}: LMDB takes only folders whose names are UTF-8: give another --work"
+        ) from error
     splits = ["train", "val"] if args.val_fraction else ["train"]
     outputs = [folder / f"{split}_{what}_lmdb" for split in splits for what in ("images", "labels")]
     # an older val pair holds images that are about to become training images: it goes when the packing is made anew

@@ -26,7 +26,7 @@ PRUNED_EVERY = 10_000  # articles; gensim's, as its limit of words in memory
 PRUNE_AT = 2_000_000
 MEASURED = 2000  # documents whose perplexity is printed
 SMALLER = ((5, 0.5), (2, 0.5), (2, 1.0), (1, 1.0))  # --no-below and --no-above for small corpora, the first that helps is named
-ENOUGH = 20  # words; fewer are hardly a vocabulary
+ENOUGH = 50  # words; fewer are hardly a vocabulary
 
 
 def counted(articles):
@@ -71,6 +71,10 @@ def make_dictionary(articles, workers, no_below, no_above):
     dictionary.filter_extremes(no_below=no_below, no_above=no_above)
     if not dictionary.token2id:
         raise artefacts.UserError(why_no_word(documents, dictionary.num_docs, no_below, no_above))
+    if len(dictionary) < ENOUGH:
+        advice, left = options_for(documents, dictionary.num_docs, no_below, no_above)
+        if left > len(dictionary):
+            print(f"only {len(dictionary)} of {len(documents)} words are left: with {advice} it would be {left}")
     return dictionary
 
 
@@ -92,15 +96,22 @@ def why_no_word(documents, num_documents, no_below, no_above):
     """
     if not len(documents):
         return "no article has a word after preprocessing: all of them are empty, or hold nothing but markup and stop words"
+    advice, left = options_for(documents, num_documents, no_below, no_above)
+    return (
+        f"none of the {len(documents)} words is in at least {no_below} (--no-below) and at most {no_above:g} (--no-above) of the"
+        f" {num_documents} documents: for so small a corpus give {advice}, with which {left} words are left"
+    )
+
+
+def options_for(documents, num_documents, no_below, no_above):
+    """Options for a small corpus, the first of `SMALLER` that leave `ENOUGH` words or all: (str, the number of words)."""
     options = [(min(below, no_below), max(above, no_above)) for below, above in SMALLER]
+    options = [pair for below, above in options for pair in ((no_below, above), (below, above))]  # one change may be enough
     left = [int(is_kept(documents, num_documents, *option).sum()) for option in options]
     best = next((i for i, count in enumerate(left) if count >= min(ENOUGH, len(documents))), len(options) - 1)
     below, above = options[best]
-    advice = [f"--no-below {below}"] * (below != no_below) + [f"--no-above {above:g}"] * (above != no_above)
-    return (
-        f"none of the {len(documents)} words is in at least {no_below} (--no-below) and at most {no_above:g} (--no-above) of the"
-        f" {num_documents} documents: for so small a corpus give {' '.join(advice)}, with which {left[best]} words are left"
-    )
+    changed = [f"--no-below {below}"] * (below != no_below) + [f"--no-above {above:g}"] * (above != no_above)
+    return " ".join(changed), left[best]
 
 
 def bags_of(token2id, articles):

@@ -160,7 +160,7 @@ def draw(records):
     matplotlib.use("Agg")
     from matplotlib import pyplot, ticker
 
-    pyplot.rcParams.update({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False})
+    pyplot.rcParams.update({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "text.parse_math": False})
     blue, grey = "#1f6fb2", "#9aa4ae"
     figures = []
 

@@ -32,7 +32,7 @@ def read_log(path):
         From the first to the last line of each process, added up.
     """
     losses, spans = {}, {}
-    for row in artefacts.existing(path, "scripts/05_train_cnn.sh").read_text(encoding="utf-8").splitlines():
+    for row in artefacts.existing(path, "scripts/05_train_cnn.sh").read_text("utf-8", "replace").splitlines():
         found = LINE.match(row)
         if not found:
             continue

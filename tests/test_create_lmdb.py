@@ -1,6 +1,9 @@
 """Images and labels packed into LMDBs: what stands in the records, their order, and what is refused."""
 
 import io
+import os
+import shutil
+import struct
 import subprocess
 import sys
 
@@ -396,3 +399,56 @@ def test_the_data_layer_gives_what_features_are_taken_from(files, run, tmp_path)
         np.testing.assert_allclose(data, images.network_input(images.decode(contents[name], name)), atol=1e-4)
         np.testing.assert_allclose(label.ravel(), labels[name], rtol=1e-6)
     net.close()
+
+
+def test_names_that_lead_out_of_the_collection_are_bad_images(files, run, tmp_path, capsys):
+    labels = files({"images/1.jpg": jpeg(1)})
+    secret = tmp_path / "secret.jpg"
+    secret.write_bytes(jpeg(2))
+    (tmp_path / "data/ImageCLEF_Wikipedia/images/link.jpg").symlink_to(secret)
+    os.mkfifo(tmp_path / "data/ImageCLEF_Wikipedia/images/fifo.jpg")
+    bad = [
+        str(secret),
+        "../../secret.jpg",
+        "images\\..\\..\\..\\secret.jpg",
+        "images/link.jpg",
+        "images/fifo.jpg",
+        "a\0b",
+        "x" * 300,
+    ]
+    artefacts.write_json(tmp_path / "work" / artefacts.training_labels(TOPICS), labels | dict.fromkeys(bad, [0.1, 0.5, 0.0]))
+    folder = run()
+    assert [key[9:] for key in records(folder / "train_images_lmdb")] == ["images/1.jpg"]
+    assert f"left out: {len(bad)} bad images; the first: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("size", [(20_000, 20_000), (40_000, 40_000)])
+def test_an_image_whose_header_declares_too_many_pixels_is_a_bad_one(files, run, capsys, size):
+    data = bytearray(jpeg(1))
+    at = data.find(b"\xff\xc0")
+    data[at + 5 : at + 9] = struct.pack(">HH", *size)
+    files({"a.jpg": jpeg(2), "b.jpg": bytes(data)})
+    folder = run()
+    assert len(records(folder / "train_images_lmdb")) == 1
+    assert f"b.jpg: its header declares {size[0]} x {size[1]} pixels" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "content",
+    ['{"a.jpg": ' + "[" * 200_000 + "]" * 200_000 + "}", '{"a.jpg": [' + "9" * 5000 + ", 0, 0]}", '{"\\udcff": [0.1, 0.5, 0]}'],
+)
+def test_labels_that_would_break_the_reader_are_one_sentence(files, run, tmp_path, content):
+    files({"a.jpg": jpeg(1)})
+    (tmp_path / "work" / artefacts.training_labels(TOPICS)).write_text(content)
+    with pytest.raises(UserError, match="training_labels3.json is not valid JSON .*generate_train_labels.py"):
+        run()
+
+
+def test_a_folder_whose_name_is_not_utf8_is_one_sentence(files, run, tmp_path):
+    files({"a.jpg": jpeg(1)})
+    work = tmp_path / "w\udcff"
+    shutil.copytree(tmp_path / "work", work)
+    with pytest.raises(
+        UserError, match=r"w\\xff/CNN/CaffeNet: LMDB takes only folders whose names are UTF-8: give another --work"
+    ):
+        run("--work", str(work))

@@ -101,3 +101,11 @@ def test_the_real_list_has_the_papers_categories():
     _, _, categories, names = retrieval.read_pairs(WIKIPEDIA)
     assert np.bincount(categories).tolist() == retrieval.PAPER_PAIRS
     assert len(names) == 10
+
+
+@pytest.mark.parametrize("row", ["../../etc/passwd\tb\t1", "a\t/etc/passwd\t1", "a\tb\\..\\c\t1", "a\0\tb\t1"])
+def test_an_id_that_leads_out_of_the_set_is_named(tmp_path, row):
+    (tmp_path / "categories.list").write_text("art\n")
+    (tmp_path / retrieval.TEST_LIST).write_text(f"x\ty\t1\n{row}\n")
+    with pytest.raises(UserError, match="testset_txt_img_cat.list, line 2: an id is not the name of a file of the set"):
+        retrieval.read_pairs(tmp_path)

@@ -2,6 +2,7 @@
 
 import base64
 import importlib.util
+import os
 import pickle
 import re
 import subprocess
@@ -239,3 +240,25 @@ def test_articles_of_a_dump_open_with_what_was_kept_of_them(collection, work, pa
     assert texts(first, ".//ul/li/strong")[1] == "Cannon"
     quote = texts(first, ".//ul/li/q")[1]
     assert quote.startswith("Cannons are large guns guns") and quote.endswith(" …")
+
+
+def test_nothing_outside_the_collection_is_shown(collection, show, work):
+    """A train dict may name such a file only by a link: any other name is refused with the file that holds it."""
+    secret = work / "secret"
+    secret.write_text("a secret that nobody is to see")
+    cv2.imwrite(str(work / "secret.jpg"), np.full((300, 300, 3), 200, np.uint8))
+    for place, target in (("text/a", secret), ("images/b.jpg", work / "secret.jpg")):
+        (collection / place).unlink()
+        (collection / place).symlink_to(target)
+    os.mkfifo(collection / "text/fifo")
+    (collection / "text/b").unlink()
+    (collection / "text/b").symlink_to("fifo")
+    show()
+    page = (work / artefacts.TOPICS_PAGE).read_text()
+    assert "secret" not in page and "images/a1.jpg" in page and "images/b.jpg" not in page
+    for name in ("/etc/passwd", "../../secret"):
+        artefacts.write_json(
+            work / artefacts.TRAIN_DICT, {image: f"text/{image[7]}" for image in LABELS} | {"images/c.jpg": name}
+        )
+        with pytest.raises(UserError, match="train_dict_ImageCLEF_Wikipedia.json: the article of an image, .*leads out"):
+            show()

@@ -106,3 +106,8 @@ def test_of_two_labels_the_later_one_counts():
 def test_what_is_refused_while_it_is_read_is_said():
     with pytest.raises(UserError, match="b.jpg: its label is not a vector of 1 lda numbers"):
         Labels(training_labels.checked("lda", iter([("a.jpg", [1.0]), ("b.jpg", [2.0])]), 1, "make"))
+
+
+def test_a_number_beyond_all_floats_is_refused():
+    with pytest.raises(UserError, match="its label is no lda vector"):
+        training_labels.check("lda", "a.jpg", [10**400, 0], 2, "make")

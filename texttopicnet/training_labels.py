@@ -35,7 +35,7 @@ def check(embedding, image, vector, num_topics, made_by):
         least = min(vector, default=0)
         good = len(vector) == num_topics and size <= 1 + ROUNDING and (embedding in embeddings.SIGNED or least >= 0)  # NaN fails
         found = f"width {len(vector)}, least {least:g}, {what} {size:g}"
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         good, found = False, str(vector)[:80]
     if not good:
         raise artefacts.UserError(
