@@ -109,5 +109,5 @@ def test_what_is_refused_while_it_is_read_is_said():
 
 
 def test_a_number_beyond_all_floats_is_refused():
-    with pytest.raises(UserError, match="its label is no lda vector"):
+    with pytest.raises(UserError, match="its label is not a vector of 2 lda numbers"):
         training_labels.check("lda", "a.jpg", [10**400, 0], 2, "make")
