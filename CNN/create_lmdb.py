@@ -27,7 +27,7 @@ from tqdm import tqdm
 from caffe.database import Writer
 from caffe.error import CaffeError
 from caffe.proto import caffe_pb2
-from texttopicnet import artefacts, embeddings, files, images, parallel, training_labels
+from texttopicnet import artefacts, embeddings, files, images, options, parallel, training_labels
 
 TOGETHER = 32  # images that a process gets at once
 LONGEST_KEY = 511  # bytes; LMDB's
@@ -120,17 +120,20 @@ def main():
     parser.add_argument("--collection", default="ImageCLEF_Wikipedia", help="its folder there")
     parser.add_argument("--work", type=Path, default=artefacts.ROOT, help="folder for artefacts")
     parser.add_argument("--net", default="CaffeNet", help="folder of CNN/ the LMDBs are for")
-    parser.add_argument("--topics", type=int, default=40)
+    parser.add_argument("--topics", type=options.whole("--topics"), default=40)
     parser.add_argument("--embedding", choices=embeddings.NAMES, default="lda", help="whose labels are packed")
-    parser.add_argument("--seed", type=int, default=0, help="of the order")
-    parser.add_argument("--val-fraction", type=float, default=0, help="share of the images held out in a second pair")
-    parser.add_argument("--size", type=int, default=images.SIDE, help="side of the stored images")
-    parser.add_argument("--workers", type=int, default=multiprocessing.cpu_count())
+    parser.add_argument("--seed", type=options.seed(), default=0, help="of the order")
+    parser.add_argument(
+        "--val-fraction",
+        type=options.share("--val-fraction", zero=True),
+        default=0,
+        help="share of the images held out in a second pair",
+    )
+    parser.add_argument("--size", type=options.whole("--size", 1, 65500), default=images.SIDE, help="side of the stored images")
+    parser.add_argument("--workers", type=options.whole("--workers", 1, 1024), default=multiprocessing.cpu_count())
     parser.add_argument("--force", action="store_true", help="make the outputs anew")
     args = parser.parse_args()
 
-    if not 0 <= args.val_fraction < 1:
-        raise artefacts.UserError(f"--val-fraction must lie in [0, 1), it is {args.val_fraction:g}")
     folder = args.work / "CNN" / args.net
     try:
         str(folder).encode("utf-8")

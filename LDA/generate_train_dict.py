@@ -17,7 +17,7 @@ import cv2
 from lxml import etree
 from tqdm import tqdm
 
-from texttopicnet import artefacts, dump, entities, files, images, markup, parallel, text, token_store
+from texttopicnet import artefacts, dump, entities, files, images, markup, options, parallel, text, token_store
 from texttopicnet.pairs import Pairs
 from texttopicnet.token_store import TokenStore
 
@@ -201,7 +201,9 @@ def main():
     parser.add_argument("--work", type=Path, default=artefacts.ROOT, help="folder for artefacts")
     parser.add_argument("--dump", type=Path, help="take the articles from a MediaWiki dump (pages-articles.xml.bz2)")
     parser.add_argument("--images", type=Path, help="the dump's list_of_images.json; its images lie in the collection")
-    parser.add_argument("--workers", type=int, default=2, help="processes; the output does not depend on it")
+    parser.add_argument(
+        "--workers", type=options.whole("--workers", 1, 1024), default=2, help="processes; the output does not depend on it"
+    )
     parser.add_argument("--scheduler", metavar="tcp://HOST:PORT", help="preprocess a dump's articles on this Dask cluster")
     parser.add_argument("--force", action="store_true", help="make the output anew")
     args = parser.parse_args()

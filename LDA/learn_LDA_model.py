@@ -17,7 +17,7 @@ import numpy as np
 from gensim.corpora import Dictionary, MmCorpus
 from tqdm import tqdm
 
-from texttopicnet import artefacts, inference, origin, parallel, topics
+from texttopicnet import artefacts, bags, inference, options, origin, parallel, pickles, topics, vocabulary
 from texttopicnet.pairs import Pairs
 from texttopicnet.token_store import TokenStore, unpacked
 
@@ -149,17 +149,19 @@ def make_bags(args, pairs, store, outputs, made_from):
             yield store.packed(article), 1 if args.unique_articles else images
 
     dictionary = make_dictionary(articles("dictionary"), args.workers, args.no_below, args.no_above)
-    dictionary.lifecycle_events = None  # gensim's diary of times and paths: without it, same input, same bytes
+    vocabulary.mark(dictionary, dictionary)
     dictionary.made_from = made_from
     groups = parallel.in_groups((tokens for tokens, _ in articles("bags of words")), TOGETHER)
-    bags = itertools.chain.from_iterable(parallel.ordered_map(bags_of, groups, args.workers, dictionary.token2id))
+    found = itertools.chain.from_iterable(parallel.ordered_map(bags_of, groups, args.workers, dictionary.token2id))
     folder = outputs[0].parent
     with artefacts.temporary_file(folder) as file, artefacts.written_whole(*outputs) as (dictionary_path, bow_path):
-        bags = Bags(file, bags, num_articles)
+        by_rank = Bags(file, found, num_articles)
         ranks = range(num_articles) if args.unique_articles else (rank for _, rank in pairs.ranks())
         ranks = tqdm(ranks, desc="bow.mm", unit="document", total=num_documents(args, pairs))
-        MmCorpus.serialize(str(bow_path), map(bags.__getitem__, ranks), id2word=dictionary)
-        dictionary.save(str(dictionary_path))
+        with pickles.portable():
+            MmCorpus.serialize(str(bow_path), map(by_rank.__getitem__, ranks), id2word=dictionary)
+            dictionary.save(str(dictionary_path))
+    bags.record(args.work, store, dictionary)
 
 
 def checksums(paths):
@@ -177,7 +179,7 @@ def refuse_foreign(path, store):
     # the record's name is looked for in the bytes: nothing is unpickled only to be overwritten
     if path.is_file() and not store.was_made_here() and b"made_from" not in path.read_bytes():
         raise artefacts.UserError(
-            f"{path} was not made in this work folder, and would be overwritten: give another --work folder, or --force"
+            f"{path} was not made in this work folder, and would be overwritten: give another --work folder, or move it away"
         )
 
 
@@ -190,22 +192,37 @@ def main():
     parser.add_argument("--data", type=Path, default=artefacts.DATA, help="folder that holds the collection")
     parser.add_argument("--collection", default="ImageCLEF_Wikipedia", help="its folder there")
     parser.add_argument("--work", type=Path, default=artefacts.ROOT, help="folder for artefacts")
-    parser.add_argument("--topics", type=int, default=40)
-    parser.add_argument("--passes", type=int, default=1)
-    parser.add_argument("--workers", type=int, default=3, help="processes; the model does not depend on their number")
+    parser.add_argument("--topics", type=options.whole("--topics"), default=40)
+    parser.add_argument("--passes", type=options.whole("--passes"), default=1)
+    parser.add_argument(
+        "--workers",
+        type=options.whole("--workers", 1, 1024),
+        default=3,
+        help="processes; the model does not depend on their number",
+    )
     parser.add_argument("--scheduler", metavar="tcp://HOST:PORT", help="work on this Dask cluster instead of --workers processes")
-    parser.add_argument("--update-every", type=int, default=topics.UPDATE_EVERY, help="chunks of 2000 documents an update")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--update-every",
+        type=options.whole("--update-every"),
+        default=topics.UPDATE_EVERY,
+        help="chunks of 2000 documents an update",
+    )
+    parser.add_argument("--seed", type=options.seed(), default=0)
     parser.add_argument("--unique-articles", action="store_true", help="one document per article instead of one per image")
-    parser.add_argument("--no-below", type=int, default=topics.NO_BELOW, help="documents a word must stand in")
-    parser.add_argument("--no-above", type=float, default=topics.NO_ABOVE, help="share of documents it may stand in")
+    parser.add_argument(
+        "--no-below", type=options.whole("--no-below", 0), default=topics.NO_BELOW, help="documents a word must be in"
+    )
+    parser.add_argument(
+        "--no-above", type=options.share("--no-above", one=True), default=topics.NO_ABOVE, help="share of documents it may be in"
+    )
     parser.add_argument("--force", action="store_true", help="make the outputs again, from the articles on")
+    options.add_trust_pickle(parser)
     args = parser.parse_args()
 
     *bag_paths, model_path = outputs = [
         args.work / name for name in (artefacts.DICTIONARY, artefacts.BOW, artefacts.lda_model(args.topics))
     ]
-    artefacts.refuse_existing(model_path, args.force)
+    vocabulary.refuse_existing_model(model_path, args.force)
     train_dict = args.work / artefacts.TRAIN_DICT
     pairs = Pairs.load(train_dict)
     print(
@@ -235,14 +252,14 @@ def main():
         else:
             print(f"{bag_paths[0]} and bow.mm are there already, made from the same articles")
 
-        dictionary, corpus = Dictionary.load(str(bag_paths[0])), MmCorpus(str(bag_paths[1]))
+        dictionary, corpus = bags.load(args.work, store, args.trust_pickle)
         print(f"dictionary: {len(dictionary)} words; {corpus.num_nnz} counts in {corpus.num_docs} documents")
         checkpoint = model_path.with_name(model_path.name + ".checkpoint")
         model = topics.TopicModel.learn(
             dictionary, corpus, args.topics, args.passes, args.workers, args.seed, args.update_every, executor, checkpoint
         )
         with artefacts.written_whole(model_path) as temporary:
-            model.lda.save(str(temporary))
+            pickles.save(model.lda, temporary)
         checkpoint.unlink(missing_ok=True)
         sample = list(itertools.islice(filter(None, corpus), MEASURED))
         perplexity = model.perplexity(sample)

@@ -18,7 +18,7 @@ import cv2
 import jinja2
 import numpy as np
 
-from texttopicnet import artefacts, files, images, markup, text, topics, training_labels
+from texttopicnet import artefacts, files, images, markup, options, text, topics, training_labels
 from texttopicnet.pairs import Pairs
 from texttopicnet.token_store import TokenStore
 
@@ -53,15 +53,25 @@ class Corpus:
         labels = artefacts.stream_json(path, made_by)
         for (image, rank), (labelled, vector) in itertools.zip_longest(self.pairs.ranks(), labels, fillvalue=(None, None)):
             if image != labelled:
-                raise artefacts.UserError(
-                    f"{path} and the train dict have other images ({labelled} and {image}): make the labels anew with"
-                    f" {made_by} --force"
-                )
+                raise artefacts.UserError(f"{path} {self.difference(path, made_by)}; move it away, then make it with {made_by}")
             training_labels.check("lda", image, vector, num_topics, made_by)
             self.vectors[rank] = vector
         # one document an image, as the model was learnt
         shares = self.vectors.T @ np.array(copies, np.float64)
         self.shares = shares / shares.sum()
+
+    def difference(self, path, made_by):
+        """How the labelled images differ from the train dict's."""
+        labelled = {image for image, _ in artefacts.stream_json(path, made_by)}
+        images = {image for image, _ in self.pairs}
+        if labelled == images:
+            return "has the train dict's images in another order, or one of them twice"
+        only = ", ".join(
+            f"{len(some)} only in the {what}, such as {min(some)}"
+            for some, what in ((labelled - images, "labels"), (images - labelled, "train dict"))
+            if some
+        )
+        return f"has other images than the train dict: {only}"
 
     def typical(self, topic):
         """Indices of the articles in which a topic is present, those that are most about it first."""
@@ -148,12 +158,13 @@ def main():
     parser.add_argument("--data", type=Path, default=artefacts.DATA, help="folder that holds the collection")
     parser.add_argument("--collection", default="ImageCLEF_Wikipedia", help="its folder there")
     parser.add_argument("--work", type=Path, default=artefacts.ROOT, help="folder for artefacts")
-    parser.add_argument("--topics", type=int, default=40)
-    parser.add_argument("--words", type=int, default=10)
-    parser.add_argument("--images", type=int, default=8, help="images a topic on the page")
+    parser.add_argument("--topics", type=options.whole("--topics"), default=40)
+    parser.add_argument("--words", type=options.whole("--words"), default=10)
+    parser.add_argument("--images", type=options.whole("--images", 0), default=8, help="images a topic on the page")
     parser.add_argument("--page", type=Path, help="where the page goes (default: WORK/LDA/topics.html)")
+    options.add_trust_pickle(parser)
     args = parser.parse_args()
-    model = topics.TopicModel.load(args.work, args.topics)
+    model = topics.TopicModel.load(args.work, args.topics, args.trust_pickle)
     print_words(model, args.words)
 
     labelled = (args.work / artefacts.training_labels(args.topics)).exists()  # without: a page of words alone

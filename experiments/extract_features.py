@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from texttopicnet import artefacts, features, files, images
+from texttopicnet import artefacts, features, files, images, options
 from texttopicnet.artefacts import UserError
 
 ENDINGS = (".jpg", ".jpeg", ".png")
@@ -165,7 +165,7 @@ def main():
     source.add_argument("--images", type=Path, help="folder, searched recursively; id: path below it without ending")
     source.add_argument("--list", type=Path, help="file with an image path a line; id: the line without ending")
     parser.add_argument("--out", required=True, help=".npz file; with several blobs {blob} in it stands for the name")
-    parser.add_argument("--batch", type=int, default=50)
+    parser.add_argument("--batch", type=options.whole("--batch"), default=50)
     parser.add_argument("--gpu", action="store_true")
     parser.add_argument("--force", action="store_true")
     args = parser.parse_args()

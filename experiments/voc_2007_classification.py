@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from tqdm import tqdm
 
-from texttopicnet import artefacts, average_precision, features, files, parallel, results, voc
+from texttopicnet import artefacts, average_precision, features, files, options, parallel, results, voc
 
 GRID = [0.5**n for n in range(13, 19)]  # 1.2e-4 ... 3.8e-6, the original's
 
@@ -80,8 +80,8 @@ def main():
     parser.add_argument("--features", type=Path, help="default: experiments/features/voc2007_<LAYER>_<name>.npz")
     parser.add_argument("--difficult", choices=voc.DIFFICULT, default="leave-out", help="positive: as the original")
     parser.add_argument("--note", default="", help="what stands beside the number: training corpus, iterations")
-    parser.add_argument("--workers", type=int, default=2, help="classes fitted at one time")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=options.whole("--workers", 1, 1024), default=2, help="classes fitted at one time")
+    parser.add_argument("--seed", type=options.seed(), default=0)
     parser.add_argument("--force", action="store_true")
     args = parser.parse_args()
     start = time.perf_counter()

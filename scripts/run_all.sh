@@ -23,16 +23,18 @@ usage: bash scripts/run_all.sh [--sample] [options]
   --scheduler tcp://HOST:PORT    a Dask cluster for the text half
   --collection DIR --dump FILE --images FILE       articles from a MediaWiki dump: data/wikipedia_data/README.md
   --embedding NAME what the net learns: lda, lsi, tfidf, word2vec, doc2vec, fasttext    (default lda)
+  --trust-pickle   load dictionaries and models even if they hold code (models/README.md)
   --force          run stages that are done already again
 USAGE
 }
 
 sample='' data='' voc='' work='' from=1 to=9 net='' solver='' topics=40 passes='' workers='' seed=0 force=''
-scheduler='' collection=ImageCLEF_Wikipedia dump='' images='' embedding=lda no_below='' no_above=''
+scheduler='' collection=ImageCLEF_Wikipedia dump='' images='' embedding=lda no_below='' no_above='' trust=()
 while [ $# -gt 0 ]; do
   case $1 in
     --sample) sample=1 ;;
     --force) force=1 ;;
+    --trust-pickle) trust=(--trust-pickle) ;;
     -h | --help) usage; exit ;;
     --data | --voc | --work | --from | --to | --net | --solver | --topics | --passes | --workers | --seed | \
       --scheduler | --collection | --dump | --images | --embedding | --no-below | --no-above)
@@ -83,7 +85,10 @@ stage() { # number, script, output files (all of them: done), then -- and the sc
     for output in "${outputs[@]}"; do [ -e "$output" ] || missing=$output; done
     if [ -z "$missing" ] && [ -z "$force" ]; then
       if [ -n "$made" ] && [ "$made" -nt "${outputs[0]}" ]; then
-        die "stage $number is older than what it reads: $made was made after ${outputs[0]}; give --from $number --force to run it again"
+        if [ "$number" = 2 ] && ! grep -q dictionary_sha256 "${outputs[0]}"; then # vocabulary.MARK: what is made here has it
+          die "${outputs[0]} was not made here, and not from $made: give --from 3 to use it all the same, or another --work folder"
+        fi
+        die "stage $number is older than what it reads: $made was made after ${outputs[0]}; give --from $number --force to run it again, or another --work folder to keep it"
       fi
       echo "stage $number is done: ${outputs[0]} is there (--force runs it again)"
     else
@@ -99,10 +104,10 @@ stage() { # number, script, output files (all of them: done), then -- and the sc
 
 stage 1 01_generate_train_dict "$work/LDA/train_dict_ImageCLEF_Wikipedia.json" -- "${corpus[@]}" ${from_dump[@]+"${from_dump[@]}"}
 stage 2 02_learn_LDA_model "$work/LDA/ldamodel$topics.lda" -- "${corpus[@]}" ${cluster[@]+"${cluster[@]}"} \
-  --topics "$topics" --passes "$passes" --workers "$workers" --seed "$seed" ${words[@]+"${words[@]}"}
+  --topics "$topics" --passes "$passes" --workers "$workers" --seed "$seed" ${words[@]+"${words[@]}"} ${trust[@]+"${trust[@]}"}
 [ "$embedding" = lda ] && labels=$topics || labels=_$embedding$topics
 stage 3 03_generate_train_labels "$work/LDA/training_labels$labels.json" -- "${corpus[@]}" \
-  --topics "$topics" --embedding "$embedding" --seed "$seed"
+  --topics "$topics" --embedding "$embedding" --seed "$seed" ${trust[@]+"${trust[@]}"}
 stage 4 04_create_lmdb "$folder/train_images_lmdb/data.mdb" "$folder/train_labels_lmdb/data.mdb" -- \
   "${corpus[@]}" --topics "$topics" --embedding "$embedding" --net "$net" --size "$size" --seed "$seed"
 stage 5 05_train_cnn "$folder/trained.caffemodel" "$folder/untrained.caffemodel" -- \
@@ -123,7 +128,7 @@ if [ "$embedding" != lda ]; then
   echo "stage 8 is left out: retrieval compares topics, and the net has learnt $embedding"
 elif [ -d "$data/Wikipedia" ]; then
   stage 8 08_multi_modal_retrieval "$results/retrieval.json" -- \
-    --data "$data" --work "$work" --topics "$topics" --seed "$seed" --note "$note"
+    --data "$data" --work "$work" --topics "$topics" --seed "$seed" --note "$note" ${trust[@]+"${trust[@]}"}
 else
   echo "stage 8 is left out: $data/Wikipedia does not exist (data/README.md says what lies there)"
 fi

@@ -217,7 +217,9 @@ def test_no_output_is_overwritten_unasked(tmp_path):
     artefacts.refuse_existing(tmp_path / "a", force=True)
     with pytest.raises(UserError) as caught:
         artefacts.refuse_existing(tmp_path / "a", force=False)
-    assert str(caught.value) == f"{tmp_path / 'a'} exists already: give --force to make it again"
+    assert (
+        str(caught.value) == f"{tmp_path / 'a'} exists already: give --force to replace it, or another --work folder to keep it"
+    )
 
 
 def test_run_turns_a_user_error_into_one_line(capsys):

@@ -185,8 +185,8 @@ def test_a_share_is_held_out(files, run, capsys):
 @pytest.mark.parametrize(
     ("share", "sentence"),
     [
-        ("1", r"must lie in \[0, 1\), it is 1"),
-        ("-0.1", r"must lie in \[0, 1\), it is -0.1"),
+        ("1", r"--val-fraction 1: must be a share, 0 or more and below 1"),
+        ("-0.1", r"--val-fraction -0.1: must be a share, 0 or more and below 1"),
         ("0.04", "0.04 of 12 images leaves none for train or for val"),
         ("0.99", "0.99 of 12 images leaves none for train or for val"),
     ],
@@ -288,7 +288,9 @@ def test_labels_that_are_no_topic_vectors_are_refused(files, run, tmp_path):
     files(twelve())
     path = tmp_path / "work" / artefacts.training_labels(TOPICS)
     path.rename(path.with_name("training_labels4.json"))
-    with pytest.raises(UserError, match="no lda vector of 4 numbers .width 3.*anew with python LDA/generate_train_labels.py"):
+    with pytest.raises(
+        UserError, match="not a vector of 4 lda numbers .width 3.*; make the labels with python LDA/generate_train_labels.py"
+    ):
         run(topics=4)
     with pytest.raises(UserError, match="training_labels3.json does not exist: make it with python LDA/generate_train_labels.py"):
         run()
@@ -321,7 +323,8 @@ def test_labels_are_checked_as_their_embedding_asks(signed, run, tmp_path):
     folder = tmp_path / "work" / "LDA"
     (folder / "training_labels_lsi3.json").rename(folder / "training_labels_tfidf3.json")
     with pytest.raises(
-        UserError, match="no tfidf vector of 3 numbers.*anew with python LDA/generate_train_labels.py --embedding tfidf"
+        UserError,
+        match="not a vector of 3 tfidf numbers.*; make the labels with python LDA/generate_train_labels.py --embedding tfidf",
     ):
         run("--embedding", "tfidf")
     with pytest.raises(UserError, match="lsi3.json does not exist: make it with .*generate_train_labels.py --embedding lsi"):

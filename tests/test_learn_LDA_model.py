@@ -305,6 +305,29 @@ def test_a_missing_train_dict_names_its_command(run, corpus):
         run(*ALL)
 
 
+def test_what_was_not_made_here_is_not_replaced_and_no_advice_says_so(run, corpus):
+    """A downloaded model or dictionary: the sentence names another work folder, not --force."""
+    folder = corpus / "work" / "LDA"
+    downloaded = Dictionary([["piano", "an", "unfiltered", "dictionary"]])
+    downloaded.save(str(folder / "dictionary.dict"))
+    before = names_in(folder), (folder / "dictionary.dict").read_bytes()
+    with pytest.raises(
+        UserError,
+        match="dictionary.dict was not made in this work folder, and would be overwritten: give another --work folder, or move",
+    ):
+        run(*ALL)
+    assert (names_in(folder), (folder / "dictionary.dict").read_bytes()) == (sorted([*before[0], "tokens.sqlite"]), before[1])
+    LdaModel(id2word=downloaded, num_topics=3).save(str(folder / "ldamodel3.lda"))
+    for content in (None, b"damaged"):
+        if content:
+            (folder / "ldamodel3.lda").write_bytes(content)
+        with pytest.raises(UserError, match="ldamodel3.lda exists already and was not made here: give another --work") as caught:
+            run(*ALL)
+        assert "--force" not in str(caught.value)
+    run(*ALL, "--force")
+    run(*ALL, "--topics", "4")
+
+
 def test_an_existing_model_is_kept_without_force(run):
     folder = run(*ALL)
     before = {name: (folder / name).read_bytes() for name in FILES}

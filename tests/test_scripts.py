@@ -1,6 +1,8 @@
 """The shell scripts: their heads, and what they say when something is missing."""
 
+import json
 import os
+import pickle
 import re
 import subprocess
 from pathlib import Path
@@ -72,6 +74,49 @@ def test_a_mistake_is_one_sentence(tmp_path, name, arguments, message):
     (said,) = [row for row in done.stderr.splitlines() if row.startswith("error: ")]
     assert message in said
     assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+
+
+def test_text_records_reads_the_lists_as_the_experiments_do(tmp_path):
+    """Its train dict of a set: categories of several words, blank lines and carriage returns."""
+    (tmp_path / "categories.list").write_text("visual arts\r\n\n war \n")
+    (tmp_path / "some.list").write_text("t1\ti1\t1\r\n\nt2\ti2\t2\n")
+    text = (ROOT / "scripts" / "text_records.sh").read_text()
+    function = text[text.index("train_dict() {") : text.index("\n}\n") + 3]
+    done = subprocess.run(["bash", "-c", f"{function}\ntrain_dict {tmp_path} some.list"], capture_output=True, text=True)
+    assert json.loads(done.stdout) == {"images/visual arts/i1.jpg": "texts/t1.xml", "images/war/i2.jpg": "texts/t2.xml"}
+
+
+def test_a_downloaded_model_is_never_advised_to_be_replaced(tmp_path):
+    """It is older than the train dict, which is made here: the advice for a model of one's own would overwrite it."""
+    folder = tmp_path / "w" / "LDA"
+    folder.mkdir(parents=True)
+    for name, content in (("ldamodel40.lda", b"downloaded"), ("train_dict_ImageCLEF_Wikipedia.json", b"{}")):
+        (folder / name).write_bytes(content)
+    os.utime(folder / "ldamodel40.lda", (1, 1))
+    arguments = ["--data", tmp_path, "--work", "w", "--from", "2", "--to", "2"]
+    done = run("run_all.sh", *arguments, cwd=tmp_path)
+    assert done.returncode == 1 and "--force" not in done.stderr
+    assert "ldamodel40.lda was not made here, and not from " in done.stderr and "or another --work folder" in done.stderr
+    (folder / "ldamodel40.lda").write_bytes(b"\x80\x04 ... dictionary_sha256 ...")
+    os.utime(folder / "ldamodel40.lda", (1, 1))
+    assert "give --from 2 --force to run it again" in run("run_all.sh", *arguments, cwd=tmp_path).stderr
+
+
+def test_run_all_hands_trust_pickle_on(tmp_path):
+    class Planted:
+        def __reduce__(self):
+            return open, (str(tmp_path / "ran"), "w")
+
+    folder = tmp_path / "w" / "LDA"
+    folder.mkdir(parents=True)
+    (folder / "train_dict_ImageCLEF_Wikipedia.json").write_text('{"images/a.jpg": "text/a"}')
+    for name in ("dictionary.dict", "ldamodel40.lda"):
+        (folder / name).write_bytes(pickle.dumps(Planted()))
+    arguments = ["--data", tmp_path, "--work", "w", "--from", "3", "--to", "3"]
+    assert "dictionary.dict was not loaded: it asks for " in run("run_all.sh", *arguments, cwd=tmp_path).stderr
+    assert not (tmp_path / "ran").exists()
+    done = run("run_all.sh", *arguments, "--trust-pickle", cwd=tmp_path)
+    assert (tmp_path / "ran").exists() and "is not a Dictionary of gensim's" in done.stderr
 
 
 def test_sets_that_are_not_there_are_left_out(tmp_path):

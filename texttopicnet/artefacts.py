@@ -139,7 +139,7 @@ def existing(path, made_by):
 def refuse_existing(path, force):
     """Raise UserError if `path` exists and `force` is false: no output is overwritten unasked."""
     if os.path.lexists(path) and not force:
-        raise UserError(f"{path} exists already: give --force to make it again")
+        raise UserError(f"{path} exists already: give --force to replace it, or another --work folder to keep it")
 
 
 @contextlib.contextmanager

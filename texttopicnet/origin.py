@@ -120,7 +120,10 @@ def check_words(dictionary, path, work):
             return
         other = f"{found.get('count')} other stop words" if isinstance(found, dict) else "other stop words"
     elif len(words) >= FEW and not any(word in words for word in TELLING):
-        other = f"other stop words (it has none of {', '.join(TELLING[:4])}, ...)"
+        raise artefacts.UserError(  # perhaps a downloaded one: no advice that would replace it
+            f"{path} was made with other stop words (it has none of {', '.join(TELLING[:4])}, ...), not with the"
+            f" {own['count']} of now: learn a model in another --work folder, or move this one away"
+        )
     elif _store_tells_of_other_words(work):
         other = f"other stop words (so says {Path(work) / artefacts.TOKENS})"
     else:
