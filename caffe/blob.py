@@ -4,74 +4,83 @@ import math
 
 import torch
 
+from caffe import memory
 from caffe.error import CaffeError
 
 
 class Memory:
     """One array: a tensor on the device, and for NumPy the same memory (CPU) or a host copy (GPU).
 
-    The array comes into being when it is first asked for.  A value that a net computed is taken over without a copy
-    until somebody has seen a NumPy view of the memory; from then on values are copied into that same memory, so that
-    the view stays live.
+    Several blobs may share it, each with a shape of its own; a blob of fewer elements uses the front.  The array is made
+    when it is first asked for.  A value that a net computed is taken over without a copy until somebody has seen a NumPy
+    view of the memory; from then on values are copied into that same memory, so that the view stays live.
     """
 
-    __slots__ = ("shape", "device", "value", "host", "host_is_newer", "persistent")
+    __slots__ = ("device", "value", "host", "host_is_newer", "persistent")
 
-    def __init__(self, shape, device):
-        self.shape = tuple(shape)
+    def __init__(self, device):
         self.device = device
         self.value = None
         self.host = None
         self.host_is_newer = False
         self.persistent = False
 
-    def tensor(self):
-        """The array as a torch tensor on the device; zeros if it was never written."""
+    def holds(self, count):
+        """Whether `count` elements fit without new memory."""
+        return self.value is None or self.value.numel() >= count
+
+    def tensor(self, shape):
+        """The array as a torch tensor of `shape` on the device; zeros if it was never written."""
         if self.value is None:
-            self.value = torch.zeros(self.shape, device=self.device)
+            with memory.enough_for(f"a blob of shape {tuple(shape)}", "its shape"):
+                self.value = torch.zeros(shape, device=self.device)
         elif self.host_is_newer:
-            self.value.copy_(self.host)
+            self.value.data.copy_(self.host)  # .data: a graph that holds the tensor does not see a new version
             self.host_is_newer = False
+        if tuple(self.value.shape) == tuple(shape):
+            return self.value
+        if not self.holds(math.prod(shape)):  # another blob has put less into the shared memory
+            grown = torch.zeros(math.prod(shape), device=self.device)
+            grown[: self.value.numel()] = self.value.reshape(-1)
+            self.value = grown
+        return _front(self._contiguous(), shape)
+
+    def _contiguous(self):
+        self.value = self.value.contiguous()
         return self.value
 
     def put(self, tensor):
         """Take `tensor` (any strides) as the new value."""
         self.host_is_newer = False
-        if self.value is not None and self.persistent and self.value.shape == tensor.shape:
-            if self.value.data_ptr() != tensor.data_ptr():
-                self.value.copy_(tensor)
+        if 0 in tensor.stride():  # one number spread over many elements
+            tensor = tensor.contiguous()
+        if self.value is not None and self.persistent and self.holds(tensor.numel()):
+            target = self.tensor(tensor.shape)
+            if target.data_ptr() != tensor.data_ptr():
+                target.copy_(tensor)
         else:
             self.value = tensor
 
-    def numpy(self):
+    def numpy(self, shape):
         """A writable NumPy view, float32, C-contiguous; what is written there is seen by the next computation."""
-        value = self.tensor()
+        if self.value is None or not self.holds(math.prod(shape)):
+            self.tensor(shape)
         self.persistent = True
-        if not value.is_contiguous():
-            value = self.value = value.contiguous()
+        value = self._contiguous()
         if value.device.type == "cpu":
-            return value.numpy()
+            return _front(value, shape).numpy()
         if self.host is None or self.host.shape != value.shape:
             self.host = torch.empty(value.shape, dtype=value.dtype)
-        self.host.copy_(value)
-        self.host_is_newer = True
-        return self.host.numpy()
+            self.host_is_newer = False
+        if not self.host_is_newer:
+            self.host.copy_(value)
+            self.host_is_newer = True
+        return _front(self.host, shape).numpy()
 
-    def reshape(self, shape):
-        if tuple(shape) == self.shape:
-            return
-        self.tensor_or_drop(shape)
-        self.shape = tuple(shape)
 
-    def tensor_or_drop(self, shape):
-        if self.value is None:
-            return
-        value = self.tensor()
-        if value.numel() == math.prod(shape):
-            self.value = value.contiguous().view(shape)
-        else:
-            self.value = None
-        self.host = None
+def _front(tensor, shape):
+    """The first elements of a contiguous tensor, in `shape`."""
+    return tensor.view(-1)[: math.prod(shape)].view(shape)
 
 
 class Blob:
@@ -85,27 +94,29 @@ class Blob:
     """
 
     MAX_AXES = 32
+    MAX_COUNT = 2**31 - 1
 
     def __init__(self, shape=(), device=None):
-        device = device or torch.device("cpu")
-        self._data = Memory(shape, device)
-        self._diff = Memory(shape, device)
+        self._device = device or torch.device("cpu")
+        self._shape = _checked(shape)
+        self._data = Memory(self._device)
+        self._diff = Memory(self._device)
 
     # -------------------------------------------------------------------------------------------- pycaffe's attributes
     @property
     def data(self):
         """ndarray of float32 of the blob's shape: a live view, writable in place."""
-        return self._data.numpy()
+        return self._data.numpy(self._shape)
 
     @property
     def diff(self):
         """ndarray of float32 of the blob's shape: a live view, writable in place."""
-        return self._diff.numpy()
+        return self._diff.numpy(self._shape)
 
     @property
     def shape(self):
         """Tuple of int."""
-        return self._data.shape
+        return self._shape
 
     @property
     def count(self):
@@ -134,23 +145,29 @@ class Blob:
         return self._legacy_axis(3)
 
     def reshape(self, *shape):
-        """Change the shape; the contents stay if the count does, else they are zeros."""
+        """Change the shape.  What fits into the memory stays, as in Caffe; a larger blob gets new memory, of zeros.
+
+        Raises
+        ------
+        CaffeError
+            More than 32 axes, a negative one, or more than 2^31 - 1 elements.
+        """
         if len(shape) == 1 and not isinstance(shape[0], int):
             shape = tuple(shape[0])
-        shape = tuple(int(d) for d in shape)
-        if len(shape) > self.MAX_AXES or any(d < 0 for d in shape):
-            raise CaffeError(f"a blob cannot have the shape {shape}: at most {self.MAX_AXES} axes, none negative")
-        self._data.reshape(shape)
-        self._diff.reshape(shape)
+        self._shape = _checked(shape)
+        if not self._data.holds(self.count):
+            self._data = Memory(self._device)
+        if not self._diff.holds(self.count):
+            self._diff = Memory(self._device)
 
     # ------------------------------------------------------------------------------------------------ for the runtime
     def tensor(self):
         """`data` as a torch tensor on the device."""
-        return self._data.tensor()
+        return self._data.tensor(self._shape)
 
     def diff_tensor(self):
         """`diff` as a torch tensor on the device."""
-        return self._diff.tensor()
+        return self._diff.tensor(self._shape)
 
     def put(self, tensor):
         """Take a computed tensor as `data`, and its shape."""
@@ -162,6 +179,34 @@ class Blob:
         """Take a computed tensor as `diff`."""
         self._diff.put(tensor)
 
+    def add_diff(self, tensor):
+        """Add a computed tensor to `diff`."""
+        if self._diff.value is None:
+            self._diff.put(tensor.contiguous())
+        else:
+            self.diff_tensor().add_(tensor)
+
+    def clear_diff(self):
+        """Set `diff` to zeros."""
+        if self._diff.persistent:
+            self.diff_tensor().zero_()
+        else:
+            self._diff.value = None
+
+    def keep_memory(self):
+        """Copy later values of `data` into the memory that it has now (parameters, whose memory nets share)."""
+        self.tensor()
+        self._data.persistent = True
+
+    def shares_data(self, others):
+        """Whether one of `others` uses the same data memory."""
+        return any(self._data is other._data for other in others)
+
+    def forget(self):
+        """Let go of `data`, unless somebody may hold a view of it."""
+        if not self._data.persistent:
+            self._data.value = None
+
     def share_data(self, other):
         """Use `other`'s data memory from now on (Caffe: ShareData)."""
         self._data = other._data
@@ -172,3 +217,13 @@ class Blob:
 
     def __repr__(self):
         return f"<caffe.Blob {'x'.join(map(str, self.shape)) or 'scalar'}>"
+
+
+def _checked(shape):
+    """A shape as a tuple of int; one that Caffe's blobs cannot have is refused."""
+    shape = tuple(int(d) for d in shape)
+    if len(shape) > Blob.MAX_AXES or any(d < 0 for d in shape):
+        raise CaffeError(f"a blob cannot have the shape {shape}: at most {Blob.MAX_AXES} axes, none negative")
+    if math.prod(shape) > Blob.MAX_COUNT:
+        raise CaffeError(f"a blob of shape {shape} would hold {math.prod(shape)} numbers; Caffe's hold {Blob.MAX_COUNT} at most")
+    return shape

@@ -3,6 +3,7 @@
 import numpy as np
 
 from caffe import io
+from caffe.error import CaffeError
 from caffe.pycaffe import TEST, Net
 
 
@@ -24,31 +25,36 @@ class Classifier(Net):
         super().__init__(model_file, TEST, weights=pretrained_file)
         self.transformer = io.Transformer.of(self, mean, input_scale, raw_scale, channel_swap)
         self.crop_dims = np.array(self.blobs[self.inputs[0]].data.shape[2:])
-        self.image_dims = self.crop_dims if not image_dims else np.array(image_dims)
+        self.image_dims = self.crop_dims if image_dims is None or len(image_dims) == 0 else np.array(image_dims)
 
-    def predict(self, inputs, oversample=True):
+    def predict(self, inputs, oversample: bool = True) -> np.ndarray:
         """Class scores.
 
         Parameters
         ----------
-        inputs : sequence of ndarray of shape (H, W, K)
+        inputs : iterable of ndarray of shape (H, W, K)
         oversample : bool
             Mean over the ten crops of caffe.io.oversample; False: the middle crop only.
 
         Returns
         -------
         ndarray of float32, shape (n_images, n_classes)
+            Without oversampling: the net's first output, of whatever shape per image.
+
+        Raises
+        ------
+        CaffeError
+            No images, or `image_dims` smaller than the net's input.
         """
         resized = [io.resize_image(image, self.image_dims) for image in inputs]
-        height, width = self.crop_dims
-        if oversample:
-            crops = io.oversample(resized, self.crop_dims)
-        else:
-            y, x = ((self.image_dims - self.crop_dims) / 2.0).astype(int)
-            crops = np.array([image[y : y + height, x : x + width] for image in resized])
+        if not resized:
+            raise CaffeError(f"{self.file}: predict was given no images")
+        crops = io.oversample(resized, self.crop_dims)
+        if not oversample:
+            crops = crops[4::10]  # the middle ones
         name = self.inputs[0]
         data = np.stack([self.transformer.preprocess(name, crop) for crop in crops])
         scores = self.forward_all(**{name: data})[self.outputs[0]]
         if oversample:
-            scores = scores.reshape(len(inputs), 10, -1).mean(axis=1)
+            scores = scores.reshape(len(resized), 10, -1).mean(axis=1)
         return scores

@@ -95,7 +95,8 @@ def train(args):
         param.snapshot_prefix = os.path.splitext(args.solver)[0]
     solver = Solver(param)
     solver.file = args.solver
-    solver.net.keep_blobs = False
+    for net in (solver.net, *solver.test_nets):
+        net.keep_blobs = False  # nobody looks at blobs here
     solver.request = Signals(args.sigint_effect, args.sighup_effect)
     if args.snapshot:
         log.info("caffe.cpp:235", f"Resuming from {args.snapshot}")

@@ -4,10 +4,13 @@ Order as in Caffe: crop, subtract the mean, scale.  A crop in TEST starts at flo
 mean of mean_file is taken at the crop's position, before mirroring; one mean_value serves all channels.
 """
 
+import math
+
 import cv2
 import numpy as np
 import torch
 
+from caffe import encoded_image
 from caffe.error import CaffeError
 
 cv2.setNumThreads(0)  # one image is one thread's work; the batch is spread over threads
@@ -60,7 +63,7 @@ class DataTransformer:
             flat = np.frombuffer(datum.data, dtype=np.uint8)
         else:
             flat = np.array(datum.float_data, dtype=np.float32)
-        if flat.size != shape[0] * shape[1] * shape[2]:
+        if min(shape) < 1 or flat.size != math.prod(shape):
             raise CaffeError(f"layer '{self.layer.name}': {where} says {shape} but holds {flat.size} numbers")
         return flat.reshape(shape).transpose(1, 2, 0)
 
@@ -73,9 +76,7 @@ class DataTransformer:
             flag = cv2.IMREAD_COLOR
         if flag != cv2.IMREAD_UNCHANGED:
             flag |= cv2.IMREAD_IGNORE_ORIENTATION
-        image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flag)
-        if image is None:
-            raise CaffeError(f"layer '{self.layer.name}': {where} holds no image that OpenCV can decode")
+        image = encoded_image.decode(data, flag, f"layer '{self.layer.name}': {where}")
         return image[:, :, None] if image.ndim == 2 else image
 
     def output_shape(self, datum):

@@ -6,6 +6,7 @@ import weakref
 
 import lmdb
 
+from caffe import wire
 from caffe.error import CaffeError
 from caffe.proto import caffe_pb2
 
@@ -72,13 +73,9 @@ class LMDB:
         """Record number `index` (in key order) as a Datum."""
         with self.environment.lmdb.begin() as transaction:
             value = transaction.get(self.keys[index])
-        datum = caffe_pb2.Datum()
-        try:
-            datum.ParseFromString(value)
-        except Exception as error:  # protobuf's DecodeError, by a name that changes between its versions
-            raise CaffeError(f"{self.path}: record {self.key_text(index)} is no Datum") from error
+        datum = wire.parse(caffe_pb2.Datum(), value, f"{self.path}: record {self.key_text(index)} is not a Datum")
         if not datum.data and not datum.float_data:
-            raise CaffeError(f"{self.path}: record {self.key_text(index)} is no Datum, or an empty one")
+            raise CaffeError(f"{self.path}: record {self.key_text(index)} is not a Datum, or an empty one")
         return datum
 
 

@@ -1,137 +1,89 @@
 """caffe.draw: a net as a graph of layers and blobs (pycaffe's draw module).
 
-The graph is written as Graphviz text by this module itself, without pydot; pictures are made of it by Graphviz's `dot`.
+The graph has pydot's methods and text, but pydot is not needed; pictures are made by Graphviz's program `dot`.
 """
 
 import os
-import shutil
-import subprocess
 
-from caffe import upgrade
+from caffe import dot, upgrade
 from caffe.error import CaffeError
 from caffe.proto import caffe_pb2
-from caffe.snapshot import renamed_when_whole
 
-BLOB_STYLE = {"shape": "octagon", "style": "filled", "fillcolor": "#E0E0E0"}
-NEURON_LAYER_STYLE = {"shape": "record", "style": "filled", "fillcolor": "#90EE90"}  # in place: top and bottom are one blob
-LAYER_STYLE = {"shape": "record", "style": "filled", "fillcolor": "#6495ED"}
-COLOURS = {
-    "Convolution": {"fillcolor": "#FF5050"},
-    "Deconvolution": {"fillcolor": "#FF5050"},
-    "Pooling": {"fillcolor": "#FF9900"},
-    "InnerProduct": {"fillcolor": "#CC33FF"},
-}
+BLOB_STYLE = {"shape": "octagon", "fillcolor": "#E0E0E0", "style": "filled"}
+NEURON_LAYER_STYLE = {"shape": "record", "fillcolor": "#90EE90", "style": "filled"}  # in place: top and bottom are one blob
+LAYER_STYLE_DEFAULT = {"shape": "record", "fillcolor": "#6495ED", "style": "filled"}
+COLOURS = {"Convolution": "#FF5050", "Deconvolution": "#FF5050", "Pooling": "#FF9900", "InnerProduct": "#CC33FF"}
+LEARNING = ("Convolution", "Deconvolution", "InnerProduct")
 RANKDIRS = ("TB", "BT", "LR", "RL")
-TEXT = ("dot", "gv", "raw")  # suffixes of the text itself
+NO_LABEL = '""'
 
 
-def draw_net_to_file(caffe_net, filename, rankdir="LR", phase=None):
-    """Draw a net and save it.
+class DrawingError(CaffeError, ValueError):
+    """A net or a layer that cannot be drawn as asked for; pycaffe raises ValueError."""
 
-    Parameters
-    ----------
-    caffe_net : NetParameter
-    filename : str
-        The suffix says the format: .dot (or .gv, .raw) for the text, which needs nothing else; .png, .svg, .pdf and
-        whatever else `dot` makes.
-    rankdir : {'LR', 'RL', 'TB', 'BT'}
-        Direction of the flow: left to right, ..., bottom to top.
-    phase : {caffe.TRAIN, caffe.TEST}, optional
-        Draw the layers of this phase only.
+
+def get_pooling_types_dict() -> dict[int, str]:
+    """{number: name} of the pooling methods, e.g. {0: 'MAX'}."""
+    return {number: name for name, number in caffe_pb2.PoolingParameter.PoolMethod.items()}
+
+
+def get_edge_label(layer) -> str:
+    """What stands beside the edges to a layer's tops: the batch size or the number of outputs; '""' for other layers."""
+    if layer.type == "Data":
+        return f"Batch {layer.data_param.batch_size}"
+    if layer.type in ("Convolution", "Deconvolution"):
+        return str(layer.convolution_param.num_output)
+    if layer.type == "InnerProduct":
+        return str(layer.inner_product_param.num_output)
+    return NO_LABEL
+
+
+def get_layer_lr_mult(layer) -> tuple[float, float]:
+    """The lr_mult of the weights and of the bias of a Convolution, Deconvolution or InnerProduct.
 
     Raises
     ------
-    CaffeError
-        No such format, or `dot` is wanted and not there.
+    DrawingError
+        A layer of another type, or more than two `param`.
     """
-    filename = os.fspath(filename)
-    kind = os.path.splitext(filename)[1][1:].lower()
-    if not kind:
-        raise CaffeError(f"{filename}: the suffix says the format, such as .dot, .png, .svg or .pdf; it has none")
-    picture = draw_net(caffe_net, rankdir, kind, phase)
-    with renamed_when_whole(filename) as temporary, open(temporary, "wb") as f:
-        f.write(picture)
+    if layer.type not in LEARNING:
+        raise DrawingError(f"{layer.type} layers do not have a learning rate multiplier")
+    if len(layer.param) > 2:
+        raise DrawingError(f"layer '{layer.name}' ({layer.type}): expected at most 2 param, found {len(layer.param)}")
+    weights, bias = ([p.lr_mult for p in layer.param] + [1.0, 1.0])[:2]
+    return weights, bias
 
 
-def draw_net(caffe_net, rankdir, ext="png", phase=None):
-    """The picture of a net as bytes of the format `ext`; see draw_net_to_file."""
-    text = graph_text(caffe_net, rankdir, phase).encode()
-    if ext in TEXT:
-        return text
-    program = shutil.which("dot")
-    if program is None:
-        raise CaffeError(
-            f"drawing a net as {ext} needs Graphviz's program `dot`, which is not installed; a .dot file needs it not"
-        )
-    done = subprocess.run([program, f"-T{ext}"], input=text, capture_output=True)
-    if done.returncode:
-        raise CaffeError(f"dot cannot draw the net as {ext}: {' '.join(done.stderr.decode(errors='replace').split())}")
-    return done.stdout
-
-
-def graph_text(caffe_net, rankdir="LR", phase=None, label_edges=True):
-    """The graph in Graphviz's language: a node a layer and a blob, an edge a bottom and a top.
+def get_layer_label(layer, rankdir: str, display_lrm: bool = False) -> str:
+    """A layer's name and type, the window of convolutions and poolings, on request the learning rate multipliers; quoted.
 
     Parameters
     ----------
-    label_edges : bool
-        Write beside the edges to the tops how many outputs a layer gives.
-
-    Returns
-    -------
-    str
+    layer : LayerParameter
+    rankdir : {'LR', 'RL', 'TB', 'BT'}
+        The parts lie side by side where the graph runs up or down, else below each other.
+    display_lrm : bool
+        Show lr_mult of weights and bias, unless both are 0.
     """
-    if rankdir not in RANKDIRS:
-        raise CaffeError(f"rankdir is one of {', '.join(RANKDIRS)}, not '{rankdir}'")
-    net = caffe_pb2.NetParameter()
-    net.CopyFrom(caffe_net)
-    upgrade.upgrade_net(net, net.name or "net")
-    nodes, edges = {}, []
-    for layer in net.layer:
-        if not in_phase(layer, phase):
-            continue
-        node = f"{layer.name}_{layer.type}"
-        in_place = len(layer.bottom) == 1 and list(layer.bottom) == list(layer.top)
-        style = NEURON_LAYER_STYLE if in_place else LAYER_STYLE | COLOURS.get(layer.type, {})
-        nodes[node] = {"label": layer_label(layer, rankdir)} | style
-        for blob in layer.bottom:
-            nodes[f"{blob}_blob"] = {"label": escaped(blob)} | BLOB_STYLE
-            edges.append((f"{blob}_blob", node, ""))
-        for blob in layer.top:
-            nodes[f"{blob}_blob"] = {"label": escaped(blob)} | BLOB_STYLE
-            edges.append((node, f"{blob}_blob", edge_label(layer) if label_edges else ""))
-    rows = [f"digraph {quoted(escaped(net.name or 'Net'))} {{", f"rankdir={rankdir};"]
-    rows += [f"{quoted(escaped(name))} [{attributes(values)}];" for name, values in nodes.items()]
-    for source, target, label in edges:
-        rows.append(f"{quoted(escaped(source))} -> {quoted(escaped(target))} [label={quoted(label)}];")
-    return "\n".join(rows + ["}", ""])
-
-
-def in_phase(layer, phase):
-    """Whether a layer belongs to `phase`: no include rule, or one that admits it, and no exclude rule for it."""
-    if phase is None:
-        return True
-    included = not layer.include or any(not rule.HasField("phase") or rule.phase == phase for rule in layer.include)
-    return included and not any(rule.HasField("phase") and rule.phase == phase for rule in layer.exclude)
-
-
-def layer_label(layer, rankdir):
-    """Name, type, and the window of convolutions and poolings; side by side where the graph runs up or down."""
-    parts = [layer.name, f"({layer.type})"]
-    if layer.type in ("Convolution", "Deconvolution"):
+    kind = layer.type
+    parts = [layer.name, f"({kind})"]
+    if kind in ("Convolution", "Deconvolution"):
         parts += window(layer.convolution_param)
-    elif layer.type == "Pooling":
-        method = caffe_pb2.PoolingParameter.PoolMethod.Name(layer.pooling_param.pool)
-        parts = [layer.name, f"({method} {layer.type})", *window(layer.pooling_param)]
-    return (" " if rankdir in ("TB", "BT") else r"\n").join(map(escaped, parts))
+    elif kind == "Pooling":
+        method = get_pooling_types_dict()[layer.pooling_param.pool]
+        parts = [layer.name, f"({kind} {method})", *window(layer.pooling_param)]
+    if display_lrm and kind in LEARNING and any(get_layer_lr_mult(layer)):
+        parts.append("lr mult: {:.1f}, {:.1f}".format(*get_layer_lr_mult(layer)))
+    separator = " " if rankdir in ("TB", "BT") else r"\n"
+    return '"' + separator.join(part.replace("\\", r"\\").replace('"', r"\"") for part in parts) + '"'
 
 
-# title, field, what _h and _w are put behind, default
-WINDOW = (("kernel size", "kernel_size", "kernel", 0), ("stride", "stride", "stride", 1), ("pad", "pad", "pad", 0))
+# title, field, what _h and _w are appended to, default
+WINDOW = (("kernel size", "kernel_size", "kernel", 1), ("stride", "stride", "stride", 1), ("pad", "pad", "pad", 0))
 
 
-def window(param):
-    """Kernel size, stride and pad as text: 3, or 3x5 where height and width differ."""
+def window(param) -> list[str]:
+    """Kernel size, stride and pad as text: 3, or 3x5 where the axes differ."""
     rows = []
     for title, field, side, default in WINDOW:
         if param.HasField(f"{side}_h") or param.HasField(f"{side}_w"):
@@ -145,25 +97,104 @@ def window(param):
     return rows
 
 
-def edge_label(layer):
-    """How many outputs: batch size, channels or numbers, as pycaffe has it."""
-    if layer.type == "Data":
-        return f"Batch {layer.data_param.batch_size}"
-    if layer.type in ("Convolution", "Deconvolution"):
-        return str(layer.convolution_param.num_output)
-    if layer.type == "InnerProduct":
-        return str(layer.inner_product_param.num_output)
-    return ""
+def choose_color_by_layertype(layertype: str) -> str:
+    """The colour of a layer's node, such as #FF5050."""
+    return COLOURS.get(layertype, LAYER_STYLE_DEFAULT["fillcolor"])
 
 
-def escaped(text):
-    """A name for a quoted string; in the label of a record, braces, bars and angles have a meaning of their own."""
-    return "".join(f"\\{c}" if c in '\\"{}|<>' else c for c in text)
+def get_pydot_graph(
+    caffe_net, rankdir: str, label_edges: bool = True, phase: int | None = None, display_lrm: bool = False
+) -> dot.Dot:
+    """The graph of a net: a node per layer and blob, an edge per bottom and top.
+
+    Parameters
+    ----------
+    caffe_net : NetParameter
+        It is left as it is.
+    rankdir : {'LR', 'RL', 'TB', 'BT'}
+        Direction of the flow: left to right, ..., bottom to top.
+    label_edges : bool
+        Write beside the edges to the tops how many outputs a layer gives.
+    phase : {caffe.TRAIN, caffe.TEST}, optional
+        Draw the layers of this phase only.
+    display_lrm : bool
+        Show the learning rate multipliers.
+
+    Returns
+    -------
+    caffe.dot.Dot
+        With pydot's methods: to_string, create, write, get_nodes, get_edges.
+
+    Raises
+    ------
+    DrawingError
+        An unknown direction, or a layer that has both include and exclude rules.
+    """
+    if rankdir not in RANKDIRS:
+        raise DrawingError(f"rankdir is one of {', '.join(RANKDIRS)}, not '{rankdir}'")
+    if caffe_net.layers:
+        net = caffe_pb2.NetParameter()
+        net.CopyFrom(caffe_net)
+        upgrade.upgrade_net(net, net.name or "net")
+        caffe_net = net
+    nodes, edges = {}, []
+    for layer in caffe_net.layer:
+        if not in_phase(layer, phase):
+            continue
+        name = f"{layer.name}_{layer.type}"
+        style = LAYER_STYLE_DEFAULT | {"fillcolor": choose_color_by_layertype(layer.type)}
+        if len(layer.bottom) == 1 and list(layer.bottom) == list(layer.top):
+            style = NEURON_LAYER_STYLE
+        nodes[name] = dot.Node(get_layer_label(layer, rankdir, display_lrm), **style)
+        for blob in layer.bottom:
+            nodes[f"{blob}_blob"] = dot.Node(blob, **BLOB_STYLE)
+            edges.append((f"{blob}_blob", name, NO_LABEL))
+        for blob in layer.top:
+            nodes[f"{blob}_blob"] = dot.Node(blob)  # the net's outputs keep Graphviz's plain style
+            edges.append((name, f"{blob}_blob", get_edge_label(layer) if label_edges else NO_LABEL))
+    graph = dot.Dot(caffe_net.name or "Net", graph_type="digraph", rankdir=rankdir)
+    for node in nodes.values():
+        graph.add_node(node)
+    for source, target, label in edges:
+        graph.add_edge(dot.Edge(nodes[source], nodes[target], label=label))
+    return graph
 
 
-def quoted(text):
-    return f'"{text}"'
+def in_phase(layer, phase: int | None) -> bool:
+    """Whether a layer belongs to `phase`: no include rule, or one that admits it, and no exclude rule for it."""
+    if phase is None:
+        return True
+    if layer.include and layer.exclude:
+        raise DrawingError(f"layer '{layer.name}' has both include and exclude specified")
+    included = not layer.include or any(not rule.HasField("phase") or rule.phase == phase for rule in layer.include)
+    return included and not any(rule.HasField("phase") and rule.phase == phase for rule in layer.exclude)
 
 
-def attributes(values):
-    return ", ".join(f"{name}={quoted(value)}" for name, value in values.items())
+def draw_net(caffe_net, rankdir: str, ext: str = "png", phase: int | None = None, display_lrm: bool = False) -> bytes:
+    """The picture of a net as bytes of the format `ext`; see draw_net_to_file."""
+    return get_pydot_graph(caffe_net, rankdir, phase=phase, display_lrm=display_lrm).create(format=ext)
+
+
+def draw_net_to_file(caffe_net, filename: str, rankdir: str = "LR", phase: int | None = None, display_lrm: bool = False) -> None:
+    """Draw a net and save it.
+
+    Parameters
+    ----------
+    caffe_net : NetParameter
+    filename : str
+        The suffix says the format: .dot (or .gv, .raw) for the text, which needs no other program; .png, .svg, .pdf and
+        whatever else `dot` makes.
+    rankdir, phase, display_lrm
+        See get_pydot_graph.
+
+    Raises
+    ------
+    CaffeError
+        No such format, or `dot` is needed and not installed.
+    """
+    filename = os.fspath(filename)
+    kind = os.path.splitext(filename)[1][1:].lower()
+    if not kind:
+        raise CaffeError(f"{filename}: the suffix says the format, such as .dot, .png, .svg or .pdf; it has none")
+    graph = get_pydot_graph(caffe_net, rankdir, phase=phase, display_lrm=display_lrm)
+    graph.write(filename, format=kind)

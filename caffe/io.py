@@ -2,29 +2,89 @@
 
 import os
 
-import cv2
 import numpy as np
+from google.protobuf.message import DecodeError
 
 from caffe.error import CaffeError
+from caffe.images import ShapeError, load_image, oversample, resize, resize_image
 from caffe.proto import caffe_pb2
+from caffe.snapshot import read_blob_file
+
+__all__ = [
+    "Transformer",
+    "array_to_blobproto",
+    "array_to_datum",
+    "arraylist_to_blobprotovector_str",
+    "blobproto_to_array",
+    "blobprotovector_str_to_arraylist",
+    "datum_to_array",
+    "load_image",
+    "oversample",
+    "read_mean_file",
+    "resize",
+    "resize_image",
+]
 
 
-def blobproto_to_array(blob, return_diff=False):
-    """A BlobProto as an ndarray of float32, in its shape (old files: num, channels, height, width)."""
-    values = np.array(blob.diff if return_diff else blob.data, dtype=np.float32)
-    if blob.HasField("shape"):
-        return values.reshape(tuple(blob.shape.dim))
-    return values.reshape(blob.num, blob.channels, blob.height, blob.width)
+def blobproto_to_array(blob, return_diff: bool = False) -> np.ndarray:
+    """A BlobProto as an ndarray of float32.
+
+    Its shape is num x channels x height x width if the blob has any of these old fields, else that of its field `shape`; a blob
+    with neither holds a single number, and the array has no axes.
+
+    Raises
+    ------
+    ShapeError
+        The shape does not fit the number of values.
+    """
+    if return_diff:
+        values = blob.diff or blob.double_diff
+    else:
+        values = blob.data or blob.double_data
+    values = np.array(values, dtype=np.float32)
+    old = ("num", "channels", "height", "width")
+    shape = tuple(getattr(blob, name) for name in old) if any(map(blob.HasField, old)) else tuple(blob.shape.dim)
+    return _shaped(values, shape, "blob")
 
 
-def array_to_blobproto(array, diff=None):
-    """An ndarray as a BlobProto."""
+def _shaped(values, shape, what):
+    try:
+        if min(shape, default=0) < 0:
+            raise ValueError
+        return values.reshape(shape)
+    except ValueError as error:
+        raise ShapeError(f"a {what} of shape {shape} cannot hold {values.size} values") from error
+
+
+def array_to_blobproto(arr: np.ndarray, diff: np.ndarray | None = None):
+    """An ndarray as a BlobProto, with `diff` (of the same shape) as its diff."""
     blob = caffe_pb2.BlobProto()
-    blob.shape.dim.extend(array.shape)
-    blob.data.extend(np.asarray(array, dtype=np.float32).ravel().tolist())
+    blob.shape.dim.extend(np.shape(arr))
+    blob.data.extend(np.asarray(arr, dtype=np.float32).ravel().tolist())
     if diff is not None:
         blob.diff.extend(np.asarray(diff, dtype=np.float32).ravel().tolist())
     return blob
+
+
+def arraylist_to_blobprotovector_str(arraylist) -> bytes:
+    """Several ndarrays as the bytes of a BlobProtoVector."""
+    return caffe_pb2.BlobProtoVector(blobs=[array_to_blobproto(array) for array in arraylist]).SerializeToString()
+
+
+def blobprotovector_str_to_arraylist(str: bytes) -> list[np.ndarray]:
+    """The bytes of a BlobProtoVector as a list of ndarrays of float32.
+
+    Raises
+    ------
+    CaffeError
+        The bytes are not a BlobProtoVector, or a blob's shape does not fit its values.
+    """
+    vector = caffe_pb2.BlobProtoVector()
+    try:
+        vector.ParseFromString(str)
+    except DecodeError as error:
+        raise CaffeError(f"{len(str)} bytes are not a BlobProtoVector") from error
+    return [blobproto_to_array(blob) for blob in vector.blobs]
 
 
 def read_mean_file(path):
@@ -33,17 +93,9 @@ def read_mean_file(path):
     Raises
     ------
     CaffeError
-        The file is missing or no BlobProto.
+        The file is missing, or it is not a BlobProto of C x H x W values.
     """
-    blob = caffe_pb2.BlobProto()
-    try:
-        with open(path, "rb") as f:
-            blob.ParseFromString(f.read())
-        array = blobproto_to_array(blob)
-    except OSError as error:
-        raise CaffeError(f"{os.fspath(path)}: {error.strerror or error}") from error
-    except Exception as error:  # protobuf's DecodeError, by a name that changes between its versions
-        raise CaffeError(f"{os.fspath(path)}: is no mean file (a BlobProto of C x H x W values)") from error
+    array = read_blob_file(path)
     if array.ndim == 4 and array.shape[0] == 1:
         array = array[0]
     if array.ndim != 3:
@@ -51,120 +103,41 @@ def read_mean_file(path):
     return array
 
 
-def array_to_datum(array, label=None):
-    """An image (C, H, W) as a Datum: bytes if it is uint8, float_data otherwise."""
-    if array.ndim != 3:
-        raise ValueError("Incorrect array shape.")
+def array_to_datum(arr: np.ndarray, label: int | None = None):
+    """An image (C, H, W) as a Datum: bytes if it is uint8, float_data otherwise.
+
+    Raises
+    ------
+    ShapeError
+        The array is not of three axes.
+    """
+    if arr.ndim != 3:
+        raise ShapeError("Incorrect array shape.")
     datum = caffe_pb2.Datum()
-    datum.channels, datum.height, datum.width = array.shape
-    if array.dtype == np.uint8:
-        datum.data = array.tobytes()
+    datum.channels, datum.height, datum.width = arr.shape
+    if arr.dtype == np.uint8:
+        datum.data = arr.tobytes()
     else:
-        datum.float_data.extend(array.astype(float).flat)
+        datum.float_data.extend(arr.astype(float).flat)
     if label is not None:
         datum.label = label
     return datum
 
 
-def datum_to_array(datum):
-    """A Datum (not encoded) as an image (C, H, W): uint8, or float for float_data."""
-    shape = (datum.channels, datum.height, datum.width)
-    if len(datum.data):
-        return np.frombuffer(datum.data, dtype=np.uint8).reshape(shape)
-    return np.array(datum.float_data).astype(float).reshape(shape)
-
-
-def load_image(filename, color=True):
-    """Read an image as pycaffe's scripts expect it.
-
-    Parameters
-    ----------
-    filename : str
-    color : bool
-        Three channels, or one.
-
-    Returns
-    -------
-    ndarray of float32, shape (H, W, 3) in R, G, B, or (H, W, 1); 0 to 1
+def datum_to_array(datum) -> np.ndarray:
+    """A Datum (not encoded) as an image (C, H, W): uint8, or float64 for float_data.
 
     Raises
     ------
-    CaffeError
-        The file is missing or no image.
+    ShapeError
+        The Datum's channels, height and width do not fit its values, as in one that holds an encoded image.
     """
-    flags = cv2.IMREAD_COLOR if color else cv2.IMREAD_GRAYSCALE
-    image = cv2.imread(os.fspath(filename), flags | cv2.IMREAD_IGNORE_ORIENTATION)
-    if image is None:
-        raise CaffeError(f"{os.fspath(filename)}: is missing or no image that OpenCV can decode")
-    image = image[:, :, ::-1] if color else image[:, :, np.newaxis]
-    return image.astype(np.float32) / 255
-
-
-def resize_image(im, new_dims, interp_order=1):
-    """Resize an image as pycaffe does, which leaves it to scikit-image (here: the steps of its version 0.26).
-
-    One or three channels: stretched to 0..1, smoothed by a Gaussian of sigma (factor - 1) / 2 along axes that shrink,
-    interpolated with pixel centres at half-integers and zeros outside, stretched back.  Other numbers of channels:
-    scipy's zoom, without smoothing.
-
-    Parameters
-    ----------
-    im : ndarray of shape (H, W, K)
-    new_dims : (int, int)
-        Height, width.
-    interp_order : int
-        0 nearest, 1 bilinear, 2 to 5 splines.
-
-    Returns
-    -------
-    ndarray of float32, shape (height, width, K)
-    """
-    from scipy import ndimage
-
-    im = np.asarray(im).astype(np.float32, copy=False)
-    size = np.array(im.shape[:2], dtype=float)
-    new_dims = np.array([int(d) for d in new_dims])
-    if im.shape[2] not in (1, 3):
-        zoomed = ndimage.zoom(im, (*(new_dims / size), 1), order=interp_order)
-        return zoomed.astype(np.float32, copy=False)
-    low, high = im.min(), im.max()
-    if not high > low:
-        return np.full((*new_dims, im.shape[2]), low, dtype=np.float32)
-    out = (im - low) / (high - low)
-    factors = size / new_dims
-    if (factors > 1).any():
-        out = ndimage.gaussian_filter(out, (*np.maximum(0, (factors - 1) / 2), 0), mode="constant")
-    out = ndimage.zoom(out, (*(1 / factors), 1), order=interp_order, mode="grid-constant", grid_mode=True)
-    return np.clip(out, 0, 1) * (high - low) + low
-
-
-def oversample(images, crop_dims):
-    """The ten crops of each image: four corners and the middle, and their mirror images.
-
-    Parameters
-    ----------
-    images : sequence of ndarray of shape (H, W, K), all of one shape
-    crop_dims : (int, int)
-        Height, width.
-
-    Returns
-    -------
-    ndarray of float32, shape (10 * n_images, height, width, K)
-        Of each image: top left, top right, bottom left, bottom right, middle, then the mirrored five.
-    """
-    height, width = (int(d) for d in crop_dims)
-    rows, columns = images[0].shape[:2]
-    corners = [(y, x) for y in (0, rows - height) for x in (0, columns - width)]
-    corners.append((int((rows - height) / 2.0), int((columns - width) / 2.0)))
-    crops = []
-    for image in images:
-        five = [image[y : y + height, x : x + width] for y, x in corners]
-        crops += five + [crop[:, ::-1] for crop in five]
-    return np.array(crops, dtype=np.float32)
+    values = np.frombuffer(datum.data, dtype=np.uint8) if datum.data else np.array(datum.float_data, dtype=float)
+    return _shaped(values, (datum.channels, datum.height, datum.width), "Datum")
 
 
 class Transformer:
-    """Images (H, W, K) to a net's input (K, H', W') and back, a setting an input blob.
+    """Images (H, W, K) to a net's input (K, H', W') and back, with settings per input blob.
 
     `preprocess` resizes, transposes, swaps channels, scales (raw_scale), subtracts the mean, scales (input_scale), in this
     order; `deprocess` goes back.
@@ -182,6 +155,8 @@ class Transformer:
     @classmethod
     def of(cls, net, mean=None, input_scale=None, raw_scale=None, channel_swap=None):
         """A Transformer for a net's first input and images (H, W, K), with the settings that are given."""
+        if not net.inputs:
+            raise CaffeError(f"{net.file}: the net has no input to put images into; give a deploy prototxt")
         name = net.inputs[0]
         made = cls({name: net.blobs[name].data.shape})
         made.set_transpose(name, (2, 0, 1))
@@ -220,19 +195,19 @@ class Transformer:
         mean, shape = np.asarray(mean, dtype=np.float32), tuple(self.inputs[in_][1:])
         if mean.ndim == 1:
             if mean.shape[0] not in (1, shape[0]):
-                raise CaffeError(f"Mean channels incompatible with input: {mean.shape[0]} for {shape[0]} channels.")
+                raise ShapeError(f"Mean channels incompatible with input: {mean.shape[0]} for {shape[0]} channels.")
             mean = mean[:, np.newaxis, np.newaxis]
         else:
             if mean.ndim == 2:
                 mean = mean[np.newaxis]
             if mean.ndim != 3 or mean.shape[0] not in (1, shape[0]):
-                raise CaffeError(f"Mean shape invalid: {mean.shape} for an input of {shape}.")
+                raise ShapeError(f"Mean shape invalid: {mean.shape} for an input of {shape}.")
             if mean.shape[1:] != shape[1:]:
                 mean = resize_image(mean.transpose(1, 2, 0), shape[1:]).transpose(2, 0, 1)
         self.mean[in_] = mean
 
     def set_input_scale(self, in_, scale):
-        """Factor after the mean was subtracted."""
+        """Factor after the mean has been subtracted."""
         self._known(in_)
         self.input_scale[in_] = scale
 

@@ -1,8 +1,11 @@
 """The layer contract and the registry: one class a layer type, found by the `type` string of the prototxt."""
 
+import math
+
 import torch
 
 from caffe import filler as fillers
+from caffe import memory
 from caffe.blob import Blob
 from caffe.error import CaffeError
 from caffe.proto import caffe_pb2
@@ -44,12 +47,20 @@ def create(param, net_name, device):
     return _registry[param.type](param, device)
 
 
+NOTHING, SIGNS, VALUES = "nothing", "signs", "values"
+
+
 class Layer:
     """Base of all layers.
 
     A subclass states how many bottoms and tops it takes, computes the tops' shapes in `reshape`, makes its parameters
     in `setup` with `add_blob`, and computes in `forward` with torch operations that autograd can follow.  Where Caffe's
     gradient is not autograd's, `forward` uses a torch.autograd.Function.
+
+    net.backward() may come at any time, also long after the forward and after changes to blobs.  It calls `backward`,
+    which by default differentiates `forward` at the bottoms and parameters as they are now.  A layer whose gradient in
+    Caffe also depends on its top's data, or on what the last forward has kept (`remember`, `recall`), or whose forward
+    draws or counts, brings a `backward` of its own.
 
     Attributes
     ----------
@@ -63,6 +74,8 @@ class Layer:
         The parameters' data while `forward` runs; gradients are taken with respect to these.
     overwrites : bool
         Set by the net while `forward` runs: the layer is in place and may destroy its bottom.
+    keeps : bool
+        Set by the net before `forward`: a `backward` may follow, so what it needs is remembered.
     """
 
     type = None
@@ -71,6 +84,17 @@ class Layer:
     is_loss = False  # the first top has loss_weight 1 by default
     can_overwrite = False  # `forward` heeds self.overwrites
     in_place = True  # a top may carry its bottom's name
+    fed_by_user = False  # its forward has nothing to do
+    calls_user = False  # computes on the net's blobs themselves, in code of the user's
+    shares_data = False  # every top is the memory of the first bottom, or of the parameter where there is none
+    shares_diff = False
+    # What `backward` reads of the blob that holds the top, when it runs: nothing, its signs, or its values.  It tells the
+    # net whether a layer that overwrites that blob in place changes the gradient (in Caffe it does).
+    reads_top = NOTHING
+    reads_own_bottom = NOTHING  # the same for the bottom, where it is overwritten by the layer itself
+    always_propagates = False  # as in Caffe, writes its bottom's diff whether the net asks for it or not
+    keeps_signs = False  # the top has the bottom's signs, or is 0 where no gradient passes
+    LARGE = 1 << 24  # numbers, from which on it is asked whether there is memory for them
 
     def __init__(self, param, device):
         self.param = param
@@ -80,6 +104,8 @@ class Layer:
         self.blobs = []
         self.params = []
         self.overwrites = False
+        self.keeps = True
+        self.remembered = {}
 
     # ------------------------------------------------------------------------------------------- to be overridden
     def setup(self, shapes):
@@ -92,6 +118,27 @@ class Layer:
     def forward(self, *bottoms):
         """Return the top tensor, or a sequence of them."""
         raise NotImplementedError
+
+    def backward(self, bottoms, tops, diffs, needs):
+        """The gradients of the bottoms and of the parameters, from the tops' diffs.
+
+        Nothing is changed by it: it may run before any forward, or twice.
+
+        Parameters
+        ----------
+        bottoms, tops : list of torch.Tensor
+            The blobs' data as they are now; those of an in-place layer are the same tensor.
+        diffs : list of torch.Tensor
+            The tops' diffs.
+        needs : list of bool
+            Which gradients are asked for: of each bottom, then of each parameter.
+
+        Returns
+        -------
+        list of torch.Tensor or None
+            As `needs`; None leaves the diff alone.
+        """
+        return self.differentiate(self.forward, bottoms, diffs, needs)
 
     def allow_force_backward(self, index):
         """Whether `force_backward` of the net may ask for the gradient of bottom `index`."""
@@ -109,6 +156,50 @@ class Layer:
         return 1.0 if self.is_loss and index == 0 else 0.0
 
     # ---------------------------------------------------------------------------------------------------- helpers
+    def differentiate(self, function, bottoms, diffs, needs):
+        """What `backward` returns, by autograd: the gradients of function(*bottoms) at the bottoms and parameters."""
+        leaves = [t.detach().requires_grad_(need) for t, need in zip([*bottoms, *self.params], needs, strict=True)]
+        inputs, self.params = leaves[: len(bottoms)], leaves[len(bottoms) :]
+        with torch.enable_grad():
+            outputs = function(*inputs)
+        outputs = [outputs] if isinstance(outputs, torch.Tensor) else outputs
+        pairs = [(o, d.reshape(o.shape)) for o, d in zip(outputs, diffs, strict=True) if o.requires_grad]
+        wanted = [leaf for leaf in leaves if leaf.requires_grad]
+        if not pairs or not wanted:
+            return [None] * len(leaves)
+        found = torch.autograd.grad([o for o, _ in pairs], wanted, [d for _, d in pairs], allow_unused=True)
+        by_leaf = {id(leaf): grad for leaf, grad in zip(wanted, found, strict=True)}
+        return [
+            (torch.zeros_like(leaf) if by_leaf[id(leaf)] is None else by_leaf[id(leaf)]) if leaf.requires_grad else None
+            for leaf in leaves
+        ]
+
+    def remember(self, **tensors):
+        """Keep tensors of this forward, by name, for `backward`; nothing where no backward can follow."""
+        self.remembered = {name: tensor.detach() for name, tensor in tensors.items()} if self.keeps else {}
+
+    def recall(self, name, shape, dtype=torch.float32):
+        """What `remember` kept, in `shape`: after a reshape its front, or zeros if it is too small or was never kept.
+
+        Caffe's buffers do the same, as they begin with zeros and are not filled before the first forward.
+        """
+        found = self.remembered.get(name)
+        if found is None or found.numel() < math.prod(shape):
+            return torch.zeros(shape, dtype=dtype, device=self.device)
+        return found if found.shape == tuple(shape) else found.reshape(-1)[: math.prod(shape)].view(shape)
+
+    @property
+    def works_in_place(self):
+        """Whether the first top is the first bottom's blob."""
+        return bool(self.param.top) and bool(self.param.bottom) and self.param.top[0] == self.param.bottom[0]
+
+    @property
+    def size_fields(self):
+        """The prototxt fields that set how large the layer's blobs are, for errors."""
+        own = [message for _, message in self.param.ListFields() if hasattr(message, "ListFields")]
+        names = [field.name for message in own for field, _ in message.ListFields()]
+        return next((name for name in ("num_output", "batch_size", "shape", "tiles") if name in names), "the batch size")
+
     @property
     def train(self):
         return self.phase == caffe_pb2.TRAIN
@@ -134,13 +225,17 @@ class Layer:
 
     def add_blob(self, shape, filler=None):
         """Append a parameter blob of `shape`, filled by `filler` (FillerParameter; None: zeros)."""
-        blob = Blob(shape, self.device)
         where = f"layer '{self.name}' ({self.type}), blob {len(self.blobs)}"
-        if filler is not None:
-            values = torch.empty(tuple(shape))  # drawn on the CPU: the same seed gives the same net on every device
+        try:
+            blob = Blob(shape, self.device)
+        except CaffeError as error:
+            raise CaffeError(f"{where}: {error}; lower {self.size_fields}") from error
+        if blob.count > self.LARGE:
+            memory.check(where, blob.count + sum(other.count for other in self.blobs), self.device, self.size_fields)
+        if filler is not None:  # drawn on the CPU: the same seed gives the same net on every device
+            values = blob.tensor() if self.device.type == "cpu" else torch.empty(blob.shape)
             fillers.fill(values, filler, where)
-            blob.tensor().copy_(values)
-        blob.tensor()
-        blob._data.persistent = True
+            blob.put(values.to(self.device))
+        blob.keep_memory()
         self.blobs.append(blob)
         return blob

@@ -1,6 +1,6 @@
 """What happens to a NetParameter before layers are made: rules by state, and Split layers (Caffe: net.cpp, insert_splits.cpp)."""
 
-from caffe import log
+from caffe import log, upgrade
 from caffe.error import CaffeError
 from caffe.proto import caffe_pb2
 
@@ -29,11 +29,13 @@ def meets_rule(state, rule, layer_name):
 
 
 def filter_net(param, name):
-    """A copy of `param` with the layers that its state includes."""
-    out = caffe_pb2.NetParameter()
-    out.CopyFrom(param)
+    """A copy of `param`, upgraded from older forms wherever it comes from, with the layers that its state includes."""
+    whole, out = caffe_pb2.NetParameter(), caffe_pb2.NetParameter()
+    whole.CopyFrom(param)
+    upgrade.upgrade_net(whole, name)
+    out.CopyFrom(whole)
     del out.layer[:]
-    for layer in param.layer:
+    for layer in whole.layer:
         if layer.include and layer.exclude:
             raise CaffeError(f"{name}: layer '{layer.name}' has include and exclude rules; give one kind")
         if layer.include:

@@ -10,38 +10,49 @@ from caffe.error import CaffeError
 from caffe.proto import caffe_pb2
 
 
-def _own_fields():
-    """{layer type: its own field of LayerParameter}, e.g. {'ReLU': 'relu_param'}."""
+def param_name_dict() -> dict[str, str]:
+    """{layer type: its own field of LayerParameter without ``_param``}, e.g. {'ReLU': 'relu'}."""
     fields = (f for f in caffe_pb2.LayerParameter.DESCRIPTOR.fields if f.name.endswith("_param") and f.message_type)
-    return {f.message_type.name.removesuffix("Parameter"): f.name for f in fields}
+    return {f.message_type.name.removesuffix("Parameter"): f.name.removesuffix("_param") for f in fields}
 
 
-OWN_FIELDS = _own_fields()
+OWN_FIELDS = {type_name: f"{name}_param" for type_name, name in param_name_dict().items()}
 
 
-def assign(message, name, value):
-    """Set a field of a protobuf message from Python: a dict for a message, a list or one value for a repeated field."""
-    if name not in message.DESCRIPTOR.fields_by_name:
-        raise CaffeError(f"{message.DESCRIPTOR.name} has no field '{name}'")
-    field = getattr(message, name)
-    if hasattr(field, "extend"):
-        for item in value if isinstance(value, (list, tuple)) else [value]:
-            if isinstance(item, dict):
-                entry = field.add()
-                for key, inner in item.items():
-                    assign(entry, key, inner)
-            elif hasattr(item, "DESCRIPTOR"):
-                field.add().CopyFrom(item)
-            else:
-                field.append(item)
-    elif isinstance(value, dict):
-        field.SetInParent()
-        for key, inner in value.items():
-            assign(field, key, inner)
-    elif hasattr(value, "DESCRIPTOR"):
-        field.CopyFrom(value)
-    else:
-        setattr(message, name, value)
+def assign_proto(proto, name: str, val) -> None:
+    """Set a field of a protobuf message from Python: a dict for a message, a list or one value for a repeated field.
+
+    Raises
+    ------
+    CaffeError
+        The message has no such field, or the field cannot hold the value.
+    """
+    kind = proto.DESCRIPTOR.name
+    if name not in proto.DESCRIPTOR.fields_by_name:
+        raise CaffeError(f"{kind} has no field '{name}'")
+    field = getattr(proto, name)
+    try:
+        if hasattr(field, "extend"):
+            for item in val if isinstance(val, (list, tuple)) else [val]:
+                if isinstance(item, dict) and hasattr(field, "add"):
+                    _fill(field.add(), item)
+                elif hasattr(item, "DESCRIPTOR"):
+                    field.add().CopyFrom(item)
+                else:
+                    field.append(item)
+        elif isinstance(val, dict) and hasattr(field, "DESCRIPTOR"):
+            _fill(field, val)
+        elif hasattr(val, "DESCRIPTOR"):
+            field.CopyFrom(val)
+        else:
+            setattr(proto, name, val)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise CaffeError(f"{kind}: the field '{name}' cannot hold {val!r}") from error
+
+
+def _fill(message, values):
+    for name, value in values.items():
+        assign_proto(message, name, value)
 
 
 class Top:
@@ -56,84 +67,104 @@ class Top:
 
 
 class Function:
-    """A layer to be: its type, its bottoms, its fields.
+    """A layer that is still to be written: its type, its bottoms, its fields.
 
-    Keywords besides the layer's fields: ``ntop`` (number of tops, default 1), ``in_place`` (the tops are the bottoms),
-    ``name`` (of the layer; default that of its first top).
+    Parameters
+    ----------
+    type_name : str
+    inputs : sequence of Top
+    params : dict
+        The layer's fields, and ``ntop`` (number of tops, default 1) and ``in_place`` (the tops are the bottoms).
+
+    Raises
+    ------
+    TypeError
+        An input is not a Top.
     """
 
     def __init__(self, type_name, inputs, params):
         self.type_name = type_name
         for i, bottom in enumerate(inputs):
             if not isinstance(bottom, Top):
-                raise TypeError(f"{type_name} input {i} is not a Top (type is {type(bottom).__name__})")
+                raise TypeError(f"{type_name} input {i} is not a Top (type is {type(bottom)})")
         self.inputs = inputs
         self.params = dict(params)
         self.ntop = self.params.pop("ntop", 1)
         self.in_place = self.params.pop("in_place", False)
         self.tops = tuple(Top(self, n) for n in range(self.ntop))
 
-    def _name(self, names, counts):
-        if self not in names:
-            if "name" in self.params:
-                names[self] = self.params["name"]
-            else:
-                counts[self.type_name] += 1
-                names[self] = f"{self.type_name}{counts[self.type_name]}"
-        return names[self]
 
-    def _top_name(self, top, names, counts):
-        if self.in_place:
-            bottom = self.inputs[top.n]
-            return bottom.fn._top_name(bottom, names, counts)
-        if top not in names:
-            counts[f"{self.type_name} top"] += 1
-            names[top] = self._name(names, counts) + (str(top.n + 1) if self.ntop > 1 else "")
-        return names[top]
+class _Writer:
+    """Writes layers as LayerParameters, each after those it reads.
 
-    def _add(self, layers, names, counts):
-        """Append this layer, after those it reads, to {Function: LayerParameter}."""
-        if self in layers:
+    Tops without a name, and layers without tops, are named after their type and numbered: ReLU1, ReLU2.
+    """
+
+    def __init__(self, names):
+        self.names = dict(names)  # {Top or Function: name}
+        self.counts = Counter()
+        self.layers = {}  # {Function: LayerParameter}
+
+    def net(self):
+        return caffe_pb2.NetParameter(layer=self.layers.values())
+
+    def add(self, fn):
+        if fn in self.layers:
             return
-        bottoms = []
-        for bottom in self.inputs:
-            bottom.fn._add(layers, names, counts)
-            bottoms.append(bottom.fn._top_name(bottom, names, counts))
-        layer = caffe_pb2.LayerParameter(type=self.type_name, bottom=bottoms)
-        layer.top.extend(bottoms[: self.ntop] if self.in_place else [self._top_name(t, names, counts) for t in self.tops])
-        layer.name = self._name(names, counts)
-        own = OWN_FIELDS.get(self.type_name)
-        for key, value in self.params.items():
-            if key == "name":
-                continue
-            inside = own and key in getattr(layer, own).DESCRIPTOR.fields_by_name
-            if inside and not key.endswith("param"):
-                assign(getattr(layer, own), key, value)
-            elif key in layer.DESCRIPTOR.fields_by_name:
-                assign(layer, key, value)
-            elif inside:
-                assign(getattr(layer, own), key, value)
-            else:
-                raise CaffeError(f"layer '{layer.name}' ({self.type_name}) has no field '{key}'")
-        layers[self] = layer
+        for bottom in fn.inputs:
+            self.add(bottom.fn)
+        layer = caffe_pb2.LayerParameter(type=fn.type_name)
+        layer.bottom.extend(self._blob(bottom, fn) for bottom in fn.inputs)
+        layer.top.extend(layer.bottom if fn.in_place else [self._name(top, fn) for top in fn.tops])
+        layer.name = self._name(fn.tops[0] if fn.tops else fn, fn)
+        for key, value in fn.params.items():
+            self._set(layer, key, value)
+        self.layers[fn] = layer
 
+    def _blob(self, bottom, reader):
+        """The name of a layer's bottom; the top of an in-place layer has the name of its bottom."""
+        tops = self.layers[bottom.fn].top
+        if bottom.n >= len(tops):
+            raise CaffeError(f"top {bottom.n} of an in-place {bottom.fn.type_name}, read by a {reader.type_name}, has no bottom")
+        return tops[bottom.n]
 
-def _net(tops, names):
-    layers, counts = {}, Counter()
-    for top in tops:
-        (top.fn if isinstance(top, Top) else top)._add(layers, names, counts)
-    net = caffe_pb2.NetParameter()
-    net.layer.extend(layers.values())
-    return net
+    def _name(self, part, fn):
+        if part not in self.names:
+            self.counts[fn.type_name] += 1
+            self.names[part] = f"{fn.type_name}{self.counts[fn.type_name]}"
+        return self.names[part]
+
+    @staticmethod
+    def _set(layer, key, value):
+        """Set a field of the layer's own message (convolution_param), or of LayerParameter."""
+        own = getattr(layer, OWN_FIELDS.get(layer.type, ""), None)
+        inside = own is not None and key in own.DESCRIPTOR.fields_by_name
+        if key in layer.DESCRIPTOR.fields_by_name and (key.endswith("param") or not inside):
+            assign_proto(layer, key, value)
+        elif inside:
+            assign_proto(own, key, value)
+        else:
+            remedy = "" if own is not None else f"; name the message that holds it, as in convolution_param=dict({key}=...)"
+            raise CaffeError(f"layer '{layer.name}' ({layer.type}) has no field '{key}'{remedy}")
 
 
 def to_proto(*tops):
-    """NetParameter of all layers that `tops` need."""
-    return _net(tops, {})
+    """NetParameter of all layers that `tops` need; unnamed tops are named after their layer's type and numbered."""
+    writer = _Writer({})
+    for top in tops:
+        writer.add(_function(top, "to_proto"))
+    return writer.net()
+
+
+def _function(part, where):
+    """The layer of a top, or the layer itself where it has none."""
+    if isinstance(part, (Top, Function)):
+        return part.fn if isinstance(part, Top) else part
+    raise TypeError(f"{where} is not a Top (type is {type(part)})")
 
 
 class NetSpec:
-    """A net, a top an attribute (or an item): its name is that of the attribute."""
+    """A net whose tops are attributes (or items): each top, and the layer it is the first top of, has the attribute's name."""
 
     def __init__(self):
         super().__setattr__("tops", OrderedDict())
@@ -142,9 +173,10 @@ class NetSpec:
         self.tops[name] = value
 
     def __getattr__(self, name):
-        if name in self.tops:
-            return self.tops[name]
-        raise AttributeError(name)
+        tops = self.__dict__.get("tops", {})  # absent while a copy is being made
+        if name in tops:
+            return tops[name]
+        raise AttributeError(f"this NetSpec has no top '{name}'")
 
     __setitem__ = __setattr__
 
@@ -158,14 +190,12 @@ class NetSpec:
         del self.tops[name]
 
     def to_proto(self):
-        """NetParameter of all layers, in the order in which they need each other."""
-        names = {}
-        for name, top in self.tops.items():
-            names[top] = name
-            fn = top.fn if isinstance(top, Top) else top
-            if "name" not in fn.params and fn not in names and (not isinstance(top, Top) or top.n == 0):
-                names[fn] = name
-        return _net(self.tops.values(), names)
+        """NetParameter of all layers, in the order of the attributes, each after those it reads."""
+        functions = [_function(top, f"NetSpec's {name}") for name, top in self.tops.items()]
+        writer = _Writer({top: name for name, top in self.tops.items()})
+        for function in functions:
+            writer.add(function)
+        return writer.net()
 
 
 def layer_function(type_name):
@@ -181,12 +211,26 @@ def layer_function(type_name):
     return make
 
 
+class Layers:
+    """L: L.Convolution makes a Convolution layer.  ``caffe.layers``, the package, has the same attributes."""
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return layer_function(name)
+
+
 class _Enums:
     def __init__(self, message):
         self._message = message
 
     def __getattr__(self, name):
-        return getattr(self._message, name)
+        if name.startswith("__") or name == "_message":
+            raise AttributeError(name)
+        try:
+            return getattr(self._message, name)
+        except AttributeError as error:
+            raise AttributeError(f"caffe.proto has no {self._message.DESCRIPTOR.name}.{name}") from error
 
 
 class Parameters:
@@ -199,4 +243,5 @@ class Parameters:
         return _Enums(message)
 
 
+layers = Layers()
 params = Parameters()

@@ -3,12 +3,16 @@
 import os
 import re
 
-from google.protobuf import text_format
+from google.protobuf import text_encoding, text_format
 
-from caffe import upgrade
+from caffe import log, upgrade, wire
 from caffe.error import CaffeError
 from caffe.proto import caffe_pb2
+from caffe.regular_file import open_regular
 
+# strings and comments, whichever begins first; a string ends on its line
+STRING_OR_COMMENT = re.compile(rb"""(?P<quote>["'])((?:\\.|(?!(?P=quote))[^\\\n])*)(?P=quote)|\#[^\n]*""")
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 WHOLE_FLOAT = re.compile(r"^(\s*\w+: -?\d+)\.0$", re.MULTILINE)
 
 
@@ -35,14 +39,82 @@ def parse(text, message, name="<text>"):
 
 
 def read_text(path):
-    """The text of a file; a missing or undecodable one is a CaffeError that names it."""
+    """The text of a UTF-8 file, with or without a byte order mark.
+
+    Raises
+    ------
+    CaffeError
+        The file is missing, not a regular one, or not UTF-8; the message names it.
+    """
+    path = os.fspath(path)
     try:
-        with open(path, encoding="utf-8") as f:
-            return f.read()
-    except OSError as error:
-        raise CaffeError(f"{os.fspath(path)}: {error.strerror or error}") from error
+        return _read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise CaffeError(f"{os.fspath(path)}: not a text file (byte {error.start} is not UTF-8)") from error
+        raise CaffeError(f"{path}: not a text file (byte {error.start} is not UTF-8)") from error
+
+
+def _read_bytes(path):
+    try:
+        with open_regular(path, pipes=True) as f:
+            data = f.read()
+    except OSError as error:
+        raise CaffeError(f"{path}: {error.strerror or error}") from error
+    if data.startswith(UTF_16):
+        raise CaffeError(f"{path}: is text in UTF-16; save it as UTF-8")
+    return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+
+def read_message(path, message):
+    """Read a prototxt file into `message`, in the form in which it is there.
+
+    Caffe's strings are bytes, Python's are text: bytes that are not UTF-8 are read as characters of Latin-1, with a warning.
+    What is in a comment does not matter.
+
+    Parameters
+    ----------
+    path : str
+    message : protobuf message
+
+    Returns
+    -------
+    The message.
+
+    Raises
+    ------
+    CaffeError
+        ``<path>:<line>: <what is wrong>``.
+    """
+    path = os.fspath(path)
+    data = _read_bytes(path).removeprefix(b"\xef\xbb\xbf")
+
+    def clean(match):
+        if match["quote"] is None:
+            return b""  # a comment
+        return _string(match, path)
+
+    data = STRING_OR_COMMENT.sub(clean, data)
+    try:
+        return parse(data.decode("utf-8"), message, path)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise CaffeError(f"{path}:{line}: byte {data[error.start]:#04x} is not text") from error
+
+
+def _string(match, path):
+    """A string of a prototxt as it is, or in UTF-8 with a warning."""
+    whole, inner = match[0], match[2]
+    if inner.isascii() and b"\\" not in inner:
+        return whole
+    try:
+        value = text_encoding.CUnescape(inner.decode("utf-8", wire.LATIN_1))  # "\\351" is a byte, too
+    except ValueError:  # a broken escape; the parser reports it with its line
+        return whole
+    text = value.decode("utf-8", wire.LATIN_1)
+    if text.encode() == value and inner.decode("utf-8", "ignore").encode() == inner:
+        return whole
+    line = match.string.count(b"\n", 0, match.start()) + 1
+    log.warning("io.cpp:34", f"{path}:{line}: '{text}' is not UTF-8 there; its bytes are read as Latin-1")
+    return b'"' + text_encoding.CEscape(text, as_utf8=True).encode() + b'"'
 
 
 def read_net(path):
@@ -52,7 +124,7 @@ def read_net(path):
     -------
     NetParameter
     """
-    net = parse(read_text(path), caffe_pb2.NetParameter(), os.fspath(path))
+    net = read_message(path, caffe_pb2.NetParameter())
     upgrade.upgrade_net(net, os.fspath(path))
     return net
 
@@ -64,7 +136,7 @@ def read_solver(path):
     -------
     SolverParameter
     """
-    solver = parse(read_text(path), caffe_pb2.SolverParameter(), os.fspath(path))
+    solver = read_message(path, caffe_pb2.SolverParameter())
     upgrade.upgrade_solver(solver, os.fspath(path))
     return solver
 

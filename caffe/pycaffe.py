@@ -5,27 +5,61 @@ from collections import OrderedDict
 
 import numpy as np
 
-from caffe import prototxt
+from caffe import log, prototxt
 from caffe.error import CaffeError
 from caffe.net import NetCore
 from caffe.proto import caffe_pb2
+
+USAGE = "Net(network_file, phase, level=0, stages=None, weights=None) or Net(network_file, weights, phase)"
+
+
+class LayerView:
+    """A layer of the runtime's own as pycaffe shows it: `type`, `blobs`, `setup(bottom, top)`, `reshape(bottom, top)`.
+
+    What else the layer has can be read, too.
+    """
+
+    def __init__(self, layer):
+        self._layer = layer
+
+    def __getattr__(self, name):
+        if name == "_layer":
+            raise AttributeError(name)
+        return getattr(self._layer, name)
+
+    def setup(self, bottom, top):
+        """Check the settings against the bottoms (list of Blob); parameters that are there stay, as in Caffe."""
+        layer, kept = self._layer, list(self._layer.blobs)
+        del layer.blobs[:]
+        layer.setup([blob.shape for blob in bottom])
+        if kept:
+            layer.blobs[:] = kept
+
+    def reshape(self, bottom, top):
+        """Give the tops the shapes that follow from the bottoms' (lists of Blob)."""
+        for blob, shape in zip(top, self._layer.reshape([blob.shape for blob in bottom]), strict=True):
+            blob.reshape(*shape)
+
+    def __repr__(self):
+        return f"<caffe layer '{self._layer.name}' ({self._layer.type})>"
 
 
 class Net(NetCore):
     """A net from a prototxt, with weights if given.
 
-    ``Net(model, phase)``, ``Net(model, weights, phase)`` or ``Net(model, phase, level=0, stages=None, weights=None)``.
+    ``Net(network_file, phase, level=0, stages=None, weights=None)``, or in the old way ``Net(network_file, weights,
+    phase)``.
 
     Parameters
     ----------
-    model : str
+    network_file : str
         The net's prototxt.
-    weights : str, optional
-        .caffemodel or .caffemodel.h5.
     phase : int
         caffe.TRAIN or caffe.TEST.
     level : int
     stages : list of str
+    weights : str, optional
+        .caffemodel or .caffemodel.h5.
 
     Attributes
     ----------
@@ -34,23 +68,33 @@ class Net(NetCore):
     params : OrderedDict
         {layer name: list of Blob}, for layers that have parameters.
     inputs, outputs : list of str
+    layers : list
+        A Python layer's entry is the user's own object; the others have `type` and `blobs`.
     """
 
-    def __init__(self, model, *args, phase=None, level=0, stages=None, weights=None):
-        positional = list(args)
-        if positional and isinstance(positional[0], (str, os.PathLike)):
-            weights = positional.pop(0)
-        if positional:
-            phase = positional.pop(0)
-        if positional or phase is None:
-            raise TypeError("Net(model, phase), Net(model, weights, phase) or Net(model, phase, level, stages, weights)")
-        param = prototxt.read_net(model)
-        param.state.phase = phase
-        param.state.level = level
-        param.state.stage.extend(stages or [])
-        super().__init__(param, os.fspath(model))
-        if weights is not None:
-            self.copy_trained_layers(weights)
+    def __init__(self, network_file, *args, phase=None, level=None, stages=None, weights=None):
+        given = list(args)
+        if given and isinstance(given[0], (str, os.PathLike)):  # the old way
+            if weights is not None or len(given) > 2:
+                raise TypeError(USAGE)
+            weights = given.pop(0)
+            log.warning("_caffe.cpp:139", "DEPRECATION WARNING - deprecated use of Python interface")
+            log.warning("_caffe.cpp:140", 'Use this instead (with the named "weights" parameter):')
+            log.warning("_caffe.cpp:142", f"Net('{network_file}', {given[0] if given else phase}, weights='{weights}')")
+        named = {"phase": phase, "level": level, "stages": stages, "weights": weights}
+        free = [name for name in named if name != "weights" or named["weights"] is None]
+        if len(given) > len(free) or any(named[name] is not None for name in free[: len(given)]):
+            raise TypeError(USAGE)
+        named.update(zip(free, given, strict=False))
+        if named["phase"] is None:
+            raise TypeError(USAGE)
+        param = prototxt.read_net(network_file)
+        param.state.phase = named["phase"]
+        param.state.level = named["level"] or 0
+        param.state.stage.extend(named["stages"] or [])
+        super().__init__(param, os.fspath(network_file))
+        if named["weights"] is not None:
+            self.copy_trained_layers(named["weights"])
 
     # --------------------------------------------------------------------------------------------------------- names
     @property
@@ -59,15 +103,84 @@ class Net(NetCore):
 
     @property
     def params(self):
-        return OrderedDict((name, layer.blobs) for name, layer in zip(self.layer_names, self.layers, strict=True) if layer.blobs)
+        return OrderedDict(
+            (name, layer.blobs) for name, layer in zip(self.layer_names, self.layer_list, strict=True) if layer.blobs
+        )
+
+    @property
+    def layers(self):
+        if not hasattr(self, "_layer_views"):
+            self._layer_views = [layer.layer if layer.calls_user else LayerView(layer) for layer in self.layer_list]
+        return list(self._layer_views)
 
     @property
     def layer_dict(self):
         return OrderedDict(zip(self.layer_names, self.layers, strict=True))
 
+    # pycaffe's own names for what lies below, which scripts use here and there
     @property
     def _layer_names(self):
         return list(self.layer_names)
+
+    @property
+    def _blobs(self):
+        return list(self.blob_list)
+
+    @property
+    def _blob_names(self):
+        return list(self.blob_names)
+
+    @property
+    def _inputs(self):
+        return list(self.input_ids)
+
+    @property
+    def _outputs(self):
+        return list(self.output_ids)
+
+    @property
+    def _blob_loss_weights(self):
+        weights = [0.0] * len(self.blob_list)
+        for tops, layer_weights in zip(self.top_ids, self.loss_weights, strict=True):
+            for top, weight in zip(tops, layer_weights, strict=True):
+                weights[top] = weight
+        return weights
+
+    def _top_ids(self, layer):
+        return list(self.top_ids[layer])
+
+    def _bottom_ids(self, layer):
+        return list(self.bottom_ids[layer])
+
+    def _forward(self, start, end):
+        """Run layers start..end, by index; return their weighted loss."""
+        self._check_layers(start, end)
+        return self.run_layers(start, end)
+
+    def _backward(self, start, end):
+        """Run layers start down to end, by index, backward."""
+        self._check_layers(end, start)
+        self.run_layers_back(start, end)
+
+    def _check_layers(self, low, high):
+        if low < 0 or high >= len(self.layer_list):
+            raise CaffeError(f"{self.file}: there are layers 0 to {len(self.layer_list) - 1}, not {low} to {high}")
+
+    def before_forward(self, run):
+        """Call `run(i)` before layer i runs forward; from now on the solver, too, runs the net layer by layer."""
+        self.callbacks["before_forward"].append(run)
+
+    def after_forward(self, run):
+        """Call `run(i)` after layer i has run forward."""
+        self.callbacks["after_forward"].append(run)
+
+    def before_backward(self, run):
+        """Call `run(i)` before layer i runs backward, also where its turn has nothing to do."""
+        self.callbacks["before_backward"].append(run)
+
+    def after_backward(self, run):
+        """Call `run(i)` after layer i's turn in the backward pass."""
+        self.callbacks["after_backward"].append(run)
 
     @property
     def inputs(self):
@@ -79,11 +192,7 @@ class Net(NetCore):
 
     @property
     def blob_loss_weights(self):
-        weights = OrderedDict((name, 0.0) for name in self.blob_names)
-        for tops, layer_weights in zip(self.top_ids, self.loss_weights, strict=True):
-            for t, weight in zip(tops, layer_weights, strict=True):
-                weights[self.blob_names[t]] = weight
-        return weights
+        return OrderedDict(zip(self.blob_names, self._blob_loss_weights, strict=True))
 
     @property
     def top_names(self):
@@ -106,7 +215,7 @@ class Net(NetCore):
         start, end : str, optional
             First and last layer (both included) by name.
         **kwargs
-            {input blob: ndarray}: written into the inputs first.
+            {input blob: ndarray}: written into the inputs first; if any is given, all must be.
 
         Returns
         -------
@@ -118,7 +227,7 @@ class Net(NetCore):
             last = self._layer_index(end)
             outputs = {*(blobs or []), *self.top_names[end]}
         else:
-            last = len(self.layers) - 1
+            last = len(self.layer_list) - 1
             outputs = {*self.outputs, *(blobs or [])}
         self._feed(kwargs, self.inputs, "data", "input")
         self.run_layers(first, last)
@@ -135,14 +244,14 @@ class Net(NetCore):
         start, end : str, optional
             First and last layer on the way back, by name.
         **kwargs
-            {output blob: ndarray}: written into the outputs' diffs first.
+            {output blob: ndarray}: written into the outputs' diffs first; if any is given, all must be.
 
         Returns
         -------
         dict
             {blob name: ndarray float32}.
         """
-        first = self._layer_index(start) if start is not None else len(self.layers) - 1
+        first = self._layer_index(start) if start is not None else len(self.layer_list) - 1
         if end is not None:
             last = self._layer_index(end)
             outputs = {*self.bottom_names[end], *(diffs or [])}
@@ -226,19 +335,21 @@ class Net(NetCore):
             n a multiple of the layer's batch_size.
         labels : ndarray of shape (n,) or (n, 1, 1, 1)
         """
-        layer = self.layers[0]
+        layer = self.layer_list[0]
         if layer.type != "MemoryData":
             raise CaffeError(f"{self.file}: set_input_arrays may only be called if the first layer is a MemoryData; it is"
                              f" '{layer.name}' ({layer.type})")  # fmt: skip
         layer.reset(data, labels)
 
     def _feed(self, arrays, allowed, attribute, word):
+        if arrays and set(arrays) != set(allowed):
+            raise CaffeError(
+                f"{self.file}: the {word}s are {', '.join(allowed) or 'none'}; given were {', '.join(arrays)}: give all, or none"
+            )
         by_name = self.blobs
         for name, array in arrays.items():
-            if name not in allowed:
-                raise CaffeError(f"{self.file}: '{name}' is no {word} of this net; there are {', '.join(allowed) or 'none'}")
             blob = by_name[name]
-            if np.shape(array) != blob.shape and np.shape(array)[:1] != blob.shape[:1]:
+            if np.shape(array)[:1] != blob.shape[:1] or np.size(array) != blob.count:
                 raise CaffeError(f"{self.file}: {word} '{name}' holds {blob.shape}, the array is {np.shape(array)}")
             getattr(blob, attribute)[...] = np.asarray(array).reshape(blob.shape)
 

@@ -75,8 +75,6 @@ class Solver:
             mode.set_random_seed(param.random_seed)
         self.net = self._train_net()
         self.test_nets = self._make_test_nets()
-        for net in self.test_nets:
-            net.keep_blobs = False
         self.rule = RULES[param.type](param)
         self.history = [
             torch.zeros(blob.shape, device=self.net.device) for _ in range(self.rule.histories) for blob in self.net.learnable

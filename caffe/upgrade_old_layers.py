@@ -28,7 +28,6 @@ V0_TYPES = {"conv": "CONVOLUTION", "images": "IMAGE_DATA", "innerproduct": "INNE
 
 # V0's fields in today's terms: {V0 field: {V0 type: parameter.field of V1}}
 SOURCES = {"data": "data_param", "hdf5_data": "hdf5_data_param", "images": "image_data_param", "window_data": "window_data_param"}
-TRANSFORMED = ("data", "images", "window_data")
 V0_FIELDS = {
     "num_output": {"conv": "convolution_param.num_output", "innerproduct": "inner_product_param.num_output"},
     "biasterm": {"conv": "convolution_param.bias_term", "innerproduct": "inner_product_param.bias_term"},
@@ -45,11 +44,7 @@ V0_FIELDS = {
     "beta": {"lrn": "lrn_param.beta"},
     "k": {"lrn": "lrn_param.k"},
     "source": {kind: f"{p}.source" for kind, p in SOURCES.items()} | {"infogain_loss": "infogain_loss_param.source"},
-    "scale": {kind: "transform_param.scale" for kind in TRANSFORMED},
-    "meanfile": {kind: "transform_param.mean_file" for kind in TRANSFORMED},
     "batchsize": {kind: f"{p}.batch_size" for kind, p in SOURCES.items()},
-    "cropsize": {kind: "transform_param.crop_size" for kind in TRANSFORMED},
-    "mirror": {kind: "transform_param.mirror" for kind in TRANSFORMED},
     "rand_skip": {"data": "data_param.rand_skip", "images": "image_data_param.rand_skip"},
     "shuffle_images": {"images": "image_data_param.shuffle"},
     "new_height": {"images": "image_data_param.new_height"},
@@ -61,6 +56,13 @@ V0_FIELDS = {
     "det_context_pad": {"window_data": "window_data_param.context_pad"},
     "det_crop_mode": {"window_data": "window_data_param.crop_mode"},
     "hdf5_output_param": {"hdf5_output": "hdf5_output_param"},
+}
+# V0's fields that every type may have
+TRANSFORM_FIELDS = {
+    "scale": "transform_param.scale",
+    "meanfile": "transform_param.mean_file",
+    "cropsize": "transform_param.crop_size",
+    "mirror": "transform_param.mirror",
 }
 
 
@@ -78,10 +80,12 @@ def upgrade_layers(net, name):
     if any(old) and not all(old):
         raise CaffeError(f"{name}: some `layers` entries are V0 (with `layer` inside) and some V1; a net is in one form only")
     layers = [_v0_to_v1(layer, name) for layer in _without_padding(net.layers, name)] if any(old) else list(net.layers)
-    log.info("upgrade_proto.cpp:20", f"{name}: {'V0' if any(old) else 'V1'} layers upgraded to today's form")
-    upgraded = [_v1_to_today(layer, name) for layer in layers]
+    form = "V0" if any(old) else "V1"
+    log.info("upgrade_proto.cpp:20", f"Attempting to upgrade input file specified using deprecated {form}LayerParameter: {name}")
+    upgraded = [_v1_to_today(layer) for layer in layers]
     net.ClearField("layers")
     net.layer.extend(upgraded)
+    log.info("upgrade_proto.cpp:30", f"Successfully upgraded file specified using deprecated {form}LayerParameter")
 
 
 def _without_padding(layers, name):
@@ -97,6 +101,11 @@ def _without_padding(layers, name):
                 raise CaffeError(
                     f"{name}: layer '{layer.layer.name}' reads the padding layer '{source.layer.name}'; only conv and pool can"
                     " pad by themselves"
+                )
+            if not len(layer.bottom) == len(source.bottom) == len(source.top) == 1:
+                raise CaffeError(
+                    f"{name}: the padding layer '{source.layer.name}' and layer '{layer.layer.name}' that reads it must each have"
+                    " one bottom, and the padding layer one top"
                 )
             layer.layer.pad = source.layer.pad
             layer.bottom[i] = source.bottom[0]
@@ -114,7 +123,7 @@ def _copy(message):
 
 
 def _v0_to_v1(outer, name):
-    """One V0 entry as V1."""
+    """One V0 entry as V1; a field that does not apply to the layer's type is left out with a warning, as in Caffe."""
     inner, new = outer.layer, V1()
     where = f"{name}: layer '{inner.name}'"
     new.bottom.extend(outer.bottom)
@@ -124,7 +133,7 @@ def _v0_to_v1(outer, name):
     value = V0_TYPES.get(kind, kind.upper())
     if kind:
         if kind != kind.lower() or value not in V1.LayerType.keys():
-            raise CaffeError(f"{where}: '{kind}' is no layer type of the V0 form")
+            raise CaffeError(f"{where}: '{kind}' is not a layer type of the V0 form")
         new.type = V1.LayerType.Value(value)
     for field, content in inner.ListFields():
         if field.name in ("name", "type"):
@@ -132,10 +141,12 @@ def _v0_to_v1(outer, name):
         if field.name in ("blobs", "blobs_lr", "weight_decay"):
             getattr(new, field.name).extend(content)
             continue
-        places = V0_FIELDS.get(field.name, {})
-        if kind not in places:
-            raise CaffeError(f"{where}: {field.name} means nothing in a V0 layer of type '{kind}'")
-        _set(new, places[kind], content, field.enum_type)
+        path = V0_FIELDS.get(field.name, {}).get(kind) or TRANSFORM_FIELDS.get(field.name)
+        if path is None:
+            text = f"Unknown parameter {field.name} for layer type {kind}; continuing anyway."
+            log.error("upgrade_proto.cpp:26", f"{where}: {text}")
+        else:
+            _set(new, path, content, field.enum_type)
     return new
 
 
@@ -154,7 +165,7 @@ def _set(message, path, content, enum_type):
         getattr(message, last).append(content)
 
 
-def _v1_to_today(old, name):
+def _v1_to_today(old):
     """One V1 entry as LayerParameter."""
     new = caffe_pb2.LayerParameter()
     new.name = old.name
@@ -165,8 +176,6 @@ def _v1_to_today(old, name):
         if field.name in ("name", "type", "layer"):
             continue
         if field.name in lists:
-            if field.name == "blob_share_mode" and len(content) > len(new.param):
-                raise CaffeError(f"{name}: layer '{old.name}' gives more blob_share_mode than param")
             for i, item in enumerate(content):
                 while len(new.param) <= i:
                     new.param.add()

@@ -4,7 +4,11 @@ protobuf's Python classes hold every float of a `repeated float` as an object on
 million.  So this module walks the wire format itself as far as the BlobProtos, and leaves the rest to protobuf.
 """
 
+import codecs
+import math
+
 import numpy as np
+from google.protobuf.message import DecodeError
 
 from caffe.error import CaffeError
 
@@ -13,11 +17,72 @@ VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 # field numbers of caffe.proto
 BLOB_NUM, BLOB_WIDTH, BLOB_DATA, BLOB_DIFF, BLOB_SHAPE, BLOB_DOUBLE_DATA, BLOB_DOUBLE_DIFF = 1, 4, 5, 6, 7, 8, 9
 
-MOST = 2**31 - 1  # Caffe's axes are ints
+MOST = 2**31 - 1  # Caffe's axes and counts are ints
+MAX_AXES = 32  # Caffe's kMaxBlobAxes
 
 
 class Truncated(Exception):
-    """The bytes end in the middle of a field, or are no protobuf at all."""
+    """The bytes end in the middle of a field, or are not protobuf."""
+
+
+def parse(message, data, complaint):
+    """Parse `data` into a protobuf message.
+
+    Parameters
+    ----------
+    message : protobuf message
+    data : bytes
+    complaint : str
+        The error's sentence.
+
+    Returns
+    -------
+    The message.
+
+    Raises
+    ------
+    CaffeError
+        With `complaint`, if `data` is not such a message.
+    """
+    try:
+        message.ParseFromString(data)
+    except DecodeError as error:
+        raise CaffeError(complaint) from error
+    return message
+
+
+def readable(name):
+    """A string read from a binary file as str; protobuf gives bytes where it is not UTF-8, which are taken for Latin-1."""
+    return name if isinstance(name, str) else name.decode("utf-8", LATIN_1)
+
+
+def shown(name):
+    """A name out of a file as one printable line, for a message."""
+    return name if name.isprintable() else ascii(name)[1:-1]
+
+
+def make_readable(message):
+    """Replace, in place, every string of `message` that is not UTF-8 (see `readable`); nothing else can be assigned."""
+    for field, value in message.ListFields():
+        if field.type == field.TYPE_STRING:
+            if isinstance(value, (str, bytes)):
+                setattr(message, field.name, readable(value))
+            else:
+                texts = [readable(text) for text in value]
+                del value[:]
+                value.extend(texts)
+        elif field.type == field.TYPE_MESSAGE:
+            for inner in [value] if hasattr(value, "DESCRIPTOR") else value:
+                make_readable(inner)
+    return message
+
+
+def _latin_1(error):
+    return error.object[error.start : error.end].decode("latin-1"), error.end
+
+
+LATIN_1 = "caffe.latin_1"  # an error handler: bytes that are not UTF-8 are characters of Latin-1
+codecs.register_error(LATIN_1, _latin_1)
 
 
 def varint(view, at):
@@ -87,58 +152,71 @@ class BlobArray:
 
 
 def read_blob(view):
-    """Read one BlobProto.
+    """Read one BlobProto by the rules of Caffe's Blob::FromProto: num, channels, height and width count before shape.
 
     Raises
     ------
     CaffeError
-        If the shape and the number of values disagree.
+        If no blob can have the shape, or the shape and the number of values disagree.
     Truncated
     """
     parts = {BLOB_DATA: [], BLOB_DIFF: [], BLOB_DOUBLE_DATA: [], BLOB_DOUBLE_DIFF: []}
-    legacy, shape = [0, 0, 0, 0], None
-    has_legacy = False
+    old, shape, is_old = [0, 0, 0, 0], [], False
     for number, kind, value, _ in fields(view):
         if number in parts:
             width = np.dtype("<f8") if number in (BLOB_DOUBLE_DATA, BLOB_DOUBLE_DIFF) else np.dtype("<f4")
-            if kind not in (BYTES, FIXED32, FIXED64) or len(value) % width.itemsize:
+            if kind == VARINT or len(value) % width.itemsize or (kind != BYTES and len(value) != width.itemsize):
                 raise Truncated
             parts[number].append(np.frombuffer(value, dtype=width))
         elif BLOB_NUM <= number <= BLOB_WIDTH and kind == VARINT:
-            legacy[number - 1], has_legacy = value, True
+            old[number - 1], is_old = value, True
         elif number == BLOB_SHAPE and kind == BYTES:
-            shape = []
-            for inner, inner_kind, dims, _ in fields(value):
-                if inner != 1:
-                    continue
-                if inner_kind == VARINT:
-                    shape.append(dims)
-                else:
-                    at = 0
-                    while at < len(dims):
-                        dim, at = varint(dims, at)
-                        shape.append(dim)
+            shape += _dims(value)
+    shape = tuple(old if is_old else shape)
+    if len(shape) > MAX_AXES or any(dim > MOST for dim in shape):  # a negative one is read as a very large one
+        raise CaffeError(f"a blob cannot have the shape {_signed(shape)}")
+    data = _flat(parts[BLOB_DATA], parts[BLOB_DOUBLE_DATA])
+    diff = _flat(parts[BLOB_DIFF], parts[BLOB_DOUBLE_DIFF])
+    count = math.prod(shape)
+    for values in (data, diff):
+        if values is not None and len(values) != count:
+            raise CaffeError(f"a blob of shape {shape} holds {len(values)} values")
+    if data is None and count:
+        raise CaffeError(f"a blob of shape {shape} holds 0 values")
+    return BlobArray(np.zeros(0, np.float32) if data is None else data, diff, shape, is_old)
 
-    def flat(single, double):
-        chunks = parts[double] or parts[single]
-        if not chunks:
-            return None
-        return (chunks[0] if len(chunks) == 1 else np.concatenate(chunks)).astype(np.float32, copy=False)
 
-    data, diff = flat(BLOB_DATA, BLOB_DOUBLE_DATA), flat(BLOB_DIFF, BLOB_DOUBLE_DIFF)
-    is_legacy = shape is None
-    if shape is None:
-        shape = legacy if has_legacy else [0 if data is None else len(data)]
-    if data is None:
-        data = np.zeros(0, np.float32)
-    if any(dim > MOST for dim in shape):
-        raise CaffeError(f"a blob has the impossible shape {tuple(shape)}")
-    count = 1
-    for dim in shape:
-        count *= dim
-    if count != len(data):
-        raise CaffeError(f"a blob of shape {tuple(shape)} holds {len(data)} values")
-    return BlobArray(data, diff, tuple(shape), is_legacy and has_legacy)
+def _dims(view):
+    """The `dim` of a BlobShape, packed or one by one."""
+    dims = []
+    for number, kind, value, _ in fields(view):
+        if number != 1:
+            continue
+        if kind == VARINT:
+            dims.append(value)
+        elif kind == BYTES:
+            at = 0
+            while at < len(value):
+                dim, at = varint(value, at)
+                dims.append(dim)
+        else:
+            raise Truncated
+    return dims
+
+
+def _signed(shape):
+    """For a message: a few axes, negative ones as such."""
+    shown = [str(dim - 2**64 if dim >= 2**63 else dim) for dim in shape[:MAX_AXES]]
+    return f"({', '.join(shown)}{', ...' if len(shape) > MAX_AXES else ''})"
+
+
+def _flat(single, double):
+    """The values of a `repeated float` or, where it has any, of its double twin; None if both are empty."""
+    for chunks in (double, single):
+        if any(map(len, chunks)):
+            with np.errstate(over="ignore", invalid="ignore"):
+                return (chunks[0] if len(chunks) == 1 else np.concatenate(chunks)).astype(np.float32, copy=False)
+    return None
 
 
 # ------------------------------------------------------------------------------------------------------------ writing

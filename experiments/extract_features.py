@@ -132,14 +132,14 @@ def load_net(prototxt, weights, blobs, gpu):
     """caffe.Net in phase TEST; UserError for files that do not fit each other and for blobs that it lacks."""
     os.environ.setdefault("GLOG_minloglevel", "1")  # the net's own text is no result
     import caffe
-    from caffe.snapshot import read_caffemodel
+    from caffe.snapshot import read_layers
 
     if gpu:
         caffe.set_mode_gpu()
     else:
         caffe.set_mode_cpu()
     try:
-        net = caffe.Net(str(prototxt), str(weights), caffe.TEST)
+        net = caffe.Net(str(prototxt), caffe.TEST, weights=str(weights))
     except caffe.CaffeError as error:
         raise UserError(f"{prototxt} with {weights}: {error}") from error
     if len(net.inputs) != 1 or len(net.blobs[net.inputs[0]].shape) != 4:
@@ -147,7 +147,7 @@ def load_net(prototxt, weights, blobs, gpu):
     for blob in blobs:
         if blob not in net.blobs:
             raise UserError(f"{prototxt} has no blob {blob}: it has {', '.join(net.blobs)}")
-    lacking = net.params.keys() - read_caffemodel(str(weights)).keys()
+    lacking = net.params.keys() - {name for name, _ in read_layers(weights)}
     if lacking:  # Caffe would go on with whatever the fillers drew
         raise UserError(f"{weights} holds no weights for {', '.join(sorted(lacking))} of {prototxt}")
     return net

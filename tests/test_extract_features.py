@@ -140,10 +140,10 @@ def test_folder_without_images(script, monkeypatch, folder):
 
 def test_broken_features_files_are_named(tmp_path):
     (tmp_path / "f.npz").write_bytes(b"PK nothing")
-    with pytest.raises(UserError, match="f.npz is no features file"):
+    with pytest.raises(UserError, match="f.npz is not a features file"):
         features.load(tmp_path / "f.npz")
     np.savez(tmp_path / "g.npz", ids=np.array(["a", "a"]), features=np.zeros((2, 1), "f4"), blob="x", weights_sha256="")
-    with pytest.raises(UserError, match="image id a stands there twice"):
+    with pytest.raises(UserError, match="image id a is in it twice"):
         features.load(tmp_path / "g.npz")
     with pytest.raises(UserError, match="image b are not finite"):
         features.save(tmp_path / "h.npz", features.Features(["a", "b"], np.float32([[1], [np.nan]]), "x", ""))

@@ -1,9 +1,12 @@
 """Features files: what extract_features.py writes and the experiments read.
 
-One ``.npz`` a blob: ``ids`` (N,) str, ``features`` (N, D) float32, ``blob`` str, ``weights_sha256`` str.
+One ``.npz`` per blob: ``ids`` (N,) str, ``features`` (N, D) float32, ``blob`` str, ``weights_sha256`` str.
 """
 
+import lzma
+import struct
 import zipfile
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +15,25 @@ from texttopicnet import artefacts
 from texttopicnet.artefacts import UserError
 
 MADE_BY = "python experiments/extract_features.py"
+
+# what np.load raises for a damaged file: of the zip archive, of its compression, and of the arrays in it
+READ_ERRORS = (
+    OSError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    KeyError,
+    IndexError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    SyntaxError,
+    RuntimeError,  # also NotImplementedError and RecursionError
+    OverflowError,
+    MemoryError,
+)
 
 
 @dataclass(frozen=True)
@@ -56,7 +78,7 @@ def check(ids, array, name):
     seen = set()
     for image in ids:
         if image in seen:
-            raise UserError(f"{name}: image id {image} stands there twice")
+            raise UserError(f"{name}: image id {image} is in it twice")
         seen.add(image)
     finite = np.isfinite(array).all(axis=1)
     if not finite.all():
@@ -71,16 +93,24 @@ def save(path, features):
     path : str or Path
         Ends in ``.npz``.
     features : Features
+
+    Raises
+    ------
+    UserError
+        `features` are not as they must be, or the file cannot be written.
     """
     check(features.ids, features.array, path)
-    with artefacts.written_whole(path) as temporary:
-        np.savez(
-            temporary,
-            ids=np.array(features.ids, dtype=np.str_),
-            features=features.array,
-            blob=features.blob,
-            weights_sha256=features.weights_sha256,
-        )
+    try:
+        with artefacts.written_whole(path) as temporary:
+            np.savez(
+                temporary,
+                ids=np.array(features.ids, dtype=np.str_),
+                features=features.array,
+                blob=features.blob,
+                weights_sha256=features.weights_sha256,
+            )
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error.strerror or error}): make room or give another --out") from error
 
 
 def load(path, blob=None):
@@ -102,12 +132,26 @@ def load(path, blob=None):
         Missing or broken file, repeated ids, numbers that are not finite, or another blob than `blob`.
     """
     path = artefacts.existing(path, MADE_BY)
+    if not path.is_file():  # opening a named pipe would wait for ever
+        raise UserError(f"{path} is not a regular file: give a features file made with {MADE_BY}")
     try:
         with np.load(path, allow_pickle=False) as f:
-            found = Features(f["ids"].tolist(), f["features"], f["blob"].item(), f["weights_sha256"].item())
-    except (OSError, EOFError, KeyError, ValueError, AttributeError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is no features file ({error}): make it anew with {MADE_BY}") from error
+            found = _features(f["ids"], f["features"], f["blob"], f["weights_sha256"])
+    except READ_ERRORS as error:
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{path} is not a features file ({why}): rebuild it with {MADE_BY}") from error
     check(found.ids, found.array, path)
     if blob is not None and found.blob != blob:
         raise UserError(f"{path} holds blob {found.blob}, not {blob}: give --features the file of {blob}")
     return found
+
+
+def _features(ids, array, blob, digest):
+    """Features of the arrays in a file; ValueError if they are of other kinds than `save` writes."""
+    if ids.ndim != 1 or ids.dtype.kind != "U" or array.ndim != 2 or len(ids) != len(array) or array.shape[1] == 0:
+        raise ValueError(
+            f"ids {ids.dtype}{ids.shape} and features {array.dtype}{array.shape} are not str (N,) and float32 (N, D)"
+        )
+    if not blob.ndim == digest.ndim == 0 or not blob.dtype.kind == digest.dtype.kind == "U":
+        raise ValueError("blob and weights_sha256 are not one string each")
+    return Features(ids.tolist(), array, blob.item(), digest.item())

@@ -9,6 +9,7 @@ import math
 import torch
 
 from caffe.layer import Layer, register
+from caffe.layers.labels import integers
 
 
 @register("Accuracy")
@@ -35,6 +36,7 @@ class Accuracy(Layer):
         if p.HasField("ignore_label"):
             keep = labels != p.ignore_label
             scores, labels = scores[keep], labels[keep]
+        labels = integers(self, labels, classes)
         true_scores = scores.gather(1, labels[:, None])
         rivals = (scores >= true_scores).sum(1) - 1  # the true class itself does not count
         correct = (rivals < p.top_k).float()
@@ -44,3 +46,6 @@ class Accuracy(Layer):
         count = torch.bincount(labels, minlength=classes)
         hits = torch.zeros(classes, device=scores.device).index_add_(0, labels, correct)
         return accuracy, hits / count.clamp(min=1)
+
+    def backward(self, bottoms, tops, diffs, needs):
+        return [None] * len(needs)

@@ -42,3 +42,6 @@ class ArgMax(Layer):
         if self.along is not None:
             return values if p.out_max_val else indices
         return (torch.stack([indices, values], 1) if p.out_max_val else indices).reshape(self.shape)
+
+    def backward(self, bottoms, tops, diffs, needs):
+        return [None]

@@ -3,7 +3,9 @@
 Honours use_global_stats (default: in TEST), moving_average_fraction, eps.  Three blobs, sums that decay: mean * s,
 variance * s, and s.  With batch statistics s becomes s * fraction + 1, and the unbiased variance is added, while the
 biased one normalises; with global ones both are divided by s (s = 0: mean and variance are 0).
-The blobs are not learnt: their lr_mult is 0, and any other is refused.
+The blobs are not learnt: three `param` entries get lr_mult and decay_mult 0 whatever they say, and keep their names, so
+that layers can share their statistics; fewer entries must have lr_mult 0.  The gradient uses what the last forward kept,
+the normalised values and the deviations.
 """
 
 import math
@@ -16,6 +18,8 @@ from caffe.layer import Layer, register
 
 @register("BatchNorm")
 class BatchNorm(Layer):
+    always_propagates = True
+
     def setup(self, shapes):
         p = self.param.batch_norm_param
         self.use_global = p.use_global_stats if p.HasField("use_global_stats") else not self.train
@@ -25,6 +29,9 @@ class BatchNorm(Layer):
         self.eps = max(p.eps, 1e-30)  # torch refuses 0
         for shape in ((self.channels,), (self.channels,), (1,)):
             self.add_blob(shape)
+        if len(self.param.param) == 3:
+            for spec in self.param.param:
+                spec.lr_mult = spec.decay_mult = 0
         for spec in self.param.param:
             if spec.lr_mult != 0:
                 self.fail(f"its statistics are not learnt: param.lr_mult must be 0, it is {spec.lr_mult:g}")
@@ -39,22 +46,52 @@ class BatchNorm(Layer):
     def forward(self, x):
         if self.use_global:
             with torch.no_grad():
-                mean, variance, s = self.params
-                factor = torch.where(s == 0, torch.zeros_like(s), 1 / s)
-                mean, variance = mean * factor, variance * factor
+                mean, variance = self._global_statistics()
+                self.remember(deviation=(variance + self.eps).sqrt())
             return F.batch_norm(x, mean, variance, eps=self.eps)
-        if math.prod(x.shape) == self.channels:  # one value a channel is its own mean; torch refuses it
-            self._remember(x.detach().reshape(-1), torch.zeros(self.channels, device=x.device))
-            return (x - x.detach()) * 0
-        mean = torch.zeros(self.channels, device=x.device)
-        variance = torch.zeros(self.channels, device=x.device)
-        # with momentum 1 torch leaves this batch's mean and unbiased variance in them
-        y = F.batch_norm(x, mean, variance, training=True, momentum=1.0, eps=self.eps)
-        self._remember(mean, variance)
+        count = math.prod(x.shape) // self.channels
+        if count == 1:  # one value a channel is its own mean; torch refuses it
+            mean, variance = x.detach().reshape(-1), torch.zeros(self.channels, device=x.device)
+            y = (x - x.detach()) * 0
+        else:
+            mean = torch.zeros(self.channels, device=x.device)
+            variance = torch.zeros(self.channels, device=x.device)
+            # with momentum 1 torch leaves this batch's mean and unbiased variance in them
+            y = F.batch_norm(x, mean, variance, training=True, momentum=1.0, eps=self.eps)
+        self._add_to_statistics(mean, variance)
+        if self.keeps:  # a copy, as a layer above may overwrite the top
+            self.remember(y=y.detach().clone(), deviation=(variance * ((count - 1) / count) + self.eps).sqrt())
         return y
 
+    def _global_statistics(self):
+        """Mean and variance (C,) that the three blobs hold."""
+        mean, variance, s = (blob.tensor() for blob in self.blobs)
+        factor = torch.where(s == 0, torch.zeros_like(s), 1 / s)
+        return mean * factor, variance * factor
+
     @torch.no_grad()
-    def _remember(self, mean, variance):
+    def _add_to_statistics(self, mean, variance):
         fraction = self.param.batch_norm_param.moving_average_fraction
         for blob, value in zip(self.blobs, (mean, variance, 1.0), strict=True):
             blob.tensor().mul_(fraction).add_(value)
+
+    def backward(self, bottoms, tops, diffs, needs):
+        (x,), (dy,) = bottoms, diffs
+        if not self.remembered:  # before any forward: as if it had just run, but without counting the batch
+            self._remember_without_counting(x)
+        deviation = self.recall("deviation", (self.channels,)).view(-1, *(1,) * (x.dim() - 2))
+        if not self.use_global:
+            y = self.recall("y", x.shape)
+            axes = [i for i in range(x.dim()) if i != 1]
+            dy = dy - dy.mean(axes, keepdim=True) - y * (y * dy).mean(axes, keepdim=True)
+        return [dy / deviation, None, None, None]
+
+    def _remember_without_counting(self, x):
+        if self.use_global:
+            mean, variance = self._global_statistics()
+        else:
+            rows = x.movedim(1, 0).reshape(self.channels, -1)
+            mean, variance = rows.mean(1), rows.var(1, unbiased=False)
+        shape = (-1, *(1,) * (x.dim() - 2))
+        deviation = (variance + self.eps).sqrt()
+        self.remembered = {"y": (x - mean.view(shape)) / deviation.view(shape), "deviation": deviation}

@@ -2,11 +2,13 @@
 
 import torch.nn.functional as F
 
-from caffe.layer import Layer, register
+from caffe.layer import VALUES, Layer, register
 
 
 @register("BNLL")
 class BNLL(Layer):
+    reads_own_bottom = VALUES
+
     def reshape(self, shapes):
         return [shapes[0]]
 

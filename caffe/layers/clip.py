@@ -3,11 +3,13 @@
 Honours min and max, both required.  The gradient passes where x lies in the interval, ends included.
 """
 
-from caffe.layer import Layer, register
+from caffe.layer import VALUES, Layer, register
 
 
 @register("Clip")
 class Clip(Layer):
+    reads_own_bottom = VALUES
+
     def setup(self, shapes):
         p = self.param.clip_param
         for field in ("min", "max"):

@@ -22,6 +22,9 @@ class Concat(Layer):
     num_bottom = (1, None)
     in_place = False
 
+    def setup(self, shapes):
+        self.shares_data = self.shares_diff = len(self.param.bottom) == 1
+
     def reshape(self, shapes):
         first = shapes[0]
         self.along = along = chosen_axis(self, self.param.concat_param, "concat_dim", first)

@@ -2,7 +2,7 @@
 
 Bottoms: features (N, C) twice, and N flags, cut to an integer (not 0: similar).  Honours margin and legacy_version
 (dissimilar pairs: max(margin - d^2, 0)).  The gradient of a dissimilar pair divides by d + 1e-4 where the true one
-divides by d.
+divides by d.  It uses the differences of the last forward, and the flags as they are.
 """
 
 import math
@@ -12,23 +12,35 @@ import torch
 from caffe.layer import Layer, register
 
 
+def _gap(squared, margin, legacy):
+    """How far a pair at this squared distance is inside the margin, 0 where it is outside."""
+    return (margin - (squared if legacy else squared.sqrt())).clamp(min=0)
+
+
+def _direction(difference, squared, similar, margin, legacy):
+    """N times the gradient of the loss with respect to the first bottom, (N, C)."""
+    gap = _gap(squared, margin, legacy)
+    pull = -(gap > 0).to(gap.dtype) if legacy else -gap / (squared.sqrt() + 1e-4)
+    return difference * torch.where(similar, torch.ones_like(gap), pull)[:, None]
+
+
 class _Contrast(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, a, b, similar, margin, legacy):
-        difference = a - b
-        squared = difference.square().sum(1)
-        distance = squared.sqrt()
-        gap = (margin - (squared if legacy else distance)).clamp(min=0)
+    def forward(ctx, a, b, difference, squared, similar, margin, legacy):
+        gap = _gap(squared, margin, legacy)
         losses = torch.where(similar, squared, gap if legacy else gap.square())
-        pull = -(gap > 0).to(a.dtype) if legacy else -gap / (distance + 1e-4)
-        ctx.save_for_backward(difference * torch.where(similar, torch.ones_like(gap), pull)[:, None])
+        ctx.save_for_backward(_direction(difference, squared, similar, margin, legacy))
         return losses.sum() / (2 * len(a))
 
     @staticmethod
     def backward(ctx, dy):
         (direction,) = ctx.saved_tensors
         grad = direction * (dy / len(direction))
-        return grad, -grad, None, None, None
+        return grad, -grad, *(None,) * 5
+
+
+def _similar(flags):
+    return flags.detach().reshape(-1).trunc() != 0
 
 
 @register("ContrastiveLoss")
@@ -49,5 +61,15 @@ class ContrastiveLoss(Layer):
 
     def forward(self, a, b, flags):
         p = self.param.contrastive_loss_param
-        similar = flags.detach().reshape(-1).trunc() != 0
-        return _Contrast.apply(a.flatten(1), b.flatten(1), similar, p.margin, p.legacy_version)
+        a, b = a.flatten(1), b.flatten(1)
+        difference = a.detach() - b.detach()
+        squared = difference.square().sum(1)
+        self.remember(difference=difference, squared=squared)
+        return _Contrast.apply(a, b, difference, squared, _similar(flags), p.margin, p.legacy_version)
+
+    def backward(self, bottoms, tops, diffs, needs):
+        a, b, flags = bottoms
+        p = self.param.contrastive_loss_param
+        difference, squared = self.recall("difference", a.flatten(1).shape), self.recall("squared", a.shape[:1])
+        grad = _direction(difference, squared, _similar(flags), p.margin, p.legacy_version) * (diffs[0].sum() / len(a))
+        return [grad.view(a.shape) if needs[0] else None, -grad.view(b.shape) if needs[1] else None, None]

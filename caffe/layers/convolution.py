@@ -1,4 +1,4 @@
-"""Convolution: num_output filters over any number (1 to 3) of spatial axes.
+"""Convolution: num_output filters over any number (0 to 3) of spatial axes; without one it is a product for each item.
 
 Honours num_output, bias_term, kernel_size, stride, pad, dilation (and their _h/_w forms), group, axis, weight_filler,
 bias_filler; `engine` and `force_nd_im2col` choose among implementations of the same numbers and change nothing.
@@ -6,8 +6,7 @@ Output size is floor((in + 2 pad - dilation (kernel - 1) - 1) / stride) + 1.  Ev
 weights and gives one top.
 """
 
-import math
-
+import torch
 import torch.nn.functional as F
 
 from caffe.layer import Layer, register
@@ -18,7 +17,8 @@ from caffe.layers.spatial import conv_sizes, per_axis
 class Convolution(Layer):
     num_bottom = (1, None)
     num_top = (1, None)
-    CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+    CONVOLVE = {0: F.conv1d, 1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+    transposed = False
 
     def setup(self, shapes):
         p = self.param.convolution_param
@@ -27,7 +27,7 @@ class Convolution(Layer):
         self.channel_axis = self.axis(p.axis, shapes[0])
         n = len(shapes[0]) - self.channel_axis - 1
         if n not in self.CONVOLVE:
-            self.fail(f"has {n} spatial axes (bottom {shapes[0]}, axis {p.axis}); 1 to 3 are supported")
+            self.fail(f"has {n} spatial axes (bottom {shapes[0]}, axis {p.axis}); 0 to 3 are supported")
         self.kernel = per_axis(self, p, "kernel_size", n)
         self.stride = per_axis(self, p, "stride", n, 1)
         self.pad = per_axis(self, p, "pad", n, 0)
@@ -60,11 +60,36 @@ class Convolution(Layer):
         tops = []
         for x in bottoms:
             leading = x.shape[: self.channel_axis]
-            if self.channel_axis != 1:  # every axis before the channels is a batch axis
-                x = x.reshape(math.prod(leading), *x.shape[self.channel_axis :])
-            y = self.convolve(x, weight, bias)
+            if self.kernel:
+                y = self.convolve(self._batch(x), weight, bias)
+            else:  # torch convolves over one axis or more
+                y = self.convolve(self._batch(x).unsqueeze(2), weight.unsqueeze(2), bias).squeeze(2)
             tops.append(y if self.channel_axis == 1 else y.reshape(*leading, *y.shape[1:]))
         return tops
+
+    def _batch(self, x):
+        """`x` with one batch axis: every axis before the channels is one."""
+        return x if self.channel_axis == 1 else x.reshape(-1, *x.shape[self.channel_axis :])
+
+    def backward(self, bottoms, tops, diffs, needs):
+        weight = self.params[0] if self.kernel else self.params[0].unsqueeze(2)
+        n = max(1, len(self.kernel))
+        stride, pad, dilation = self.stride or [1], self.pad or [0], self.dilation or [1]
+        of_params, grads = needs[len(bottoms) :], []
+        sums = [torch.zeros_like(p) if need else None for p, need in zip(self.params, of_params, strict=True)]
+        for x, dy, need in zip(bottoms, diffs, needs, strict=False):
+            shape, (x, dy) = x.shape, (self._batch(x), self._batch(dy))
+            if not self.kernel:
+                x, dy = x.unsqueeze(2), dy.unsqueeze(2)
+            wanted = [need, of_params[0], len(of_params) > 1 and of_params[1]]
+            found = torch.ops.aten.convolution_backward(
+                dy, x, weight, [self.num_output], stride, pad, dilation, self.transposed, [0] * n, self.group, wanted
+            )
+            grads.append(found[0].reshape(shape) if need else None)
+            for total, part in zip(sums, found[1:], strict=False):
+                if total is not None:
+                    total += part.view(total.shape)
+        return [*grads, *sums]
 
     # what Deconvolution does otherwise
     def weight_shape(self):
@@ -75,4 +100,4 @@ class Convolution(Layer):
 
     def convolve(self, x, weight, bias):
         function = self.CONVOLVE[len(self.kernel)]
-        return function(x, weight, bias, self.stride, self.pad, self.dilation, self.group)
+        return function(x, weight, bias, self.stride or 1, self.pad or 0, self.dilation or 1, self.group)

@@ -12,7 +12,8 @@ from caffe.layers.convolution import Convolution
 
 @register("Deconvolution")
 class Deconvolution(Convolution):
-    CONVOLVE = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
+    CONVOLVE = {0: F.conv_transpose1d, 1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
+    transposed = True
 
     def weight_shape(self):
         return (self.channels, self.num_output // self.group, *self.kernel)
@@ -22,10 +23,10 @@ class Deconvolution(Convolution):
             s * (size - 1) + d * (k - 1) + 1 - 2 * p
             for size, k, s, p, d in zip(spatial, self.kernel, self.stride, self.pad, self.dilation, strict=True)
         ]
-        if min(sizes) < 1:
+        if min(sizes, default=1) < 1:
             self.fail(f"pad {self.pad} leaves nothing of the output for a bottom of spatial size {spatial}")
         return sizes
 
     def convolve(self, x, weight, bias):
         function = self.CONVOLVE[len(self.kernel)]
-        return function(x, weight, bias, self.stride, self.pad, 0, self.group, self.dilation)
+        return function(x, weight, bias, self.stride or 1, self.pad or 0, 0, self.group, self.dilation or 1)

@@ -1,13 +1,16 @@
 """Eltwise: SUM (each bottom times its coeff), PROD or MAX of bottoms of one shape, element by element.
 
 Honours operation, coeff (for SUM, one per bottom).  MAX: where the first two bottoms tie, the second takes value and
-gradient; a later one takes them only if it is larger.  `stable_prod_grad: false` asks Caffe to divide by the bottom,
-which is NaN at 0; here the gradient is the product of the others either way.
+gradient; a later one takes them only if it is larger; the gradient goes where the last forward took the value from.
+`stable_prod_grad: false` asks Caffe to divide the top by the bottom, which is NaN where the bottom is 0; here the
+gradient is the product of the others there.
 """
+
+import math
 
 import torch
 
-from caffe.layer import Layer, register
+from caffe.layer import VALUES, Layer, register
 from caffe.proto import caffe_pb2
 
 Op = caffe_pb2.EltwiseParameter
@@ -23,6 +26,8 @@ class Eltwise(Layer):
             self.fail(f"coeff is given {len(p.coeff)} times for {len(shapes)} bottoms")
         if p.coeff and p.operation == Op.PROD:
             self.fail("coeff is for operation: SUM only")
+        if p.operation == Op.PROD:
+            self.reads_top = self.reads_own_bottom = VALUES
 
     def reshape(self, shapes):
         for shape in shapes:
@@ -42,7 +47,27 @@ class Eltwise(Layer):
             for x in others:
                 y = y * x
         else:
-            y = torch.where(first > others[0], first, others[0])
-            for x in others[1:]:
-                y = torch.where(x > y, x, y)
+            takes = first <= others[0]  # whether the bottom at hand gives the value so far
+            y, winner = torch.where(takes, others[0], first), takes.to(torch.uint8)
+            for index, x in enumerate(others[1:], 2):
+                takes = x > y
+                y, winner = torch.where(takes, x, y), winner.masked_fill(takes, index)
+            self.remember(winner=winner)
         return y
+
+    def backward(self, bottoms, tops, diffs, needs):
+        p = self.param.eltwise_param
+        if p.operation == Op.SUM:
+            return super().backward(bottoms, tops, diffs, needs)
+        grads = []
+        for i, (x, need) in enumerate(zip(bottoms, needs, strict=True)):
+            if not need:
+                grads.append(None)
+            elif p.operation == Op.MAX:
+                grads.append(diffs[0] * (self.recall("winner", x.shape, torch.uint8) == i))
+            else:
+                product = math.prod(other for j, other in enumerate(bottoms) if j != i)
+                if not p.stable_prod_grad:
+                    product = torch.where(x == 0, product, tops[0] / x)
+                grads.append(diffs[0] * product)
+        return grads

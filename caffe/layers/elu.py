@@ -3,11 +3,17 @@
 import torch
 import torch.nn.functional as F
 
-from caffe.layer import Layer, register
+from caffe.layer import VALUES, Layer, register
 
 
 @register("ELU")
 class ELU(Layer):
+    reads_top = VALUES
+
+    def setup(self, shapes):
+        if self.param.elu_param.alpha < 0:  # then the top, in place, does not show the bottom's signs
+            self.reads_own_bottom = VALUES
+
     def reshape(self, shapes):
         return [shapes[0]]
 
@@ -16,3 +22,7 @@ class ELU(Layer):
         if alpha < 0:  # torch's own gradient refuses these
             return torch.where(x > 0, x, alpha * torch.expm1(x.clamp(max=0)))
         return F.elu(x, alpha)
+
+    def backward(self, bottoms, tops, diffs, needs):
+        slope = torch.where(bottoms[0] > 0, torch.ones_like(tops[0]), tops[0] + self.param.elu_param.alpha)
+        return [diffs[0] * slope]

@@ -1,4 +1,7 @@
-"""EuclideanLoss: the sum of squared differences of two bottoms / (2 N); torch's mse_loss divides by the count."""
+"""EuclideanLoss: the sum of squared differences of two bottoms / (2 N); torch's mse_loss divides by the count.
+
+The gradient uses the difference of the last forward.
+"""
 
 import math
 
@@ -17,4 +20,11 @@ class EuclideanLoss(Layer):
         return [()]
 
     def forward(self, a, b):
-        return (a - b.reshape(a.shape)).square().sum() / (2 * a.shape[0])
+        difference = a - b.reshape(a.shape)
+        self.remember(difference=difference)
+        return difference.square().sum() / (2 * a.shape[0])
+
+    def backward(self, bottoms, tops, diffs, needs):
+        a, b = bottoms
+        grad = self.recall("difference", a.shape) * (diffs[0].sum() / a.shape[0])
+        return [grad if needs[0] else None, -grad.reshape(b.shape) if needs[1] else None]

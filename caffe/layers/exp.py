@@ -7,11 +7,13 @@ import math
 
 import torch
 
-from caffe.layer import Layer, register
+from caffe.layer import VALUES, Layer, register
 
 
 @register("Exp")
 class Exp(Layer):
+    reads_top = VALUES
+
     def setup(self, shapes):
         base = self.param.exp_param.base
         if base != -1 and base <= 0:
@@ -24,3 +26,6 @@ class Exp(Layer):
     def forward(self, x):
         p = self.param.exp_param
         return torch.exp(x * (self.log_base * p.scale) + self.log_base * p.shift)
+
+    def backward(self, bottoms, tops, diffs, needs):
+        return [diffs[0] * tops[0] * (self.log_base * self.param.exp_param.scale)]

@@ -1,10 +1,12 @@
 """Filter: of every bottom but the last those items (first axis) where the last bottom, the selector, is not 0.
 
 The tops' first axis is as long as the batch until the first forward, then as long as what was selected, which may be 0.
-No gradient for the selector.
+The gradient goes to what the last forward selected; none for the selector.
 """
 
 import math
+
+import torch
 
 from caffe.layer import Layer, register
 
@@ -32,4 +34,13 @@ class Filter(Layer):
     def forward(self, *bottoms):
         *items, selector = bottoms
         chosen = selector.detach().reshape(-1).nonzero()[:, 0]
+        self.remember(chosen=chosen)
         return [x.index_select(0, chosen) for x in items]
+
+    def backward(self, bottoms, tops, diffs, needs):
+        grads = []
+        for x, dy, need in zip(bottoms[:-1], diffs, needs, strict=False):
+            chosen = self.remembered.get("chosen", torch.zeros(0, dtype=torch.long, device=x.device))[: len(dy)]
+            chosen = chosen[chosen < len(x)]  # a bottom that has been made smaller since
+            grads.append(torch.zeros_like(x).index_copy_(0, chosen, dy[: len(chosen)]) if need else None)
+        return [*grads, None]

@@ -8,6 +8,7 @@ from caffe.layer import Layer, register
 @register("Flatten")
 class Flatten(Layer):
     in_place = False
+    shares_data = shares_diff = True
 
     def reshape(self, shapes):
         p, shape = self.param.flatten_param, shapes[0]

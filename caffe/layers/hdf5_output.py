@@ -45,3 +45,6 @@ class HDF5Output(Layer):
             raise CaffeError(f"layer '{self.name}' (HDF5Output): cannot write {self.path} ({error})") from error
         self.begun = True
         return ()
+
+    def backward(self, bottoms, tops, diffs, needs):
+        return [None] * len(needs)

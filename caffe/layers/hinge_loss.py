@@ -2,7 +2,7 @@
 
 Bottoms: scores (N, ...), an item's values being its classes, and N integer labels.
 Honours norm (L1; L2 squares the terms).  torch's multi_margin_loss compares classes with one another; this compares
-each with 0.
+each with 0.  The gradient uses the terms of the last forward, and the labels as they are.
 """
 
 import math
@@ -31,8 +31,21 @@ class HingeLoss(Layer):
     def forward(self, scores, labels):
         rows = scores.reshape(scores.shape[0], -1)
         labels = integers(self, labels, rows.shape[1])
-        signs = torch.ones_like(rows).scatter_(1, labels[:, None], -1.0)
-        margins = torch.relu(1 + signs * rows)
+        margins = torch.relu(1 + _signs(rows, labels) * rows)
+        self.remember(margins=margins)
         if self.param.hinge_loss_param.norm == caffe_pb2.HingeLossParameter.L2:
             margins = margins.square()
         return margins.sum() / rows.shape[0]
+
+    def backward(self, bottoms, tops, diffs, needs):
+        scores, labels = bottoms
+        margins = self.recall("margins", (scores.shape[0], math.prod(scores.shape[1:])))
+        l2 = self.param.hinge_loss_param.norm == caffe_pb2.HingeLossParameter.L2
+        slope = 2 * margins if l2 else margins.sign()
+        grad = _signs(margins, integers(self, labels, margins.shape[1])) * slope * (diffs[0].sum() / len(margins))
+        return [grad.view(scores.shape), None]
+
+
+def _signs(rows, labels):
+    """-1 for each row's label, 1 for the other classes."""
+    return torch.ones_like(rows).scatter_(1, labels[:, None], -1.0)

@@ -17,6 +17,7 @@ from caffe.layers.spatial import conv_sizes, per_axis
 
 @register("Im2col")
 class Im2col(Layer):
+    always_propagates = True
     in_place = False
 
     def setup(self, shapes):

@@ -5,14 +5,15 @@ from `source` (a BlobProto file) otherwise.  With H the identity this is Softmax
 probabilities; it wants loss_weight to be given twice.
 Honours infogain_loss_param: axis (default 1), source; loss_param: normalization (default VALID: the number of positions
 that do not carry ignore_label), ignore_label; `normalize` is refused, as in Caffe.  Probabilities are raised to 1e-20;
-the gradient is not cut.  No gradient for labels and H.
+the gradient is not cut.  It uses the probabilities of the last forward, and labels and H as they are.  No gradient for
+labels and H.
 """
 
 import math
 
 import torch
 
-from caffe import io, log
+from caffe import log, snapshot
 from caffe.error import CaffeError
 from caffe.layer import Layer, register
 from caffe.layers import loss_normalization
@@ -38,15 +39,10 @@ class InfogainLoss(Layer):
     def _read(self, path):
         if not path:
             self.fail("infogain_loss_param.source is missing; give it, or the matrix as a third bottom")
-        blob = caffe_pb2.BlobProto()
         try:
-            with open(path, "rb") as f:
-                blob.ParseFromString(f.read())
-            return torch.from_numpy(io.blobproto_to_array(blob).copy()).to(self.device)
-        except OSError as error:
-            raise CaffeError(f"layer '{self.name}' (InfogainLoss): {path}: {error.strerror or error}") from error
-        except Exception as error:  # protobuf's DecodeError, by a name that changes between its versions
-            raise CaffeError(f"layer '{self.name}' (InfogainLoss): {path} is no BlobProto") from error
+            return torch.from_numpy(snapshot.read_blob_file(path).copy()).to(self.device)
+        except CaffeError as error:
+            raise CaffeError(f"layer '{self.name}' (InfogainLoss): {error}") from error
 
     def reshape(self, shapes):
         scores, labels = shapes[:2]
@@ -67,14 +63,35 @@ class InfogainLoss(Layer):
         matrix = (self.matrix if matrix is None else matrix.detach()).reshape(classes, classes)
         logs = torch.log_softmax(scores, self.along)
         rows = logs.movedim(self.along, -1).reshape(-1, classes)
-        p = self.param.loss_param
-        ignores = p.HasField("ignore_label")
-        labels = integers(self, labels, classes, (lambda v: v != p.ignore_label) if ignores else None)
-        keep = labels != p.ignore_label if ignores else torch.ones_like(labels, dtype=torch.bool)
+        labels, keep = self._labels(labels, classes)
         # the cut changes the value only, not the gradient
         rows = rows + (rows.clamp(min=math.log(LOG_THRESHOLD)) - rows).detach()
         losses = -(matrix[labels.clamp(0, classes - 1)] * rows).sum(1)
         batch = math.prod(scores.shape[: self.along])
         total = torch.where(keep, losses, torch.zeros_like(losses)).sum()
         loss = total / loss_normalization.normalizer(self.mode, len(labels), keep.sum(), batch)
-        return loss if len(self.param.top) == 1 else (loss, logs.detach().exp())
+        if not self.keeps and len(self.param.top) == 1:
+            return loss
+        probabilities = logs.detach().exp()
+        self.remember(probabilities=probabilities)
+        return loss if len(self.param.top) == 1 else (loss, probabilities)
+
+    def backward(self, bottoms, tops, diffs, needs):
+        scores, labels = bottoms[:2]
+        classes = scores.shape[self.along]
+        matrix = (bottoms[2] if len(bottoms) > 2 else self.matrix).reshape(classes, classes)
+        labels, keep = self._labels(labels, classes)
+        rows = matrix[labels.clamp(0, classes - 1)]
+        probabilities = self.recall("probabilities", scores.shape).movedim(self.along, -1)
+        grad = probabilities.reshape(-1, classes) * rows.sum(1, keepdim=True) - rows
+        grad = torch.where(keep[:, None], grad, torch.zeros_like(grad))
+        batch = math.prod(scores.shape[: self.along])
+        grad = grad * (diffs[0].sum() / loss_normalization.normalizer(self.mode, len(labels), keep.sum(), batch))
+        return [grad.view(probabilities.shape).movedim(-1, self.along), *(None,) * (len(bottoms) - 1)]
+
+    def _labels(self, labels, classes):
+        """Labels (P,) as integers, and which of them count."""
+        p = self.param.loss_param
+        ignores = p.HasField("ignore_label")
+        labels = integers(self, labels, classes, (lambda v: v != p.ignore_label) if ignores else None)
+        return labels, labels != p.ignore_label if ignores else torch.ones_like(labels, dtype=torch.bool)

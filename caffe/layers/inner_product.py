@@ -38,3 +38,15 @@ class InnerProduct(Layer):
         x = x.reshape(-1, self.width)  # (N, C, H, W) -> (N, C * H * W), in Caffe's order whatever the memory format
         y = torch.addmm(self.params[1], x, weight) if len(self.params) > 1 else x @ weight
         return y if len(leading) == 1 else y.reshape(*leading, y.shape[1])
+
+    def backward(self, bottoms, tops, diffs, needs):
+        (x,), (dy,), transpose = bottoms, diffs, self.param.inner_product_param.transpose
+        x, dy, weight = x.reshape(-1, self.width), dy.reshape(-1, dy.shape[-1]), self.params[0]
+        grads = [None] * len(needs)
+        if needs[0]:
+            grads[0] = (dy @ (weight.t() if transpose else weight)).view(bottoms[0].shape)
+        if needs[1]:
+            grads[1] = x.t() @ dy if transpose else dy.t() @ x
+        if len(needs) > 2 and needs[2]:
+            grads[2] = dy.sum(0)
+        return grads

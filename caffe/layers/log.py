@@ -7,11 +7,13 @@ import math
 
 import torch
 
-from caffe.layer import Layer, register
+from caffe.layer import VALUES, Layer, register
 
 
 @register("Log")
 class Log(Layer):
+    reads_own_bottom = VALUES
+
     def setup(self, shapes):
         base = self.param.log_param.base
         if base != -1 and (base <= 0 or base == 1):

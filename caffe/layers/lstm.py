@@ -28,7 +28,7 @@ class LSTM(RecurrentLayer):
 
     def step(self, transformed, cont, states, own):
         h, c = states
-        h, c = unit(c, transformed + (cont * h) @ own[0].t(), cont)
+        h, c = unit(c, self.traced(transformed + (cont * h) @ own[0].t()), cont)
         return h, [h, c]
 
 
@@ -52,3 +52,12 @@ class LSTMUnit(Layer):
     def forward(self, c, gates, cont):
         h, c = unit(c[0], gates[0], cont[0].detach().unsqueeze(1))
         return c.unsqueeze(0), h.unsqueeze(0)
+
+    def backward(self, bottoms, tops, diffs, needs):
+        """By hand, as tanh(c) is that of the top as it is."""
+        (c_before, gates, cont), tanh_c, (dc, dh) = bottoms, torch.tanh(tops[0]), diffs
+        i, f, o, g = gates.chunk(4, 2)
+        i, f, o, g = torch.sigmoid(i), torch.sigmoid(f) * cont.unsqueeze(2), torch.sigmoid(o), torch.tanh(g)
+        dc = dc + dh * o * (1 - tanh_c * tanh_c)
+        parts = dc * g * i * (1 - i), dc * c_before * f * (1 - f), dh * tanh_c * o * (1 - o), dc * i * (1 - g * g)
+        return [dc * f if needs[0] else None, torch.cat(parts, 2) if needs[1] else None, None]

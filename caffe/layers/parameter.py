@@ -6,6 +6,7 @@ from caffe.layer import Layer, register
 @register("Parameter")
 class Parameter(Layer):
     num_bottom = (0, 0)
+    shares_data = shares_diff = True  # with the parameter
 
     def setup(self, shapes):
         self.add_blob(tuple(self.param.parameter_param.shape.dim))

@@ -3,7 +3,9 @@
 Honours pool, kernel_size, stride, pad (and their _h/_w forms), global_pooling, round_mode; `engine` changes nothing.
 Differs from torch's defaults: the output size is rounded up (CEIL), and only where there is padding is a last window
 dropped that would start at or beyond H + pad.  AVE divides by the window clipped to H + pad.  MAX can give a second top
-with the flat index (within H x W) of each maximum, the first one in row-major order.
+with the flat index (within H x W) of each maximum, the first one in row-major order.  The gradient of MAX goes where
+the last forward found the maxima, or where the second top says.  A kernel larger than the padded bottom is fine as long
+as the output has at least one window.
 A window that lies wholly outside (stride > kernel with CEIL), where Caffe computes -FLT_MAX or NaN, is refused.
 STOCHASTIC is refused: Caffe has it on the GPU only.
 """
@@ -60,12 +62,15 @@ class Pooling(Layer):
 
     def _out(self, size, kernel, stride, pad):
         room = size + 2 * pad - kernel
-        if room < 0:
-            self.fail(f"kernel {kernel} is larger than the padded bottom ({size} + 2 * {pad})")
         floor = self.param.pooling_param.round_mode == Pool.FLOOR
         out = (room // stride if floor else -(-room // stride)) + 1
         if pad and (out - 1) * stride >= size + pad:
             out -= 1
+        if out < 1:
+            self.fail(
+                f"kernel {kernel} is larger than the padded bottom ({size} + 2 * {pad}), and with stride {stride} no window"
+                " is left"
+            )
         if (out - 1) * stride >= size + pad:
             self.fail(
                 f"the last of {out} windows (kernel {kernel}, stride {stride}) lies wholly outside the bottom of"
@@ -80,9 +85,11 @@ class Pooling(Layer):
 
     def forward(self, x):
         height, width = x.shape[2:]
+        fits = all(k <= n + 2 * p for k, n, p in zip(self.kernel, x.shape[2:], self.pad, strict=True))
         extra = self._extra(height, 0), self._extra(width, 1)
         torch_agrees = (
-            all(2 * p <= k for p, k in zip(self.pad, self.kernel, strict=True))
+            fits
+            and all(2 * p <= k for p, k in zip(self.pad, self.kernel, strict=True))
             and self._torch_size(height, 0) == self.size[0]
             and self._torch_size(width, 1) == self.size[1]
         )
@@ -113,16 +120,29 @@ class Pooling(Layer):
 
     def _max(self, x, extra, torch_agrees):
         mask = len(self.param.top) > 1
+        indices = mask or self.keeps
         width = x.shape[3]
         ceil = max(extra) > 0
         if torch_agrees:
-            y = F.max_pool2d(x, self.kernel, self.stride, self.pad, ceil_mode=ceil, return_indices=mask)
+            y = F.max_pool2d(x, self.kernel, self.stride, self.pad, ceil_mode=ceil, return_indices=indices)
         else:
-            y = F.max_pool2d(self._padded(x, extra, -torch.inf), self.kernel, self.stride, return_indices=mask)
-        if not mask:
+            y = F.max_pool2d(self._padded(x, extra, -torch.inf), self.kernel, self.stride, return_indices=indices)
+        if not indices:
             return y
         y, index = y
         if not torch_agrees:
             padded_width = width + 2 * self.pad[1] + extra[1]
             index = (index // padded_width - self.pad[0]) * width + index % padded_width - self.pad[1]
-        return y, index.to(x.dtype)
+        if mask:
+            return y, index.to(x.dtype)
+        self.remember(index=index)
+        return y
+
+    def backward(self, bottoms, tops, diffs, needs):
+        x, dy = bottoms[0], diffs[0]
+        if not self.maximum:
+            return super().backward(bottoms, tops, diffs, needs)
+        index = tops[1].long() if len(tops) > 1 else self.recall("index", dy.shape, torch.int64)
+        index = index.reshape(*dy.shape[:2], -1).clamp(0, x.shape[2] * x.shape[3] - 1)
+        grad = x.new_zeros(*x.shape[:2], x.shape[2] * x.shape[3])
+        return [grad.scatter_add_(2, index, dy.reshape(*dy.shape[:2], -1)).view(x.shape)]

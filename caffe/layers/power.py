@@ -1,16 +1,23 @@
 """Power: (scale x + shift)^power.
 
-Honours power, scale, shift.  Where power or scale is 0 the top is a constant and the gradient 0 whatever x is.  Caffe
-divides by x in the gradient for shift 0 and so gives NaN at x = 0; here the gradient is the true one.
+Honours power, scale, shift.  Where power or scale is 0 the top is a constant and the gradient 0 whatever x is.  Caffe's
+gradient, but for power 1 and 2, is power * scale * top / (scale x + shift), which is NaN where that is 0; there, the
+gradient here is the true one.
 """
 
 import torch
 
-from caffe.layer import Layer, register
+from caffe.layer import NOTHING, VALUES, Layer, register
 
 
 @register("Power")
 class Power(Layer):
+    def setup(self, shapes):
+        p = self.param.power_param
+        if p.power not in (0, 1) and p.scale != 0:
+            self.reads_own_bottom = VALUES
+            self.reads_top = NOTHING if p.power == 2 else VALUES
+
     def reshape(self, shapes):
         return [shapes[0]]
 
@@ -21,3 +28,15 @@ class Power(Layer):
             return torch.where(torch.ones_like(x, dtype=torch.bool), value, x)  # x keeps its place in the graph
         y = x * p.scale + p.shift if p.shift != 0 else x * p.scale
         return y if p.power == 1 else y.pow(p.power)
+
+    def backward(self, bottoms, tops, diffs, needs):
+        p = self.param.power_param
+        slope = p.power * p.scale
+        if slope == 0:
+            return [torch.zeros_like(diffs[0])]
+        if p.power == 1:
+            return [diffs[0] * slope]
+        base = bottoms[0] * p.scale + p.shift
+        if p.power == 2:
+            return [diffs[0] * base * slope]
+        return [diffs[0] * torch.where(base == 0, base.pow(p.power - 1), tops[0] / base) * slope]

@@ -1,8 +1,10 @@
 """PReLU: max(x, 0) + slope * min(x, 0) with a learnt slope for each channel (axis 1), or one for all.
 
-Honours channel_shared and filler (default: constant 0.25).  The gradient at 0 is the slope.
+Honours channel_shared and filler (default: constant 0.25).  The gradient at 0 is the slope.  In place it uses a copy of
+the bottom from the last forward.
 """
 
+import torch
 import torch.nn.functional as F
 
 from caffe.layer import Layer, register
@@ -25,4 +27,18 @@ class PReLU(Layer):
         return [shapes[0]]
 
     def forward(self, x):
+        if self.works_in_place and self.keeps:
+            self.remember(x=x.clone())
         return F.prelu(x, self.params[0].reshape(-1))
+
+    def backward(self, bottoms, tops, diffs, needs):
+        (x,), (dy,) = bottoms, diffs
+        if self.works_in_place:
+            x = self.recall("x", x.shape)
+        slopes = self.params[0].reshape(-1, *(1,) * (x.dim() - 2))
+        below = x <= 0
+        terms = dy * x * below
+        if needs[1]:
+            axes = [i for i in range(x.dim()) if i != 1]
+            slope_diff = (terms.sum() if self.blobs[0].shape == () else terms.sum(axes)).view(self.blobs[0].shape)
+        return [dy * torch.where(below, slopes, torch.ones_like(slopes)) if needs[0] else None, slope_diff if needs[1] else None]

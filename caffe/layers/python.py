@@ -1,7 +1,8 @@
 """Python: a layer class of the user's (a subclass of caffe.Layer), named by python_param.module and .layer.
 
 The module is looked for on sys.path and in the current folder.  `param_str` is handed over as it stands;
-`share_in_parallel` has no meaning here.  The class computes in NumPy on the host: what it writes is copied.
+`share_in_parallel` has no meaning here.  The class gets the net's own blobs and computes on them in NumPy; as in Caffe
+its `reshape` runs before every forward, and its `backward` reads the blobs as they are then.
 """
 
 import importlib
@@ -10,7 +11,6 @@ import sys
 
 import torch
 
-from caffe.blob import Blob
 from caffe.error import CaffeError
 from caffe.layer import Layer, register
 from caffe.python_layer import PythonLayer
@@ -20,16 +20,19 @@ from caffe.python_layer import PythonLayer
 class Python(Layer):
     num_bottom = (0, None)
     num_top = (0, None)
+    calls_user = True
+
+    def connect(self, bottom, top):
+        """Take the net's blobs (lists of Blob) that the user's class works on."""
+        self.bottom, self.top = bottom, top
 
     def setup(self, shapes):
         p = self.param.python_param
         self.layer = self._load(p.module, p.layer)(self.param, self.phase)
         if not isinstance(self.layer, PythonLayer):
             self.fail(f"{p.module}.{p.layer} is not a subclass of caffe.Layer")
-        host = torch.device("cpu")
         self.layer.param_str, self.layer.phase = p.param_str, self.phase
-        self.bottom = [Blob(shape, host) for shape in shapes]
-        self.top = [Blob((), host) for _ in self.param.top]
+        self.layer.blobs.device = self.device
         self.layer.setup(self.bottom, self.top)
         self.blobs = self.layer.blobs
 
@@ -50,21 +53,23 @@ class Python(Layer):
         return getattr(found, name)
 
     def reshape(self, shapes):
-        for blob, shape in zip(self.bottom, shapes, strict=True):
-            blob.reshape(*shape)
         self.layer.reshape(self.bottom, self.top)
         return [blob.shape for blob in self.top]
 
-    def forward(self, *bottoms):
-        tops = _Call.apply(self, len(bottoms), *bottoms, *self.params)
-        return tops
+    # Blob by blob
+    def compute(self):
+        """Run the user's forward, from the bottoms' data to the tops'."""
+        with torch.enable_grad():  # the user may compute with torch
+            self.layer.forward(self.bottom, self.top)
 
-    def run(self, bottoms):
-        for blob, tensor in zip(self.bottom, bottoms, strict=True):
-            blob.put(tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format))
-        self.layer.reshape(self.bottom, self.top)
-        self.layer.forward(self.bottom, self.top)
-        return tuple(blob.tensor().to(self.device, copy=True) for blob in self.top)
+    def compute_backward(self, propagate_down):
+        """Run the user's backward, from the tops' diffs to the bottoms' and the parameters'."""
+        with torch.enable_grad():
+            self.layer.backward(self.top, propagate_down, self.bottom)
+
+    # As a part of one graph
+    def forward(self, *bottoms):
+        return _Call.apply(self, len(bottoms), *bottoms, *self.params)
 
 
 class _Call(torch.autograd.Function):
@@ -73,22 +78,27 @@ class _Call(torch.autograd.Function):
     @staticmethod
     def forward(ctx, layer, count, *tensors):
         ctx.layer, ctx.count = layer, count
-        return layer.run(tensors[:count])
+        for blob, tensor in zip(layer.bottom, tensors[:count], strict=True):
+            blob.reshape(*tensor.shape)
+            blob.keep_memory()  # the user's code must not write into the graph's tensors
+            blob.put(tensor.detach())
+        layer.layer.reshape(layer.bottom, layer.top)
+        layer.compute()
+        return tuple(blob.tensor().clone() for blob in layer.top)
 
     @staticmethod
     def backward(ctx, *top_diffs):
-        layer = ctx.layer
+        layer, needs = ctx.layer, list(ctx.needs_input_grad[2:])
         for blob, diff in zip(layer.top, top_diffs, strict=True):
-            blob.put_diff(torch.zeros(blob.shape) if diff is None else diff.to("cpu").contiguous())
-        kept = [blob.diff.copy() for blob in layer.blobs]
+            if diff is not None:
+                blob.put_diff(diff.contiguous())
+        kept = [blob.diff_tensor().clone() for blob in layer.blobs]
         for blob in layer.blobs:
-            blob.diff[...] = 0
-        needs = list(ctx.needs_input_grad[2:])
-        layer.layer.backward(layer.top, needs[: ctx.count], layer.bottom)
+            blob.diff_tensor().zero_()
+        layer.compute_backward(needs[: ctx.count])
         grads = [
-            blob.diff_tensor().to(layer.device, copy=True) if need else None
-            for blob, need in zip([*layer.bottom, *layer.blobs], needs, strict=True)
+            blob.diff_tensor().clone() if need else None for blob, need in zip([*layer.bottom, *layer.blobs], needs, strict=True)
         ]
         for blob, diff in zip(layer.blobs, kept, strict=True):
-            blob.diff[...] = diff
+            blob.put_diff(diff)
         return None, None, *grads

@@ -6,6 +6,7 @@ Tops: (T, N, num_output); with expose_hidden the last states, too.
 
 Without expose_hidden a call goes on from the states in which the last one ended; only cont = 0 forgets them.  Unlike
 torch's recurrent layers the gradient does not flow into earlier calls, and cont, not a list of lengths, ends a sequence.
+The gradient is taken at the states and activations of the last forward, with the weights and x as they are.
 """
 
 import math
@@ -45,6 +46,7 @@ class RecurrentLayer(Layer):
             self.add_blob((rows, math.prod(shapes[2][1:])), p.weight_filler)
         self.add_own_blobs(p)
         self.kept = None
+        self.trace, self.replayed = [], None
 
     def add_own_blobs(self, p):
         """Append the parameters that come after the input's."""
@@ -69,21 +71,56 @@ class RecurrentLayer(Layer):
         return index != 1
 
     def forward(self, x, cont, *rest):
+        states = self._states_before(x, rest)
+        self.trace, self.replayed = [], None
+        tops, self.kept = self._unroll(states, x, cont, *rest)
+        kept = {str(i): state for i, state in enumerate(states)}
+        self.remember(**kept, **{f"trace{i}": value for i, value in enumerate(self.trace)})
+        self.trace = []
+        return tops
+
+    def traced(self, value):
+        """An activation that Caffe keeps from forward to backward: in a replay, the kept numbers with `value`'s gradient."""
+        if self.replayed is None:
+            self.trace += [value.detach()] if self.keeps else []
+            return value
+        kept = self.remembered.get(f"trace{self.replayed}")
+        self.replayed += 1
+        return value if kept is None or kept.shape != value.shape else kept + (value - value.detach())
+
+    def _states_before(self, x, rest):
+        """The states (N, D) that a forward starts from."""
+        if self.exposed:
+            return [state[0] for state in rest[-self.exposed :]]
+        if self.kept is not None and self.kept[0].shape[0] == x.shape[1]:
+            return self.kept
+        return [x.new_zeros(x.shape[1], self.size) for _ in range(self.states)]
+
+    def backward(self, bottoms, tops, diffs, needs):
+        def replay(x, cont, *rest):
+            if self.exposed:
+                states = self._states_before(x, rest)
+            else:
+                states = [self.recall(str(i), (x.shape[1], self.size)) for i in range(self.states)]
+            return self._unroll(states, x, cont, *rest)[0]
+
+        self.replayed = 0
+        try:
+            return self.differentiate(replay, bottoms, diffs, needs)
+        finally:
+            self.replayed = None
+
+    def _unroll(self, states, x, cont, *rest):
+        """All steps from `states` on: the tops, and the states after the last step."""
         weight, bias, *own = self.params
         steps, streams = x.shape[:2]
         rows = (x.reshape(steps * streams, -1) @ weight.t() + bias).view(steps, streams, -1)
         if self.static:
             rows = rows + rest[0].reshape(streams, -1) @ own.pop(0).t()
-        if self.exposed:
-            states = [state[0] for state in rest[-self.exposed :]]
-        elif self.kept is not None and self.kept[0].shape[0] == streams:
-            states = self.kept
-        else:
-            states = [x.new_zeros(streams, self.size) for _ in range(self.states)]
         marks = cont.detach().unsqueeze(2)
         outputs = []
         for t in range(steps):
             output, states = self.step(rows[t], marks[t], states, own)
             outputs.append(output)
-        self.kept = [state.detach() for state in states]
-        return [torch.stack(outputs)] + [state.unsqueeze(0) for state in states[: self.exposed]]
+        tops = [torch.stack(outputs)] + [state.unsqueeze(0) for state in states[: self.exposed]]
+        return tops, [state.detach() for state in states]

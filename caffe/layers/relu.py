@@ -3,12 +3,19 @@
 import torch
 import torch.nn.functional as F
 
-from caffe.layer import Layer, register
+from caffe.layer import SIGNS, VALUES, Layer, register
 
 
 @register("ReLU")
 class ReLU(Layer):
     can_overwrite = True
+    keeps_signs = True
+
+    def setup(self, shapes):
+        if self.param.relu_param.negative_slope < 0:  # then the top, in place, does not show the bottom's signs
+            self.keeps_signs, self.reads_own_bottom = False, VALUES
+        else:
+            self.reads_own_bottom = SIGNS
 
     def reshape(self, shapes):
         return [shapes[0]]
@@ -19,3 +26,7 @@ class ReLU(Layer):
             # in place on a view autograd rewrites the history, and the bottom's diff would be lost
             return F.relu(x, inplace=self.overwrites and not x._is_view())
         return torch.where(x > 0, x, x * slope)
+
+    def backward(self, bottoms, tops, diffs, needs):
+        slope = self.param.relu_param.negative_slope
+        return [torch.where(bottoms[0] > 0, diffs[0], diffs[0] * slope)]

@@ -12,6 +12,7 @@ from caffe.layer import Layer, register
 @register("Reshape")
 class Reshape(Layer):
     in_place = False
+    shares_data = shares_diff = True
 
     def setup(self, shapes):
         dims = list(self.param.reshape_param.shape.dim)

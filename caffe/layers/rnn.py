@@ -21,5 +21,5 @@ class RNN(RecurrentLayer):
         self.add_blob((self.size,), p.bias_filler)
 
     def step(self, transformed, cont, states, own):
-        h = torch.tanh(transformed + (cont * states[0]) @ own[0].t())
-        return torch.tanh(h @ own[1].t() + own[2]), [h]
+        h = torch.tanh(self.traced(transformed + (cont * states[0]) @ own[0].t()))
+        return torch.tanh(self.traced(h @ own[1].t() + own[2])), [h]

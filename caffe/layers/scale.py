@@ -2,7 +2,8 @@
 
 One bottom: s is learnt, its shape is that of the bottom's axes axis, ..., axis + num_axes - 1 (num_axes -1: all that
 follow; 0: one number).  Two bottoms: s is the second, laid on from `axis` on.  b is learnt and has the shape of s.
-Honours axis, num_axes, filler (default: constant 1), bias_term, bias_filler.
+Honours axis, num_axes, filler (default: constant 1), bias_term, bias_filler.  In place, the gradient of s uses a copy of
+the bottom from the last forward.
 """
 
 import torch
@@ -35,7 +36,18 @@ class Scale(Layer):
         return [shapes[0]]
 
     def forward(self, x, *given):
+        if self.works_in_place and self.keeps:
+            self.remember(x=x.clone())
+        return self._compute(x, *given)
+
+    def _compute(self, x, *given):
         scale = spread(given[0] if given else self.params[0], self.along, x.dim())
         if not self.param.scale_param.bias_term:
             return x * scale
         return torch.addcmul(spread(self.params[-1], self.along, x.dim()), x, scale)
+
+    def backward(self, bottoms, tops, diffs, needs):
+        x, *given = bottoms
+        if self.works_in_place:
+            x = self.recall("x", x.shape)
+        return self.differentiate(self._compute, [x, *given], diffs, needs)

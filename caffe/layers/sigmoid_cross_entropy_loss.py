@@ -3,11 +3,13 @@
 Bottoms: scores (any shape) and targets of the same first axis and count; targets are not checked to lie in [0, 1].
 Honours loss_param: normalization (default BATCH_SIZE: divided by shape[0] only, so with 40 topics the loss starts near
 40 ln 2), normalize, ignore_label (an element is ignored if its target, cut to an integer, equals it: 0 drops every
-target in (-1, 1)).  No gradient for the targets.
+target in (-1, 1)).  The gradient uses the probabilities of the last forward, and the targets as they are.  No gradient
+for the targets.
 """
 
 import math
 
+import torch
 import torch.nn.functional as F
 
 from caffe.layer import Layer, register
@@ -33,12 +35,30 @@ class SigmoidCrossEntropyLoss(Layer):
         return index != 1
 
     def forward(self, scores, targets):
-        batch = scores.shape[0]
-        scores = scores.reshape(-1)
-        targets = targets.detach().reshape(-1)
+        targets = targets.detach().reshape(scores.shape)
+        self.normalizer = self._normalizer(scores, targets)
+        if self.keeps:
+            self.remember(probabilities=torch.sigmoid(scores.detach()))
         losses = F.binary_cross_entropy_with_logits(scores, targets, reduction="none")
-        valid = losses.numel()
-        if self.param.loss_param.HasField("ignore_label"):
-            keep = targets.trunc() != self.param.loss_param.ignore_label
-            losses, valid = losses * keep, keep.sum()
-        return losses.sum() / loss_normalization.normalizer(self.mode, losses.numel(), valid, batch)
+        if self._ignores():
+            losses = losses * self._counted(targets)
+        return losses.sum() / self.normalizer
+
+    def _ignores(self):
+        return self.param.loss_param.HasField("ignore_label")
+
+    def _counted(self, targets):
+        """Which elements count (bool)."""
+        return targets.trunc() != self.param.loss_param.ignore_label
+
+    def _normalizer(self, scores, targets):
+        valid = self._counted(targets).sum() if self._ignores() else scores.numel()
+        return loss_normalization.normalizer(self.mode, scores.numel(), valid, scores.shape[0])
+
+    def backward(self, bottoms, tops, diffs, needs):
+        scores, targets = bottoms[0], bottoms[1].reshape(bottoms[0].shape)
+        grad = self.recall("probabilities", scores.shape) - targets
+        if self._ignores():
+            grad = grad * self._counted(targets)
+        normalizer = self.normalizer if self.remembered else self._normalizer(scores, targets)
+        return [grad * (diffs[0].sum() / normalizer), None]

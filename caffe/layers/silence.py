@@ -1,5 +1,7 @@
 """Silence: takes any bottoms and makes nothing of them, so that they are no outputs of the net; their gradient is 0."""
 
+import torch
+
 from caffe.layer import Layer, register
 
 
@@ -13,3 +15,6 @@ class Silence(Layer):
 
     def forward(self, *bottoms):
         return ()
+
+    def backward(self, bottoms, tops, diffs, needs):
+        return [torch.zeros_like(x) if need else None for x, need in zip(bottoms, needs, strict=True)]

@@ -14,6 +14,9 @@ class Slice(Layer):
     num_top = (1, None)
     in_place = False
 
+    def setup(self, shapes):
+        self.shares_data = self.shares_diff = len(self.param.top) == 1
+
     def reshape(self, shapes):
         p, shape = self.param.slice_param, shapes[0]
         tops = len(self.param.top)

@@ -2,14 +2,21 @@
 
 import torch
 
-from caffe.layer import Layer, register
+from caffe.layer import VALUES, Layer, register
 
 
 @register("Softmax")
 class Softmax(Layer):
+    always_propagates = True
+    reads_top = VALUES
+
     def reshape(self, shapes):
         self.along = self.axis(self.param.softmax_param.axis, shapes[0])
         return [shapes[0]]
 
     def forward(self, x):
         return torch.softmax(x, self.along)
+
+    def backward(self, bottoms, tops, diffs, needs):
+        (y,), (dy,) = tops, diffs
+        return [y * (dy - (dy * y).sum(self.along, keepdim=True))]

@@ -29,11 +29,11 @@ def per_axis(layer, param, field, num_axes, default=None):
             layer.fail(f"give {field} or {short}_h and {short}_w, not both")
         values = [getattr(param, f"{short}_h"), getattr(param, f"{short}_w")]
     elif not values:
-        if default is None:
+        if default is None and num_axes:
             layer.fail(f"{field} is missing")
         values = [default]
     if len(values) == 1:
-        values = values * num_axes
+        values = values * num_axes  # none for a bottom without spatial axes
     if len(values) != num_axes:
         layer.fail(f"{field} is given {len(values)} times for {num_axes} spatial axes")
     if field in ("kernel_size", "stride", "dilation") and min(values, default=1) < 1:
@@ -54,6 +54,6 @@ def conv_sizes(layer, spatial):
         (size + 2 * p - (d * (k - 1) + 1)) // s + 1
         for size, k, s, p, d in zip(spatial, layer.kernel, layer.stride, layer.pad, layer.dilation, strict=True)
     ]
-    if min(sizes) < 1:
+    if min(sizes, default=1) < 1:
         layer.fail(f"kernel {layer.kernel} is larger than the padded bottom of spatial size {tuple(spatial)}")
     return sizes

@@ -6,6 +6,7 @@ from caffe.layer import Layer, register
 @register("Split")
 class Split(Layer):
     num_top = (1, None)
+    shares_data = True
 
     def reshape(self, shapes):
         return [shapes[0]] * len(self.param.top)

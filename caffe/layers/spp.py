@@ -6,6 +6,8 @@ Each level is a Pooling of kernel and stride ceil(H / bins) whose padding makes 
 adaptive pooling has windows of several sizes and no padding.
 """
 
+import math
+
 import torch
 
 from caffe.layer import Layer, register
@@ -48,5 +50,16 @@ class SPP(Layer):
         return pooling
 
     def forward(self, x):
+        for pooling in self.levels:
+            pooling.keeps = self.keeps
         bins = [pooling.forward(x) for pooling in self.levels]
         return bins[0] if len(bins) == 1 else torch.cat([b.flatten(1) for b in bins], 1)
+
+    def backward(self, bottoms, tops, diffs, needs):
+        shapes = [(*bottoms[0].shape[:2], *pooling.size) for pooling in self.levels]
+        parts = diffs[0].reshape(len(diffs[0]), -1).split([math.prod(shape[1:]) for shape in shapes], 1)
+        grads = [
+            pooling.backward(bottoms, [part], [part.reshape(shape)], needs)[0]
+            for pooling, part, shape in zip(self.levels, parts, shapes, strict=True)
+        ]
+        return [sum(grads)]

@@ -2,13 +2,21 @@
 
 import torch
 
-from caffe.layer import Layer, register
+from caffe.layer import VALUES, Layer, register
 
 
 @register("Swish")
 class Swish(Layer):
+    reads_top = VALUES
+
     def reshape(self, shapes):
         return [shapes[0]]
 
     def forward(self, x):
-        return x * torch.sigmoid(x * self.param.swish_param.beta)
+        sigmoid = torch.sigmoid(x * self.param.swish_param.beta)
+        self.remember(sigmoid=sigmoid)
+        return x * sigmoid
+
+    def backward(self, bottoms, tops, diffs, needs):
+        y = tops[0] * self.param.swish_param.beta
+        return [diffs[0] * (y + self.recall("sigmoid", y.shape) * (1 - y))]

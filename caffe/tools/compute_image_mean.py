@@ -1,11 +1,12 @@
 """compute_image_mean: the mean image of an LMDB as .binaryproto, and the mean of each channel (Caffe: compute_image_mean.cpp)."""
 
+import math
 import sys
 
 import cv2
 import numpy as np
 
-from caffe import command_line, log
+from caffe import command_line, encoded_image, log
 from caffe.command_line import Fatal
 from caffe.database import LMDB
 from caffe.proto import caffe_pb2
@@ -69,13 +70,10 @@ def pixels(database, index):
     datum = database.datum(index)
     where = f"{database.path}: record {database.key_text(index)}"
     if datum.encoded:
-        image = cv2.imdecode(np.frombuffer(datum.data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
-        if image is None:
-            raise Fatal(f"{HERE}:67", f"{where} holds no image that OpenCV can decode")
-        return np.atleast_3d(image).transpose(2, 0, 1)
+        return np.atleast_3d(encoded_image.decode(datum.data, cv2.IMREAD_UNCHANGED, where)).transpose(2, 0, 1)
     values = np.frombuffer(datum.data, dtype=np.uint8) if datum.data else np.array(datum.float_data, dtype=np.float32)
     shape = (datum.channels, datum.height, datum.width)
-    if values.size != np.prod(shape):
+    if min(shape) < 1 or values.size != math.prod(shape):
         raise Fatal(f"{HERE}:81", f"{where} says {shape} but holds {values.size} numbers")
     return values.reshape(shape)
 

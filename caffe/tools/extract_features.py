@@ -39,7 +39,7 @@ def extract(arguments):
         raise Fatal("db.cpp:20", f"the database type {kind} is not supported, only lmdb is")
     choose_device(device)
     databases = [Writer(target) for target in targets]
-    net = Net(model, weights, TEST)
+    net = Net(model, TEST, weights=weights)
     try:
         save(net, blobs, databases, int(batches))
     finally:

@@ -2,21 +2,17 @@
 
 import sys
 
-from caffe import upgrade, upgrade_file
+from caffe import upgrade, upgrade_file, wire
 from caffe.error import CaffeError
 from caffe.proto import caffe_pb2
+from caffe.regular_file import open_regular
 
 
 def read(path):
     """A .caffemodel as NetParameter, as it is."""
-    net = caffe_pb2.NetParameter()
-    try:
-        with open(path, "rb") as f:
-            net.ParseFromString(f.read())
-    except OSError as error:
-        raise CaffeError(f"{path}: {error.strerror or error}") from error
-    except Exception as error:  # protobuf's DecodeError, by a name that changes between its versions
-        raise CaffeError(f"{path}: is truncated or no Caffe file") from error
+    complaint = f"{path}: is truncated or not a Caffe file"
+    with open_regular(path) as f:
+        net = wire.make_readable(wire.parse(caffe_pb2.NetParameter(), f.read(), complaint))
     if not net.layer and not net.layers:
         raise CaffeError(f"{path}: holds no layers; is it a .caffemodel?")
     return net

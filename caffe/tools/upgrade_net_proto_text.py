@@ -8,7 +8,7 @@ from caffe.proto import caffe_pb2
 
 def read(path):
     """A net's prototxt as NetParameter, as it is."""
-    return prototxt.parse(prototxt.read_text(path), caffe_pb2.NetParameter(), path)
+    return prototxt.read_message(path, caffe_pb2.NetParameter())
 
 
 def main(arguments=None):

@@ -8,7 +8,7 @@ from caffe.proto import caffe_pb2
 
 def read(path):
     """A solver's prototxt as SolverParameter, as it is."""
-    return prototxt.parse(prototxt.read_text(path), caffe_pb2.SolverParameter(), path)
+    return prototxt.read_message(path, caffe_pb2.SolverParameter())
 
 
 def main(arguments=None):

@@ -8,6 +8,7 @@ import pytest
 import caffe
 
 GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "golden" / "caffe"
+CASES = GOLDEN.parents[1] / "cases" / "caffe"
 
 
 @pytest.fixture(scope="session")
@@ -16,6 +17,14 @@ def golden():
     if not GOLDEN.is_dir():
         pytest.skip(f"the recordings of BVLC Caffe are not here ({GOLDEN})")
     return GOLDEN
+
+
+@pytest.fixture(scope="session")
+def shared_cases():
+    """The folder of inputs that users' reports were about; tests that want it are skipped where it is absent."""
+    if not CASES.is_dir():
+        pytest.skip(f"the inputs from users' reports are not here ({CASES})")
+    return CASES
 
 
 @pytest.fixture

@@ -74,3 +74,68 @@ def test_a_learning_rate_is_refused(refused, specs):
 
 def test_refuses_one_axis(refused):
     refused("at least 2 axes", bn(), x=[1, 2])
+
+
+@pytest.mark.parametrize("specs", ["lr_mult: 0", "lr_mult: 1 decay_mult: 2", ""])
+def test_statistics_of_one_name_are_shared(net_from, specs):
+    """Three `param` entries get lr_mult and decay_mult 0 and keep their names: both layers count into one factor blob."""
+    entries = " ".join(f'param {{ name: "{name}" {specs} }}' for name in ("mean", "variance", "factor"))
+    net = net_from(
+        "".join(
+            f'layer {{ name: "x{i}" type: "Input" top: "x{i}" input_param {{ shape {{ dim: 2 dim: 2 }} }} }}'
+            f'layer {{ name: "bn{i}" type: "BatchNorm" bottom: "x{i}" top: "y{i}" {entries} }}'
+            for i in range(2)
+        )
+    )
+    assert net.lr_mult == [0, 0, 0] and net.decay_mult == [0, 0, 0] and len(net.learnable) == 3
+    net.blobs["x0"].data[...] = X
+    net.blobs["x1"].data[...] = [[0, 0], [2, 4]]  # means 1 and 2, unbiased variances 2 and 8
+    net.forward()
+    for i in range(2):
+        mean, variance, factor = (blob.data for blob in net.params[f"bn{i}"])
+        assert_allclose(factor, [1.999], rtol=1e-6)
+        assert_allclose(mean, [2 * 0.999 + 1, 20 * 0.999 + 2], rtol=1e-6)
+        assert_allclose(variance, [2 * 0.999 + 2, 200 * 0.999 + 8], rtol=1e-6)
+
+
+def test_the_shared_case(shared_cases):
+    """A user's net: after one forward in TRAIN Caffe's shared factor is 1.999."""
+    net = caffe.Net(str(shared_cases / "batchnorm_param.prototxt"), caffe.TRAIN)
+    net.forward()
+    assert_allclose(net.params["bn_p"][2].data, [1.999], rtol=1e-6)
+
+
+def test_statistics_stay_in_training(tmp_path):
+    """No learning rate and no decay reaches them, whatever the prototxt says."""
+    entries = "param { lr_mult: 1 decay_mult: 1 } " * 3
+    (tmp_path / "net.prototxt").write_text(
+        'layer { name: "x" type: "DummyData" top: "x" dummy_data_param { shape { dim: 4 dim: 2 } data_filler { type: "constant"'
+        ' value: 3 } } } layer { name: "ip" type: "InnerProduct" bottom: "x" top: "ip" inner_product_param { num_output: 2'
+        " bias_filler { value: 1 } } }"
+        f'layer {{ name: "bn" type: "BatchNorm" bottom: "ip" top: "bn" {entries} }}'
+        'layer { name: "loss" type: "Reduction" bottom: "bn" top: "loss" loss_weight: 1 }'
+    )
+    (tmp_path / "solver.prototxt").write_text(
+        f'net: "{tmp_path}/net.prototxt" base_lr: 1 weight_decay: 0.5 lr_policy: "fixed" snapshot_prefix: "{tmp_path}/s"'
+    )
+    solver = caffe.get_solver(str(tmp_path / "solver.prototxt"))
+    solver.step(1)
+    mean, variance, factor = (blob.data for blob in solver.net.params["bn"])
+    assert_allclose(mean, [1, 1]), assert_allclose(variance, [0, 0], atol=1e-6), assert_allclose(factor, [1])
+
+
+def test_the_bottoms_diff_is_always_written(net_from):
+    """Caffe's BatchNorm does not look at whether the gradient of its bottom is asked for, and needs backward without `param`."""
+    net = net_from(
+        'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 4 dim: 1 } } }'
+        'layer { name: "bn" type: "BatchNorm" bottom: "x" top: "y" batch_norm_param { eps: 0 } }'
+        'layer { name: "t" type: "Input" top: "t" input_param { shape { dim: 4 dim: 1 } } }'
+        'layer { name: "loss" type: "EuclideanLoss" bottom: "y" bottom: "t" top: "loss" }'
+    )
+    assert net.layer_needs == [False, True, False, True] and net.bottom_needs[1] == [False]
+    net.blobs["x"].data[...] = [[0], [0], [2], [2]]  # normalised: -1 -1 1 1
+    net.blobs["t"].data[...] = [[-1], [-1], [1], [-1]]  # differences: 0 0 0 2
+    net.forward()
+    net.backward()
+    # dy = (0, 0, 0, 2) / 4, its mean 1/8, y times the mean of y dy is y / 8, and the deviation is 1
+    assert_allclose(net.blobs["x"].diff.ravel(), [0, 0, -0.25, 0.25], atol=1e-6)

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+import caffe
+
 IMAGE = np.arange(1, 10).reshape(1, 1, 3, 3)  # 1 2 3 / 4 5 6 / 7 8 9
 
 
@@ -79,3 +81,40 @@ def test_two_bottoms_share_the_weights(one_layer):
 )
 def test_refused(refused, fields, match):
     refused(match, conv(fields), x=IMAGE)
+
+
+def test_no_spatial_axes(one_layer):
+    """On (N, C), Caffe's weights are (num_output, C / group), and the product needs no kernel."""
+    layer = one_layer(conv("num_output: 2 group: 2"), x=[[1, 10], [2, 20]])
+    assert layer.blobs[0].shape == (2, 1)
+    layer.blobs[0].data[...], layer.blobs[1].data[...] = [[3], [5]], [0.5, 0]
+    assert_allclose(layer.forward(), [[3.5, 50], [6.5, 100]])
+    assert_allclose(layer.backward([[1, 0], [1, 2]]), [[3, 0], [3, 10]])
+    assert_allclose(layer.blobs[0].diff, [[1 + 2], [40]])
+    assert_allclose(layer.blobs[1].diff, [2, 2])
+
+
+@pytest.mark.parametrize("fields", ["kernel_size: 3 stride: 2 pad: 1", "axis: -1"])
+def test_no_spatial_axes_takes_the_fields_that_caffe_takes(one_layer, fields):
+    shape = (2, 3) if "kernel" in fields else (2, 4, 3)  # the last axis: all before it are batch axes
+    layer = one_layer(conv(f"num_output: 4 {fields}"), x=np.ones(shape))
+    layer.blobs[0].data[...] = 1
+    assert_allclose(layer.forward(), np.full((*shape[:-1], 4), 3))
+
+
+def test_no_spatial_axes_but_kernel_h(refused):
+    refused("2 spatial axes, the bottom has 0", conv("num_output: 1 kernel_h: 1 kernel_w: 1"), x=[[1, 2]])
+
+
+def test_one_spatial_axis(one_layer):
+    layer = one_layer(conv("num_output: 1 kernel_size: 2"), x=[[[1, 2, 4]]])
+    layer.blobs[0].data[...] = [[[10, 1]]]
+    assert_allclose(layer.forward(), [[[12, 24]]])
+    assert_allclose(layer.backward([[[1, 2]]]), [[[10, 1 + 20, 2]]])
+
+
+def test_the_shared_case(shared_cases):
+    net = caffe.Net(str(shared_cases / "conv_0d.prototxt"), caffe.TEST)
+    net.blobs["x"].data[...] = np.arange(6).reshape(2, 3)
+    weights, bias = (blob.data for blob in net.params["c"])
+    assert_allclose(net.forward()["c"], np.arange(6).reshape(2, 3) @ weights.T + bias, rtol=1e-5)

@@ -134,7 +134,7 @@ def test_a_broken_record_is_named(tmp_path):
     good = caffe_pb2.Datum(channels=1, height=1, width=1, data=b"a")
     write_lmdb(tmp_path / "db", [good, b"\xff\xff\xff no datum"])
     net = caffe.Net(data_net(tmp_path), caffe.TEST)
-    with pytest.raises(caffe.CaffeError, match="record 00000001 is no Datum"):
+    with pytest.raises(caffe.CaffeError, match="record 00000001 is not a Datum"):
         net.forward()
     net.close()
 

@@ -52,3 +52,12 @@ def test_bilinear_upsampling_of_each_channel(one_layer):
 )
 def test_refused(refused, fields, match):
     refused(match, deconv(fields), x=np.ones((1, 1, 2, 2)))
+
+
+def test_no_spatial_axes(one_layer):
+    layer = one_layer(deconv("num_output: 2"), x=[[1, 10]])
+    assert layer.blobs[0].shape == (2, 2)
+    layer.blobs[0].data[...] = [[1, 2], [3, 4]]  # (C_in, num_output)
+    assert_allclose(layer.forward(), [[31, 42]])
+    assert_allclose(layer.backward([[1, 5]]), [[11, 23]])
+    assert_allclose(layer.blobs[0].diff, [[1, 5], [10, 50]])

@@ -28,7 +28,7 @@ def test_the_seed_repeats_the_mask(one_layer):
     assert_array_equal(*tops)
 
 
-@pytest.mark.parametrize(("ratio", "phase"), [(0.5, caffe.TEST), (0, caffe.TRAIN)])
+@pytest.mark.parametrize(("ratio", "phase"), [(0.5, caffe.TEST), (1, caffe.TEST), (0, caffe.TRAIN)])
 def test_identity(one_layer, ratio, phase):
     layer = one_layer(dropout(ratio), phase=phase, x=[1, 2, 3])
     assert_array_equal(layer.forward(), [1, 2, 3])
@@ -38,3 +38,12 @@ def test_identity(one_layer, ratio, phase):
 @pytest.mark.parametrize("ratio", [1, -0.1])
 def test_refused(refused, ratio):
     refused("dropout_ratio", dropout(ratio), x=[1])
+
+
+def test_refused_in_test(refused):
+    refused("dropout_ratio", dropout(1.5), phase=caffe.TEST, x=[1])
+
+
+def test_nothing_is_kept_before_the_first_forward(one_layer):
+    """Caffe's mask is zeros until it is drawn."""
+    assert_array_equal(one_layer(dropout(0.5), x=[1, 2, 3]).backward([4, 5, 6]), [0, 0, 0])

@@ -45,3 +45,7 @@ def test_three_spatial_axes(one_layer):
 @pytest.mark.parametrize(("fields", "match"), [("", "kernel_size is missing"), ("kernel_size: 4", "larger than")])
 def test_refused(refused, fields, match):
     refused(match, im2col(fields), x=IMAGE)
+
+
+def test_refuses_a_bottom_without_spatial_axes(refused):
+    refused("no spatial axes", im2col("kernel_size: 1"), x=[[1, 2]])

@@ -80,3 +80,31 @@ def test_channels_last(golden, case):
             tensor = tensor.contiguous(memory_format=torch.channels_last)
         net.blob_list[net.blob_names.index(name)].put(tensor)
     compare(net, arrays)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_backward_at_any_time(golden, case):
+    """Before any forward it only has to run; a second one gives the same, adds to the parameters' diffs, changes no data."""
+    if case.endswith("_emptywindow"):
+        pytest.skip("the net is refused")
+    net, arrays = load(golden, case)
+    for name, value in of(arrays, "in"):
+        net.blobs[name].data[...] = value
+    before = [blob.data.copy() for blob in (*net.blobs.values(), *sum(net.params.values(), []))]
+    net.backward()
+    for blob, value in zip((*net.blobs.values(), *sum(net.params.values(), [])), before, strict=True):
+        np.testing.assert_array_equal(blob.data, value)
+    for blob in sum(net.params.values(), []):
+        blob.diff[...] = 0
+    compare(net, arrays)
+    seen = {name: blob.data.copy() for name, blob in net.blobs.items()}
+    for name, diff in of(arrays, "topdiff"):  # in place it has become the bottom's
+        net.blobs[name].diff[...] = diff
+    net.backward()
+    for name, wanted in of(arrays, "grad_in"):
+        agree(f"grad_in.{name}", net.blobs[name].diff, wanted)
+    for key, wanted in of(arrays, "grad_param"):
+        layer, index = key.rsplit(".", 1)
+        agree(f"grad_param.{key}", net.params[layer][int(index)].diff, 2 * wanted)
+    for name, blob in net.blobs.items():
+        np.testing.assert_array_equal(blob.data, seen[name])

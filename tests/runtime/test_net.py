@@ -208,7 +208,7 @@ X = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 
 def test_weights_of_another_shape_are_refused(net_from, tmp_path):
     path = str(tmp_path / "w.caffemodel")
     net_from(X + IP % 4).save(path)
-    with pytest.raises(caffe.CaffeError, match=r"layer 'ip', blob 0 has the shape \(4, 3\), the net wants \(5, 3\)"):
+    with pytest.raises(caffe.CaffeError, match=r"layer 'ip', blob 0 has the shape \(4, 3\), the net expects \(5, 3\)"):
         net_from(X + IP % 5).copy_from(path)
 
 
@@ -285,6 +285,105 @@ def test_shared_parameters(net_from):
     assert (net.blobs["b"].data == 4).all() and len(net.learnable) == 1
 
 
+@pytest.mark.parametrize("whole_graph", [False, True])
+def test_permissive_sharing_takes_another_shape(net_from, whole_graph):
+    """A weight (2, 3) and one (3, 2) of one memory, in row-major order; other counts, or STRICT, are refused."""
+    layer = (
+        'layer {{ name: "{0}" type: "InnerProduct" bottom: "{1}" top: "{0}" param {{ name: "w" {3} }}'
+        " inner_product_param {{ num_output: {2} bias_term: false }} }}"
+    )
+    text = X + layer.format("a", "x", 2, "") + layer.format("b", "a", 3, "share_mode: PERMISSIVE")
+    net = net_from("force_backward: true " + text + 'layer { name: "r" type: "Reduction" bottom: "b" top: "r" loss_weight: 1 }')
+    net.params["a"][0].data[...] = [[1, 2, 3], [4, 5, 6]]
+    assert net.params["b"][0].data.tolist() == [[1, 2], [3, 4], [5, 6]] and len(net.learnable) == 1
+    net.blobs["x"].data[...] = [[1, 0, 0], [0, 0, 0]]  # a: 1, 4; b: 9, 19, 29
+    net.forward_backward() if whole_graph else (net.forward(), net.backward())
+    assert net.blobs["b"].data[0].tolist() == [9, 19, 29]
+    # from b: (1, 4) for each of its rows; from a: the column sums 9 and 12 for its first column
+    assert net.params["a"][0].diff.tolist() == [[1 + 9, 4, 1], [4 + 12, 1, 4]]
+    for count, mode in ((3, ""), (4, "share_mode: PERMISSIVE")):
+        with pytest.raises(caffe.CaffeError, match="shares param 'w' of layer 'a'"):
+            net_from(X + layer.format("a", "x", 2, "") + layer.format("b", "a", count, mode))
+
+
 def test_reading_a_solverstate_of_caffes(golden):
     state = snapshot.read_solverstate(golden / "train" / "runs" / "sgd_step" / "snap_iter_15.solverstate")
     assert state.iter == 15 and len(state.history) == 16 and state.learned_net.endswith("snap_iter_15.caffemodel")
+
+
+LABELS = 'layer { name: "t" type: "Input" top: "t" input_param { shape { dim: 2 } } }'
+LOSS = 'layer { name: "loss" type: "SoftmaxWithLoss" bottom: "x" bottom: "t" %s }'
+
+
+def test_a_loss_without_a_top(net_from, capfd, tmp_path):
+    """Its blob is called (automatic), as in Caffe; it is not an output, cannot be read, and is not saved."""
+    net = net_from(X + LABELS + LOSS % "")
+    assert list(net.blobs) == ["x", "t", "(automatic)"] and net.outputs == [] and net.forward() == {}
+    assert net.blobs["(automatic)"].data == pytest.approx(np.log(3)) and net.blob_loss_weights["(automatic)"] == 1
+    assert float(net.forward_backward()) == pytest.approx(np.log(3))
+    log = capfd.readouterr().err
+    assert "loss -> (automatic)" in log and "This network produces output" not in log
+    net.save(str(tmp_path / "n.caffemodel"))
+    saved = caffe_pb2.NetParameter.FromString((tmp_path / "n.caffemodel").read_bytes())
+    assert not saved.layer[-1].top
+    with pytest.raises(caffe.CaffeError, match="unknown blob"):
+        net_from(X + LABELS + LOSS % "" + 'layer { name: "s" type: "Silence" bottom: "(automatic)" }')
+
+
+def test_two_losses_without_a_top(net_from):
+    net = net_from(
+        'layer { name: "d" type: "DummyData" top: "x" top: "y" dummy_data_param { shape { dim: 2 } data_filler { value: 1 }'
+        ' data_filler { value: 3 } } } layer { name: "a" type: "EuclideanLoss" bottom: "x" bottom: "y" }'
+        'layer { name: "b" type: "EuclideanLoss" bottom: "x" bottom: "y" loss_weight: 10 }'
+    )
+    assert net._blob_names[-2:] == ["(automatic)", "(automatic)"] and net.outputs == []
+    assert net._forward(0, len(net.layers) - 1) == pytest.approx(2 + 20)
+
+
+def test_the_shared_case_without_a_top(shared_cases):
+    net = caffe.Net(str(shared_cases / "auto_top.prototxt"), caffe.TRAIN)
+    assert net.outputs == [] and list(net.blobs) == ["x", "y", "(automatic)"]
+
+
+@pytest.mark.parametrize(
+    "layers, message",
+    [
+        (IP % 2_000_000_000, r"layer 'ip' \(InnerProduct\), blob 0: .* 2147483647 at most; lower num_output"),
+        (X.replace("dim: 2", "dim: 3000000000"), r"layer 'x' \(Input\): .*at most; lower shape"),
+        (
+            'layer { name: "d" type: "MemoryData" top: "d" top: "l" memory_data_param { batch_size: 1000000 channels: 3'
+            ' height: 227 width: 227 } } ',
+            r"layer 'd' \(MemoryData\): .* lower batch_size",
+        ),
+        (
+            X + 'layer { name: "t" type: "Tile" bottom: "x" top: "t" tile_param { tiles: 2000000000 } }',
+            r"layer 't' \(Tile\): .* lower tiles",
+        ),
+    ],
+)  # fmt: skip
+def test_blobs_of_more_than_2_31_numbers_are_refused(net_from, layers, message):
+    with pytest.raises(caffe.CaffeError, match=message) as caught:
+        net_from(layers if layers.startswith(('layer { name: "x"', 'layer { name: "d"')) else X + layers)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_net_larger_than_the_machine_is_refused(net_from, monkeypatch):
+    monkeypatch.setattr("caffe.memory.available", lambda device: 100)
+    monkeypatch.setattr("caffe.layer.Layer.LARGE", 0)
+    with pytest.raises(caffe.CaffeError, match=r"layer 'ip' \(InnerProduct\), blob 0: needs 0.0 GiB.*lower num_output"):
+        net_from(X + IP % 9)
+    with pytest.raises(caffe.CaffeError, match=r"layer 'c' \(Tile\): the net's data up to this layer: needs"):
+        net_from(X + 'layer { name: "c" type: "Tile" bottom: "x" top: "c" tile_param { tiles: 4 } }')
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("[enforce fail at alloc_cpu.cpp:75] DefaultCPUAllocator: ...")])
+def test_a_failed_allocation_is_one_sentence(net_from, monkeypatch, error):
+    net = net_from(X + IP % 4)
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(type(net.layer_dict["ip"]._layer), "forward", fail)
+    for run in (net.forward, net.forward_backward):
+        with pytest.raises(caffe.CaffeError, match=r"^layer 'ip' \(InnerProduct\): not enough memory; lower num_output$"):
+            run()

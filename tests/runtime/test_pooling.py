@@ -20,6 +20,10 @@ def pool(fields):
         ("kernel_size: 2 stride: 2 pad: 1", 6, 4),
         ("kernel_size: 2 stride: 2 pad: 1", 5, 3),  # a fourth window would start at 5, in the padding
         ("global_pooling: true", 9, 1),
+        ("kernel_size: 2 stride: 2", 1, 1),  # ceil(-1 / 2) + 1: the kernel may be larger than the bottom
+        ("kernel_size: 3 stride: 2 pad: 1", 1, 1),
+        ("kernel_size: 7 stride: 4", 4, 1),
+        ("kernel_size: 5 stride: 4", 2, 1),
     ],
 )
 @pytest.mark.parametrize("method", ["MAX", "AVE"])
@@ -39,6 +43,30 @@ def test_max_takes_the_first_of_equals(one_layer):
     layer = one_layer(pool("pool: MAX kernel_size: 2"), x=np.ones((1, 1, 2, 2)))
     layer.forward()
     assert_allclose(layer.backward([[[[7]]]]), [[[[7, 0], [0, 0]]]])
+
+
+def test_kernel_larger_than_the_bottom(one_layer):
+    """The one window is cut at the bottom; its average divides by what lies within."""
+    layer = one_layer(pool("pool: MAX kernel_size: 7 stride: 4"), x=IMAGE)
+    assert_allclose(layer.forward(), [[[[16]]]])
+    assert_allclose(layer.backward([[[[3]]]])[0, 0, 3], [0, 0, 0, 3])
+    layer = one_layer(pool("pool: AVE kernel_size: 7 stride: 4"), x=IMAGE)
+    assert_allclose(layer.forward(), [[[[8.5]]]])
+    assert_allclose(layer.backward([[[[16]]]]), np.ones((1, 1, 4, 4)))
+    layer = one_layer(pool("pool: MAX kernel_size: 2 stride: 2"), tops=2, x=[[[[5]], [[-6]]]])
+    assert_allclose(layer.forward(), [[[[[5]], [[-6]]]], [[[[0]], [[0]]]]])
+
+
+def test_gradient_goes_where_the_last_forward_found_the_maxima(one_layer):
+    """... or where the second top says, as it is."""
+    layer = one_layer(pool("pool: MAX kernel_size: 2"), x=[[[[1, 2], [3, 4]]]])
+    layer.forward()
+    layer.net.blobs["x"].data[...] = 0
+    assert_allclose(layer.backward([[[[7]]]]), [[[[0, 0], [0, 7]]]])
+    layer = one_layer(pool("pool: MAX kernel_size: 2"), tops=2, x=[[[[1, 2], [3, 4]]]])
+    layer.forward()
+    layer.net.blobs["top1"].data[...] = 1
+    assert_allclose(layer.backward([[[[7]]]]), [[[[0, 7], [0, 0]]]])
 
 
 def test_padding_never_wins(one_layer):
@@ -69,7 +97,9 @@ def test_rectangular(one_layer):
         ("pool: MAX", "kernel_size .* missing"),
         ("kernel_size: 2 kernel_h: 2 kernel_w: 2", "not both"),
         ("kernel_size: 2 pad: 2", "pad .* smaller than the kernel"),
-        ("kernel_size: 5", "larger than the padded bottom"),
+        ("kernel_size: 5", "larger than the padded bottom .* no window is left"),  # ceil(-1 / 1) + 1 = 0
+        ("kernel_size: 6 stride: 2", "no window is left"),
+        ("kernel_size: 5 stride: 2 round_mode: FLOOR", "no window is left"),
         ("global_pooling: true kernel_size: 2", "global_pooling"),
         ("pool: STOCHASTIC kernel_size: 2", "STOCHASTIC"),
         ("kernel_size: 1 stride: 4 pool: AVE", "wholly outside"),

@@ -1,6 +1,5 @@
 """pycaffe: the scripts that people have, on small nets."""
 
-import cv2
 import numpy as np
 import pytest
 
@@ -157,42 +156,6 @@ def test_memory_data(tmp_path):
     assert [net.forward()["p"].ravel().tolist() for _ in range(3)] == [[0, 3], [6, 9], [0, 3]]
 
 
-def test_classifier(files, tmp_path):
-    pixels = np.random.RandomState(5).randint(0, 256, (9, 8, 3)).astype(np.uint8)
-    cv2.imwrite(str(tmp_path / "a.png"), pixels)
-    image = caffe.io.load_image(str(tmp_path / "a.png"))
-    mean = np.array([1.0, 2.0, 3.0])
-    found = caffe.Classifier(*files, image_dims=(8, 8), mean=mean, raw_scale=255, channel_swap=(2, 1, 0))
-    one = found.predict([image], oversample=False)
-    resized = caffe.io.resize_image(image, (8, 8))[1:7, 1:7]
-    x = resized.transpose(2, 0, 1)[::-1] * 255 - mean.reshape(3, 1, 1)
-    net = caffe.Net(*files, caffe.TEST)
-    np.testing.assert_allclose(one[0], net.forward(data=np.repeat(x[np.newaxis], 4, 0))["prob"][0], rtol=1e-4)
-    ten = found.predict([image, image])
-    assert ten.shape == (2, 5)
-    np.testing.assert_allclose(ten[0], ten[1], rtol=1e-5)
-    np.testing.assert_allclose(ten.sum(axis=1), 1, rtol=1e-5)
-
-
-def test_detector(files, tmp_path):
-    pixels = np.random.RandomState(6).randint(0, 256, (20, 30, 3)).astype(np.uint8)
-    cv2.imwrite(str(tmp_path / "a.png"), pixels)
-    (tmp_path / "d.prototxt").write_text(
-        NET + 'layer { name: "map" type: "Reshape" bottom: "prob" top: "map" reshape_param { shape { dim: 0 dim: 0 dim: 1 dim: 1'
-        " } } }"
-    )
-    windows = np.array([[2, 3, 8, 9], [0, 0, 20, 30]])
-    for context in (None, 1):
-        detector = caffe.Detector(str(tmp_path / "d.prototxt"), files[1], raw_scale=255, mean=np.ones(3), context_pad=context)
-        found = detector.detect_windows([(str(tmp_path / "a.png"), windows)])
-        assert len(found) == 2 and found[0]["prediction"].shape == (5,) and (found[1]["window"] == windows[1]).all()
-        if context is None:
-            x = pixels[2:8, 3:9, ::-1].transpose(2, 0, 1).astype(np.float32) - 1
-            net = caffe.Net(*files, caffe.TEST)
-            wanted = net.forward(data=np.repeat(x[np.newaxis], 4, 0))["prob"][0]
-            np.testing.assert_allclose(found[0]["prediction"], wanted, rtol=1e-4)
-
-
 def test_a_solver_that_calls_back(files, tmp_path):
     (tmp_path / "train.prototxt").write_text(
         NET.replace('type: "Softmax" bottom: "fc" top: "prob"', 'type: "Reduction" bottom: "fc" top: "sum" loss_weight: 1')
@@ -209,3 +172,183 @@ def test_a_solver_that_calls_back(files, tmp_path):
     solver.step(2)
     assert seen == [("start", 0), ("gradients", 0), ("start", 1), ("gradients", 1)]
     np.testing.assert_allclose(solver.net.params["fc"][1].data, before - 2 * 0.1 * 4, rtol=1e-5)
+
+
+STAGED = """
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 } } }
+layer { name: "a" type: "Power" bottom: "x" top: "a" include { min_level: 1 stage: "deploy" } }
+"""
+
+
+def test_level_and_stages_by_position_and_by_name(tmp_path):
+    """BVLC: Net(network_file, phase, level=0, stages=None, weights=None)."""
+    path = str(tmp_path / "staged.prototxt")
+    (tmp_path / "staged.prototxt").write_text(STAGED)
+    for net in (
+        caffe.Net(path, caffe.TEST, 1, ["deploy"]),
+        caffe.Net(path, caffe.TEST, 1, ["deploy", "other"], None),
+        caffe.Net(path, caffe.TEST, 2, stages=["deploy"]),
+        caffe.Net(network_file=path, phase=caffe.TEST, level=1, stages=["deploy"]),
+    ):
+        assert list(net.blobs) == ["x", "a"]
+    for net in (caffe.Net(path, caffe.TEST), caffe.Net(path, caffe.TEST, 0, ["deploy"]), caffe.Net(path, caffe.TEST, level=1)):
+        assert list(net.blobs) == ["x"]
+
+
+def test_weights_by_position_and_by_name(files, capfd):
+    model, weights = files
+    one = caffe.Net(model, caffe.TEST, 0, [], weights).params["fc"][0].data
+    two = caffe.Net(network_file=model, phase=caffe.TEST, weights=weights).params["fc"][0].data
+    assert "DEPRECATION" not in capfd.readouterr().err
+    old = caffe.Net(model, weights, caffe.TEST).params["fc"][0].data
+    assert "DEPRECATION WARNING - deprecated use of Python interface" in capfd.readouterr().err
+    np.testing.assert_array_equal(one, two), np.testing.assert_array_equal(one, old)
+    for wrong in ((model, caffe.TEST, 0, [], weights, 1), (model, weights, caffe.TEST, 0), (model, weights)):
+        with pytest.raises(TypeError, match="network_file"):
+            caffe.Net(*wrong)
+    with pytest.raises(TypeError):
+        caffe.Net(model, caffe.TEST, phase=caffe.TEST)
+
+
+def test_the_names_below(files):
+    """What _caffe.cpp gives under pycaffe's own names."""
+    net = caffe.Net(*files, caffe.TEST)
+    assert net._layer_names == ["data", "conv", "relu", "fc", "prob"] and net._blob_names == ["data", "conv", "fc", "prob"]
+    assert net._inputs == [0] and net._outputs == [3] and net._blobs[2] is net.blobs["fc"]
+    assert [net._top_ids(i) for i in range(5)] == [[0], [1], [1], [2], [3]]
+    assert [net._bottom_ids(i) for i in range(5)] == [[], [0], [1], [1], [2]]
+    assert net._blob_loss_weights == [0, 0, 0, 0] and list(net.blob_loss_weights.values()) == [0, 0, 0, 0]
+
+
+LOSS = """
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 } } }
+layer { name: "double" type: "Power" bottom: "x" top: "y" power_param { scale: 2 } }
+layer { name: "ip" type: "Scale" bottom: "y" top: "z" scale_param { axis: 0 num_axes: 0 } }
+layer { name: "loss" type: "Reduction" bottom: "z" top: "loss" loss_weight: 3 }
+"""
+
+
+@pytest.fixture
+def loss_net(tmp_path):
+    (tmp_path / "loss.prototxt").write_text(LOSS)
+    net = caffe.Net(str(tmp_path / "loss.prototxt"), caffe.TRAIN)
+    net.blobs["x"].data[...] = [1, 4]
+    return net
+
+
+def test_forward_and_backward_by_index(loss_net):
+    """_forward gives the weighted loss of the layers it has run."""
+    assert loss_net._forward(0, 2) == 0 and loss_net.blobs["z"].data.tolist() == [2, 8]
+    assert loss_net._forward(3, 3) == 30
+    loss_net.blobs["loss"].diff[...] = 0.5  # the loss weight, as Caffe keeps it
+    assert loss_net._forward(0, 3) == 5
+    loss_net._backward(3, 2)
+    assert loss_net.params["ip"][0].diff == 0.5 * 10
+    for start, end in ((-1, 2), (0, 4)):
+        with pytest.raises(caffe.CaffeError, match="there are layers 0 to 3"):
+            loss_net._forward(start, end)
+        with pytest.raises(caffe.CaffeError, match="there are layers 0 to 3"):
+            loss_net._backward(end, start)
+
+
+def test_callbacks_at_every_layer(loss_net):
+    seen = []
+    for when in ("before_forward", "after_forward", "before_backward", "after_backward"):
+        getattr(loss_net, when)(lambda i, when=when: seen.append((when, i, float(loss_net.blobs["y"].data[1]))))
+    loss_net.forward()
+    assert seen == [
+        (f"{w}_forward", i, 8 if i > 1 or (i, w) == (1, "after") else 0) for i in range(4) for w in ("before", "after")
+    ]
+    del seen[:]
+    loss_net.backward(end="double")
+    assert [s[:2] for s in seen] == [(f"{w}_backward", i) for i in (3, 2, 1) for w in ("before", "after")]
+    del seen[:]
+    loss = loss_net.forward_backward()  # the solver's pass
+    assert loss == 30 and len(seen) == 16 and seen[-1][:2] == ("after_backward", 0)
+
+
+def test_a_callback_changes_what_a_layer_sees(loss_net):
+    loss_net.after_forward(lambda i: loss_net.blobs["y"].data.fill(5) if i == 1 else None)
+    assert loss_net.forward()["loss"] == 10
+
+
+def test_layers_as_pycaffe_shows_them(files):
+    net = caffe.Net(*files, caffe.TEST)
+    conv = net.layers[1]
+    assert conv.type == "Convolution" and conv.blobs[1] is net.params["conv"][1] and net.layers[1] is conv
+    top = caffe.Net(*files, caffe.TEST).blobs["conv"]
+    net.blobs["data"].reshape(1, 3, 9, 6)
+    conv.reshape([net.blobs["data"]], [top])
+    assert top.shape == (1, 2, 7, 4)
+    weights = conv.blobs[0].data.copy()
+    conv.setup([net.blobs["data"]], [top])
+    np.testing.assert_array_equal(net.params["conv"][0].data, weights)
+
+
+def test_all_inputs_or_none(tmp_path):
+    (tmp_path / "two.prototxt").write_text(
+        'layer { name: "in" type: "Input" top: "a" top: "b" input_param { shape { dim: 2 dim: 1 } } }'
+        'layer { name: "sum" type: "Eltwise" bottom: "a" bottom: "b" top: "c" }'
+        'layer { name: "p" type: "Power" bottom: "c" top: "d" }'
+    )
+    net = caffe.Net(str(tmp_path / "two.prototxt"), caffe.TEST)
+    assert net.forward(a=np.ones((2, 1)), b=np.ones((2, 1)))["d"].tolist() == [[2], [2]]
+    assert net.forward()["d"].tolist() == [[2], [2]]
+    with pytest.raises(caffe.CaffeError, match="the inputs are a, b; given were a: give all, or none"):
+        net.forward(a=np.ones((2, 1)))
+    with pytest.raises(caffe.CaffeError, match=r"input 'a' holds \(2, 1\), the array is \(3, 1\)"):
+        net.forward(a=np.ones((3, 1)), b=np.ones((2, 1)))
+    with pytest.raises(caffe.CaffeError, match=r"input 'a' holds \(2, 1\), the array is \(2, 5\)"):
+        net.forward(a=np.ones((2, 5)), b=np.ones((2, 1)))
+    with pytest.raises(caffe.CaffeError, match="the outputs are d"):
+        net.backward(c=np.ones((2, 1)))
+
+
+def test_parts_of_a_net_without_the_rest(files):
+    """One layer forward, one backward, from what was written into its blobs: nothing else has run."""
+    net = caffe.Net(*files, caffe.TEST)
+    rng = np.random.default_rng(0)
+    conv, fc = net.blobs["conv"], net.blobs["fc"]
+    conv.data[...] = rng.random(conv.shape)
+    weights, bias = (blob.data for blob in net.params["fc"])
+    np.testing.assert_allclose(net.forward(start="fc", end="fc")["fc"], conv.data.reshape(4, -1) @ weights.T + bias, rtol=1e-4)
+    fc.diff[...] = rng.random(fc.shape)
+    back = net.backward(start="fc", end="fc")
+    np.testing.assert_allclose(back["conv"], (fc.diff @ weights).reshape(conv.shape), rtol=1e-4)
+    np.testing.assert_allclose(net.params["fc"][0].diff, fc.diff.T @ conv.data.reshape(4, -1), rtol=1e-4)
+
+
+def test_a_blob_reshaped_by_hand_gets_its_layers_shape_back(files):
+    net = caffe.Net(*files, caffe.TEST)
+    for run in (net.reshape, net.backward, net.forward):
+        net.blobs["fc"].reshape(7, 7)
+        run()
+        assert net.blobs["fc"].shape == (4, 5) and net.blobs["prob"].shape == (4, 5)
+
+
+def test_a_test_nets_blobs_hold_the_last_batch(tmp_path):
+    (tmp_path / "net.prototxt").write_text(
+        'layer { name: "x" type: "DummyData" top: "x" dummy_data_param { shape { dim: 2 } data_filler { type: "gaussian" } } }'
+        'layer { name: "y" type: "Power" bottom: "x" top: "y" power_param { scale: 2 } }'
+        'layer { name: "ip" type: "Scale" bottom: "y" top: "z" scale_param { axis: 0 num_axes: 0 } }'
+        'layer { name: "loss" type: "Reduction" bottom: "z" top: "loss" loss_weight: 1 }'
+    )
+    (tmp_path / "solver.prototxt").write_text(
+        f'net: "{tmp_path}/net.prototxt" test_iter: 2 test_interval: 1 base_lr: 0 lr_policy: "fixed"'
+        f' snapshot_prefix: "{tmp_path}/s"'
+    )
+    solver = caffe.get_solver(str(tmp_path / "solver.prototxt"))
+    solver.step(1)
+    (net,) = solver.test_nets
+    assert net.blobs["x"].data.any()
+    np.testing.assert_allclose(net.blobs["y"].data, 2 * net.blobs["x"].data)
+    np.testing.assert_allclose(net.blobs["loss"].data, net.blobs["y"].data.sum(), rtol=1e-5)
+    net.backward()
+    np.testing.assert_allclose(net.params["ip"][0].diff, net.blobs["y"].data.sum(), rtol=1e-5)
+
+
+def test_blobs_outlive_their_net(files):
+    net = caffe.Net(*files, caffe.TEST)
+    held = [*net.blobs.values(), *net.params["fc"]]
+    del net
+    assert np.isfinite(sum(float(blob.data.sum() + blob.diff.sum()) for blob in held))

@@ -42,3 +42,19 @@ def test_exposed_state(one_layer):
     out, last = layer.forward()
     assert_allclose(last, np.tanh(0.7), rtol=1e-6)
     assert_allclose(out, np.tanh(0.5 * np.tanh(0.7)), rtol=1e-6)
+
+
+def test_the_gradient_is_taken_at_the_last_forward(one_layer):
+    """With one number: h = tanh(w x), o = tanh(v h).  Weights that change afterwards count, activations are kept, as in Caffe."""
+    layer = one_layer('type: "RNN" recurrent_param { num_output: 1 }', x=[[[2]]], cont=[[1]])
+    w, v = layer.blobs[0], layer.blobs[3]
+    w.data[...], v.data[...] = 0.25, 2
+    h = np.tanh(0.5)
+    o = np.tanh(2 * h)
+    np.testing.assert_allclose(layer.forward(), [[[o]]], rtol=1e-6)
+    w.data[...], v.data[...] = 3, 5
+    for _ in range(2):
+        grad = layer.backward([[[1]]])
+        np.testing.assert_allclose(grad[0], [[[(1 - o * o) * 5 * (1 - h * h) * 3]]], rtol=1e-5)
+    np.testing.assert_allclose(v.diff, [[2 * (1 - o * o) * h]], rtol=1e-5)
+    np.testing.assert_allclose(w.diff, [[2 * (1 - o * o) * 5 * (1 - h * h) * 2]], rtol=1e-5)

@@ -43,11 +43,31 @@ def test_a_net_of_today_stays(old, tmp_path, capsys):
     assert "File already in latest proto format" in capsys.readouterr().err
 
 
+def test_input_without_dims_is_stripped(old, tmp_path):
+    """Caffe: "a legacy caffemodel and simply stripping the input field is enough"."""
+    net = caffe_pb2.NetParameter.FromString(old.read_bytes())
+    net.input.append("x")
+    old.write_bytes(net.SerializeToString())
+    assert main([str(old), str(tmp_path / "new")]) == 0
+    new = caffe_pb2.NetParameter.FromString((tmp_path / "new").read_bytes())
+    assert not new.input and [layer.name for layer in new.layer] == ["ip"] and list(new.layer[0].blobs[0].data) == [0.5, -2]
+
+
+def test_strings_that_are_not_utf_8_are_read_as_latin_1(old, tmp_path):
+    net = caffe_pb2.NetParameter.FromString(old.read_bytes())
+    net.layers[0].name = net.layers[0].bottom[0] = "caf?"
+    net.layers[0].param.append("caf?")
+    old.write_bytes(net.SerializeToString().replace(b"caf?", b"caf\xe9"))
+    assert main([str(old), str(tmp_path / "new")]) == 0
+    (layer,) = caffe_pb2.NetParameter.FromString((tmp_path / "new").read_bytes()).layer
+    assert (layer.name, list(layer.bottom), layer.param[0].name) == ("café", ["café"], "café")
+
+
 def test_refused(old, tmp_path, fatal, capsys):
     out = tmp_path / "out"
     assert "No such file" in fatal(main, tmp_path / "none", out)
     (tmp_path / "cut").write_bytes(old.read_bytes()[:-3])
-    assert "is truncated or no Caffe file" in fatal(main, tmp_path / "cut", out)
+    assert "is truncated or not a Caffe file" in fatal(main, tmp_path / "cut", out)
     (tmp_path / "empty").write_bytes(caffe_pb2.NetParameter(name="empty").SerializeToString())
     assert "holds no layers" in fatal(main, tmp_path / "empty", out)
     assert "wanted are V0_NET_PROTO_FILE_IN NET_PROTO_FILE_OUT" in fatal(main, old, out, "more")

@@ -40,6 +40,19 @@ def test_v0(upgraded):
     assert net.layer[0].type == "Convolution" and list(net.layer[0].convolution_param.kernel_size) == [2]
 
 
+def test_input_without_dims_is_stripped(upgraded, capsys):
+    text = 'layer { name: "d" type: "Input" top: "x" input_param { shape { dim: 1 } } }'
+    net = prototxt.parse(upgraded(f'input: "x" {text}'), caffe_pb2.NetParameter())
+    assert not net.input and [layer.name for layer in net.layer] == ["d"]
+    assert "already in latest" not in capsys.readouterr().err
+
+
+def test_v0_fields_that_do_not_apply_do_not_end_it(upgraded, capsys):
+    net = prototxt.parse(upgraded('layers { layer { name: "r" type: "relu" kernelsize: 2 } }'), caffe_pb2.NetParameter())
+    assert prototxt.to_text(net.layer[0]) == 'name: "r"\ntype: "ReLU"\n'
+    assert "Unknown parameter kernelsize for layer type relu; continuing anyway." in capsys.readouterr().err
+
+
 def test_a_net_of_today_stays(upgraded, capsys):
     text = upgraded(V1)
     capsys.readouterr()

@@ -1,0 +1,232 @@
+"""HDF5 files, read with distrust and written as a whole.
+
+HDF5's C library trusts what a file says about itself, so links, types and sizes are looked at before anything is read, and what
+it cannot end well (strings of variable length, a full disk) is done without it.
+"""
+
+import contextlib
+import io
+import math
+import os
+import struct
+
+import h5py
+import numpy as np
+
+from caffe.error import CaffeError
+from caffe.regular_file import open_regular
+
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+MAX_AXES = 32  # Caffe's kMaxBlobAxes, and HDF5's limit
+MOST = 2**31 - 1  # Caffe counts values with an int
+DEFLATE = 1032  # no filter that Caffe's files may use shrinks values more
+LAYOUTS = (h5py.h5d.COMPACT, h5py.h5d.CONTIGUOUS, h5py.h5d.CHUNKED)
+
+# what h5py raises for a file that is damaged
+ERRORS = (
+    OSError,
+    KeyError,
+    ValueError,
+    TypeError,
+    RuntimeError,
+    OverflowError,
+    MemoryError,
+    IndexError,
+    AttributeError,
+    struct.error,
+)
+
+
+def is_hdf5(path):
+    """Whether the file at `path` is HDF5, by its content: the signature is at byte 0, 512, 1024, 2048, ... (H5Fis_hdf5)."""
+    with open_regular(path) as f:
+        size, at = os.fstat(f.fileno()).st_size, 0
+        while at + len(SIGNATURE) <= size:
+            f.seek(at)
+            if f.read(len(SIGNATURE)) == SIGNATURE:
+                return True
+            at = at * 2 or 512
+    return False
+
+
+# ------------------------------------------------------------------------------------------------------------- reading
+
+
+@contextlib.contextmanager
+def reading(path):
+    """An opened HDF5 file; everything that breaks while it is read is one CaffeError that names the file."""
+    try:
+        with h5py.File(path, "r", locking=False) as f:
+            yield f
+    except CaffeError:
+        raise
+    except ERRORS as error:
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise CaffeError(f"{path}: is a damaged HDF5 file, or not one of Caffe's ({why})") from error
+
+
+def child(group, key, where):
+    """The member of `group` whose name is `key` (bytes); None if it is missing; links to elsewhere are refused."""
+    if key in (b"", b".") or b"/" in key:
+        raise CaffeError(f"{where} has a name that HDF5 does not give; the file is damaged")
+    if not group.id.links.exists(key):
+        return None
+    if group.id.links.get_info(key).type != h5py.h5l.TYPE_HARD:
+        raise CaffeError(f"{where} is a link to elsewhere, not the values themselves")
+    return group[key]
+
+
+def address(group):
+    """Where the group is in its file: the same for all names of one group."""
+    return h5py.h5o.get_info(group.id).addr
+
+
+def numbers(dataset, where, size):
+    """The numbers of a dataset as ndarray of float32; `size` is the file's, in bytes."""
+    kind = dataset.id.get_type().get_class()
+    if kind not in (h5py.h5t.FLOAT, h5py.h5t.INTEGER):
+        raise CaffeError(f"{where} does not hold numbers")
+    _check_size(dataset, where, size)
+    with np.errstate(over="ignore"):  # a double beyond float32 is infinity, as in Caffe
+        return np.asarray(dataset[()], dtype=np.float32)
+
+
+def _check_size(dataset, where, size):
+    """Refuse a dataset that cannot be whole in a file of `size` bytes, before memory is made for it."""
+    shape, width = dataset.shape, dataset.id.get_type().get_size()
+    if shape is None or len(shape) > MAX_AXES:
+        raise CaffeError(f"{where} does not have a shape that a blob can have")
+    create = dataset.id.get_create_plist()
+    layout = create.get_layout()
+    if layout not in LAYOUTS or create.get_external_count():
+        raise CaffeError(f"{where} keeps its values in another file")
+    count = math.prod(shape)
+    if not count:
+        return
+    whole = count * width <= min(dataset.id.get_storage_size(), size)
+    if layout == h5py.h5d.CHUNKED:
+        whole = count * width <= _chunk_bytes(dataset, create, size) * DEFLATE >= math.prod(dataset.chunks) * width
+    if count > MOST or not whole:
+        raise CaffeError(f"{where} has the shape {shape}, for which the file is too small")
+
+
+def _chunk_bytes(dataset, create, size):
+    """The bytes that all chunks of a dataset take in a file of `size` bytes; 0 if one of them cannot be there."""
+    filters = {create.get_filter(i)[0] for i in range(create.get_nfilters())}
+    least = 5 if h5py.h5z.FILTER_FLETCHER32 in filters else 1  # HDF5 crashes where the checksum's 4 bytes are missing
+    sizes = []
+    dataset.id.chunk_iter(lambda chunk: sizes.append(chunk.size if chunk.byte_offset + chunk.size <= size else 0))
+    return min(sum(sizes), size) if min(sizes, default=0) >= least else 0
+
+
+def integer(f, key, path, size):
+    """The whole number in dataset `key`; None if there is no such dataset."""
+    where = f"{path}: /{key}"
+    dataset = child(f, key.encode(), where)
+    if dataset is None:
+        return None
+    if not isinstance(dataset, h5py.Dataset) or dataset.id.get_type().get_class() != h5py.h5t.INTEGER:
+        raise CaffeError(f"{where} is not a whole number")
+    _check_size(dataset, where, size)
+    if math.prod(dataset.shape) != 1:
+        raise CaffeError(f"{where} is not one number, but {dataset.shape}")
+    return int(np.asarray(dataset[()]).reshape(()))
+
+
+def text(f, key, path, size):
+    """The string in dataset `key`, of fixed or variable length, up to its first NUL; '' if there is no such dataset."""
+    where = f"{path}: /{key}"
+    dataset = child(f, key.encode(), where)
+    if dataset is None:
+        return ""
+    if not isinstance(dataset, h5py.Dataset) or dataset.id.get_type().get_class() != h5py.h5t.STRING:
+        raise CaffeError(f"{where} is not a string")
+    _check_size(dataset, where, size)
+    if math.prod(dataset.shape) != 1:
+        raise CaffeError(f"{where} is not one string, but {dataset.shape}")
+    if dataset.id.get_type().is_variable_str():
+        value = _from_global_heap(dataset, f, where)
+    else:
+        value = np.asarray(dataset[()]).reshape(()).item()
+    return os.fsdecode(value.partition(b"\0")[0])
+
+
+def _from_global_heap(dataset, f, where):
+    """The bytes of a string of variable length.
+
+    They are read without HDF5's C library, which does not come back from some damaged heaps.  The dataset holds a length, and
+    address and index of the string in a global heap collection (HDF5 File Format Specification, III.E).
+    """
+    offset, base, value = dataset.id.get_offset(), f.userblock_size, None
+    if offset is not None:
+        with open_regular(f.filename) as file:
+            file.seek(offset)
+            size, address, wanted = struct.unpack("<IQI", file.read(16))
+            file.seek(base + address)
+            magic, whole = struct.unpack("<8sQ", file.read(16))
+            heap = file.read(min(whole - 16, os.fstat(file.fileno()).st_size)) if magic == b"GCOL\1\0\0\0" else b""
+        at = 0
+        while value is None and at + 16 <= len(heap):
+            index, count = struct.unpack_from("<H6xQ", heap, at)
+            if index == wanted:
+                value = heap[at + 16 : at + 16 + min(size, count)]
+            at += 16 + (count + 7) // 8 * 8
+    if value is None or len(value) != size:
+        raise CaffeError(f"{where} is not a string")
+    return value
+
+
+# ------------------------------------------------------------------------------------------------------------- writing
+
+
+class _Sink(io.RawIOBase):
+    """The file that h5py writes to; the first failed write is kept in `error`, and later ones are dropped.
+
+    HDF5's C library cannot end a file whose disk is full: it prints, or crashes when the process ends.
+    """
+
+    def __init__(self, file):
+        super().__init__()
+        self.file, self.error = file, None
+
+    def _unless_failed(self, act, otherwise):
+        if self.error is None:
+            try:
+                return act()
+            except OSError as error:
+                self.error = error
+        return otherwise
+
+    def write(self, data):
+        return self._unless_failed(lambda: self.file.write(data), len(data))
+
+    def truncate(self, size=None):
+        return self._unless_failed(lambda: self.file.truncate(size), size)
+
+    def flush(self):
+        self._unless_failed(self.file.flush, None)
+
+    def seek(self, *place):
+        return self._unless_failed(lambda: self.file.seek(*place), 0)
+
+    def tell(self):
+        return self._unless_failed(self.file.tell, 0)
+
+    def readinto(self, buffer):
+        return self._unless_failed(lambda: self.file.readinto(buffer), len(buffer))
+
+
+@contextlib.contextmanager
+def writing(path):
+    """A new HDF5 file; a full disk is an OSError."""
+    with open(path, "w+b") as file:
+        sink = _Sink(file)
+        try:
+            with h5py.File(sink, "w") as f:
+                yield f
+            sink.flush()
+        except ERRORS:  # HDF5 may stumble over what could not be written
+            if sink.error is None:
+                raise
+        if sink.error is not None:
+            raise sink.error

@@ -1,0 +1,61 @@
+"""Only regular files are read: a FIFO would make a run wait for ever, a device would fill the memory."""
+
+import os
+import stat
+
+from caffe import wire
+from caffe.error import CaffeError
+
+KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a FIFO"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISSOCK, "a socket"),
+)
+PIPES = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")  # the shell's <(command) has a writer at its other end
+
+
+def check(path, pipes: bool = False):
+    """Refuse what is not a regular file, before it is opened.
+
+    Parameters
+    ----------
+    path : str or Path
+        Links are followed.
+    pipes : bool
+        Let /dev/stdin and /dev/fd/N pass.
+
+    Raises
+    ------
+    CaffeError
+        Nothing is there, or it is a folder, a FIFO, a device or a socket.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
+        raise CaffeError(f"{_shown(path)}: {getattr(error, 'strerror', None) or error}") from error
+    if stat.S_ISREG(mode) or (pipes and not stat.S_ISDIR(mode) and os.fsdecode(path).startswith(PIPES)):
+        return
+    kind = next((name for is_kind, name in KINDS if is_kind(mode)), "not a regular file")
+    raise CaffeError(f"{_shown(path)}: is {kind}; a file is needed here")
+
+
+def open_regular(path, pipes: bool = False):
+    """Open a regular file for reading bytes.
+
+    Parameters and errors as `check`; a file that may not be read is a CaffeError as well.
+
+    Returns
+    -------
+    file object
+    """
+    check(path, pipes)
+    try:
+        return open(path, "rb")
+    except OSError as error:
+        raise CaffeError(f"{_shown(path)}: {error.strerror or error}") from error
+
+
+def _shown(path):
+    return wire.shown(os.fsdecode(path))

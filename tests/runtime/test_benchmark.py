@@ -1,0 +1,29 @@
+"""caffe time: what it runs."""
+
+import re
+
+import caffe
+from caffe.benchmark import benchmark
+
+DEPLOY = """
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 dim: 4 dim: 4 } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" convolution_param { num_output: 2 kernel_size: 3
+  weight_filler { type: "constant" value: 1 } } }
+layer { name: "fc" type: "InnerProduct" bottom: "conv" top: "fc" inner_product_param { num_output: 2
+  weight_filler { type: "constant" value: 1 } } }
+"""
+
+
+def test_a_net_without_a_loss_runs_backward_too(tmp_path, capfd):
+    """No layer needs it, and still each one's parameters get their gradients in each iteration, as in Caffe."""
+    (tmp_path / "net.prototxt").write_text(DEPLOY)
+    net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TRAIN)
+    assert net.layer_needs == [False] * 3
+    net.blobs["data"].data[...] = 1
+    net.blobs["fc"].diff[...] = 1
+    benchmark(net, 3)
+    assert (net.params["fc"][0].diff == 3 * 2 * 27).all()  # 3 iterations, 2 images, 27 ones under each window
+    assert (net.params["fc"][1].diff == 3 * 2).all()
+    log = capfd.readouterr().err
+    assert len(re.findall(r"(data|conv|fc)\tbackward: \S+ ms\.", log)) == 3
+    assert float(re.search(r"fc\tbackward: (\S+) ms\.", log).group(1)) > 0

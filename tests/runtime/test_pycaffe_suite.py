@@ -1,0 +1,372 @@
+"""What BVLC's own tests of pycaffe hold about nets, Python layers and solvers; pycaffe_tests.md lists each with its test here."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import caffe
+
+NET = """
+name: "classes" force_backward: true
+layer { name: "input" type: "DummyData" top: "image" top: "class" dummy_data_param {
+  shape { dim: [4, 2, 3, 5] } shape { dim: 4 } data_filler { type: "gaussian" std: 1 } data_filler { type: "constant" } } }
+layer { name: "conv" type: "Convolution" bottom: "image" top: "maps" param { decay_mult: 1 } param { decay_mult: 0 }
+  convolution_param { num_output: 6 kernel_size: 2 pad: 2 weight_filler { type: "gaussian" std: 1 }
+    bias_filler { type: "constant" value: 2 } } }
+layer { name: "score" type: "InnerProduct" bottom: "maps" top: "scores" inner_product_param { num_output: 7
+  weight_filler { type: "gaussian" std: 0.05 } bias_filler { type: "constant" value: -3 } } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "scores" bottom: "class" top: "loss" }
+"""
+
+
+@pytest.fixture
+def net_file(tmp_path):
+    (tmp_path / "net.prototxt").write_text(NET)
+    return str(tmp_path / "net.prototxt")
+
+
+@pytest.fixture
+def net(net_file):
+    caffe.set_random_seed(3)
+    net = caffe.Net(net_file, caffe.TRAIN)
+    net.blobs["class"].data[...] = [3, 0, 6, 1]
+    return net
+
+
+def test_arrays_outlive_their_net(net):
+    weights, maps = net.params["conv"][0], net.blobs["maps"]
+    net.forward()
+    data, expected = weights.data, weights.data.copy()
+    del net
+    np.testing.assert_array_equal(data, expected)
+    assert maps.data.shape == (4, 6, 6, 8) and weights.diff.shape == (6, 2, 2, 2) and np.isfinite(maps.data).all()
+
+
+def test_layers_by_name_and_by_number(net):
+    assert list(net.layer_dict) == list(net._layer_names) == ["input", "conv", "score", "loss"]
+    assert [net.layer_dict[name].type for name in net._layer_names] == [layer.type for layer in net.layers]
+    assert [layer.type for layer in net.layers] == ["DummyData", "Convolution", "InnerProduct", "SoftmaxWithLoss"]
+
+
+def test_forward_and_backward(net):
+    """The gradient of the scores is (softmax - one-hot) / 4."""
+    loss = net.forward()["loss"].copy()
+    net.backward()
+    scores = net.blobs["scores"].data.astype(float)
+    p = np.exp(scores - scores.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    labels = [3, 0, 6, 1]
+    np.testing.assert_allclose(loss, -np.log(p[range(4), labels]).mean(), rtol=1e-4)
+    np.testing.assert_allclose(net.blobs["scores"].diff, (p - np.eye(7)[labels]) / 4, atol=1e-6)
+
+
+def test_one_layer_forward(net):
+    maps = np.random.default_rng(0).random((4, 6, 6, 8), dtype=np.float32)
+    net.blobs["maps"].data[:] = maps
+    found = net.forward(start="score", end="score")
+    weights, bias = (blob.data for blob in net.params["score"])
+    assert set(found) == {"scores"}
+    np.testing.assert_allclose(net.blobs["scores"].data, maps.reshape(4, -1) @ weights.T + bias, rtol=1e-3, atol=1e-4)
+    np.testing.assert_array_equal(net.blobs["maps"].data, maps)
+
+
+def test_one_layer_backward(net):
+    diff = np.random.default_rng(0).random((4, 7), dtype=np.float32)
+    net.blobs["scores"].diff[:] = diff
+    found = net.backward(start="score", end="score")
+    assert set(found) == {"maps"}
+    expected = (diff @ net.params["score"][0].data).reshape(4, 6, 6, 8)
+    np.testing.assert_allclose(net.blobs["maps"].diff, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_parameter_diffs_are_cleared_in_place(net):
+    net.forward()
+    net.backward()
+    diff = net.params["conv"][0].diff
+    assert diff.any()
+    net.clear_param_diffs()
+    assert not diff.any()
+
+
+def test_inputs_and_outputs(net):
+    assert net.inputs == [] and net.outputs == ["loss"]
+    assert dict(net.top_names) == {"input": ["image", "class"], "conv": ["maps"], "score": ["scores"], "loss": ["loss"]}
+    assert dict(net.bottom_names) == {"input": [], "conv": ["image"], "score": ["maps"], "loss": ["scores", "class"]}
+    assert list(net.top_names) == list(net.bottom_names) == ["input", "conv", "score", "loss"]
+
+
+def same_weights(one, other):
+    assert list(one.params) == list(other.params) == ["conv", "score"]
+    for name in one.params:
+        for left, right in zip(one.params[name], other.params[name], strict=True):
+            np.testing.assert_array_equal(left.data, right.data)
+
+
+def test_weights_are_saved_and_read_by_both_constructors(net, net_file, tmp_path):
+    net.save(str(tmp_path / "weights"))
+    same_weights(caffe.Net(net_file, str(tmp_path / "weights"), caffe.TRAIN), net)
+    same_weights(caffe.Net(net_file, caffe.TRAIN, weights=str(tmp_path / "weights")), net)
+
+
+@pytest.mark.parametrize("name", ["weights.h5", "weights"])
+def test_weights_are_saved_and_read_as_hdf5(net, net_file, tmp_path, name):
+    """Whatever the file is called: HDF5 is recognised by its content."""
+    net.save_hdf5(str(tmp_path / name))
+    other = caffe.Net(net_file, caffe.TRAIN)
+    other.load_hdf5(str(tmp_path / name))
+    same_weights(other, net)
+
+
+def branches(tmp_path, *rules):
+    """A net file with an InnerProduct `name` on one input per (name, rule)."""
+    text = 'layer { name: "x" type: "DummyData" top: "x" dummy_data_param { shape { dim: 1 dim: 4 } } }'
+    for name, rule in rules:
+        text += f'layer {{ name: "{name}" type: "InnerProduct" bottom: "x" top: "{name}" {rule} inner_product_param {{'
+        text += " num_output: 1 } }"
+    (tmp_path / "branches.prototxt").write_text(text)
+    return str(tmp_path / "branches.prototxt")
+
+
+def tops(net):
+    return [name for name in net.blobs if not name.startswith("x")]
+
+
+@pytest.mark.parametrize("level, expected", [(0, ["always", "only 0", "from 0"]), (1, ["always", "only 1", "from 0", "from 1"])])
+def test_levels(tmp_path, level, expected):
+    rules = [
+        ("always", ""),
+        ("only 0", "include { min_level: 0 max_level: 0 }"),
+        ("only 1", "include { min_level: 1 max_level: 1 }"),
+        ("from 0", "include { min_level: 0 }"),
+        ("from 1", "include { min_level: 1 }"),
+    ]
+    assert tops(caffe.Net(branches(tmp_path, *rules), caffe.TEST, level=level)) == expected
+    assert level or tops(caffe.Net(branches(tmp_path, *rules), caffe.TEST)) == expected
+
+
+@pytest.mark.parametrize(
+    "stages, expected",
+    [(["s"], ["in s", "in either"]), (["t"], ["in t", "in either"]), (["s", "t"], ["in s", "in t", "in either", "in both"])],
+)
+def test_stages(tmp_path, stages, expected):
+    rules = [
+        ("in s", 'include { stage: "s" }'),
+        ("in t", 'include { stage: "t" }'),
+        ("in either", 'include { stage: "s" } include { stage: "t" }'),
+        ("in both", 'include { stage: "s" stage: "t" }'),
+    ]
+    assert tops(caffe.Net(branches(tmp_path, *rules), caffe.TEST, stages=stages)) == expected
+
+
+@pytest.mark.parametrize(
+    "phase, stage, output", [(caffe.TRAIN, "train", "loss"), (caffe.TEST, "val", "loss"), (caffe.TEST, "deploy", "prob")]
+)
+def test_training_validation_and_deployment_in_one_file(tmp_path, phase, stage, output):
+    data = 'type: "DummyData" top: "x" top: "class" dummy_data_param { shape { dim: 1 dim: 9 } shape { dim: 1 } }'
+    (tmp_path / "all.prototxt").write_text(
+        f'layer {{ name: "train" {data} include {{ phase: TRAIN stage: "train" }} }}'
+        f'layer {{ name: "val" {data} include {{ phase: TEST stage: "val" }} }}'
+        'layer { name: "deploy" type: "Input" top: "x" input_param { shape { dim: 1 dim: 9 } }'
+        ' include { phase: TEST stage: "deploy" } }'
+        'layer { name: "ip" type: "InnerProduct" bottom: "x" top: "ip" inner_product_param { num_output: 2 } }'
+        'layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "class" top: "loss"'
+        ' include { phase: TRAIN stage: "train" } include { phase: TEST stage: "val" } }'
+        'layer { name: "prob" type: "Softmax" bottom: "ip" top: "prob" include { phase: TEST stage: "deploy" } }'
+    )
+    net = caffe.Net(str(tmp_path / "all.prototxt"), phase, stages=[stage])
+    assert list(net.blobs["x"].shape) == [1, 9] and net.outputs == [output]
+
+
+def test_the_table_names_every_test():
+    """pycaffe_tests.md: 52 rows, each with a test that is there."""
+    folder = Path(__file__).parent
+    rows = re.findall(r"^\| (test_\S+) \| (\S+) \|$", (folder / "pycaffe_tests.md").read_text(), flags=re.M)
+    assert len(rows) == len({name for name, _ in rows}) == 52
+    for _, here in rows:
+        file, name = here.rpartition("::")[::2]
+        assert f"def {name}(" in (folder / (file or Path(__file__).name)).read_text(), here
+
+
+def test_the_uid_of_a_session():
+    assert isinstance(caffe.NCCL.new_uid(), bytes)
+
+
+def test_standard_layer_types_are_listed():
+    assert {"Data", "Convolution", "InnerProduct", "Python"} <= set(caffe.layer_type_list())
+
+
+# ------------------------------------------------------------------------------------------------------- Python layers
+CODE = '''
+import caffe
+
+
+class Times(caffe.Layer):
+    """top = bottom * param_str"""
+
+    def setup(self, bottom, top):
+        try:
+            self.factor = float(self.param_str)
+        except ValueError:
+            raise ValueError("the factor must be a number")
+
+    def reshape(self, bottom, top):
+        top[0].reshape(*bottom[0].data.shape)
+
+    def forward(self, bottom, top):
+        top[0].data[...] = self.factor * bottom[0].data
+
+    def backward(self, top, propagate_down, bottom):
+        bottom[0].diff[...] = self.factor * top[0].diff
+
+
+class Failing(Times):
+    def setup(self, bottom, top):
+        raise RuntimeError("as it should")
+
+
+class Counting(Times):
+    """A parameter of one number that is 0 at first; its diff is 1."""
+
+    def setup(self, bottom, top):
+        self.blobs.add_blob(1)
+        self.blobs[0].data[0] = 0
+
+    def forward(self, bottom, top):
+        pass
+
+    def backward(self, top, propagate_down, bottom):
+        self.blobs[0].diff[0] = 1
+
+
+class Phase(caffe.Layer):
+    def setup(self, bottom, top):
+        pass
+
+    def reshape(self, bottom, top):
+        top[0].reshape()
+
+    def forward(self, bottom, top):
+        top[0].data[()] = self.phase
+'''
+
+
+@pytest.fixture
+def python_net(tmp_path, monkeypatch):
+    """python_net(("name", "Class", "param_str"), ...): a file with a chain of Python layers on an input of 4 x 3 x 2."""
+    (tmp_path / "suite_layers.py").write_text(CODE)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(__import__("sys").modules, "suite_layers", raising=False)
+
+    def build(*layers, bottom="data"):
+        text = 'force_backward: true input: "data" input_shape { dim: 4 dim: 3 dim: 2 }' if bottom else ""
+        for name, kind, param_str in layers:
+            read = f'bottom: "{bottom}"' if bottom else ""
+            text += f'layer {{ name: "{name}" type: "Python" {read} top: "{name}" python_param {{ module: "suite_layers"'
+            text += f' layer: "{kind}" param_str: "{param_str}" }} }}'
+            bottom = name if bottom else ""
+        (tmp_path / "python.prototxt").write_text(text)
+        return str(tmp_path / "python.prototxt")
+
+    return build
+
+
+TENS = (("one", "Times", "10"), ("two", "Times", "10"), ("three", "Times", "10"))
+
+
+@pytest.mark.parametrize(
+    "layers, factor", [(TENS, 1000), ((("ten", "Times", "10"), ("half", "Times", "0.5")), 5)], ids=["same", "by param_str"]
+)
+def test_python_layers_forward_and_backward(python_net, layers, factor):
+    net = caffe.Net(python_net(*layers), caffe.TRAIN)
+    last = layers[-1][0]
+    net.blobs["data"].data[...] = 8
+    np.testing.assert_array_equal(net.forward()[last], np.full((4, 3, 2), 8 * factor))
+    net.blobs[last].diff[...] = 7
+    net.backward()
+    np.testing.assert_array_equal(net.blobs["data"].diff, np.full((4, 3, 2), 7 * factor))
+
+
+def test_python_layers_take_another_shape(python_net):
+    net = caffe.Net(python_net(*TENS), caffe.TRAIN)
+    net.blobs["data"].reshape(4, 4, 4, 4)
+    net.forward()
+    assert {name: blob.data.shape for name, blob in net.blobs.items()} == dict.fromkeys(("data", "one", "two", "three"), (4,) * 4)
+
+
+def test_what_a_python_layer_raises_is_raised(python_net):
+    with pytest.raises(RuntimeError, match="as it should"):
+        caffe.Net(python_net(("bad", "Failing", "1")), caffe.TEST)
+    with pytest.raises(ValueError, match="the factor must be a number"):
+        caffe.Net(python_net(("bad", "Times", "many")), caffe.TEST)
+
+
+def test_a_python_layers_parameter(python_net, tmp_path):
+    file = python_net(("count", "Counting", ""))
+    net = caffe.Net(file, caffe.TRAIN)
+    net.forward()
+    net.backward()
+    blob = net.layers[list(net._layer_names).index("count")].blobs[0]
+    assert blob.data[0] == 0 and blob.diff[0] == 1
+    blob.data[0] += blob.diff[0]
+    net.save(str(tmp_path / "count.caffemodel"))
+    blob.data[0] = -1
+    net.copy_from(str(tmp_path / "count.caffemodel"))
+    assert blob.data[0] == 1
+    other = caffe.Net(file, caffe.TRAIN)
+    assert other.params["count"][0].data[0] == 0
+    other.share_with(net)
+    blob.data[0] = 5
+    assert other.params["count"][0].data[0] == 5
+
+
+@pytest.mark.parametrize("phase", [caffe.TRAIN, caffe.TEST])
+def test_a_python_layer_knows_its_phase(python_net, phase):
+    found = caffe.Net(python_net(("phase", "Phase", ""), bottom=""), phase).forward()["phase"]
+    assert found.shape == () and found == phase
+
+
+# ------------------------------------------------------------------------------------------------------------- solvers
+@pytest.fixture
+def solver(net_file, tmp_path):
+    (tmp_path / "solver.prototxt").write_text(
+        f'net: "{net_file}" test_iter: 10 test_interval: 10 base_lr: 0.01 momentum: 0.9 weight_decay: 0.0005 lr_policy: "inv"'
+        " gamma: 0.0001 power: 0.75 display: 100 max_iter: 100 snapshot_after_train: false random_seed: 2"
+        f' snapshot_prefix: "{tmp_path}/model"'
+    )
+    solver = caffe.SGDSolver(str(tmp_path / "solver.prototxt"))
+    for net in (solver.net, *solver.test_nets):
+        net.blobs["class"].data[...] = [3, 0, 6, 1]
+    return solver
+
+
+def test_solving_ends_at_max_iter(solver, tmp_path):
+    assert solver.iter == 0
+    solver.solve()
+    assert solver.iter == 100 and not list(tmp_path.glob("*.caffemodel"))  # snapshot_after_train: false
+    assert isinstance(caffe.get_solver(str(tmp_path / "solver.prototxt")), caffe.SGDSolver)
+
+
+def test_an_update_by_hand(solver):
+    """The first learning rate of `inv` is base_lr: weights of 0 with a diff of 1 become -0.01."""
+    (weights, _) = solver.net.layers[1].blobs
+    data = weights.data
+    data[...] = 0
+    weights.diff[...] = 1
+    solver.apply_update()
+    np.testing.assert_allclose(data, np.full(data.shape, -0.01), atol=1e-7)
+
+
+def test_nets_outlive_their_solver(solver):
+    nets = [solver.net, *solver.test_nets]
+    assert len(nets) == 2
+    del solver
+    for net in nets:
+        arrays = [blob.data for blobs in net.params.values() for blob in blobs] + [blob.diff for blob in net.blobs.values()]
+        assert len(arrays) == 4 + 5 and all(np.isfinite(array).all() for array in arrays)
+
+
+def test_a_snapshot_before_the_first_iteration(solver, tmp_path):
+    solver.snapshot()
+    assert {path.name for path in tmp_path.glob("model*")} == {"model_iter_0.caffemodel", "model_iter_0.solverstate"}
