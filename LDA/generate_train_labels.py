@@ -83,11 +83,11 @@ def main():
     with TokenStore(args.work) as store, artefacts.temporary_file(output.parent) as file:
         store.fill(names(), args.data / args.collection, args.workers)
         if args.embedding == "lda":
-            model_path = args.work / artefacts.lda_model(args.topics)
+            model_path, own = args.work / artefacts.lda_model(args.topics), model.model.lda.id2word
         else:
             model = embedding_model(args, store, Texts(store, names))
-            model_path = args.work / artefacts.embedding_model(args.embedding, args.topics)
-        if changed := origin.said_if_changed(model.dictionary, store, pairs, model_path):
+            model_path, own = args.work / artefacts.embedding_model(args.embedding, args.topics), model.dictionary
+        if changed := origin.said_if_changed(own, store, pairs, model_path):
             print(changed)
         what = f"{args.topics} topics" if args.embedding == "lda" else f"{args.embedding} of {args.topics} numbers"
         print(f"labelling {len(pairs)} images of {pairs.num_articles} articles with {what}, seed {args.seed}")

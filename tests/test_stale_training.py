@@ -132,6 +132,15 @@ def test_a_model_of_another_number_of_topics_sees_every_change(used, articles, w
         assert used[name] == fresh[name], name
 
 
+def test_a_model_that_is_older_than_the_dictionary_is_said(used, articles, capsys):
+    """The dictionary was rebuilt for another number of topics, with the same words: the first model's own record tells."""
+    (articles / "3").write_text(sentence(99))
+    used.learn("--topics", "3")
+    capsys.readouterr()
+    used.label("--force")
+    assert "ldamodel2.lda was learnt from other articles, or from other texts of them" in capsys.readouterr().out
+
+
 def test_without_a_change_the_bags_serve_again(used, capsys):
     capsys.readouterr()
     used.learn("--topics", "3")
