@@ -96,7 +96,7 @@ def _difference(data, target):
 
 
 def _names(database):
-    """What stands behind the number in the keys, as convert_imageset writes them; None where a key is a mere number."""
+    """The names that follow the numbers in the keys, as convert_imageset writes them; None where a key is only a number."""
     found = []
     for key in database.keys:
         match = KEY.fullmatch(key.decode("utf-8", "surrogateescape"))
