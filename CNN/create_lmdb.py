@@ -10,10 +10,13 @@ Images are warped to --size x --size and kept as JPEG inside the Datum; a JPEG t
 for byte.  The order is shuffled with the seed (D5: the original's is that of a dict).
 """
 
+import texttopicnet.startup  # noqa: F401  isort: skip
+
 import argparse
 import contextlib
 import itertools
 import multiprocessing
+import re
 import shutil
 from pathlib import Path
 
@@ -22,29 +25,31 @@ import numpy as np
 from tqdm import tqdm
 
 from caffe.database import Writer
+from caffe.error import CaffeError
 from caffe.proto import caffe_pb2
-from texttopicnet import artefacts, embeddings, images, parallel, training_labels
+from texttopicnet import artefacts, embeddings, files, images, options, parallel, training_labels
 
 TOGETHER = 32  # images that a process gets at once
 LONGEST_KEY = 511  # bytes; LMDB's
+TEMPORARY = re.compile(r"\.tmp-\w+/")
 
 
 def image_records(collection, size, names):
     """What `image_record` says of some images; runs in the worker processes."""
     cv2.setNumThreads(0)
-    return [image_record(collection / name, size) for name in names]
+    return [image_record(collection, name, size) for name in names]
 
 
-def image_record(path, size):
+def image_record(collection, name, size):
     """(serialized Datum of an image, '') or (None, what is wrong with it)."""
     try:
-        data = path.read_bytes()
-        image = images.decode(data, path)
-    except (OSError, artefacts.UserError) as error:
+        data = files.read_member(collection, name)
+        image = images.decode(data, collection / name)
+    except artefacts.UserError as error:
         return None, str(error)
     if not (image.shape[:2] == (size, size) and _is_colour_jpeg(data)):
         data = images.encoded(images.resized(image, size))
-    # the shape stands in the record for people and tools; Caffe takes it from the encoded image
+    # the shape is in the record for people and tools; Caffe takes it from the encoded image
     datum = caffe_pb2.Datum(channels=3, height=size, width=size, data=data, encoded=True, label=0)
     return datum.SerializeToString(), ""
 
@@ -83,7 +88,7 @@ def shuffled(count, seed):
 
 
 def pack(labels, order, collection, size, workers, split_at, pairs):
-    """Write the records; images from `split_at` on go to the second pair.  Returns how many are bad, and why the first is."""
+    """Write the records; images from `split_at` on go to the second pair.  Returns how many are bad, and why the first one is."""
     num_bad, first = 0, None
     groups = parallel.in_groups((labels[number][0] for number in order), TOGETHER)
     records = itertools.chain.from_iterable(parallel.ordered_map(image_records, groups, workers, collection, size))
@@ -99,24 +104,43 @@ def pack(labels, order, collection, size, workers, split_at, pairs):
     return num_bad, first
 
 
+@contextlib.contextmanager
+def writing_lmdbs():
+    """Turn the error of an LMDB that cannot be written, e.g. on a full disk, into a UserError that names it."""
+    try:
+        yield
+    except CaffeError as error:
+        final = TEMPORARY.sub("", str(error))  # not the name that it has while it is written
+        raise artefacts.UserError(f"{final}: free space there or give another --work, and run this again") from error
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=artefacts.DATA, help="folder that holds the collection")
     parser.add_argument("--collection", default="ImageCLEF_Wikipedia", help="its folder there")
     parser.add_argument("--work", type=Path, default=artefacts.ROOT, help="folder for artefacts")
     parser.add_argument("--net", default="CaffeNet", help="folder of CNN/ the LMDBs are for")
-    parser.add_argument("--topics", type=int, default=40)
+    parser.add_argument("--topics", type=options.whole("--topics"), default=40)
     parser.add_argument("--embedding", choices=embeddings.NAMES, default="lda", help="whose labels are packed")
-    parser.add_argument("--seed", type=int, default=0, help="of the order")
-    parser.add_argument("--val-fraction", type=float, default=0, help="share of the images held out in a second pair")
-    parser.add_argument("--size", type=int, default=images.SIDE, help="side of the stored images")
-    parser.add_argument("--workers", type=int, default=multiprocessing.cpu_count())
+    parser.add_argument("--seed", type=options.seed(), default=0, help="of the order")
+    parser.add_argument(
+        "--val-fraction",
+        type=options.share("--val-fraction", zero=True),
+        default=0,
+        help="share of the images held out in a second pair",
+    )
+    parser.add_argument("--size", type=options.whole("--size", 1, 65500), default=images.SIDE, help="side of the stored images")
+    parser.add_argument("--workers", type=options.whole("--workers", 1, 1024), default=multiprocessing.cpu_count())
     parser.add_argument("--force", action="store_true", help="make the outputs anew")
     args = parser.parse_args()
 
-    if not 0 <= args.val_fraction < 1:
-        raise artefacts.UserError(f"--val-fraction must lie in [0, 1), it is {args.val_fraction:g}")
     folder = args.work / "CNN" / args.net
+    try:
+        str(folder).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise artefacts.UserError(
+            f"{files.printable(folder)}: LMDB takes only folders whose names are UTF-8: give another --work"
+        ) from error
     splits = ["train", "val"] if args.val_fraction else ["train"]
     outputs = [folder / f"{split}_{what}_lmdb" for split in splits for what in ("images", "labels")]
     # an older val pair holds images that are about to become training images: it goes when the packing is made anew
@@ -137,7 +161,7 @@ def main():
     if embeddings.loss(args.embedding) != embeddings.loss("lda"):
         print(f"labels of {args.embedding} are signed: train with {embeddings.loss(args.embedding)} (solver_euclidean.prototxt)")
 
-    with artefacts.written_whole(*outputs) as temporaries, contextlib.ExitStack() as stack:
+    with writing_lmdbs(), artefacts.written_whole(*outputs) as temporaries, contextlib.ExitStack() as stack:
         writers = [stack.enter_context(Writer(path)) for path in temporaries]
         pairs = [writers[i : i + 2] for i in range(0, len(writers), 2)]
         num_bad, first_bad = pack(labels, order, collection, args.size, args.workers, split_at, pairs)

@@ -6,20 +6,20 @@ Paper:   section 3.1 (40 topics)
 Usage:   python LDA/choose_topics.py [--work DIR] [--topics 10 20 40 60 80 100] [--passes 1] [--seeds 0 1] [--workers 3]
 """
 
+import texttopicnet.startup  # noqa: F401  isort: skip
+
 import argparse
 import time
 from pathlib import Path
 
 import numpy as np
-from gensim.corpora import Dictionary, MmCorpus
 from gensim.models import CoherenceModel
 from tqdm import tqdm
 
-from texttopicnet import artefacts, results, topics
+from texttopicnet import artefacts, bags, options, origin, parallel, results, topics
 from texttopicnet.pairs import Pairs
 from texttopicnet.token_store import Texts, TokenStore
 
-MADE_BY = "python LDA/learn_LDA_model.py --force"
 TOP_WORDS = 10  # of a topic, whose coherence is measured; as Röder et al., and as many as are printed and shown
 PAPER = 40  # topics
 RECORD, PLOT = "LDA/choose_topics.json", "LDA/choose_topics.png"
@@ -46,7 +46,12 @@ def coherences(model, texts, workers=1):
     """
     words = [[word for word, _ in model.top_words(topic, TOP_WORDS)] for topic in range(model.num_topics)]
     measure = CoherenceModel(
-        topics=words, texts=texts, dictionary=model.dictionary, coherence="c_v", topn=TOP_WORDS, processes=workers
+        topics=words,
+        texts=texts,
+        dictionary=model.dictionary,
+        coherence="c_v",
+        topn=TOP_WORDS,
+        processes=parallel.usable(workers),
     )
     with np.errstate(divide="ignore", invalid="ignore"):  # the words that are in no text
         return np.array(measure.get_coherence_per_topic())
@@ -85,27 +90,18 @@ def split(ranks, num_articles, share, seed):
     return np.flatnonzero(~is_held_out[ranks]), np.sort(first[is_held_out])
 
 
-def load_bags(work, pairs):
+def load_bags(work, store, pairs, trust=False):
     """(dictionary, corpus, the article of each document), UserError where they do not belong together."""
-    paths = [artefacts.existing(work / name, MADE_BY) for name in (artefacts.DICTIONARY, artefacts.BOW)]
-    artefacts.existing(f"{paths[1]}.index", MADE_BY)
-    try:
-        dictionary, corpus = Dictionary.load(str(paths[0])), MmCorpus(str(paths[1]))
-    except Exception as error:  # unpickling fails in many ways
-        raise artefacts.UserError(f"{paths[0]} or {paths[1]} is damaged ({error}): make both anew with {MADE_BY}") from error
-    if corpus.num_terms != len(dictionary):
-        raise artefacts.UserError(
-            f"{paths[0]} and {paths[1]} do not belong together: {len(dictionary)} words and {corpus.num_terms};"
-            f" make both anew with {MADE_BY}"
-        )
+    dictionary, corpus = bags.load(work, store, trust, by_number=True)
+    origin.check_words(dictionary, work / artefacts.DICTIONARY, work)
     if corpus.num_docs == len(pairs):  # one document an image
         ranks = np.fromiter((rank for _, rank in pairs.ranks()), np.int64)
     elif corpus.num_docs == pairs.num_articles:  # --unique-articles
         ranks = np.arange(corpus.num_docs)
     else:
         raise artefacts.UserError(
-            f"{paths[1]} has {corpus.num_docs} documents, but the train dict {len(pairs)} images and {pairs.num_articles}"
-            f" articles: make it anew with {MADE_BY}"
+            f"{work / artefacts.BOW} has {corpus.num_docs} documents, but the train dict {len(pairs)} images and"
+            f" {pairs.num_articles} articles: {bags.REMEDY}"
         )
     return dictionary, corpus, ranks
 
@@ -117,7 +113,7 @@ def sample(store, pairs, count, seed):
     names = [article for rank, (article, _) in enumerate(pairs.articles()) if rank in chosen]
     for name in names:
         if name not in store:
-            raise artefacts.UserError(f"{store.path} lacks the tokens of {name}: make it anew with {MADE_BY}")
+            raise artefacts.UserError(f"{store.path} lacks the tokens of {name}: fill it with {bags.MADE_BY}")
     return Texts(store, lambda: names)
 
 
@@ -197,7 +193,7 @@ def resume(record, path):
     for field in ("experiment", "seed", "split", "settings", "inputs"):
         if found.get(field) != record[field]:
             raise artefacts.UserError(
-                f"{path} is of other settings or artefacts ({field}: {found.get(field)}): give --force to make it anew"
+                f"{path} is of other settings or artefacts ({field}: {found.get(field)}): give --force to replace it"
             )
     record |= {name: found[name] for name in ("models", "values", "seconds")}
 
@@ -229,40 +225,55 @@ def described(args, pairs, learning, held_out, texts):
     )
 
 
-def check(args):
-    """UserError where an option can be no such number."""
-    for name, values, least in (
-        ("topics", args.topics, 2),
-        ("passes", [args.passes], 1),
-        ("update-every", [args.update_every], 1),
-        ("seeds", args.seeds, 0),
-        ("coherence-articles", [args.coherence_articles], 1),
-    ):
-        if min(values) < least:
-            raise artefacts.UserError(f"--{name} {min(values)}: must be {least} or more")
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, default=artefacts.ROOT, help="folder for artefacts")
-    parser.add_argument("--topics", type=int, nargs="+", default=[10, 20, 40, 60, 80, 100], metavar="K", help="numbers of them")
-    parser.add_argument("--passes", type=int, default=1, help="those that the chosen model will be learnt with")
-    parser.add_argument("--update-every", type=int, default=topics.UPDATE_EVERY, help="chunks of 2000 documents an update")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1], metavar="SEED", help="one model each, for the spread")
-    parser.add_argument("--workers", type=int, default=3, help="processes")
-    parser.add_argument("--held-out", type=float, default=0.1, metavar="SHARE", help="of the articles, to measure perplexity on")
-    parser.add_argument("--coherence-articles", type=int, default=2000, metavar="N", help="articles to measure coherence on")
-    parser.add_argument("--split-seed", type=int, default=0, help="draws both, for all models alike")
+    parser.add_argument(
+        "--topics",
+        type=options.whole("--topics", 2),
+        nargs="+",
+        default=[10, 20, 40, 60, 80, 100],
+        metavar="K",
+        help="numbers of them",
+    )
+    parser.add_argument(
+        "--passes", type=options.whole("--passes"), default=1, help="those that the chosen model will be learnt with"
+    )
+    parser.add_argument(
+        "--update-every",
+        type=options.whole("--update-every"),
+        default=topics.UPDATE_EVERY,
+        help="chunks of 2000 documents an update",
+    )
+    parser.add_argument(
+        "--seeds", type=options.seed("--seeds"), nargs="+", default=[0, 1], metavar="SEED", help="one model each, for the spread"
+    )
+    parser.add_argument("--workers", type=options.whole("--workers", 1, 1024), default=3, help="processes")
+    parser.add_argument(
+        "--held-out",
+        type=options.share("--held-out"),
+        default=0.1,
+        metavar="SHARE",
+        help="of the articles, to measure perplexity on",
+    )
+    parser.add_argument(
+        "--coherence-articles",
+        type=options.whole("--coherence-articles"),
+        default=2000,
+        metavar="N",
+        help="articles to measure coherence on",
+    )
+    parser.add_argument("--split-seed", type=options.seed("--split-seed"), default=0, help="draws both, for all models alike")
     parser.add_argument("--force", action="store_true", help="make the outputs anew")
+    options.add_trust_pickle(parser)
     args = parser.parse_args()
-    check(args)
 
     record_path = args.work / RECORD
     pairs = Pairs.load(args.work / artefacts.TRAIN_DICT)
-    dictionary, corpus, ranks = load_bags(args.work, pairs)
-    learning, held_out = (corpus[numbers] for numbers in split(ranks, pairs.num_articles, args.held_out, args.split_seed))
-    artefacts.existing(args.work / artefacts.TOKENS, MADE_BY)
+    artefacts.existing(args.work / artefacts.TOKENS, bags.MADE_BY)
     with TokenStore(args.work) as store:
+        dictionary, corpus, ranks = load_bags(args.work, store, pairs, args.trust_pickle)
+        learning, held_out = (corpus[numbers] for numbers in split(ranks, pairs.num_articles, args.held_out, args.split_seed))
         texts = sample(store, pairs, args.coherence_articles, args.split_seed)
         record = described(args, pairs, learning, held_out, texts)
         if not args.force:

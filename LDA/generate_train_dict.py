@@ -6,16 +6,18 @@ Paper:   section 4.1 (JPEG, an English article, sides of 256 pixels); arXiv 1807
 Usage:   python LDA/generate_train_dict.py [--data DIR] [--work DIR] [--dump FILE --images FILE] [--workers 2] [--force]
 """
 
+import texttopicnet.startup  # noqa: F401  isort: skip
+
 import argparse
+import contextlib
 import itertools
-import os
 from pathlib import Path
 
 import cv2
 from lxml import etree
 from tqdm import tqdm
 
-from texttopicnet import artefacts, dump, entities, markup, parallel, text, token_store
+from texttopicnet import artefacts, dump, entities, files, images, markup, options, parallel, text, token_store
 from texttopicnet.pairs import Pairs
 from texttopicnet.token_store import TokenStore
 
@@ -37,49 +39,59 @@ def read_metadata(path):
 
     Streams through the XML and stops at the first English caption that names an article.
     """
-    image, root = None, None
     try:
-        for event, element in etree.iterparse(str(path), events=("start", "end"), **entities.OPTIONS):
-            if root is None:
-                root = element
-                if entities.declared(root):
-                    raise LeftOut(REFUSED)
-            if event == "start" and element.tag == "image":
-                image = element.get("file")
-                if image and not image.lower().endswith((".jpg", ".jpeg")):
-                    raise LeftOut("not a JPEG")
-            elif event == "end" and element.tag == "text" and element.get(LANGUAGE) == "en":
-                for caption in element.iter("caption"):
-                    if caption.get("article"):
-                        if not image:
-                            raise LeftOut("metadata name no image file")
-                        return image, caption.get("article")
+        with files.opened(path) as file:
+            return parsed_metadata(file)
     except etree.XMLSyntaxError as error:
         raise LeftOut(REFUSED if entities.expanded(error) else "broken XML") from error
+    except (OSError, artefacts.UserError) as error:
+        raise LeftOut(f"metadata file cannot be read ({getattr(error, 'reason', None) or error})") from error
+
+
+def parsed_metadata(file):
+    """`read_metadata` of an open file."""
+    image, root = None, None
+    for event, element in etree.iterparse(file, events=("start", "end"), **entities.OPTIONS):
+        if root is None:
+            root = element
+            if entities.declared(root):
+                raise LeftOut(REFUSED)
+        if event == "start" and element.tag == "image":
+            image = element.get("file")
+            if image and not image.lower().endswith((".jpg", ".jpeg")):
+                raise LeftOut("not a JPEG")
+        elif event == "end" and element.tag == "text" and element.get(LANGUAGE) == "en":
+            for caption in element.iter("caption"):
+                if caption.get("article"):
+                    if not image:
+                        raise LeftOut("metadata name no image file")
+                    return image, caption.get("article")
     raise LeftOut("no English article" if image else "metadata name no image file")
 
 
-def find_article(collection, name):
-    """The article's path as it lies on the disk: `text/` and `_text/` are one folder under two names."""
-    bare = name.removeprefix("_")
-    for candidate in (name, bare, f"_{bare}"):
-        if (collection / candidate).is_file():
-            return candidate
-    raise LeftOut("article file is missing")
-
-
-def check_image(path):
-    """Refuse an image that is missing, unreadable, no JPEG inside, or too small."""
+@contextlib.contextmanager
+def left_out_unless_usable(what):
+    """Turn a file that cannot be used into a reason to leave its image out."""
     try:
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise LeftOut("image file is missing") from error
-    except OSError as error:
-        raise LeftOut("image cannot be read") from error
+        yield
+    except files.Unusable as error:
+        raise LeftOut(f"{what} file is missing" if error.is_missing else f"{what} cannot be read ({error.reason})") from error
+
+
+def check_image(collection, name):
+    """Refuse an image that is missing, unreadable, not a JPEG inside, too large to decode, or too small."""
+    with left_out_unless_usable("image"):
+        data = files.read_member(collection, name)
     if not data.startswith(b"\xff\xd8"):
-        raise LeftOut("named .jpg but is no JPEG")
-    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
-    if image is None or b"\xff\xd9" not in data[-64 * 1024 :]:
+        raise LeftOut("named .jpg but is not a JPEG")
+    height, width = images.size(data) or (0, 0)
+    if height * width > images.MOST_PIXELS:
+        raise LeftOut(f"image has more than {images.MOST_PIXELS:,} pixels")
+    try:
+        image = images.decode(data, name, cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
+    except artefacts.UserError as error:
+        raise LeftOut("image cannot be decoded") from error
+    if b"\xff\xd9" not in data[-64 * 1024 :]:
         raise LeftOut("image cannot be decoded")
     if min(image.shape[:2]) < SMALLEST_SIDE:
         raise LeftOut(f"smaller than {SMALLEST_SIDE} pixels")
@@ -88,15 +100,16 @@ def check_image(path):
 def from_metadata(collection, metadata_file):
     """(image, article) of a metadata file, or LeftOut."""
     image, article = read_metadata(metadata_file)
-    article = find_article(collection, article)
-    check_image(collection / image)
+    with left_out_unless_usable("article"):
+        article = files.find_article(collection, article)
+    check_image(collection, image)
     return image, article
 
 
 def from_list(collection, entry):
     """(image, article) of an entry of a list of images, or LeftOut."""
     image, article = entry
-    check_image(collection / image)
+    check_image(collection, image)
     return image, article
 
 
@@ -111,30 +124,27 @@ def examined(read, collection, items):
     return rows
 
 
-def metadata_files(folder):
+def metadata_files(folder, left_out=None):
     """The XML files below a folder, in the order of their names, one folder at a time."""
-    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        if entry.is_dir():
-            yield from metadata_files(entry.path)
-        elif entry.name.endswith(".xml"):
-            yield entry.path
+    walked = files.walk(folder, left_out.add) if left_out is not None else files.walk(folder)
+    return (path for path in walked if path.endswith(".xml"))
 
 
 def pages_wanted(path, wanted, store, bar, faults):
-    """The pages of a dump that images are listed for and that are not stored yet; a damaged dump's end goes to `faults`."""
+    """Pages of a dump that images are listed for and that are not stored as they are; a damaged dump's error goes to `faults`."""
     try:
         for page in dump.pages(path, bar):
-            if wanted.has_article(page.id) and store.stamp(page.id) != stamp_of(path):
+            if not wanted.has_article(page.id):
+                continue
+            if store.stamp(page.id) == token_store.page_stamp(page.title, page.text):
+                store.saw_page(page.id)
+            else:
                 yield page
     except artefacts.UserError as error:  # the pages before it are still to be stored
         faults.append(error)
 
 
-def stamp_of(path):
-    return f"{token_store.PAGE} {path.name}, {path.stat().st_size} bytes"
-
-
-def examined_pages(stamp, pages):
+def examined_pages(pages):
     """Rows for the token store of some pages, those that are too short left out."""
     rows = []
     for page in pages:
@@ -142,6 +152,7 @@ def examined_pages(stamp, pages):
         if dump.long_enough(clean, FEWEST_WORDS):
             tokens = text.tokens_of(clean)
             blemishes = text.blemishes(page.text, tokens)
+            stamp = token_store.page_stamp(page.title, page.text)
             rows.append((page.id, stamp, token_store.packed(tokens), blemishes, page.title, clean[:OPENING]))
     return rows
 
@@ -165,11 +176,13 @@ def read_dump(args, left_out):
     with TokenStore(args.work) as store, parallel.executor(args.workers, args.scheduler) as executor:
         faults = []
         with dump.progress(args.dump) as bar:
+            store.begin_dump()
             groups = parallel.in_groups(pages_wanted(args.dump, listed, store, bar, faults), PAGES_TOGETHER)
-            rows = parallel.ordered_map(examined_pages, groups, args.workers, stamp_of(args.dump), executor=executor)
-            store.keep(itertools.chain.from_iterable(rows))
+            rows = parallel.ordered_map(examined_pages, groups, args.workers, executor=executor)
+            store.keep_pages(itertools.chain.from_iterable(rows))
         if faults:
             raise faults[0]
+        store.forget_other_pages()
         yield from entries_with_article(listed, store, left_out)
 
 
@@ -188,7 +201,9 @@ def main():
     parser.add_argument("--work", type=Path, default=artefacts.ROOT, help="folder for artefacts")
     parser.add_argument("--dump", type=Path, help="take the articles from a MediaWiki dump (pages-articles.xml.bz2)")
     parser.add_argument("--images", type=Path, help="the dump's list_of_images.json; its images lie in the collection")
-    parser.add_argument("--workers", type=int, default=2, help="processes; the output does not depend on it")
+    parser.add_argument(
+        "--workers", type=options.whole("--workers", 1, 1024), default=2, help="processes; the output does not depend on it"
+    )
     parser.add_argument("--scheduler", metavar="tcp://HOST:PORT", help="preprocess a dump's articles on this Dask cluster")
     parser.add_argument("--force", action="store_true", help="make the output anew")
     args = parser.parse_args()
@@ -206,7 +221,7 @@ def main():
         metadata = artefacts.existing(collection / "metadata", "the download that data/README.md describes")
         total = sum(1 for _ in metadata_files(metadata))
         print(f"pairing the images of {total} metadata files in {collection} with their articles")
-        read, items = from_metadata, metadata_files(metadata)
+        read, items = from_metadata, metadata_files(metadata, left_out)
     groups = parallel.in_groups(items, FILES_TOGETHER)
     rows = itertools.chain.from_iterable(parallel.ordered_map(examined, groups, args.workers, read, collection))
     for name, article, reason in tqdm(rows, desc="images", unit="image", total=total):
@@ -215,10 +230,17 @@ def main():
         else:
             pairs.add(name, article)
     for reason, (count, first) in sorted(left_out.items()):
-        print(f"left out: {count} {reason}; the first is {first}")
+        print(f"left out: {count} {reason}; the first is {files.printable(first)}")
+    if not len(pairs) and args.dump:
+        raise artefacts.UserError(
+            f"no usable image: do the images that {args.images} lists lie in {collection}, and their articles in {args.dump}?"
+        )
     if not len(pairs):
         raise artefacts.UserError(f"no usable image in {collection}: are images/, metadata/ and text/ of the collection there?")
     artefacts.write_json(output, pairs.sorted())
+    if args.dump:
+        with TokenStore(args.work) as store:
+            store.end_dump()
     print(f"{len(pairs)} images, {pairs.num_articles} articles: {output}")
     return 0
 

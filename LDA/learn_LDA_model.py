@@ -6,9 +6,10 @@ Paper:   section 3.1 (40 topics)
 Usage:   python LDA/learn_LDA_model.py [--data DIR] [--work DIR] [--topics 40] [--passes 1] [--workers 3] [--seed 0]
 """
 
+import texttopicnet.startup  # noqa: F401  isort: skip
+
 import argparse
 import itertools
-import tempfile
 from collections import Counter
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import numpy as np
 from gensim.corpora import Dictionary, MmCorpus
 from tqdm import tqdm
 
-from texttopicnet import artefacts, inference, parallel, topics
+from texttopicnet import artefacts, bags, inference, options, origin, parallel, pickles, topics, vocabulary
 from texttopicnet.pairs import Pairs
 from texttopicnet.token_store import TokenStore, unpacked
 
@@ -24,6 +25,8 @@ TOGETHER = 250  # articles that a process gets at once
 PRUNED_EVERY = 10_000  # articles; gensim's, as its limit of words in memory
 PRUNE_AT = 2_000_000
 MEASURED = 2000  # documents whose perplexity is printed
+SMALLER = ((5, 0.5), (2, 0.5), (2, 1.0), (1, 1.0))  # --no-below and --no-above for small corpora, the first that helps is named
+ENOUGH = 50  # words; fewer are hardly a vocabulary
 
 
 def counted(articles):
@@ -45,7 +48,13 @@ def counted(articles):
 
 
 def make_dictionary(articles, workers, no_below, no_above):
-    """The filtered dictionary of (packed tokens, number of documents) of all articles: what gensim's own counting gives."""
+    """The filtered dictionary of (packed tokens, number of documents) of all articles: what gensim's own counting gives.
+
+    Raises
+    ------
+    UserError
+        No word is left; the sentence names the options that help.
+    """
     dictionary = Dictionary()
     groups = parallel.in_groups(articles, TOGETHER)
     for number, group in enumerate(parallel.ordered_map(counted, groups, workers), 1):
@@ -58,8 +67,51 @@ def make_dictionary(articles, workers, no_below, no_above):
             setattr(dictionary, name, getattr(dictionary, name) + count)
         if number * TOGETHER % PRUNED_EVERY == 0 and len(dictionary) > PRUNE_AT:  # D11
             dictionary.filter_extremes(no_below=0, no_above=1.0, keep_n=PRUNE_AT)
+    documents = np.array(list(dictionary.dfs.values()), dtype=np.int64)
     dictionary.filter_extremes(no_below=no_below, no_above=no_above)
+    if not dictionary.token2id:
+        raise artefacts.UserError(why_no_word(documents, dictionary.num_docs, no_below, no_above))
+    if len(dictionary) < ENOUGH:
+        advice, left = options_for(documents, dictionary.num_docs, no_below, no_above)
+        if left > len(dictionary):
+            print(f"only {len(dictionary)} of {len(documents)} words are left: with {advice} it would be {left}")
     return dictionary
+
+
+def is_kept(documents, num_documents, no_below, no_above):
+    """Whether `filter_extremes` keeps words, by the number of documents of each (ndarray of int): ndarray of bool."""
+    return (documents >= no_below) & (documents <= int(no_above * num_documents))
+
+
+def why_no_word(documents, num_documents, no_below, no_above):
+    """The sentence for a corpus of which no word is left, with the options that help.
+
+    Parameters
+    ----------
+    documents : ndarray of int64, shape (n_words,)
+        Number of documents in which each word is.
+    num_documents : int
+    no_below, no_above : int and float
+        The options that left none.
+    """
+    if not len(documents):
+        return "no article has a word after preprocessing: all of them are empty, or hold nothing but markup and stop words"
+    advice, left = options_for(documents, num_documents, no_below, no_above)
+    return (
+        f"none of the {len(documents)} words is in at least {no_below} (--no-below) and at most {no_above:g} (--no-above) of the"
+        f" {num_documents} documents: for so small a corpus give {advice}, with which {left} words are left"
+    )
+
+
+def options_for(documents, num_documents, no_below, no_above):
+    """Options for a small corpus, the first of `SMALLER` that leave `ENOUGH` words or all: (str, the number of words)."""
+    options = [(min(below, no_below), max(above, no_above)) for below, above in SMALLER]
+    options = [pair for below, above in options for pair in ((no_below, above), (below, above))]  # one change may be enough
+    left = [int(is_kept(documents, num_documents, *option).sum()) for option in options]
+    best = next((i for i, count in enumerate(left) if count >= min(ENOUGH, len(documents))), len(options) - 1)
+    below, above = options[best]
+    changed = [f"--no-below {below}"] * (below != no_below) + [f"--no-above {above:g}"] * (above != no_above)
+    return " ".join(changed), left[best]
 
 
 def bags_of(token2id, articles):
@@ -88,8 +140,8 @@ class Bags:
         return np.frombuffer(data, np.int32).reshape(-1, 2).tolist()
 
 
-def make_bags(args, pairs, store, outputs):
-    """Write dictionary.dict and bow.mm."""
+def make_bags(args, pairs, store, outputs, made_from):
+    """Write dictionary.dict, with the record `made_from`, and bow.mm."""
     num_articles = pairs.num_articles
 
     def articles(what):
@@ -97,20 +149,38 @@ def make_bags(args, pairs, store, outputs):
             yield store.packed(article), 1 if args.unique_articles else images
 
     dictionary = make_dictionary(articles("dictionary"), args.workers, args.no_below, args.no_above)
-    if not dictionary.token2id:
-        raise artefacts.UserError(
-            f"no word of {args.data / args.collection}/text stands in at least {args.no_below} and at most {args.no_above:g} of"
-            f" the {num_documents(args, pairs)} documents: give a lower --no-below for so small a corpus"
-        )
-    dictionary.lifecycle_events = None  # gensim's diary of times and paths: without it, same input, same bytes
+    vocabulary.mark(dictionary, dictionary)
+    dictionary.made_from = made_from
     groups = parallel.in_groups((tokens for tokens, _ in articles("bags of words")), TOGETHER)
-    bags = itertools.chain.from_iterable(parallel.ordered_map(bags_of, groups, args.workers, dictionary.token2id))
-    with tempfile.TemporaryFile(dir=outputs[0].parent) as file, artefacts.written_whole(*outputs) as (dictionary_path, bow_path):
-        bags = Bags(file, bags, num_articles)
+    found = itertools.chain.from_iterable(parallel.ordered_map(bags_of, groups, args.workers, dictionary.token2id))
+    folder = outputs[0].parent
+    with artefacts.temporary_file(folder) as file, artefacts.written_whole(*outputs) as (dictionary_path, bow_path):
+        by_rank = Bags(file, found, num_articles)
         ranks = range(num_articles) if args.unique_articles else (rank for _, rank in pairs.ranks())
         ranks = tqdm(ranks, desc="bow.mm", unit="document", total=num_documents(args, pairs))
-        MmCorpus.serialize(str(bow_path), map(bags.__getitem__, ranks), id2word=dictionary)
-        dictionary.save(str(dictionary_path))
+        with pickles.portable():
+            MmCorpus.serialize(str(bow_path), map(by_rank.__getitem__, ranks), id2word=dictionary)
+            dictionary.save(str(dictionary_path))
+    bags.record(args.work, store, dictionary)
+
+
+def checksums(paths):
+    return [artefacts.sha256(path) for path in (*paths, f"{paths[1]}.index")]
+
+
+def are_made_from(store, paths, made_from):
+    """Whether dictionary.dict and bow.mm are those that an earlier run made of the same documents with the same options."""
+    files = [*paths, Path(f"{paths[1]}.index")]
+    return all(path.is_file() for path in files) and store.setting("bow.mm") == [made_from, checksums(paths)]
+
+
+def refuse_foreign(path, store):
+    """Refuse to overwrite a dictionary that was not made here, e.g. a downloaded one that belongs to a downloaded model."""
+    # the record's name is looked for in the bytes: nothing is unpickled only to be overwritten
+    if path.is_file() and not store.was_made_here() and b"made_from" not in path.read_bytes():
+        raise artefacts.UserError(
+            f"{path} was not made in this work folder, and would be overwritten: give another --work folder, or move it away"
+        )
 
 
 def num_documents(args, pairs):
@@ -122,22 +192,37 @@ def main():
     parser.add_argument("--data", type=Path, default=artefacts.DATA, help="folder that holds the collection")
     parser.add_argument("--collection", default="ImageCLEF_Wikipedia", help="its folder there")
     parser.add_argument("--work", type=Path, default=artefacts.ROOT, help="folder for artefacts")
-    parser.add_argument("--topics", type=int, default=40)
-    parser.add_argument("--passes", type=int, default=1)
-    parser.add_argument("--workers", type=int, default=3, help="processes; the model does not depend on their number")
+    parser.add_argument("--topics", type=options.whole("--topics"), default=40)
+    parser.add_argument("--passes", type=options.whole("--passes"), default=1)
+    parser.add_argument(
+        "--workers",
+        type=options.whole("--workers", 1, 1024),
+        default=3,
+        help="processes; the model does not depend on their number",
+    )
     parser.add_argument("--scheduler", metavar="tcp://HOST:PORT", help="work on this Dask cluster instead of --workers processes")
-    parser.add_argument("--update-every", type=int, default=topics.UPDATE_EVERY, help="chunks of 2000 documents an update")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--update-every",
+        type=options.whole("--update-every"),
+        default=topics.UPDATE_EVERY,
+        help="chunks of 2000 documents an update",
+    )
+    parser.add_argument("--seed", type=options.seed(), default=0)
     parser.add_argument("--unique-articles", action="store_true", help="one document per article instead of one per image")
-    parser.add_argument("--no-below", type=int, default=topics.NO_BELOW, help="documents a word must stand in")
-    parser.add_argument("--no-above", type=float, default=topics.NO_ABOVE, help="share of documents it may stand in")
-    parser.add_argument("--force", action="store_true", help="make the outputs anew")
+    parser.add_argument(
+        "--no-below", type=options.whole("--no-below", 0), default=topics.NO_BELOW, help="documents a word must be in"
+    )
+    parser.add_argument(
+        "--no-above", type=options.share("--no-above", one=True), default=topics.NO_ABOVE, help="share of documents it may be in"
+    )
+    parser.add_argument("--force", action="store_true", help="make the outputs again, from the articles on")
+    options.add_trust_pickle(parser)
     args = parser.parse_args()
 
     *bag_paths, model_path = outputs = [
         args.work / name for name in (artefacts.DICTIONARY, artefacts.BOW, artefacts.lda_model(args.topics))
     ]
-    artefacts.refuse_existing(model_path, args.force)
+    vocabulary.refuse_existing_model(model_path, args.force)
     train_dict = args.work / artefacts.TRAIN_DICT
     pairs = Pairs.load(train_dict)
     print(
@@ -150,28 +235,31 @@ def main():
         return (article for article, _ in pairs.articles())
 
     with TokenStore(args.work) as store, parallel.executor(args.workers, args.scheduler) as executor:
+        if not args.force:
+            refuse_foreign(bag_paths[0], store)
         with tqdm(desc="articles", unit="article", total=pairs.num_articles) as bar:
-            made = store.fill(names(), args.data / args.collection, args.workers, executor, bar.update)
+            store.fill(names(), args.data / args.collection, args.workers, executor, bar.update)
         for blemish, (count, first) in sorted(store.blemishes(names()).items()):
             print(f"articles: {count} {blemish}; the first is {first}")
 
-        # dictionary and bags of an earlier run, for another number of topics or one that was stopped, serve again
-        made_from = [artefacts.sha256(train_dict), args.unique_articles, args.no_below, args.no_above]
-        if made or store.setting("bow.mm") != made_from or not all(path.exists() for path in bag_paths):
+        # the dictionary and bags of an earlier run, for another number of topics or one that was stopped, serve again
+        made_from = origin.record(store, pairs, args.unique_articles, args.no_below, args.no_above)
+        if args.force or not are_made_from(store, bag_paths, made_from):
             store.set("bow.mm", None)
-            make_bags(args, pairs, store, bag_paths)
-            store.set("bow.mm", made_from)
+            make_bags(args, pairs, store, bag_paths, made_from)
+            store.set(origin.OTHER_WORDS, None)
+            store.set("bow.mm", [made_from, checksums(bag_paths)])
         else:
             print(f"{bag_paths[0]} and bow.mm are there already, made from the same articles")
 
-        dictionary, corpus = Dictionary.load(str(bag_paths[0])), MmCorpus(str(bag_paths[1]))
+        dictionary, corpus = bags.load(args.work, store, args.trust_pickle)
         print(f"dictionary: {len(dictionary)} words; {corpus.num_nnz} counts in {corpus.num_docs} documents")
         checkpoint = model_path.with_name(model_path.name + ".checkpoint")
         model = topics.TopicModel.learn(
             dictionary, corpus, args.topics, args.passes, args.workers, args.seed, args.update_every, executor, checkpoint
         )
         with artefacts.written_whole(model_path) as temporary:
-            model.lda.save(str(temporary))
+            pickles.save(model.lda, temporary)
         checkpoint.unlink(missing_ok=True)
         sample = list(itertools.islice(filter(None, corpus), MEASURED))
         perplexity = model.perplexity(sample)

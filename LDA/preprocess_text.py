@@ -6,6 +6,8 @@ Paper:   section 3.1 (preprocessing)
 Usage:   python LDA/preprocess_text.py FILE...
 """
 
+import texttopicnet.startup  # noqa: F401  isort: skip
+
 import argparse
 
 from texttopicnet import artefacts, text

@@ -6,6 +6,8 @@ Paper:   figure of topics
 Usage:   python LDA/show_topics.py [--data DIR] [--work DIR] [--topics 40] [--words 10] [--images 8] [--page FILE]
 """
 
+import texttopicnet.startup  # noqa: F401  isort: skip
+
 import argparse
 import base64
 import itertools
@@ -16,7 +18,7 @@ import cv2
 import jinja2
 import numpy as np
 
-from texttopicnet import artefacts, images, markup, text, topics, training_labels
+from texttopicnet import artefacts, files, images, markup, options, text, topics, training_labels
 from texttopicnet.pairs import Pairs
 from texttopicnet.token_store import TokenStore
 
@@ -51,15 +53,25 @@ class Corpus:
         labels = artefacts.stream_json(path, made_by)
         for (image, rank), (labelled, vector) in itertools.zip_longest(self.pairs.ranks(), labels, fillvalue=(None, None)):
             if image != labelled:
-                raise artefacts.UserError(
-                    f"{path} and the train dict have other images ({labelled} and {image}): make the labels anew with"
-                    f" {made_by} --force"
-                )
+                raise artefacts.UserError(f"{path} {self.difference(path, made_by)}; move it away, then make it with {made_by}")
             training_labels.check("lda", image, vector, num_topics, made_by)
             self.vectors[rank] = vector
         # one document an image, as the model was learnt
         shares = self.vectors.T @ np.array(copies, np.float64)
         self.shares = shares / shares.sum()
+
+    def difference(self, path, made_by):
+        """How the labelled images differ from the train dict's."""
+        labelled = {image for image, _ in artefacts.stream_json(path, made_by)}
+        images = {image for image, _ in self.pairs}
+        if labelled == images:
+            return "has the train dict's images in another order, or one of them twice"
+        only = ", ".join(
+            f"{len(some)} only in the {what}, such as {min(some)}"
+            for some, what in ((labelled - images, "labels"), (images - labelled, "train dict"))
+            if some
+        )
+        return f"has other images than the train dict: {only}"
 
     def typical(self, topic):
         """Indices of the articles in which a topic is present, those that are most about it first."""
@@ -71,10 +83,10 @@ class Corpus:
         return int((self.vectors.argmax(axis=1) == topic).sum())
 
 
-def thumbnail(path):
+def thumbnail(collection, name):
     """An image as a small JPEG in base64, cropped if very wide; None if it cannot be shown."""
     try:
-        image = images.read_image(path)
+        image = images.read_image(files.member(collection, name))
     except artefacts.UserError:
         return None
     height, width = image.shape[:2]
@@ -87,12 +99,14 @@ def thumbnail(path):
     return base64.b64encode(cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 72])[1]).decode()
 
 
-def opening(store, path, name):
+def opening(store, collection, name):
     """(first line, what follows) of an article without its markup; the file's name where it cannot be read."""
+    path = collection / name
     title, quote = store.opening(name)
     if title:
         return title, shortened(NO_TEXT.sub(" ", quote).strip())
     try:
+        path = files.member(collection, files.find_article(collection, name))
         clean = markup.filter_wiki(text.read_article(path)[: 50 * QUOTE])
     except artefacts.UserError:
         return path.name, ""
@@ -114,11 +128,11 @@ def show(corpus, store, topic, collection, count):
     for i in corpus.typical(topic):
         name, probability = corpus.articles[i], corpus.vectors[i, topic]
         if len(articles) < ARTICLES:
-            title, quote = opening(store, collection / name, name)
+            title, quote = opening(store, collection, name)
             articles.append({"title": title, "quote": quote, "name": name, "probability": probability})
         if len(shown) < count:  # one image an article: its others would look alike
             for image in corpus.pairs.images(name):
-                jpeg = thumbnail(collection / image)
+                jpeg = thumbnail(collection, image)
                 if jpeg:
                     shown.append({"jpeg": jpeg, "name": image, "probability": probability})
                     break
@@ -144,12 +158,13 @@ def main():
     parser.add_argument("--data", type=Path, default=artefacts.DATA, help="folder that holds the collection")
     parser.add_argument("--collection", default="ImageCLEF_Wikipedia", help="its folder there")
     parser.add_argument("--work", type=Path, default=artefacts.ROOT, help="folder for artefacts")
-    parser.add_argument("--topics", type=int, default=40)
-    parser.add_argument("--words", type=int, default=10)
-    parser.add_argument("--images", type=int, default=8, help="images a topic on the page")
+    parser.add_argument("--topics", type=options.whole("--topics"), default=40)
+    parser.add_argument("--words", type=options.whole("--words"), default=10)
+    parser.add_argument("--images", type=options.whole("--images", 0), default=8, help="images a topic on the page")
     parser.add_argument("--page", type=Path, help="where the page goes (default: WORK/LDA/topics.html)")
+    options.add_trust_pickle(parser)
     args = parser.parse_args()
-    model = topics.TopicModel.load(args.work, args.topics)
+    model = topics.TopicModel.load(args.work, args.topics, args.trust_pickle)
     print_words(model, args.words)
 
     labelled = (args.work / artefacts.training_labels(args.topics)).exists()  # without: a page of words alone

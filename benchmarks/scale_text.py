@@ -24,12 +24,11 @@ from subprocess import STDOUT
 import cv2
 import numpy as np
 import psutil
-from gensim.corpora import Dictionary
 from nltk.corpus import wordnet
 from stop_words import get_stop_words
 from tqdm import tqdm
 
-from texttopicnet import artefacts, parallel, results, text
+from texttopicnet import artefacts, parallel, results, text, vocabulary
 
 STAGES = ("generate_train_dict.py", "learn_LDA_model.py", "generate_train_labels.py")
 INTERVAL = 0.5  # seconds between two looks at the memory
@@ -282,7 +281,7 @@ def measure(folder, num_articles, seed, workers):
         command = [sys.executable, artefacts.ROOT / "LDA" / script, "--data", folder, "--work", work, "--workers", str(workers)]
         stage = row["stages"][script] = measured(command, work / f"{script}.log")
         print(f"{num_articles} articles, {script}: {stage['seconds']} s, peak {stage['peak_mb']} MB", flush=True)
-    row["words"] = len(Dictionary.load(str(work / artefacts.DICTIONARY)))
+    row["words"] = len(vocabulary.load(work / artefacts.DICTIONARY))
     return row | {"commit": results.commit(), "versions": results.versions(), "hardware": results.hardware()}
 
 

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from caffe import memory
+from caffe import allocation
 from caffe.error import CaffeError
 
 
@@ -32,7 +32,7 @@ class Memory:
     def tensor(self, shape):
         """The array as a torch tensor of `shape` on the device; zeros if it was never written."""
         if self.value is None:
-            with memory.enough_for(f"a blob of shape {tuple(shape)}", "its shape"):
+            with allocation.enough_for(f"a blob of shape {tuple(shape)}", "its shape"):
                 self.value = torch.zeros(shape, device=self.device)
         elif self.host_is_newer:
             self.value.data.copy_(self.host)  # .data: a graph that holds the tensor does not see a new version
@@ -152,7 +152,7 @@ class Blob:
         CaffeError
             More than 32 axes, a negative one, or more than 2^31 - 1 elements.
         """
-        if len(shape) == 1 and not isinstance(shape[0], int):
+        if len(shape) == 1 and hasattr(shape[0], "__len__"):
             shape = tuple(shape[0])
         self._shape = _checked(shape)
         if not self._data.holds(self.count):

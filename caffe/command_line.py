@@ -5,8 +5,8 @@ import os
 import sys
 
 from caffe import gflags, interrupt, log
+from caffe.allocation import SIGNS
 from caffe.error import CaffeError
-from caffe.memory import SIGNS
 
 VERSION = "1.0.0"  # of the Caffe whose behaviour this is
 

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
+from caffe import encoded_image, regular_file
 from caffe.error import CaffeError
 
 LUMINANCE = (0.2125, 0.7154, 0.0721)  # scikit-image's weights of R, G, B
@@ -30,14 +31,8 @@ def _read(file):
     """The bytes of a file, given by its path or opened, and its name."""
     if hasattr(file, "read"):
         return file.read(), getattr(file, "name", "the file object")
-    path = os.fspath(file)
-    if not os.path.isfile(path):
-        raise CaffeError(f"{path}: no such image file")
-    try:
-        with open(path, "rb") as f:
-            return f.read(), path
-    except OSError as error:
-        raise CaffeError(f"{path}: {error.strerror or error}") from error
+    with regular_file.open_regular(file) as f:
+        return f.read(), os.fsdecode(file)
 
 
 def load_image(filename: str, color: bool = True) -> np.ndarray:
@@ -57,16 +52,10 @@ def load_image(filename: str, color: bool = True) -> np.ndarray:
     Raises
     ------
     CaffeError
-        The file is missing, or it is not an image.
+        The file is missing, or it is not an image that OpenCV can decode.
     """
-    data, where = _read(filename)
-    try:
-        image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED) if data else None
-    except cv2.error:  # a header that OpenCV refuses
-        image = None
-    if image is None:
-        raise CaffeError(f"{where}: is not an image that OpenCV can decode")
-    image = as_float(image)
+    data, name = _read(filename)
+    image = as_float(encoded_image.decode(data, cv2.IMREAD_UNCHANGED, name))
     if image.ndim == 2 or image.shape[2] < 3:
         grey = image.reshape(*image.shape[:2], -1)[:, :, :1]
         return np.repeat(grey, 3 if color else 1, axis=2).astype(np.float32)

@@ -3,8 +3,8 @@
 import os
 
 import numpy as np
-from google.protobuf.message import DecodeError
 
+from caffe import wire
 from caffe.error import CaffeError
 from caffe.images import ShapeError, load_image, oversample, resize, resize_image
 from caffe.proto import caffe_pb2
@@ -79,11 +79,7 @@ def blobprotovector_str_to_arraylist(str: bytes) -> list[np.ndarray]:
     CaffeError
         The bytes are not a BlobProtoVector, or a blob's shape does not fit its values.
     """
-    vector = caffe_pb2.BlobProtoVector()
-    try:
-        vector.ParseFromString(str)
-    except DecodeError as error:
-        raise CaffeError(f"{len(str)} bytes are not a BlobProtoVector") from error
+    vector = wire.parse(caffe_pb2.BlobProtoVector(), str, f"{len(str)} bytes are not a BlobProtoVector")
     return [blobproto_to_array(blob) for blob in vector.blobs]
 
 

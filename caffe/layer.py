@@ -4,8 +4,8 @@ import math
 
 import torch
 
+from caffe import allocation
 from caffe import filler as fillers
-from caffe import memory
 from caffe.blob import Blob
 from caffe.error import CaffeError
 from caffe.proto import caffe_pb2
@@ -231,7 +231,7 @@ class Layer:
         except CaffeError as error:
             raise CaffeError(f"{where}: {error}; lower {self.size_fields}") from error
         if blob.count > self.LARGE:
-            memory.check(where, blob.count + sum(other.count for other in self.blobs), self.device, self.size_fields)
+            allocation.check(where, blob.count + sum(other.count for other in self.blobs), self.device, self.size_fields)
         if filler is not None:  # drawn on the CPU: the same seed gives the same net on every device
             values = blob.tensor() if self.device.type == "cpu" else torch.empty(blob.shape)
             fillers.fill(values, filler, where)

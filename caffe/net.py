@@ -5,7 +5,7 @@ import os
 import torch
 
 import caffe.layers  # noqa: F401  registers the layer types
-from caffe import log, memory, mode, net_parameter, prototxt, snapshot
+from caffe import allocation, log, mode, net_parameter, prototxt, snapshot
 from caffe.blob import Blob
 from caffe.error import CaffeError
 from caffe.layer import create
@@ -140,7 +140,7 @@ class NetCore(Passes):
             self._numbers += sum(self.blob_list[i].count for i in tops if i not in bottoms)
             what = f"layer '{layer.name}' ({layer.type}): the net's data up to this layer"
             if self._numbers > layer.LARGE:
-                memory.check(what, self._numbers, self.device, layer.size_fields)
+                allocation.check(what, self._numbers, self.device, layer.size_fields)
         for blob_id, value in zip(tops, layer.first_tops(), strict=False):
             self.blob_list[blob_id].put(value)
 

@@ -8,7 +8,7 @@ NumPy: the solver's way.
 
 import torch
 
-from caffe import memory
+from caffe import allocation
 from caffe.error import CaffeError
 from caffe.layer import NOTHING, SIGNS, VALUES
 
@@ -83,7 +83,7 @@ class Passes:
 
     def _enough_memory(self, i):
         layer = self.layer_list[i]
-        return memory.enough_for(f"layer '{layer.name}' ({layer.type})", layer.size_fields)
+        return allocation.enough_for(f"layer '{layer.name}' ({layer.type})", layer.size_fields)
 
     @torch.no_grad()
     def _forward_layer(self, i, keeps):
@@ -182,7 +182,7 @@ class Passes:
                 for param_id, leaf in leaves.items():
                     if leaf.requires_grad:
                         leaf.register_post_accumulate_grad_hook(_handing_over(gradient_ready, param_id))
-            with memory.enough_for(f"{self.file}: the backward pass", "the batch size"):
+            with allocation.enough_for(f"{self.file}: the backward pass", "the batch size"):
                 loss.backward()
             for param_id, leaf in leaves.items():
                 if leaf.grad is not None:
@@ -226,7 +226,7 @@ class Passes:
                     if weight:
                         losses.append(weight * output.sum())
                     if self.keep_blobs and output.requires_grad and blob_id not in self.bottom_ids[i]:
-                        output.register_hook(lambda grad, key=blob_id: diffs.__setitem__(key, grad))
+                        output.register_hook(_keeping(diffs, blob_id))
                 self._shapes[i] = self._shapes_now(i)
             loss = torch.stack(losses).sum() if losses else torch.zeros((), device=self.device)
         return loss, values
@@ -278,7 +278,7 @@ class Passes:
     def _leaf(value, blob_id, diffs):
         """Data that the net is fed with as a tensor whose gradient is asked for and goes into `diffs`."""
         leaf = value.detach().requires_grad_()
-        leaf.register_hook(lambda grad: diffs.__setitem__(blob_id, grad))
+        leaf.register_hook(_keeping(diffs, blob_id))
         return leaf
 
     def _wanted_blobs(self):
@@ -341,6 +341,14 @@ class Passes:
                 if SIGNS in (top_read, bottom_read) and not all(layer.keeps_signs for layer in later):
                     return True
         return False
+
+
+def _keeping(diffs, blob_id):
+    def keep(grad):
+        if grad is not None:  # a top of the user's layer that nothing reads has none
+            diffs[blob_id] = grad
+
+    return keep
 
 
 def _handing_over(gradient_ready, param_id):

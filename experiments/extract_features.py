@@ -6,6 +6,8 @@ Paper:   the features behind every experiment (centre crop of the image resized 
 Usage:   python experiments/extract_features.py --net F --weights F --blobs fc7,fc6 --images DIR --out 'f_{blob}.npz'
 """
 
+import texttopicnet.startup  # noqa: F401  isort: skip
+
 import argparse
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from texttopicnet import artefacts, features, images
+from texttopicnet import artefacts, features, files, images, options
 from texttopicnet.artefacts import UserError
 
 ENDINGS = (".jpg", ".jpeg", ".png")
@@ -41,29 +43,30 @@ def image_files(folder=None, listing=None):
         No image, or two of one id.
     """
     if listing is not None:
-        rows = artefacts.existing(listing, "one image path a line").read_text(encoding="utf-8").splitlines()
+        text = files.read(artefacts.existing(listing, "one image path per line")).decode("utf-8", "surrogateescape")
+        rows = text.splitlines()
         found = [(row.strip(), Path(row.strip())) for row in rows if row.strip()]
     else:
         folder = artefacts.existing(folder, "the data set's README")
-        paths = (Path(parent) / name for parent, _, names in os.walk(folder, followlinks=True) for name in names)
+        paths = map(Path, files.walk(folder))
         found = sorted((p.relative_to(folder).as_posix(), p) for p in paths if p.suffix.lower() in ENDINGS)
-    files = {}
+    by_id = {}
     for name, path in found:
         image = name.removesuffix(path.suffix) if path.suffix.lower() in ENDINGS else name
-        if image in files:
-            raise UserError(f"{files[image]} and {path} share the id {image}: ids must be unique")
-        files[image] = path
-    if not files:
+        if image in by_id:
+            raise UserError(f"{by_id[image]} and {path} share the id {image}: ids must be unique")
+        by_id[image] = path
+    if not by_id:
         raise UserError(f"{listing or folder} holds no image")
-    return files
+    return by_id
 
 
-def batches(files, size, batch, workers=4):
+def batches(paths, size, batch, workers=4):
     """Decode images in threads, a batch ahead of the net.
 
     Parameters
     ----------
-    files : list of Path
+    paths : list of Path
     size : int
         Side of the net's input.
     batch : int
@@ -84,22 +87,22 @@ def batches(files, size, batch, workers=4):
 
     with ThreadPoolExecutor(workers) as pool:
         ahead = []
-        for start in range(0, len(files), batch):
-            ahead.append([pool.submit(read, f) for f in files[start : start + batch]])
+        for start in range(0, len(paths), batch):
+            ahead.append([pool.submit(read, path) for path in paths[start : start + batch]])
             if len(ahead) == 2:
                 yield np.stack([f.result() for f in ahead.pop(0)])
         for rest in ahead:
             yield np.stack([f.result() for f in rest])
 
 
-def extract(net, files, blobs, batch):
+def extract(net, paths, blobs, batch):
     """Run all images through the net.
 
     Parameters
     ----------
     net : caffe.Net
         In phase TEST, with one input blob of shape (any, 3, size, size).
-    files : list of Path
+    paths : list of Path
     blobs : list of str
     batch : int
 
@@ -111,8 +114,8 @@ def extract(net, files, blobs, batch):
     source = net.blobs[net.inputs[0]]
     size = source.data.shape[-1]
     found, done = {}, 0
-    with tqdm(total=len(files), unit="image") as bar:
-        for x in batches(files, size, batch):
+    with tqdm(total=len(paths), unit="image") as bar:
+        for x in batches(paths, size, batch):
             if source.data.shape[0] != len(x):  # the first batch, and the last where it is a shorter one
                 source.reshape(*x.shape)
                 net.reshape()
@@ -121,7 +124,7 @@ def extract(net, files, blobs, batch):
             for blob in blobs:
                 rows = net.blobs[blob].data.reshape(len(x), -1)
                 if blob not in found:
-                    found[blob] = np.empty((len(files), rows.shape[1]), dtype=np.float32)
+                    found[blob] = np.empty((len(paths), rows.shape[1]), dtype=np.float32)
                 found[blob][done : done + len(x)] = rows
             done += len(x)
             bar.update(len(x))
@@ -162,7 +165,7 @@ def main():
     source.add_argument("--images", type=Path, help="folder, searched recursively; id: path below it without ending")
     source.add_argument("--list", type=Path, help="file with an image path a line; id: the line without ending")
     parser.add_argument("--out", required=True, help=".npz file; with several blobs {blob} in it stands for the name")
-    parser.add_argument("--batch", type=int, default=50)
+    parser.add_argument("--batch", type=options.whole("--batch"), default=50)
     parser.add_argument("--gpu", action="store_true")
     parser.add_argument("--force", action="store_true")
     args = parser.parse_args()
@@ -177,13 +180,13 @@ def main():
         artefacts.refuse_existing(path, args.force)
     artefacts.existing(args.net, "the file of the net (CNN/CaffeNet/deploy.prototxt)")
     artefacts.existing(args.weights, "caffe train --solver solver.prototxt")
-    files = image_files(args.images, args.list)
-    print(f"features: {', '.join(blobs)} of {args.net} with {args.weights} for {len(files)} images, batch {args.batch}")
+    by_id = image_files(args.images, args.list)
+    print(f"features: {', '.join(blobs)} of {args.net} with {args.weights} for {len(by_id)} images, batch {args.batch}")
 
     net = load_net(args.net, args.weights, blobs, args.gpu)
     digest = artefacts.sha256(args.weights)
-    for blob, array in extract(net, list(files.values()), blobs, args.batch).items():
-        features.save(outputs[blob], features.Features(list(files), array, blob, digest))
+    for blob, array in extract(net, list(by_id.values()), blobs, args.batch).items():
+        features.save(outputs[blob], features.Features(list(by_id), array, blob, digest))
         print(f"{blob}: {array.shape[0]} images x {array.shape[1]} -> {outputs[blob]}")
 
 

@@ -6,14 +6,15 @@ Paper:   section 3.1 (what the net is to predict)
 Usage:   python experiments/label_distribution.py NAME=LABELS [NAME=LABELS ...] [--work DIR] [--force]
 """
 
+import texttopicnet.startup  # noqa: F401  isort: skip
+
 import argparse
 import time
 from pathlib import Path
 
 import numpy as np
-from gensim.corpora import MmCorpus
 
-from texttopicnet import artefacts, results, training_labels
+from texttopicnet import artefacts, bags, options, results, training_labels
 from texttopicnet.artefacts import UserError
 
 MADE_BY = "python LDA/generate_train_labels.py"
@@ -53,7 +54,7 @@ def read_labels(path):
     """The vectors of a label file, ndarray of float64, shape (n_images, n_topics), checked."""
     labels = artefacts.read_json(path, MADE_BY)
     if not isinstance(labels, dict) or not all(isinstance(vector, list) for vector in labels.values()):
-        raise UserError(f"{path} holds something else than labels: make it with {MADE_BY} --force")
+        raise UserError(f"{path} holds something else than labels: labels are made with {MADE_BY}")
     width = len(next(iter(labels.values()), []))
     return np.array([vector for _, vector in training_labels.checked("lda", labels.items(), width, MADE_BY)])
 
@@ -63,6 +64,7 @@ def main():
     parser.add_argument("labels", nargs="+", metavar="NAME=LABELS", help="the table's name for a label file")
     parser.add_argument("--work", type=Path, default=artefacts.ROOT)
     parser.add_argument("--force", action="store_true")
+    options.add_trust_pickle(parser)
     args = parser.parse_args()
     start = time.perf_counter()
 
@@ -83,7 +85,7 @@ def main():
         split[name] = len(labels)
         values[name] = describe(labels)
         if bow.is_file():
-            corpus = MmCorpus(str(bow))
+            corpus = bags.open_corpus(bow, args.trust_pickle)
             values[name]["distinct_words"] = corpus.num_nnz / corpus.num_docs
         print(f"{name}, {len(labels)} labels: " + ", ".join(f"{what} {value:.4f}" for what, value in values[name].items()))
     results.save(

@@ -6,6 +6,8 @@ Paper:   the tables of VOC2007 SVMs, STL-10 and Wikipedia retrieval
 Usage:   python experiments/make_tables.py [--work DIR] [--results DIR] [--data DIR] [--force] [--readme FILE [--check]]
 """
 
+import texttopicnet.startup  # noqa: F401  isort: skip
+
 import argparse
 import base64
 import io
@@ -15,7 +17,7 @@ from pathlib import Path
 import cv2
 import jinja2
 
-from texttopicnet import artefacts, images, results
+from texttopicnet import artefacts, files, images, results
 from texttopicnet.tables import markdown, percent, runs, update_readme
 
 HERE = Path(__file__).resolve().parent
@@ -158,7 +160,7 @@ def draw(records):
     matplotlib.use("Agg")
     from matplotlib import pyplot, ticker
 
-    pyplot.rcParams.update({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False})
+    pyplot.rcParams.update({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "text.parse_math": False})
     blue, grey = "#1f6fb2", "#9aa4ae"
     figures = []
 
@@ -208,21 +210,24 @@ def draw(records):
 
 
 def examples(records, data):
-    """The first images found for one text of each category, with pictures where the set is at hand."""
-    rows = []
-    for r in (r for r in records.values() if r["experiment"] == "retrieval"):
-        for query in r.get("examples", []):
-            found = []
-            for image in query["images"]:
-                path = data / "Wikipedia" / "images" / image["category"] / f"{image['id']}.jpg"
-                if not path.is_file():
-                    return []
-                small = cv2.imencode(".jpg", images.resized(images.read_image(path), 128))[1].tobytes()
-                jpeg = base64.b64encode(small).decode()
-                found.append({"jpeg": jpeg, "category": image["category"], "right": image["category"] == query["category"]})
-            text = (data / "Wikipedia" / "texts" / f"{query['text']}.xml").read_text(encoding="utf-8", errors="replace")
-            words = " ".join(MARKUP.sub(" ", text).split())[:220] + " ..."
-            rows.append({"category": query["category"], "ap": percent(query["ap"]), "words": words, "images": found})
+    """The first images found for one text of each category, with pictures where the set is there."""
+    rows, folder = [], data / "Wikipedia"
+    try:
+        for r in (r for r in records.values() if r["experiment"] == "retrieval"):
+            for query in r.get("examples", []):
+                found = []
+                for image in query["images"]:
+                    path = files.member(folder, f"images/{image['category']}/{image['id']}.jpg")
+                    small = cv2.imencode(".jpg", images.resized(images.read_image(path), 128))[1].tobytes()
+                    jpeg = base64.b64encode(small).decode()
+                    right = image["category"] == query["category"]
+                    found.append({"jpeg": jpeg, "category": image["category"], "right": right})
+                text = files.read_member(folder, f"texts/{query['text']}.xml").decode("utf-8", "replace")
+                words = " ".join(MARKUP.sub(" ", text).split())[:220] + " ..."
+                rows.append({"category": query["category"], "ap": percent(query["ap"]), "words": words, "images": found})
+    except artefacts.UserError as error:
+        print(f"the report has no examples: {error}")
+        return []
     return rows
 
 
@@ -264,8 +269,8 @@ def main():
     tables = [f(paper, records) for f in (retrieval, svm_layers, svm_classes, stl10)] + [runs(records)]
     page = report(tables, records, args.data)
     with artefacts.written_whole(*outputs) as (tables_path, report_path):
-        tables_path.write_text("\n".join(markdown(t) for t in tables), encoding="utf-8")
-        report_path.write_text(page, encoding="utf-8")
+        tables_path.write_text("\n".join(markdown(t) for t in tables), encoding="utf-8", errors="backslashreplace")
+        report_path.write_text(page, encoding="utf-8", errors="backslashreplace")
     print(f"tables: {outputs[0]}\nreport: {outputs[1]}")
     return 0
 

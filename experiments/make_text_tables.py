@@ -6,6 +6,8 @@ Paper:   none of its tables
 Usage:   python experiments/make_text_tables.py [--results DIR] [--readme FILE] [--check]
 """
 
+import texttopicnet.startup  # noqa: F401  isort: skip
+
 import argparse
 from pathlib import Path
 

@@ -6,6 +6,8 @@ Paper:   the table of Wikipedia retrieval (mean average precision for image and 
 Usage:   python experiments/multi_modal_retrieval.py [--data DIR] [--work DIR] [--features FILE] [--topics 40]
 """
 
+import texttopicnet.startup  # noqa: F401  isort: skip
+
 import argparse
 import sys
 import time
@@ -13,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from texttopicnet import artefacts, average_precision, features, results
+from texttopicnet import artefacts, average_precision, features, options, results
 from texttopicnet.artefacts import UserError
-from texttopicnet.retrieval import MADE_BY, PAPER_PAIRS, divergences, rank, read_pairs
+from texttopicnet.retrieval import PAPER_PAIRS, divergences, rank, read_pairs, text_file
 
 
 def retrieve(texts, images, text_ids, image_ids, categories):
@@ -61,10 +63,11 @@ def main():
     parser.add_argument("--data", type=Path, default=artefacts.DATA)
     parser.add_argument("--work", type=Path, default=artefacts.ROOT)
     parser.add_argument("--features", type=Path, help="default: experiments/features/wikipedia_prob.npz below --work")
-    parser.add_argument("--topics", type=int, default=40)
+    parser.add_argument("--topics", type=options.whole("--topics"), default=40)
     parser.add_argument("--note", default="", help="what stands beside the number: training corpus, iterations")
-    parser.add_argument("--seed", type=int, default=0, help="of the LDA's inference, as in generate_train_labels.py")
+    parser.add_argument("--seed", type=options.seed(), default=0, help="of the LDA's inference, as in generate_train_labels.py")
     parser.add_argument("--force", action="store_true")
+    options.add_trust_pickle(parser)
     args = parser.parse_args()
     start = time.perf_counter()
 
@@ -84,8 +87,8 @@ def main():
     if images.var(axis=0).max() < 1e-7:
         print("warning: the outputs hardly differ between images: the net has collapsed", file=sys.stderr)
 
-    files = [artefacts.existing(folder / "texts" / f"{text}.xml", MADE_BY) for text in text_ids]
-    texts = text_topics(files, args.work, args.topics, args.seed)
+    files = [text_file(folder, text) for text in text_ids]
+    texts = text_topics(files, args.work, args.topics, args.seed, args.trust_pickle)
     found = retrieve(texts, images, text_ids, image_ids, categories)
 
     values = {direction: float(ap.mean()) for direction, (_, _, ap) in found.items()}
@@ -130,12 +133,12 @@ def main():
     )
 
 
-def text_topics(files, work, num_topics, seed):
+def text_topics(files, work, num_topics, seed, trust=False):
     """Topic vectors of articles by the LDA model below `work`: ndarray of float32, shape (n_files, num_topics)."""
     from texttopicnet import text  # gensim and NLTK take seconds to import: --help need not wait for them
     from texttopicnet.topics import TopicModel
 
-    model = TopicModel.load(work, num_topics)
+    model = TopicModel.load(work, num_topics, trust)
     return model.topic_vectors([text.tokenize(text.read_article(f)) for f in files], seed=seed)
 
 

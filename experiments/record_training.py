@@ -8,12 +8,14 @@ Usage:   python experiments/record_training.py [--work DIR] [--net CaffeNet] [--
 A run that was stopped and taken up again appends to one log; its seconds are those of all its parts.
 """
 
+import texttopicnet.startup  # noqa: F401  isort: skip
+
 import argparse
 import datetime
 import re
 from pathlib import Path
 
-from texttopicnet import artefacts, results
+from texttopicnet import artefacts, options, results
 
 LINE = re.compile(r"[IWEF](\d{4} \d\d:\d\d:\d\d\.\d+)\s+(\d+) (?:solver|caffe)\.cpp:\d+\] (.*)")  # not the data threads'
 LOSS = re.compile(r"Iteration (\d+)(?: \(.*\))?, loss = ([-+.\deE]+)")
@@ -30,7 +32,7 @@ def read_log(path):
         From the first to the last line of each process, added up.
     """
     losses, spans = {}, {}
-    for row in artefacts.existing(path, "scripts/05_train_cnn.sh").read_text(encoding="utf-8").splitlines():
+    for row in artefacts.existing(path, "scripts/05_train_cnn.sh").read_text("utf-8", "replace").splitlines():
         found = LINE.match(row)
         if not found:
             continue
@@ -52,8 +54,8 @@ def main():
     parser.add_argument("--model", default="train_val.prototxt", help="what the solver calls its net")
     parser.add_argument("--net", default="CaffeNet", help="folder of CNN/ that was trained")
     parser.add_argument("--name", default="trained", help="of the log and the weights")
-    parser.add_argument("--iterations", type=int, help="of the schedule; default: the last in the log")
-    parser.add_argument("--seed", type=int, default=0, help="the run's random_seed")
+    parser.add_argument("--iterations", type=options.whole("--iterations"), help="of the schedule; default: the last in the log")
+    parser.add_argument("--seed", type=options.seed(), default=0, help="the run's random_seed")
     parser.add_argument("--note", default="", help="what a reader must know beside the numbers")
     parser.add_argument("--force", action="store_true", help="make the output anew")
     args = parser.parse_args()

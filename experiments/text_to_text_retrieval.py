@@ -1,13 +1,16 @@
 """Retrieve texts by texts of the same category: what each embedding keeps of a text's subject.
 
 Reads:   SET/{trainset,testset}_txt_img_cat.list, categories.list, texts/; with --articles the files below that folder
-Writes:  experiments/results/text/retrieval_<name>.json below --work
+Writes:  experiments/results/text/retrieval_<name>.json below --work, after each embedding: a stopped run resumes
 Paper:   none of its tables; the embeddings are those of the journal version (arXiv 1807.02110)
 Usage:   python experiments/text_to_text_retrieval.py [--set DIR] [--articles DIR] [--name wikipedia] [--passes 1 5 20 50]
 """
 
+import texttopicnet.startup  # noqa: F401  isort: skip
+
 import argparse
 import itertools
+import json
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +20,7 @@ from gensim.corpora import Dictionary
 from sklearn.metrics.pairwise import cosine_similarity
 from threadpoolctl import threadpool_limits
 
-from texttopicnet import artefacts, average_precision, embeddings, parallel, results, retrieval, text, topics
+from texttopicnet import artefacts, average_precision, embeddings, options, parallel, results, retrieval, text, topics, vocabulary
 from texttopicnet.artefacts import UserError
 
 ALL_WORDS = "tfidf of all words"  # the reference: not squeezed into as few numbers as a net predicts
@@ -82,7 +85,7 @@ def measure(corpus, job):
 
 
 def text_files(folder, ids):
-    return [artefacts.existing(folder / "texts" / f"{i}.xml", retrieval.MADE_BY) for i in ids]
+    return [retrieval.text_file(folder, i) for i in ids]
 
 
 def article_files(args):
@@ -96,16 +99,51 @@ def article_files(args):
 
 
 def prepare(articles, texts, ids, categories, args):
-    """The dictionary of the articles, filtered as in learn_LDA_model.py, and what goes with it."""
+    """The dictionary of the articles, filtered as in learn_LDA_model.py, and what goes with it; refused where it is too small."""
     dictionary = Dictionary(articles)
-    dictionary.filter_extremes(args.no_below, topics.NO_ABOVE)
+    most = max(dictionary.dfs.values(), default=0)
+    dictionary.filter_extremes(args.no_below, args.no_above)
+    if not most:
+        raise UserError(f"all {len(articles)} articles to learn from are empty: give others")
     if not dictionary.token2id:
+        option = "--no-below" if most < args.no_below else "--no-above 1 and a low --no-below"
         raise UserError(
-            f"no word stands in at least {args.no_below} and at most {topics.NO_ABOVE:g} of the {len(articles)} articles:"
-            " give a lower --no-below for so small a corpus"
+            f"no word is in at least {args.no_below} and at most {args.no_above:g} of the {len(articles)} articles:"
+            f" give {'a lower ' if option == '--no-below' else ''}{option} for so small a corpus"
+        )
+    if "tfidf" in args.embeddings and len(dictionary) < args.topics:
+        raise UserError(
+            f"tfidf of {args.topics} numbers needs as many words, and the dictionary has {len(dictionary)}: give a lower"
+            " --topics, or --embeddings without tfidf"
         )
     bows = [dictionary.doc2bow(tokens) for tokens in articles]
     return Corpus(dictionary, bows, articles, texts, ids, categories, args.topics)
+
+
+class Kept:
+    """What was measured so far, {(embedding, passes, seed): {measure: AP of each text}}, in a file beside the record.
+
+    A run that was stopped resumes from it; the run that has measured everything removes it.
+    """
+
+    def __init__(self, path, described, force):
+        self.path, self.described = path, described
+        self.measured, self.seconds = {}, 0.0
+        if force:
+            path.unlink(missing_ok=True)
+        if not path.exists():
+            return
+        found = artefacts.read_json(path, "python experiments/text_to_text_retrieval.py --force")
+        if not isinstance(found, dict) or found.get("described") != json.loads(json.dumps(described)):
+            raise UserError(f"{path} was measured with other texts or settings: give another --name to keep it, or --force")
+        self.seconds = found["seconds"]
+        self.measured = {tuple(job): {m: np.array(ap) for m, ap in of.items()} for job, of in found["measured"]}
+
+    def add(self, job, found, seconds):
+        self.measured[job] = found
+        rows = [[job, {measure: ap.tolist() for measure, ap in of.items()}] for job, of in self.measured.items()]
+        value = {"described": self.described, "seconds": seconds, "measured": rows}
+        artefacts.write_json(self.path, value)
 
 
 def rows_of(measured, categories, names):
@@ -130,19 +168,31 @@ def main():
     parser.add_argument("--articles", type=Path, help="learn from all files below this folder, not from the set's training texts")
     parser.add_argument("--name", default="wikipedia", help="goes into the record's name")
     parser.add_argument("--work", type=Path, default=artefacts.ROOT)
-    parser.add_argument("--topics", type=int, default=40, help="topics, or width of another embedding")
-    parser.add_argument("--passes", type=int, nargs="+", default=[1, 5, 20, 50], help="of LDA")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--topics", type=options.whole("--topics"), default=40, help="topics, or width of another embedding")
+    parser.add_argument("--passes", type=options.whole("--passes"), nargs="+", default=[1, 5, 20, 50], help="of LDA")
+    parser.add_argument("--seeds", type=options.seed("--seeds"), nargs="+", default=[0, 1, 2])
     parser.add_argument("--embeddings", nargs="+", choices=[*embeddings.NAMES, ALL_WORDS], default=[*embeddings.NAMES, ALL_WORDS])
-    parser.add_argument("--no-below", type=int, default=topics.NO_BELOW, help="documents a word must stand in")
-    parser.add_argument("--workers", type=int, default=2, help="embeddings learnt at one time; the numbers do not depend on it")
+    parser.add_argument(
+        "--no-below", type=options.whole("--no-below", 0), default=topics.NO_BELOW, help="documents a word must be in"
+    )
+    parser.add_argument(
+        "--workers",
+        type=options.whole("--workers", 1, 1024),
+        default=2,
+        help="embeddings learnt at one time; the numbers do not depend on it",
+    )
+    parser.add_argument(
+        "--no-above", type=options.share("--no-above", one=True), default=topics.NO_ABOVE, help="share of documents it may be in"
+    )
     parser.add_argument("--note", default="", help="what stands beside the numbers: the texts they were learnt from")
     parser.add_argument("--force", action="store_true")
     args = parser.parse_args()
     start = time.perf_counter()
 
     output = args.work / "experiments" / "results" / "text" / f"retrieval_{args.name}.json"
-    artefacts.refuse_existing(output, args.force)
+    kept_path = output.with_name(f"{output.name}.partial")
+    if not kept_path.exists():
+        artefacts.refuse_existing(output, args.force)
     ids, _, categories, names = retrieval.read_pairs(args.set)
     counts = np.bincount(categories, minlength=len(names))
     if (counts == 1).any():
@@ -155,41 +205,48 @@ def main():
     corpus = prepare(tokens[: len(articles)], tokens[len(articles) :], ids, categories, args)
     jobs = [
         (name, passes, seed)
-        for name in args.embeddings
-        for passes in (args.passes if name == "lda" else [None])
-        for seed in (args.seeds[:1] if name in UNSEEDED else args.seeds)
+        for name in dict.fromkeys(args.embeddings)
+        for passes in (dict.fromkeys(args.passes) if name == "lda" else [None])
+        for seed in (args.seeds[:1] if name in UNSEEDED else dict.fromkeys(args.seeds))
     ]
-    measured = []
-    for job, found in zip(jobs, parallel.ordered_map(measure, jobs, args.workers, corpus), strict=True):
-        measured.append((job, found))
+    paper_set = counts.tolist() == retrieval.PAPER_PAIRS
+    chance = float(average_precision.retrieval_by_chance(counts[categories] - 1, len(ids) - 1).mean())
+    record = results.record(
+        experiment="text_to_text_retrieval",
+        corpus="Wikipedia (Rasiwasia et al.)" if paper_set else "another set in the layout of the Wikipedia set",
+        values={"chance": chance, "rows": []},
+        split={"learnt from": len(articles), "texts": len(ids), "categories": dict(zip(names, counts.tolist(), strict=True))},
+        seed=args.seeds,
+        inputs={"pairs": args.set / retrieval.TEST_LIST, "texts": texts, "articles": articles},
+        seconds=0,
+        note=args.note,
+        paper_set=paper_set,
+        name=args.name,
+        topics=args.topics,
+        words=len(corpus.dictionary),
+        tokens={"article": mean_length(corpus.articles), "text": mean_length(corpus.texts)},
+    )
+    same = {field: record[field] for field in ("inputs", "split", "topics", "words", "versions")}
+    kept = Kept(kept_path, same | {"words of": vocabulary.digest(corpus.dictionary)}, args.force)
+    missing = [job for job in jobs if job not in kept.measured]
+    if len(missing) < len(jobs):
+        print(f"{kept_path}: {len(jobs) - len(missing)} of {len(jobs)} embeddings and seeds are measured already")
+    for job, found in zip(missing, parallel.ordered_map(measure, missing, args.workers, corpus), strict=True):
+        record["seconds"] = round(kept.seconds + time.perf_counter() - start, 1)
+        kept.add(job, found, record["seconds"])
+        save(output, record, kept, jobs, categories, names)
         said = ", ".join(f"{m} {ap.mean():.4f}" for m, ap in found.items())
         print(f"{job[0]}{f', passes {job[1]}' if job[1] else ''}, seed {job[2]}: mean AP by {said}", flush=True)
-
-    chance = float(average_precision.retrieval_by_chance(counts[categories] - 1, len(ids) - 1).mean())
-    paper_set = counts.tolist() == retrieval.PAPER_PAIRS
-    results.save(
-        output,
-        results.record(
-            experiment="text_to_text_retrieval",
-            corpus="Wikipedia (Rasiwasia et al.)" if paper_set else "another set in the layout of the Wikipedia set",
-            values={"chance": chance, "rows": rows_of(measured, categories, names)},
-            split={
-                "learnt from": len(articles),
-                "texts": len(ids),
-                "categories": dict(zip(names, counts.tolist(), strict=True)),
-            },
-            seed=args.seeds,
-            inputs={"pairs": args.set / retrieval.TEST_LIST, "texts": texts, "articles": articles},
-            seconds=time.perf_counter() - start,
-            note=args.note,
-            paper_set=paper_set,
-            name=args.name,
-            topics=args.topics,
-            words=len(corpus.dictionary),
-            tokens={"article": mean_length(corpus.articles), "text": mean_length(corpus.texts)},
-        ),
-    )
+    save(output, record, kept, jobs, categories, names)
+    kept_path.unlink(missing_ok=True)
     print(f"mean AP by chance {chance:.4f} -> {output}")
+
+
+def save(output, record, kept, jobs, categories, names):
+    """Write the record, of the jobs that are measured."""
+    measured = [(job, kept.measured[job]) for job in jobs if job in kept.measured]
+    record["values"]["rows"] = rows_of(measured, categories, names)
+    results.save(output, record)
 
 
 def mean_length(documents):

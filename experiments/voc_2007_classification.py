@@ -6,6 +6,8 @@ Paper:   the tables of VOC2007 SVM classification (average precision per class, 
 Usage:   python experiments/voc_2007_classification.py LAYER [--voc DIR] [--difficult positive] [--name untrained]
 """
 
+import texttopicnet.startup  # noqa: F401  isort: skip
+
 import argparse
 import time
 import warnings
@@ -19,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from tqdm import tqdm
 
-from texttopicnet import artefacts, average_precision, features, results, voc
+from texttopicnet import artefacts, average_precision, features, files, options, parallel, results, voc
 
 GRID = [0.5**n for n in range(13, 19)]  # 1.2e-4 ... 3.8e-6, the original's
 
@@ -78,8 +80,8 @@ def main():
     parser.add_argument("--features", type=Path, help="default: experiments/features/voc2007_<LAYER>_<name>.npz")
     parser.add_argument("--difficult", choices=voc.DIFFICULT, default="leave-out", help="positive: as the original")
     parser.add_argument("--note", default="", help="what stands beside the number: training corpus, iterations")
-    parser.add_argument("--workers", type=int, default=2, help="classes fitted at one time")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=options.whole("--workers", 1, 1024), default=2, help="classes fitted at one time")
+    parser.add_argument("--seed", type=options.seed(), default=0)
     parser.add_argument("--force", action="store_true")
     args = parser.parse_args()
     start = time.perf_counter()
@@ -100,7 +102,7 @@ def main():
         labels = {s: y for s, (_, y) in splits.items()}
         split[name] = {s: {"images": len(y), "positives": int((y > 0).sum())} for s, y in labels.items()}
         jobs.append(delayed(score_class)(found.array, rows, labels, args.seed))
-    scored = Parallel(n_jobs=args.workers, return_as="generator")(jobs)
+    scored = Parallel(n_jobs=parallel.usable(args.workers), return_as="generator")(jobs)
     scores = dict(zip(names, tqdm(scored, total=len(jobs), unit="class"), strict=True))
 
     for name, row in scores.items():
@@ -112,7 +114,7 @@ def main():
         )
     mean = {key: float(np.mean([row[key] for row in scores.values()])) for key in ("area", "voc_11_point", "chance")}
     whole = [voc.split_file(args.voc, None, s) for s in ("trainval", "test")]
-    sizes = [len(f.read_text().split()) if f.is_file() else 0 for f in whole]
+    sizes = [len(files.read(f).split()) if f.is_file() else 0 for f in whole]
     paper_set = (len(names), *sizes) == (voc.PAPER_CLASSES, voc.PAPER_TRAINVAL, voc.PAPER_TEST)
     corpus = "VOC2007" if paper_set else f"part of VOC2007 or another set of its layout ({len(names)} classes)"
     results.save(

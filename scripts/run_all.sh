@@ -18,27 +18,31 @@ usage: bash scripts/run_all.sh [--sample] [options]
   --from N, --to N first and last stage, 1 to 9
   --net NAME       folder below CNN/                                        (default CaffeNet)
   --solver FILE    solver in it                                             (default solver.prototxt)
-  --topics N, --passes N, --workers N, --seed N    as LDA/learn_LDA_model.py takes them
+  --topics N, --passes N, --workers N, --seed N, --no-below N, --no-above SHARE
+                   as LDA/learn_LDA_model.py takes them; up to 100 articles need --no-below 2 --no-above 1
   --scheduler tcp://HOST:PORT    a Dask cluster for the text half
   --collection DIR --dump FILE --images FILE       articles from a MediaWiki dump: data/wikipedia_data/README.md
   --embedding NAME what the net learns: lda, lsi, tfidf, word2vec, doc2vec, fasttext    (default lda)
-  --force          make the stages anew that are done already
+  --trust-pickle   load dictionaries and models even if they hold code (models/README.md)
+  --force          run stages that are done already again
 USAGE
 }
 
 sample='' data='' voc='' work='' from=1 to=9 net='' solver='' topics=40 passes='' workers='' seed=0 force=''
-scheduler='' collection=ImageCLEF_Wikipedia dump='' images='' embedding=lda
+scheduler='' collection=ImageCLEF_Wikipedia dump='' images='' embedding=lda no_below='' no_above='' trust=()
 while [ $# -gt 0 ]; do
   case $1 in
     --sample) sample=1 ;;
     --force) force=1 ;;
+    --trust-pickle) trust=(--trust-pickle) ;;
     -h | --help) usage; exit ;;
     --data | --voc | --work | --from | --to | --net | --solver | --topics | --passes | --workers | --seed | \
-      --scheduler | --collection | --dump | --images | --embedding)
+      --scheduler | --collection | --dump | --images | --embedding | --no-below | --no-above)
       [ $# -gt 1 ] || die "$1 needs a value"
-      declare "${1#--}=$2"
+      option=${1#--}
+      declare "${option//-/_}=$2"
       shift ;;
-    *) usage >&2; die "run_all.sh knows no $1" ;;
+    *) usage >&2; die "run_all.sh: unknown option $1" ;;
   esac
   shift
 done
@@ -65,7 +69,9 @@ iterations=$(sed -n 's/^max_iter: *//p' "$ROOT/CNN/$net/$solver" 2>/dev/null || 
 [ "$embedding" = lda ] && target="$topics topics, $passes passes" || target="$embedding of $topics numbers"
 note="trained on $(basename "$data"): $target; $net, ${iterations:-?} iterations"
 
-corpus=(--data "$data" --collection "$collection" --work "$work") cluster=() from_dump=()
+corpus=(--data "$data" --collection "$collection" --work "$work") cluster=() from_dump=() words=()
+[ -z "$no_below" ] || words+=(--no-below "$no_below")
+[ -z "$no_above" ] || words+=(--no-above "$no_above")
 [ -z "$scheduler" ] || cluster=(--scheduler "$scheduler")
 [ -z "$dump$images" ] || from_dump=(--dump "$(absolute "$dump")" --images "$(absolute "$images")" ${cluster[@]+"${cluster[@]}"})
 
@@ -79,12 +85,15 @@ stage() { # number, script, output files (all of them: done), then -- and the sc
     for output in "${outputs[@]}"; do [ -e "$output" ] || missing=$output; done
     if [ -z "$missing" ] && [ -z "$force" ]; then
       if [ -n "$made" ] && [ "$made" -nt "${outputs[0]}" ]; then
-        die "stage $number is older than what it reads: $made was made after ${outputs[0]}; give --from $number --force to make it anew"
+        if [ "$number" = 2 ] && ! grep -q dictionary_sha256 "${outputs[0]}"; then # vocabulary.MARK: what is made here has it
+          die "${outputs[0]} was not made here, and not from $made: give --from 3 to use it all the same, or another --work folder"
+        fi
+        die "stage $number is older than what it reads: $made was made after ${outputs[0]}; give --from $number --force to run it again, or another --work folder to keep it"
       fi
-      echo "stage $number is done: ${outputs[0]} is there (--force makes it anew)"
+      echo "stage $number is done: ${outputs[0]} is there (--force runs it again)"
     else
       echo "stage $number: $script"
-      # an interrupted stage may have left some of its outputs; 05 to 07 go on from them, the others begin anew
+      # an interrupted stage may have left some of its outputs; 05 to 07 continue from them, the others start over
       case $number in [567]) ;; *) for output in "${outputs[@]}"; do [ ! -e "$output" ] || set -- "$@" --force; break; done ;; esac
       [ -z "$force" ] || set -- "$@" --force
       bash "$ROOT/scripts/$script.sh" "$@"
@@ -95,10 +104,10 @@ stage() { # number, script, output files (all of them: done), then -- and the sc
 
 stage 1 01_generate_train_dict "$work/LDA/train_dict_ImageCLEF_Wikipedia.json" -- "${corpus[@]}" ${from_dump[@]+"${from_dump[@]}"}
 stage 2 02_learn_LDA_model "$work/LDA/ldamodel$topics.lda" -- "${corpus[@]}" ${cluster[@]+"${cluster[@]}"} \
-  --topics "$topics" --passes "$passes" --workers "$workers" --seed "$seed"
+  --topics "$topics" --passes "$passes" --workers "$workers" --seed "$seed" ${words[@]+"${words[@]}"} ${trust[@]+"${trust[@]}"}
 [ "$embedding" = lda ] && labels=$topics || labels=_$embedding$topics
 stage 3 03_generate_train_labels "$work/LDA/training_labels$labels.json" -- "${corpus[@]}" \
-  --topics "$topics" --embedding "$embedding" --seed "$seed"
+  --topics "$topics" --embedding "$embedding" --seed "$seed" ${trust[@]+"${trust[@]}"}
 stage 4 04_create_lmdb "$folder/train_images_lmdb/data.mdb" "$folder/train_labels_lmdb/data.mdb" -- \
   "${corpus[@]}" --topics "$topics" --embedding "$embedding" --net "$net" --size "$size" --seed "$seed"
 stage 5 05_train_cnn "$folder/trained.caffemodel" "$folder/untrained.caffemodel" -- \
@@ -119,11 +128,11 @@ if [ "$embedding" != lda ]; then
   echo "stage 8 is left out: retrieval compares topics, and the net has learnt $embedding"
 elif [ -d "$data/Wikipedia" ]; then
   stage 8 08_multi_modal_retrieval "$results/retrieval.json" -- \
-    --data "$data" --work "$work" --topics "$topics" --seed "$seed" --note "$note"
+    --data "$data" --work "$work" --topics "$topics" --seed "$seed" --note "$note" ${trust[@]+"${trust[@]}"}
 else
   echo "stage 8 is left out: $data/Wikipedia does not exist (data/README.md says what lies there)"
 fi
-if [ "$to" = 9 ]; then # tables are cheap: they are made anew whenever the chain runs to its end
+if [ "$to" = 9 ]; then # tables are cheap: they are made again whenever the chain runs to its end
   echo "stage 9: 09_make_tables"
   bash "$ROOT/scripts/09_make_tables.sh" --data "$data" --work "$work" --force
   echo "look at $work/experiments/report.html (and tables.md beside it)"

@@ -33,8 +33,9 @@ retrieve=("$PYTHON" "$ROOT/experiments/text_to_text_retrieval.py" --work "$made"
 described=()
 [ -z "$labels" ] || described+=("authors' ImageCLEF labels=$labels")
 train_dict() { # set, list: its texts as articles of one image each
-  awk -F '\t' 'NR == FNR { category[NR] = $1; next }
-    { printf "%s\"images/%s/%s.jpg\": \"texts/%s.xml\"", FNR == 1 ? "{" : ",\n", category[$3 + 0], $2, $1 } END { print "}" }' \
+  awk -F '\t' '{ sub(/\r$/, "") } !/[^ \t]/ { next }
+    NR == FNR { gsub(/^ +| +$/, "", $1); category[++categories] = $1; next }
+    { printf "%s\"images/%s/%s.jpg\": \"texts/%s.xml\"", pairs++ ? ",\n" : "{", category[$3 + 0], $2, $1 } END { print "}" }' \
     "$1/categories.list" "$1/$2"
 }
 

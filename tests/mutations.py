@@ -13,9 +13,10 @@ def mutants(data, count=COUNT, seed=SEED):
     """Yield `count` damaged copies of `data`, with one to four changes each.
 
     The changes: bits flipped, a byte or a run of bytes replaced, an end cut off, bytes inserted or deleted, a piece copied or
-    moved elsewhere, a number of 1 to 8 bytes set to a telling value or changed by one, a protobuf tag or length replaced.
+    moved elsewhere, a number of 1 to 8 bytes set to a telling value or to an address in the file, or changed by one, a protobuf
+    tag or length replaced.
     """
-    changes = [flip, run, truncate, insert, delete, copy, swap, number, number, step, tag, length]
+    changes = [flip, run, truncate, insert, delete, copy, swap, number, number, address, step, tag, length]
     for i in range(count):
         rng = np.random.default_rng([seed, i])
         damaged = bytearray(data)
@@ -78,6 +79,13 @@ def number(data, rng):
     at = place(data, rng) // width * width
     value = NUMBERS[rng.integers(len(NUMBERS))] % 256**width
     data[at : at + width] = value.to_bytes(width, "little")[: len(data) - at]
+
+
+def address(data, rng):
+    """Let an aligned number point to another place in the file, so that structures may contain themselves."""
+    at = place(data, rng) // 8 * 8
+    if at + 8 <= len(data):
+        data[at : at + 8] = (place(data, rng) // 8 * 8).to_bytes(8, "little")
 
 
 def step(data, rng):

@@ -174,7 +174,7 @@ def test_a_stream_that_ends_in_an_error_leaves_the_old_json(tmp_path):
 @pytest.mark.parametrize("content", [b'{"a": 1, "b"', b"", b'{"a": 1} x', b'{"a": "\xff"}'])
 def test_broken_json_in_a_stream(tmp_path, content):
     (tmp_path / "a.json").write_bytes(content)
-    with pytest.raises(UserError, match="a.json is not valid JSON .*: make it anew with python make.py") as caught:
+    with pytest.raises(UserError, match="a.json is not valid JSON .*: make it again with python make.py") as caught:
         list(artefacts.stream_json(tmp_path / "a.json", "python make.py"))
     assert "\n" not in str(caught.value)
     with pytest.raises(UserError, match="b.json does not exist: make it with python make.py"):
@@ -195,7 +195,7 @@ def test_missing_and_broken_json_name_file_and_command(tmp_path):
         artefacts.read_json(path, "python make.py")
     assert str(caught.value) == f"{path} does not exist: make it with python make.py"
     path.write_text('{"a": 1')
-    with pytest.raises(UserError, match="a.json is not valid JSON .*: make it anew with python make.py") as caught:
+    with pytest.raises(UserError, match="a.json is not valid JSON .*: make it again with python make.py") as caught:
         artefacts.read_json(path, "python make.py")
     assert "\n" not in str(caught.value)
     path.write_bytes(b'{"a": "\xff"}')  # no UTF-8
@@ -217,7 +217,9 @@ def test_no_output_is_overwritten_unasked(tmp_path):
     artefacts.refuse_existing(tmp_path / "a", force=True)
     with pytest.raises(UserError) as caught:
         artefacts.refuse_existing(tmp_path / "a", force=False)
-    assert str(caught.value) == f"{tmp_path / 'a'} exists already: give --force to make it anew"
+    assert (
+        str(caught.value) == f"{tmp_path / 'a'} exists already: give --force to replace it, or another --work folder to keep it"
+    )
 
 
 def test_run_turns_a_user_error_into_one_line(capsys):
@@ -257,3 +259,138 @@ def test_sha256(tmp_path, data):
 def test_sha256_of_abc(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")  # FIPS 180-2, appendix B.1
     assert artefacts.sha256(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_what_dead_processes_left_is_cleared_away(tmp_path, kind):
+    """Files <name>.tmp<process> of the same name; those of a process that runs, and of other names, stay."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    kept = [f"a.json.tmp{os.getpid()}", f"b.json.tmp{process.pid}", f"a.json.tmp{process.pid}x", "a.json.tmp"]
+    for name in (f"a.json.tmp{process.pid}", "a.json.tmp99999999999999999999", *kept):
+        if kind == "file":
+            (tmp_path / name).write_text("half")
+        else:
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "data.mdb").write_text("half")
+    artefacts.write_json(tmp_path / "a.json", {})
+    assert names_in(tmp_path) == sorted(["a.json", *kept])
+
+
+DEEP = 200_000
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[" * DEEP + "]" * DEEP,
+        '{"a": ' * DEEP + "1" + "}" * DEEP,
+        '{"a": ' + "[" * DEEP + "]" * DEEP + "}",
+        '{"a": ' + "9" * 5000 + "}",
+        '{"a": "\\udcff"}',
+        "\ufeff{}",
+    ],
+    ids=["list", "objects", "value", "integer", "surrogate", "BOM"],
+)
+def test_json_that_would_break_the_reader(tmp_path, content):
+    (tmp_path / "a.json").write_text(content, encoding="utf-8")
+    with pytest.raises(UserError, match="a.json is not valid JSON .*: make it again with make") as caught:
+        list(artefacts.stream_json(tmp_path / "a.json", "make"))
+    assert len(str(caught.value)) < 500
+    if "udcff" not in content:  # which the other reader takes
+        with pytest.raises(UserError, match="a.json is not valid JSON"):
+            artefacts.read_json(tmp_path / "a.json", "make")
+
+
+@pytest.mark.parametrize("value", [[], ["a", {"b": 1}], "a", 1.5, None, [[{"a": [1]}]]])
+def test_a_stream_of_json_that_is_not_an_object_is_empty(tmp_path, value):
+    (tmp_path / "a.json").write_text(json.dumps(value))
+    assert list(artefacts.stream_json(tmp_path / "a.json", "-")) == []
+
+
+def test_a_stream_gives_values_of_every_kind(tmp_path):
+    value = {"a": 1, "b": [1.5, [True, None], {}], "c": {"d": {"a": []}}, "": "x", "e": []}
+    artefacts.write_json(tmp_path / "a.json", value)
+    assert list(artefacts.stream_json(tmp_path / "a.json", "-")) == list(value.items())
+
+
+def test_a_folder_in_a_files_place_is_one_sentence(tmp_path):
+    (tmp_path / "a.json").mkdir()
+    for read in (artefacts.read_json, lambda *args: list(artefacts.stream_json(*args))):
+        with pytest.raises(UserError, match="a.json cannot be read .Is a directory.: make it again with make"):
+            read(tmp_path / "a.json", "make")
+
+
+def test_a_fifo_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.json")
+    for read in (artefacts.read_json, lambda *args: list(artefacts.stream_json(*args))):
+        with pytest.raises(UserError, match="a.json cannot be read .not a regular file.: make it again with make"):
+            read(tmp_path / "a.json", "make")
+
+
+def test_a_name_that_is_too_long_does_not_exist(tmp_path):
+    with pytest.raises(UserError, match="does not exist"):
+        artefacts.existing(tmp_path / ("x" * 300), "make")
+
+
+SLOW = """
+import sys, time, types
+class Slow:
+    def find_spec(self, name, *_):
+        if name == "numpy":
+            print("loading", flush=True)
+            time.sleep(60)
+sys.meta_path.insert(0, Slow())
+import runpy
+sys.path.insert(0, "LDA")
+sys.modules["__main__"].__file__ = "LDA/learn_LDA_model.py"
+runpy.run_path("LDA/learn_LDA_model.py", run_name="__main__")
+"""
+
+
+def test_ctrl_c_while_libraries_are_loading_is_quiet():
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLOW], cwd=artefacts.ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "loading\n"
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGINT and error == ""
+
+
+def test_every_script_is_quiet_from_its_first_import_on():
+    for folder in ("LDA", "CNN", "experiments"):
+        for path in (artefacts.ROOT / folder).glob("*.py"):
+            code = path.read_text()
+            if "artefacts.run(main)" in code:
+                assert code.index("import texttopicnet.startup") == code.index("import "), path
+
+
+RUNNING = """
+import sys, time
+from texttopicnet import artefacts
+import signal
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # as texttopicnet.startup leaves it
+def main():
+    print("running", flush=True)
+    time.sleep(60)
+artefacts.run(main)
+"""
+
+
+def test_ctrl_c_afterwards_is_one_line():
+    process = subprocess.Popen(
+        [sys.executable, "-c", RUNNING], cwd=artefacts.ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "running\n"
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=30)
+    assert process.returncode == 130 and error == "interrupted: nothing half written was left behind\n"
+
+
+def test_names_that_the_terminal_cannot_show_are_printed(tmp_path):
+    code = "from texttopicnet import artefacts; artefacts.run(lambda: print('\\udcff \u65e5'))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=artefacts.ROOT, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "ascii"}
+    )
+    assert done.returncode == 0 and done.stdout == b"\\udcff \\u65e5\n"

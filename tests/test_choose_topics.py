@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections import Counter
 
 import cv2
 import numpy as np
@@ -71,7 +72,7 @@ def work(tmp_path):
     }
     pairs = {f"images/{name[5:]}{i}.jpg": name for i in range(2) for name in reversed(tokens) if i == 0 or name < "text/10"}
     artefacts.write_json(tmp_path / artefacts.TRAIN_DICT, pairs)
-    dictionary = Dictionary(tokens.values())
+    dictionary = Dictionary(tokens[name] for name in pairs.values())
     dictionary.save(str(tmp_path / artefacts.DICTIONARY))
     MmCorpus.serialize(str(tmp_path / artefacts.BOW), [dictionary.doc2bow(tokens[name]) for name in pairs.values()])
     with TokenStore(tmp_path) as store:
@@ -165,6 +166,11 @@ def test_what_is_learnt_from_and_what_is_held_out(run, script, monkeypatch, work
 def test_bags_of_one_document_an_article(run, work):
     documents = list(MmCorpus(str(work / artefacts.BOW)))[:NUM_ARTICLES][::-1]  # in the order of the articles' names
     MmCorpus.serialize(str(work / artefacts.BOW), documents)
+    words = Dictionary.load(str(work / artefacts.DICTIONARY))
+    dictionary = Dictionary([[words[i] for i in range(45)]])
+    dictionary.dfs = dict(Counter(i for document in documents for i, _ in document))
+    dictionary.num_docs = NUM_ARTICLES
+    dictionary.save(str(work / artefacts.DICTIONARY))
     assert run(*ONE)[0]["split"]["learning_documents"] == 27
 
 
@@ -225,7 +231,7 @@ def test_other_settings_or_articles_are_refused_without_force(run, work, other):
     before, _ = run(*ONE)
     if other == ["dictionary"]:
         dictionary = Dictionary.load(str(work / artefacts.DICTIONARY))
-        dictionary.num_docs += 1
+        dictionary.num_pos += 1
         dictionary.save(str(work / artefacts.DICTIONARY))
         other = []
     with pytest.raises(UserError, match=r"choose_topics.json is of other settings or artefacts \(.*: give --force"):
@@ -243,7 +249,8 @@ def test_other_settings_or_articles_are_refused_without_force(run, work, other):
         (["--update-every", "0"], "--update-every 0: must be 1 or more"),
         (["--seeds", "0", "-1"], "--seeds -1: must be 0 or more"),
         (["--coherence-articles", "0"], "--coherence-articles 0: must be 1 or more"),
-        (["--held-out", "1"], "--held-out 1 of 30 articles leaves nothing to learn from"),
+        (["--held-out", "1"], "--held-out 1: must be a share, above 0 and below 1"),
+        (["--held-out", "0.99"], "--held-out 0.99 of 30 articles leaves nothing to learn from"),
     ],
 )
 def test_impossible_options_are_one_sentence(run, work, arguments, message):
@@ -272,10 +279,10 @@ def test_artefacts_that_do_not_belong_together_are_refused(run, work):
     with pytest.raises(UserError, match="bow.mm has 40 documents, but the train dict 39 images and 30 articles"):
         run()
     Dictionary([["piano", "violin"]]).save(str(work / artefacts.DICTIONARY))
-    with pytest.raises(UserError, match="do not belong together: 2 words and 45; make both anew"):
+    with pytest.raises(UserError, match=r"dict \(2 words\) and .*bow.mm \(45 words\) do not belong together: move it"):
         run()
     (work / artefacts.DICTIONARY).write_bytes(b"no pickle")
-    with pytest.raises(UserError, match="dictionary.dict or .*bow.mm is damaged"):
+    with pytest.raises(UserError, match="dictionary.dict is damaged or is not a pickle"):
         run()
 
 
@@ -283,7 +290,7 @@ def test_an_article_without_tokens_is_named(run, work):
     (work / artefacts.TOKENS).unlink()
     with TokenStore(work) as store:
         store.keep([("text/00", "stamp", packed(["piano"]), [])])
-    with pytest.raises(UserError, match="tokens.sqlite lacks the tokens of text/01: make it anew with python LDA/learn_LDA"):
+    with pytest.raises(UserError, match="tokens.sqlite lacks the tokens of text/01: fill it with python LDA/learn_LDA"):
         run()
 
 
@@ -291,6 +298,9 @@ def test_held_out_articles_without_words_are_refused(run, work):
     documents = list(MmCorpus(str(work / artefacts.BOW)))
     empty = [[] for _ in documents[:-1]] + [documents[-1]]
     empty[-1] = [(i, 1) for i in range(45)]
+    dictionary = Dictionary.load(str(work / artefacts.DICTIONARY))
+    dictionary.dfs = dict.fromkeys(range(45), 1)
+    dictionary.save(str(work / artefacts.DICTIONARY))
     MmCorpus.serialize(str(work / artefacts.BOW), empty)
     with pytest.raises(UserError, match="the 3 held-out articles have no word of the dictionary: give a larger --held-out"):
         run()

@@ -1,6 +1,9 @@
 """Images and labels packed into LMDBs: what stands in the records, their order, and what is refused."""
 
 import io
+import os
+import shutil
+import struct
 import subprocess
 import sys
 
@@ -182,8 +185,8 @@ def test_a_share_is_held_out(files, run, capsys):
 @pytest.mark.parametrize(
     ("share", "sentence"),
     [
-        ("1", r"must lie in \[0, 1\), it is 1"),
-        ("-0.1", r"must lie in \[0, 1\), it is -0.1"),
+        ("1", r"--val-fraction 1: must be a share, 0 or more and below 1"),
+        ("-0.1", r"--val-fraction -0.1: must be a share, 0 or more and below 1"),
         ("0.04", "0.04 of 12 images leaves none for train or for val"),
         ("0.99", "0.99 of 12 images leaves none for train or for val"),
     ],
@@ -208,7 +211,7 @@ def test_bad_images_are_counted_and_the_first_is_named(files, run, script, capsy
         np.testing.assert_array_equal(datum.float_data, np.float32(labels[image_of(key)]))
         assert packed[key].data == contents[image_of(key)]
     printed = capsys.readouterr().out.splitlines()
-    assert printed[1].startswith("left out: 3 bad images; the first: ") and f"{bad[0]}: is no image" in printed[1]
+    assert printed[1].startswith("left out: 3 bad images; the first: ") and f"{bad[0]}: is not an image" in printed[1]
     assert printed[2].startswith("9 images and labels")
 
 
@@ -221,7 +224,7 @@ def test_a_missing_image_is_a_bad_one(files, run, tmp_path, capsys):
 
 def test_no_good_image_is_an_error_and_nothing_is_left(files, run, tmp_path):
     files({f"images/{i}.jpg": b"no picture" for i in range(3)})
-    with pytest.raises(UserError, match="none of the images .* 3 of 3 are bad; the first: .*is no image"):
+    with pytest.raises(UserError, match="none of the images .* 3 of 3 are bad; the first: .*is not an image"):
         run()
     assert list((tmp_path / "work" / "CNN" / "CaffeNet").iterdir()) == []
 
@@ -285,7 +288,9 @@ def test_labels_that_are_no_topic_vectors_are_refused(files, run, tmp_path):
     files(twelve())
     path = tmp_path / "work" / artefacts.training_labels(TOPICS)
     path.rename(path.with_name("training_labels4.json"))
-    with pytest.raises(UserError, match="no lda vector of 4 numbers .width 3.*anew with python LDA/generate_train_labels.py"):
+    with pytest.raises(
+        UserError, match="not a vector of 4 lda numbers .width 3.*; make the labels with python LDA/generate_train_labels.py"
+    ):
         run(topics=4)
     with pytest.raises(UserError, match="training_labels3.json does not exist: make it with python LDA/generate_train_labels.py"):
         run()
@@ -318,7 +323,8 @@ def test_labels_are_checked_as_their_embedding_asks(signed, run, tmp_path):
     folder = tmp_path / "work" / "LDA"
     (folder / "training_labels_lsi3.json").rename(folder / "training_labels_tfidf3.json")
     with pytest.raises(
-        UserError, match="no tfidf vector of 3 numbers.*anew with python LDA/generate_train_labels.py --embedding tfidf"
+        UserError,
+        match="not a vector of 3 tfidf numbers.*; make the labels with python LDA/generate_train_labels.py --embedding tfidf",
     ):
         run("--embedding", "tfidf")
     with pytest.raises(UserError, match="lsi3.json does not exist: make it with .*generate_train_labels.py --embedding lsi"):
@@ -393,3 +399,56 @@ def test_the_data_layer_gives_what_features_are_taken_from(files, run, tmp_path)
         np.testing.assert_allclose(data, images.network_input(images.decode(contents[name], name)), atol=1e-4)
         np.testing.assert_allclose(label.ravel(), labels[name], rtol=1e-6)
     net.close()
+
+
+def test_names_that_lead_out_of_the_collection_are_bad_images(files, run, tmp_path, capsys):
+    labels = files({"images/1.jpg": jpeg(1)})
+    secret = tmp_path / "secret.jpg"
+    secret.write_bytes(jpeg(2))
+    (tmp_path / "data/ImageCLEF_Wikipedia/images/link.jpg").symlink_to(secret)
+    os.mkfifo(tmp_path / "data/ImageCLEF_Wikipedia/images/fifo.jpg")
+    bad = [
+        str(secret),
+        "../../secret.jpg",
+        "images\\..\\..\\..\\secret.jpg",
+        "images/link.jpg",
+        "images/fifo.jpg",
+        "a\0b",
+        "x" * 300,
+    ]
+    artefacts.write_json(tmp_path / "work" / artefacts.training_labels(TOPICS), labels | dict.fromkeys(bad, [0.1, 0.5, 0.0]))
+    folder = run()
+    assert [key[9:] for key in records(folder / "train_images_lmdb")] == ["images/1.jpg"]
+    assert f"left out: {len(bad)} bad images; the first: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("size", [(20_000, 20_000), (40_000, 40_000)])
+def test_an_image_whose_header_declares_too_many_pixels_is_a_bad_one(files, run, capsys, size):
+    data = bytearray(jpeg(1))
+    at = data.find(b"\xff\xc0")
+    data[at + 5 : at + 9] = struct.pack(">HH", *size)
+    files({"a.jpg": jpeg(2), "b.jpg": bytes(data)})
+    folder = run()
+    assert len(records(folder / "train_images_lmdb")) == 1
+    assert f"b.jpg: its header declares {size[0]} x {size[1]} pixels" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "content",
+    ['{"a.jpg": ' + "[" * 200_000 + "]" * 200_000 + "}", '{"a.jpg": [' + "9" * 5000 + ", 0, 0]}", '{"\\udcff": [0.1, 0.5, 0]}'],
+)
+def test_labels_that_would_break_the_reader_are_one_sentence(files, run, tmp_path, content):
+    files({"a.jpg": jpeg(1)})
+    (tmp_path / "work" / artefacts.training_labels(TOPICS)).write_text(content)
+    with pytest.raises(UserError, match="training_labels3.json is not valid JSON .*generate_train_labels.py"):
+        run()
+
+
+def test_a_folder_whose_name_is_not_utf8_is_one_sentence(files, run, tmp_path):
+    files({"a.jpg": jpeg(1)})
+    work = tmp_path / "w\udcff"
+    shutil.copytree(tmp_path / "work", work)
+    with pytest.raises(
+        UserError, match=r"w\\xff/CNN/CaffeNet: LMDB takes only folders whose names are UTF-8: give another --work"
+    ):
+        run("--work", str(work))

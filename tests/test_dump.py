@@ -204,10 +204,10 @@ def test_broken_xml_comes_after_the_pages_before_it(tmp_path):
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"", "is no MediaWiki dump (no element found"),
-        (b"a,b,c\n1,2,3\n", "is no MediaWiki dump (Start tag expected"),
-        (b"<html><body>Not found", "is no MediaWiki dump (its root is <html>): get the download that data/wikipedia_data"),
-        (bz2.compress(b"<article/>"), "is no MediaWiki dump (its root is <article>)"),
+        (b"", "is not a MediaWiki dump (no element found"),
+        (b"a,b,c\n1,2,3\n", "is not a MediaWiki dump (Start tag expected"),
+        (b"<html><body>Not found", "is not a MediaWiki dump (its root is <html>): get the download that data/wikipedia_data"),
+        (bz2.compress(b"<article/>"), "is not a MediaWiki dump (its root is <article>)"),
         (b"BZh9 and nothing more", "ends early or is damaged, the last page read is none: fetch it again (Invalid data stream)"),
         (b"\x1f\x8b" + bytes(30), "ends early or is damaged, the last page read is none"),
     ],
@@ -340,8 +340,8 @@ def test_images_of_a_list(tmp_path):
 @pytest.mark.parametrize(
     ("content", "before", "why"),
     [
-        ('{"a/b/1": "a/b/2"}', 0, "is no JSON list"),
-        ('"a/b/1"', 0, "is no JSON list"),
+        ('{"a/b/1": "a/b/2"}', 0, "is not a JSON list"),
+        ('"a/b/1"', 0, "is not a JSON list"),
         ("", 0, "is not valid JSON"),
         ("[]", 0, None),
         ('["a/b/1", "a/b/2"', 2, "is not valid JSON"),
@@ -360,3 +360,23 @@ def test_what_is_no_list(tmp_path, content, before, why):
     assert len(read) == before and "\n" not in str(caught.value) and str(path) in str(caught.value)
     with pytest.raises(UserError, match="does not exist"):
         next(dump.images(tmp_path / "missing.json", Blemishes()))
+
+
+def test_a_list_that_would_break_the_reader(tmp_path):
+    """200,000 levels deep, entries that are not strings, names that lead out: each is counted, and the good ones come."""
+    path, blemishes = tmp_path / "list.json", Blemishes()
+    deep = "[" * 200_000 + "]" * 200_000
+    path.write_text('["a/b/1#x", ' + deep + ', {"a": ' + deep + '}, "a/b/2#x", "a\\\\..\\\\b/c/3#x", "/a/../b/3#x", "C:/b/3#x"]')
+    assert list(dump.images(path, blemishes)) == [("a/b/1#x", "1"), ("a/b/2#x", "2")]
+    assert blemishes == {
+        "list entry is no string": ["entry 2", "entry 3"],
+        "list entry names no article": ["a\\..\\b/c/3#x", "/a/../b/3#x", "C:/b/3#x"],
+    }
+
+
+@pytest.mark.parametrize("entry", ["9" * 5000, '"\\udcff"', "1e999"])
+def test_an_entry_that_json_cannot_hold_is_one_sentence(tmp_path, entry):
+    path = tmp_path / "list.json"
+    path.write_text(f'["a/b/1#x", {entry}]')
+    with pytest.raises(UserError, match="list.json is not valid JSON"):
+        list(dump.images(path, Blemishes()))

@@ -1,6 +1,7 @@
 """Other text embeddings than LDA: unit lengths, one vector a text and seed, the same bytes in every process, gensim's files."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -244,7 +245,7 @@ def test_a_missing_model_names_the_command(name, tmp_path):
 def test_a_model_of_another_dictionary_is_refused_with_both_sizes(learnt, name, tmp_path):
     learnt[name].save(tmp_path)
     Dictionary([["piano", "goal"]]).save(str(tmp_path / artefacts.DICTIONARY))
-    with pytest.raises(UserError, match=rf"dictionary.dict \(2 words\) and .*{name}4.model \(learnt with 13\) do not belong"):
+    with pytest.raises(UserError, match=rf"dictionary.dict \(2 words\) and .*{name}4.model.* \(learnt with 13\) do not belong"):
         embeddings.load(name, tmp_path, K)
 
 
@@ -253,8 +254,46 @@ def test_a_broken_file_is_one_sentence(learnt, name, tmp_path):
     learnt[name].save(tmp_path)
     learnt[name].dictionary.save(str(tmp_path / artefacts.DICTIONARY))
     (tmp_path / artefacts.embedding_model(name, K)).write_bytes(b"broken")
-    with pytest.raises(UserError, match=f"{name}4.model and its side files are no .* of gensim's .*: make them anew"):
+    with pytest.raises(UserError, match=f"{name}4.model is damaged or is not a pickle"):
         embeddings.load(name, tmp_path, K)
+
+
+@pytest.mark.parametrize("name", LEARNT)
+def test_models_of_another_kind_width_or_dictionary_are_refused(learnt, name, tmp_path):
+    """Files that were renamed or mixed: the numbers would be others, or none."""
+    embedding, path = learnt[name], tmp_path / artefacts.embedding_model(name, K)
+    embedding.save(tmp_path)
+    embedding.dictionary.save(str(tmp_path / artefacts.DICTIONARY))
+    for file in list(path.parent.glob(f"{name}4.model*")):
+        shutil.copy(file, file.with_name(file.name.replace("4", "6", 1)))
+    with pytest.raises(UserError, match=f"{name}6.model and the files beside it are not a {name} model of 6 numbers"):
+        embeddings.load(name, tmp_path, 6)
+    other = learn(name, documents=[[word.upper() for word in d] for d in DOCUMENTS], epochs=1)  # other words, same counts
+    other.save(tmp_path / "other")
+    if name != "tfidf":
+        shutil.copy(tmp_path / "other" / artefacts.embedding_model(name, K), path)
+        with pytest.raises(UserError, match=f"{name}4.model and the files beside it .*learnt with another dictionary"):
+            embeddings.load(name, tmp_path, K)
+        embedding.save(tmp_path)
+        path.with_name(f"{name}4.model.tfidf").unlink()
+        with pytest.raises(UserError, match=rf"{name}4.model.tfidf cannot be read .*No such file"):
+            embeddings.load(name, tmp_path, K)
+    kind = "lsi" if name != "lsi" else "word2vec"
+    learnt[kind].save(tmp_path)
+    shutil.copy(tmp_path / artefacts.embedding_model(kind, K), path)
+    with pytest.raises(UserError, match=f"{name}4.model") as caught:
+        embeddings.load(name, tmp_path, K)
+    assert "\n" not in str(caught.value) and "--force" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", embeddings.NAMES)
+def test_corpora_of_one_or_two_words_work_or_are_one_sentence(name):
+    for documents in ([["a"]], [[], ["a"]], [["a", "b"], ["b", "c"], []], [["a"]] * 3):
+        vectors = learn(name, 1, documents, epochs=1).vectors(documents)
+        assert np.isfinite(vectors).all() and vectors.shape == (len(documents), 1)
+    for documents in ([], [[]]):
+        with pytest.raises(UserError, match=f"the dictionary has 0 words, too few for 1 numbers of {name}"):
+            learn(name, 1, documents)
 
 
 @pytest.mark.parametrize(("name", "words"), [("tfidf", 3), ("lsi", 0), ("word2vec", 0)])

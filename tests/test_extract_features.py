@@ -1,5 +1,6 @@
 """Features from image files through a small net of the runtime's, checked against a forward written out by hand."""
 
+import os
 import sys
 
 import cv2
@@ -147,3 +148,20 @@ def test_broken_features_files_are_named(tmp_path):
         features.load(tmp_path / "g.npz")
     with pytest.raises(UserError, match="image b are not finite"):
         features.save(tmp_path / "h.npz", features.Features(["a", "b"], np.float32([[1], [np.nan]]), "x", ""))
+
+
+def test_a_folder_with_cycles_and_other_files(script, tmp_path):
+    """Links to folders are followed, cycles are not; a FIFO named as an image is one sentence when it is read."""
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/a.jpg").write_bytes(b"a")
+    (tmp_path / "set/up").symlink_to("..")
+    os.mkfifo(tmp_path / "fifo.jpg")
+    found = script.image_files(tmp_path)
+    assert list(found) == ["fifo", "set/a"]
+    with pytest.raises(UserError, match="fifo.jpg: cannot be read .not a regular file."):
+        next(script.batches(list(found.values()), 227, 2))
+
+
+def test_a_list_that_is_not_utf8(script, tmp_path):
+    (tmp_path / "list.txt").write_bytes(b"a\xff.jpg\nb.jpg\n")
+    assert list(script.image_files(listing=tmp_path / "list.txt")) == ["a\udcff", "b"]

@@ -2,6 +2,8 @@
 
 import bz2
 import json
+import os
+import struct
 import subprocess
 import sys
 
@@ -182,10 +184,10 @@ def test_every_blemish_is_counted_by_its_reason_and_the_first_is_named(collectio
         f"left out: 1 article file is missing; the first is {no_article}",
         f"left out: 2 broken XML; the first is {broken}",
         f"left out: 2 image cannot be decoded; the first is {truncated}",
-        f"left out: 1 image cannot be read; the first is {folder}",
+        f"left out: 1 image cannot be read (Is a directory); the first is {folder}",
         f"left out: 1 image file is missing; the first is {no_image}",
         f"left out: 1 metadata name no image file; the first is {unnamed}",
-        f"left out: 1 named .jpg but is no JPEG; the first is {disguised}",
+        f"left out: 1 named .jpg but is not a JPEG; the first is {disguised}",
         f"left out: 1 no English article; the first is {german}",
         f"left out: 1 not a JPEG; the first is {png}",
         f"left out: 1 smaller than 256 pixels; the first is {small}",
@@ -350,7 +352,8 @@ def test_a_page_is_tokenized_once_a_dump(collection, from_dump, script, monkeypa
     from_dump(["images/x/7#a.jpg"], "--workers", "1")
     monkeypatch.setattr(script.text, "tokens_of", lambda clean: 1 / 0)
     assert from_dump(["images/x/7#a.jpg"], "--workers", "1", "--force") == {"images/x/7#a.jpg": "7"}
-    (tmp_path / "wiki.xml.bz2").write_bytes(bz2.compress(dump_of(PAGES[:3]).encode()))  # another dump
+    changed = [(number, title, ns, body.replace("piano", "harp")) for number, title, ns, body in PAGES]
+    (tmp_path / "wiki.xml.bz2").write_bytes(bz2.compress(dump_of(changed).encode()))  # another text of the same page
     with pytest.raises(ZeroDivisionError):
         from_dump(["images/x/7#a.jpg"], "--workers", "1", "--force")
 
@@ -373,3 +376,123 @@ def test_a_model_from_a_dump(collection, from_dump, tmp_path):
         assert done.returncode == 0, done.stderr
     labels = json.loads((tmp_path / "work" / artefacts.training_labels(2)).read_text())
     assert list(labels) == ["images/x/11#a.jpg", "images/x/7#a.jpg"] and len(labels["images/x/7#a.jpg"]) == 2
+
+
+# ------------------------------------------------------------------------------------ one bad item never ends a stage
+def jpeg_that_declares(height, width):
+    data = bytearray(cv2.imencode(".jpg", np.zeros((16, 16, 3), np.uint8))[1].tobytes())
+    at = data.find(b"\xff\xc0")
+    data[at + 5 : at + 9] = struct.pack(">HH", height, width)
+    return bytes(data)
+
+
+def whole_jpeg():
+    return cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 255, (256, 256, 3), np.uint8))[1].tobytes()
+
+
+BAD_IMAGES = {  # content, or a function of the path that makes it; the reason
+    "empty": (b"", "named .jpg but is not a JPEG"),
+    "two bytes": (b"\xff\xd8", "image cannot be decoded"),
+    "bomb of 20,000": (jpeg_that_declares(20_000, 20_000), "image has more than 100,000,000 pixels"),
+    "bomb of 40,000": (jpeg_that_declares(40_000, 40_000), "image has more than 100,000,000 pixels"),
+    "bomb of 65,500": (jpeg_that_declares(65_500, 65_500), "image has more than 100,000,000 pixels"),
+    "header of 9,000 and no more": (jpeg_that_declares(9000, 9000)[:200], "image cannot be decoded"),
+    "truncated": (whole_jpeg()[:3000], "image cannot be decoded"),
+    "PNG": (cv2.imencode(".png", np.zeros((300, 300, 3), np.uint16))[1].tobytes(), "named .jpg but is not a JPEG"),
+    "folder": (lambda path: path.mkdir(), "image cannot be read (Is a directory)"),
+    "FIFO": (os.mkfifo, "image cannot be read (not a regular file)"),
+    "link to itself": (lambda path: path.symlink_to(path.name), "image cannot be read (a loop of symbolic links)"),
+    "link to /dev/zero": (
+        lambda path: path.symlink_to("/dev/zero"),
+        "image cannot be read (it is a link to a file outside the collection)",
+    ),
+    "link to nothing": (lambda path: path.symlink_to("none"), "image file is missing"),
+}
+
+
+@pytest.mark.parametrize("content, reason", BAD_IMAGES.values(), ids=BAD_IMAGES)
+def test_a_bad_image_is_counted(collection, run, capsys, content, reason):
+    collection.add("1/1")
+    bad = collection.metadata("1/2", "images/bad.jpg", "text/en/1/1")
+    if callable(content):
+        content(collection.folder / "images/bad.jpg")
+    else:
+        collection.file("images/bad.jpg", content)
+    assert list(run("--workers", "1")) == ["images/1/1.jpg"]
+    assert left_out(capsys.readouterr().out) == [f"left out: 1 {reason}; the first is {bad}"]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("../../outside", "cannot be read (its name leads out of the collection)"),
+        ("ABSOLUTE", "cannot be read (its name leads out of the collection)"),
+        ("images\\..\\..\\outside", "cannot be read (its name leads out of the collection)"),
+        ("C:\\outside", "cannot be read (its name leads out of the collection)"),
+        ("x" * 300, "cannot be read (File name too long)"),
+        ("x/" * 3000, "cannot be read (File name too long)"),
+        ("text/en/1/1/x", "file is missing"),
+    ],
+)
+@pytest.mark.parametrize("what", ["image", "article"])
+def test_a_name_that_leads_nowhere_or_out_is_counted(collection, run, capsys, tmp_path, name, reason, what):
+    collection.add("1/1")
+    collection.image("outside.jpg").rename(collection.data / "outside.jpg")
+    (collection.data / "outside").write_text("a secret")
+    name = name.replace("ABSOLUTE", str(collection.data / "outside"))
+    names = (name + ".jpg", "text/en/1/1") if what == "image" else ("images/1/1.jpg", name)
+    bad = collection.metadata("1/2", *names)
+    assert list(run("--workers", "1")) == ["images/1/1.jpg"]
+    assert left_out(capsys.readouterr().out) == [f"left out: 1 {what} {reason}; the first is {bad}"]
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (os.mkfifo, "metadata file cannot be read (not a regular file)"),
+        (lambda path: path.symlink_to(path.name), "metadata file cannot be read (a loop of symbolic links)"),
+        (lambda path: path.write_bytes(b'<image file="images/1/1.jpg">' + b"<a>" * 100_000), "broken XML"),
+        (lambda path: path.write_bytes(b"<image"), "broken XML"),
+        (lambda path: path.write_bytes(b'<?xml version="1.0" encoding="nonsense"?><image/>'), "broken XML"),
+    ],
+)
+def test_a_bad_metadata_file_is_counted(collection, run, capsys, make, reason):
+    good = collection.add("1/1")
+    make(good.with_name("2.xml"))
+    assert list(run("--workers", "1")) == ["images/1/1.jpg"]
+    assert left_out(capsys.readouterr().out) == [f"left out: 1 {reason}; the first is {good.with_name('2.xml')}"]
+
+
+def test_a_metadata_file_whose_name_is_not_utf8(collection, run, capsys):
+    good = collection.add("1/1")
+    folder = os.fsencode(good.parent)
+    os.link(good, folder + b"/\xff.xml")  # whole: it is used like any other
+    with open(folder + b"/\xfe.xml", "wb") as file:
+        file.write(b"<image")
+    assert list(run("--workers", "2")) == ["images/1/1.jpg"]
+    assert left_out(capsys.readouterr().out) == [f"left out: 1 broken XML; the first is {good.parent}/\\xfe.xml"]
+
+
+def test_links_to_folders_are_followed_and_cycles_are_counted(collection, run, capsys, tmp_path):
+    good = collection.add("1/1")
+    (tmp_path / "disk").mkdir()
+    for name in ("images", "text", "metadata"):
+        (collection.folder / name).rename(tmp_path / "disk" / name)
+        (collection.folder / name).symlink_to(tmp_path / "disk" / name)
+    (collection.folder / "metadata/1/up").symlink_to("..")
+    assert list(run()) == ["images/1/1.jpg"]
+    assert left_out(capsys.readouterr().out) == [
+        f"left out: 1 folder is a link that leads back to itself; the first is {good.parent / 'up'}"
+    ]
+
+
+def test_entries_of_a_list_that_lead_out_are_counted(collection, from_dump, capsys):
+    collection.image("images/x/7#a.jpg")
+    (collection.data / "outside.jpg").write_bytes((collection.folder / "images/x/7#a.jpg").read_bytes())
+    (collection.folder / "images/x/7#link.jpg").symlink_to("../../../outside.jpg")
+    listed = ["images/x/7#a.jpg", "images/../../7#b.jpg", "images/x/7#link.jpg", "images/x/7#c\0.jpg", "a\\..\\b/x/7#d.jpg"]
+    assert list(from_dump(listed, "--workers", "1")) == ["images/x/7#a.jpg"]
+    assert left_out(capsys.readouterr().out) == [
+        "left out: 1 image cannot be read (it is a link to a file outside the collection); the first is images/x/7#link.jpg",
+        "left out: 3 list entry names no article; the first is images/../../7#b.jpg",
+    ]

@@ -121,24 +121,53 @@ def test_other_embeddings(run, folder, capsys, name):
     assert "learning" in capsys.readouterr().out and path.read_bytes() == first
 
 
+@pytest.mark.parametrize("name", ["lsi", "tfidf", "word2vec"])
+def test_a_dictionary_of_another_bow_is_refused_for_other_embeddings(run, folder, name):
+    """Same words under other ids: the labels would be of other words, with status 0."""
+    documents = [text.tokenize(words) for words in ARTICLES.values()]
+    dictionary = Dictionary.load(str(folder / "work" / artefacts.DICTIONARY))
+    MmCorpus.serialize(str(folder / "work" / artefacts.BOW), map(dictionary.doc2bow, documents))
+    Dictionary(documents[::-1] + [["extra"]]).save(str(folder / "work" / artefacts.DICTIONARY))
+    with pytest.raises(UserError, match="dictionary.dict .7 words. and .*bow.mm .6 words. do not belong together"):
+        run("--embedding", name)
+    assert not (folder / "work" / artefacts.training_labels(3, name)).exists()
+
+
+@pytest.mark.parametrize("name", ["lsi", "word2vec"])
+def test_articles_without_a_word_are_counted_with_what_they_get(run, folder, name, capsys):
+    documents = [text.tokenize(words) for words in ARTICLES.values()]
+    dictionary = Dictionary.load(str(folder / "work" / artefacts.DICTIONARY))
+    MmCorpus.serialize(str(folder / "work" / artefacts.BOW), map(dictionary.doc2bow, documents))
+    run("--embedding", name)
+    said = "articles: 1 without any word of the dictionary get the vector 0; the first is text/empty"
+    assert capsys.readouterr().out.splitlines()[-2] == said
+
+
 def test_what_is_printed(run, capsys):
     path = run("--seed", "4")
     printed = capsys.readouterr().out.splitlines()
-    assert printed == ["labelling 5 images of 4 articles with 3 topics, seed 4", f"5 labels, for SigmoidCrossEntropyLoss: {path}"]
+    assert printed == [
+        "labelling 5 images of 4 articles with 3 topics, seed 4",
+        "articles: 1 without any word of the dictionary get the topics of an empty article, the same for all; the first is"
+        " text/empty",
+        f"5 labels, for SigmoidCrossEntropyLoss: {path}",
+    ]
 
 
 def test_a_model_of_another_number_of_topics_is_refused(run, folder):
     for path in (folder / "work" / "LDA").glob("ldamodel3.lda*"):
         path.rename(path.with_name(path.name.replace("3", "4")))
-    with pytest.raises(UserError, match="images/3.jpg: its label is no lda vector of 4 numbers .width 3,"):
+    with pytest.raises(UserError, match="ldamodel4.lda is a model of 3 topics, not of 4: see --topics"):
         run(topics=4)
     assert not (folder / "work" / artefacts.training_labels(4)).exists()
 
 
-def test_a_dictionary_of_another_corpus_is_refused(run, folder):
+def test_with_another_dictionary_the_models_own_words_are_used(run, folder, capsys):
+    before = run().read_bytes()
+    capsys.readouterr()
     Dictionary([["piano", "violin"]]).save(str(folder / "work" / artefacts.DICTIONARY))
-    with pytest.raises(UserError, match="the dictionary has 2 words, the model 6"):
-        run()
+    assert run("--force").read_bytes() == before
+    assert "the model's own 6 words are used, not the dictionary's 2\n" in capsys.readouterr().err
 
 
 def test_what_is_missing_names_its_command(run, folder):

@@ -1,6 +1,8 @@
 """Image files as the network sees them: decoded, warped, cropped and centred, by hand."""
 
 import io
+import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -63,7 +65,7 @@ def test_what_cannot_be_decoded_is_named(tmp_path, data):
     (tmp_path / "a.jpg").write_bytes(data)
     with pytest.raises(UserError) as caught:
         images.read_image(tmp_path / "a.jpg")
-    assert str(caught.value) == f"{tmp_path / 'a.jpg'}: is no image that OpenCV can decode; repair it or leave it out"
+    assert str(caught.value) == f"{tmp_path / 'a.jpg'}: is not an image that OpenCV can decode; repair it or leave it out"
 
 
 def test_what_cannot_be_read_is_named(tmp_path):
@@ -143,3 +145,87 @@ def test_encoded_is_a_jpeg_of_quality_95():
     assert data.startswith(b"\xff\xd8") and images.decode(data, "a").shape == (32, 48, 3)
     smooth = cv2.GaussianBlur(image, (0, 0), 5)
     assert np.abs(images.decode(images.encoded(smooth), "a").astype(int) - smooth).max() <= 8
+
+
+def header(kind, height, width):
+    """A small file whose header declares other sizes."""
+    data = bytearray(one_colour("RGB", (10, 20, 30), kind=kind))
+    if kind == "JPEG":
+        at = data.find(b"\xff\xc0")
+        data[at + 5 : at + 9] = struct.pack(">HH", height, width)
+    elif kind == "PNG":
+        data[16:24] = struct.pack(">II", width, height)
+        data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    elif kind == "BMP":
+        data[18:26] = struct.pack("<ii", width, height)
+    elif kind == "GIF":
+        data[6:10] = struct.pack("<HH", width, height)
+    return bytes(data)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "GIF"])
+@pytest.mark.parametrize(
+    ("height", "width"), [(20_000, 20_000), (40_000, 40_000), (65_000, 65_000), (1540, 65_000), (10_001, 10_000)]
+)
+def test_a_header_of_too_many_pixels_is_refused_before_anything_is_decoded(monkeypatch, kind, height, width):
+    monkeypatch.setattr(cv2, "imdecode", None)
+    with pytest.raises(UserError, match=f"a.x: its header declares {width} x {height} pixels, more than 100,000,000; make it"):
+        images.decode(header(kind, height, width), "a.x")
+
+
+def test_the_largest_image_that_is_decoded(monkeypatch):
+    monkeypatch.setattr(images, "MOST_PIXELS", 24 * 16)
+    assert images.decode(one_colour("RGB", (1, 2, 3)), "a").shape == (16, 24, 3)
+    monkeypatch.setattr(images, "MOST_PIXELS", 24 * 16 - 1)
+    with pytest.raises(UserError, match="declares 24 x 16 pixels"):
+        images.decode(one_colour("RGB", (1, 2, 3)), "a")
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "GIF", "TIFF", "PPM", "WEBP", "JPEG2000"])
+def test_the_size_in_the_header(kind):
+    data = one_colour("RGB", (10, 20, 30), kind=kind)
+    assert images.size(data) == (16, 24)
+    assert images.decode(data, "a").shape == (16, 24, 3)
+    for cut in range(0, len(data), max(1, len(data) // 50)):
+        images.size(data[:cut])  # raises nothing
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_the_size_of_a_jpeg_behind_other_segments(progressive):
+    exif = Image.Exif()
+    exif[0x010E] = "\xff\xc0" * 500  # looks like a frame header, inside a segment
+    data = bytes_of(Image.new("RGB", (24, 16)), "JPEG", exif=exif, progressive=progressive, comment=b"\xff\xc0" * 100)
+    assert images.size(data) == (16, 24)
+    assert images.size(data[:2] + b"\xff" * 5 + data[2:]) == (16, 24)  # fill bytes
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\xff\xd8",
+        b"\xff\xd8\xff\xd9",
+        b"\xff\xd8" + b"\xff" * 100,
+        b"\x89PNG\r\n\x1a\n",
+        b"GIF89a",
+        b"text",
+        b"BM" + bytes(60),
+    ],
+)
+def test_what_is_not_an_image(data):
+    with pytest.raises(UserError, match="a.jpg: is not an image that OpenCV can decode"):
+        images.decode(data, "a.jpg")
+
+
+def test_the_first_picture_of_an_animation_counts():
+    frames = [Image.new("RGB", (24, 16), colour) for colour in ((250, 0, 0), (0, 250, 0))]
+    for kind in ("GIF", "PNG", "WEBP"):
+        data = bytes_of(
+            frames[0],
+            kind,
+            save_all=True,
+            append_images=frames[1:],
+            duration=100,
+            **({"lossless": True} if kind == "WEBP" else {}),
+        )
+        assert np.abs(images.decode(data, "a")[8, 12].astype(int) - (0, 0, 250)).max() <= 8, kind

@@ -72,8 +72,8 @@ def test_files_side_by_side(script, monkeypatch, tmp_path, capsys):
     ("labels", "sentence"),
     [
         ({}, "there are no labels"),
-        ({"1.jpg": [0.5, 0.6]}, "1.jpg: its label is no lda vector of 2 numbers"),
-        ({"1.jpg": [0.5, 0.5], "2.jpg": [1]}, "2.jpg: its label is no lda vector of 2 numbers"),
+        ({"1.jpg": [0.5, 0.6]}, "1.jpg: its label is not a vector of 2 lda numbers"),
+        ({"1.jpg": [0.5, 0.5], "2.jpg": [1]}, "2.jpg: its label is not a vector of 2 lda numbers"),
         ([[0.5, 0.5]], "holds something else than labels"),
     ],
 )

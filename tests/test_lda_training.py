@@ -1,6 +1,7 @@
 """LDA training: gensim's model, the same whatever works on it, and the same after a kill."""
 
 import itertools
+import json
 import multiprocessing
 import os
 import signal
@@ -168,7 +169,7 @@ def test_after_a_kill_the_second_run_gives_the_same_bytes(corpus, uninterrupted,
     again = Watched(bows)
     lda = learn((dictionary, again), **given)
     assert again.read == first_chunk + read
-    assert ("going on after document" in capsys.readouterr().err) == (killed_at > 80)
+    assert ("resuming after document" in capsys.readouterr().err) == (killed_at > 80)
     assert checkpoint.is_file()  # until the model is saved
     assert_same(lda, uninterrupted, tmp_path)
 
@@ -187,7 +188,7 @@ def test_a_killed_worker_is_one_sentence_and_the_second_run_goes_on(corpus, unin
     with pytest.raises(UserError, match="a worker process was killed .*: start again"):
         learn((dictionary, killed), **given)
     assert_same(learn(corpus, **given), uninterrupted, tmp_path)
-    assert "checkpoint: going on after document " in capsys.readouterr().err
+    assert "checkpoint: resuming after document " in capsys.readouterr().err
 
 
 def test_a_checkpoint_is_written_when_the_seconds_are_over(corpus, tmp_path, monkeypatch):
@@ -229,7 +230,51 @@ def test_a_checkpoint_of_another_corpus_is_said_and_ignored(corpus, tmp_path, ca
 def test_a_broken_checkpoint_is_said_and_ignored(corpus, uninterrupted, tmp_path, capsys, content):
     (tmp_path / "checkpoint").write_bytes(content)
     lda = learn(corpus, checkpoint=tmp_path / "checkpoint")
-    assert "checkpoint is no checkpoint (" in capsys.readouterr().err
+    assert "checkpoint is not a checkpoint (" in capsys.readouterr().err
+    assert_same(lda, uninterrupted, tmp_path)
+
+
+def spoilt(**changes):
+    """A change of a checkpoint's arrays, and of what it says about itself."""
+
+    def spoil(arrays):
+        about = json.loads(str(arrays["about"]))
+        for name, value in changes.items():
+            holder = arrays if name in arrays else about
+            holder.pop(name) if value is None else holder.update({name: value})
+        return arrays | {"about": json.dumps(about)}
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        spoilt(sstats=None),
+        spoilt(sstats=np.zeros((5, 3), np.float32)),
+        spoilt(sstats=np.full((5, 200), np.nan, np.float32)),
+        spoilt(random_key=np.zeros(3, np.uint32)),
+        spoilt(random=[10**6, 0, 0.0]),
+        spoilt(random=None),
+        spoilt(at=[-1, 0]),
+        spoilt(at=None),
+        spoilt(run=None),
+        spoilt(num_updates=None),
+        lambda arrays: arrays | {"about": "[]"},
+        lambda arrays: arrays | {"about": "no JSON"},
+        lambda arrays: arrays | {"sstats": np.array([{}], object)},  # a pickle
+    ],
+)
+def test_a_checkpoint_that_does_not_fit_is_said_and_ignored(corpus, uninterrupted, tmp_path, capsys, spoil):
+    path = tmp_path / "checkpoint"
+    learn(corpus, checkpoint=path, seconds=0)
+    with np.load(path) as file:
+        arrays = spoil(dict(file))
+    with open(path, "wb") as file:
+        np.savez(file, **arrays)
+    capsys.readouterr()
+    lda = learn(corpus, checkpoint=path)
+    assert "checkpoint is not a checkpoint (" in capsys.readouterr().err
     assert_same(lda, uninterrupted, tmp_path)
 
 

@@ -160,8 +160,8 @@ def test_defaults_are_the_originals(script, monkeypatch, corpus):
     with pytest.raises(UserError) as caught:
         script.main()
     assert str(caught.value) == (
-        f"no word of {corpus / 'data' / 'ImageCLEF_Wikipedia'}/text stands in at least 20 and at most 0.5 of the 8 documents:"
-        " give a lower --no-below for so small a corpus"
+        "none of the 6 words is in at least 20 (--no-below) and at most 0.5 (--no-above) of the 8 documents: for so small a"
+        " corpus give --no-below 2, with which 6 words are left"
     )
     # nothing half made is left, and no token has to be made again
     assert names_in(corpus / "work" / "LDA") == LEFT
@@ -305,6 +305,29 @@ def test_a_missing_train_dict_names_its_command(run, corpus):
         run(*ALL)
 
 
+def test_what_was_not_made_here_is_not_replaced_and_no_advice_says_so(run, corpus):
+    """A downloaded model or dictionary: the sentence names another work folder, not --force."""
+    folder = corpus / "work" / "LDA"
+    downloaded = Dictionary([["piano", "an", "unfiltered", "dictionary"]])
+    downloaded.save(str(folder / "dictionary.dict"))
+    before = names_in(folder), (folder / "dictionary.dict").read_bytes()
+    with pytest.raises(
+        UserError,
+        match="dictionary.dict was not made in this work folder, and would be overwritten: give another --work folder, or move",
+    ):
+        run(*ALL)
+    assert (names_in(folder), (folder / "dictionary.dict").read_bytes()) == (sorted([*before[0], "tokens.sqlite"]), before[1])
+    LdaModel(id2word=downloaded, num_topics=3).save(str(folder / "ldamodel3.lda"))
+    for content in (None, b"damaged"):
+        if content:
+            (folder / "ldamodel3.lda").write_bytes(content)
+        with pytest.raises(UserError, match="ldamodel3.lda exists already and was not made here: give another --work") as caught:
+            run(*ALL)
+        assert "--force" not in str(caught.value)
+    run(*ALL, "--force")
+    run(*ALL, "--topics", "4")
+
+
 def test_an_existing_model_is_kept_without_force(run):
     folder = run(*ALL)
     before = {name: (folder / name).read_bytes() for name in FILES}
@@ -313,3 +336,84 @@ def test_an_existing_model_is_kept_without_force(run):
     assert {name: (folder / name).read_bytes() for name in FILES} == before
     run(*ALL, "--unique-articles", "--force")
     assert MmCorpus(str(folder / "bow.mm")).num_docs == 5
+
+
+# --------------------------------------------------------------------------------------------------------- small corpora
+@pytest.mark.parametrize(
+    ("documents", "num_documents", "no_below", "no_above", "advice"),
+    [
+        # one article: each word is in all documents, more than half of them
+        ([1] * 60, 1, 20, 0.5, "give --no-below 1 --no-above 1, with which 60 words are left"),
+        ([1] * 60, 1, 1, 0.5, "give --no-above 1, with which 60 words are left"),
+        # an article with two images
+        ([2] * 60, 2, 2, 0.5, "give --no-above 1, with which 60 words are left"),
+        # 10 articles that share many words: 55 are in 5 of them
+        ([5] * 55 + [1] * 100, 10, 20, 0.5, "give --no-below 5, with which 55 words are left"),
+        # 10 articles that share few
+        ([2] * 60 + [1] * 100, 10, 20, 0.5, "give --no-below 2, with which 60 words are left"),
+        # none is in two articles
+        ([1] * 100, 10, 20, 0.5, "give --no-below 1 --no-above 1, with which 100 words are left"),
+        # a vocabulary of few words: as many as there are
+        ([3] * 4, 6, 20, 0.5, "give --no-below 2, with which 4 words are left"),
+        # no option is made stricter than the user's
+        ([4] * 60, 5, 3, 0.7, "give --no-above 1, with which 60 words are left"),
+    ],
+)
+def test_the_advice_fits_the_cause(script, documents, num_documents, no_below, no_above, advice):
+    said = script.why_no_word(np.array(documents), num_documents, no_below, no_above)
+    assert said.endswith(f"for so small a corpus {advice}")
+    assert said.startswith(f"none of the {len(documents)} words is in at least {no_below} (--no-below) and at most {no_above:g}")
+    for count, option in zip(documents, [(no_below, no_above)] * len(documents), strict=True):
+        assert not script.is_kept(np.array(count), num_documents, *option)
+
+
+def test_articles_that_are_all_empty_are_said_as_such(run, corpus):
+    for name in ARTICLES:
+        (corpus / "data/ImageCLEF_Wikipedia" / name).write_text("the and of {{template}}")
+    with pytest.raises(UserError) as caught:
+        run(*ALL)
+    assert str(caught.value) == (
+        "no article has a word after preprocessing: all of them are empty, or hold nothing but markup and stop words"
+    )
+
+
+@pytest.mark.parametrize("count", [1, 2, 12, 100])
+def test_small_corpora_are_learnt_from_as_the_message_says(run, corpus, count):
+    rng = np.random.default_rng(count)
+    words = [f"word{chr(97 + i // 26)}{chr(97 + i % 26)}" for i in range(650)]
+    pairs = {}
+    for i in range(count):
+        (corpus / f"data/ImageCLEF_Wikipedia/text/{i}").write_text(" ".join(rng.choice(words, 60)))
+        pairs[f"images/{i}.jpg"] = f"text/{i}"
+    artefacts.write_json(corpus / "work" / artefacts.TRAIN_DICT, pairs)
+    with pytest.raises(UserError, match="for so small a corpus give ") as caught:
+        run()
+    options = str(caught.value).partition("corpus give ")[2].partition(",")[0].split()
+    folder = run(*options)
+    assert len(Dictionary.load(str(folder / "dictionary.dict"))) >= 50
+
+
+def test_a_dictionary_of_few_words_comes_with_advice(script, capsys):
+    """60 words in 2 of 30 documents each, and one in 15: that one is a dictionary, but hardly one to learn from."""
+    texts = [
+        ["everywhere"] * (i < 15) + [f"word{i}", f"word{(i + 1) % 30}", f"other{i}", f"other{(i + 1) % 30}"] for i in range(30)
+    ]
+    articles = [(token_store.packed(tokens), 1) for tokens in texts]
+    assert list(script.make_dictionary(articles, 1, 10, 0.5).token2id) == ["everywhere"]
+    assert capsys.readouterr().out == "only 1 of 61 words are left: with --no-below 2 it would be 61\n"
+    script.make_dictionary(articles, 1, 2, 0.5)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_dictionary_that_was_not_made_here_is_not_overwritten(run, corpus):
+    """Such as a downloaded one, beside the downloaded model of another number of topics."""
+    path = corpus / "work" / artefacts.DICTIONARY
+    Dictionary([["piano", "violin"]]).save(str(path))
+    before = path.read_bytes()
+    with pytest.raises(
+        UserError, match="dictionary.dict was not made in this work folder, and would be overwritten: give another"
+    ):
+        run(*ALL)
+    assert path.read_bytes() == before
+    run(*ALL, "--force")
+    assert b"made_from" in path.read_bytes()

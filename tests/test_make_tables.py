@@ -1,6 +1,7 @@
 """Tables: made from records, equal to the README's, the paper's numbers with their marks."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -120,3 +121,30 @@ def test_report_draws_every_record(script, monkeypatch, tmp_path, records):
     assert page.count("data:image/png") == 3 and "a note" in page
     with pytest.raises(UserError, match="--force"):
         script.main()
+
+
+def cells_of(markdown):
+    """The rows of a GitHub table as GitHub splits them: at bars that no backslash escapes."""
+    return [re.split(r"(?<!\\)\|", row)[1:-1] for row in markdown.splitlines() if row.startswith("|")]
+
+
+def test_notes_and_names_are_shown_as_they_are(script, paper, records, monkeypatch, tmp_path):
+    note = "a | b\nc `d` <script>alert(1)</script> <!-- results:end --> [x](http://y) **z** \\ &amp; \udcff"
+    shown = "a \\| b c \\`d\\` &lt;script&gt;alert(1)&lt;/script&gt; &lt;!-- results:end --&gt; \\[x\\](http://y) \\*\\*z\\*\\*"
+    shown += " \\\\ &amp;amp; \udcff"
+    for record in records.values():
+        record["note"] = note
+    for make in (script.retrieval, script.svm_layers, script.svm_classes):
+        table = make(paper, records)
+        rows = cells_of(tables.markdown(table))
+        assert {len(row) for row in rows} == {len(table["header"])}
+    rows = cells_of(tables.markdown(tables.runs(records)))
+    assert [row[-1].strip() for row in rows[2:]] == [shown] * len(records)
+
+    for name, record in records.items():
+        results.save(tmp_path / "experiments/results" / f"{name}.json", record)
+    monkeypatch.setattr("sys.argv", ["x", "--work", str(tmp_path)])
+    assert script.main() == 0
+    written = (tmp_path / "experiments/tables.md").read_text()
+    assert "<script>" not in written and "&lt;script&gt;" in written
+    assert tables.escaped("TextTopicNet (CNN), pool5: 1.5 %") == "TextTopicNet (CNN), pool5: 1.5 %"

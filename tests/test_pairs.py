@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from texttopicnet import artefacts
 from texttopicnet.artefacts import UserError
 from texttopicnet.pairs import Pairs
 
@@ -41,10 +42,10 @@ def test_of_two_articles_for_one_image_the_later_one_stays():
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ('{"a": "b"', "train.json is not valid JSON .*: make it anew with python LDA/generate_train_dict.py"),
-        ("{}", "train.json holds no pairs of image and article: make it anew with python LDA/generate_train_dict.py --force"),
+        ('{"a": "b"', "train.json is not valid JSON .*: make it again with python LDA/generate_train_dict.py"),
+        ("{}", "train.json holds no pairs of image and article: make it again with python LDA/generate_train_dict.py --force"),
         ('["a", "b"]', "holds no pairs"),
-        ('{"a": ["b"]}', "train.json: a has no article's name"),
+        ('{"a": ["b"]}', "train.json: the article of an image, list, is not a file of the collection .it is not a name."),
         (None, "train.json does not exist: make it with python LDA/generate_train_dict.py"),
     ],
 )
@@ -53,3 +54,15 @@ def test_what_is_no_train_dict(tmp_path, content, says):
         (tmp_path / "train.json").write_text(content)
     with pytest.raises(UserError, match=says):
         Pairs.load(tmp_path / "train.json")
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../a", "a/../../b", "a\\..\\b", "C:\\a", "\\\\host\\a", "a\0b", "", "//a"])
+@pytest.mark.parametrize("place", ["image", "article"])
+def test_a_name_that_leads_out_of_the_collection_is_refused(tmp_path, name, place):
+    rows = {"images/1.jpg": "text/1", **({name: "text/2"} if place == "image" else {"images/2.jpg": name})}
+    artefacts.write_json(tmp_path / "train.json", rows)
+    with pytest.raises(
+        UserError, match="train.json: the .* is not a file of the collection .*generate_train_dict.py --force"
+    ) as caught:
+        Pairs.load(tmp_path / "train.json")
+    assert "\n" not in str(caught.value) and "\0" not in str(caught.value)

@@ -2,6 +2,7 @@
 
 import itertools
 import multiprocessing
+import multiprocessing.synchronize
 import os
 import signal
 
@@ -93,3 +94,29 @@ def test_groups():
     assert list(parallel.in_groups(range(5), 2)) == [[0, 1], [2, 3], [4]]
     assert list(parallel.in_groups("ab", 2)) == [["a", "b"]]
     assert list(parallel.in_groups([], 2)) == []
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(38, "Function not implemented"), PermissionError(13, "Permission denied"), ImportError("x")]
+)
+def test_without_semaphores_work_is_done_in_this_process(monkeypatch, capsys, error):
+    """As where /dev/shm is missing or not writable."""
+
+    def refuse(*_, **__):
+        raise error
+
+    monkeypatch.setattr(multiprocessing.synchronize.SemLock, "__init__", refuse)
+    parallel._semaphore_error.cache_clear()
+    try:
+        assert set(parallel.ordered_map(name_of_process, range(3), 2)) == {os.getpid()}
+        with parallel.executor(4) as executor:
+            assert list(parallel.ordered_map(scaled, range(3), 1, 2, 1, executor=executor)) == [1, 3, 5]
+        assert parallel.usable(3) == 1 and parallel.usable(1) == 1
+    finally:
+        parallel._semaphore_error.cache_clear()
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 3 and said[0] == f"no semaphores ({error}; is /dev/shm writable?): working in one process"
+
+
+def test_with_semaphores_the_workers_are_those_asked_for():
+    assert parallel.usable(3) == 3

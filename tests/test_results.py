@@ -65,7 +65,7 @@ def test_further_entries_do_not_replace(tmp_path):
 
 def test_what_is_no_record_is_named(tmp_path):
     (tmp_path / "x.json").write_text('{"values": {}}')
-    with pytest.raises(UserError, match="x.json is no result record: it lacks experiment"):
+    with pytest.raises(UserError, match="x.json is not a result record: it lacks experiment"):
         results.load_all(tmp_path)
 
 

@@ -56,14 +56,40 @@ def test_the_training_list_is_read_as_the_test_list(tmp_path):
         ("t9 i9 1", "line 2: not 'text id"),
         ("t9\ti9\t3", "line 2: not 'text id"),
         ("t9\ti9\t0", "line 2: not 'text id"),
-        ("t1\ti9\t1", "t1 stands there more than once"),
-        ("t9\ti1\t1", "i1 stands there more than once"),
+        ("t1\ti9\t1", "t1 is in it more than once"),
+        ("t9\ti1\t1", "i1 is in it more than once"),
     ],
 )
 def test_wrong_rows_are_named(tmp_path, row, sentence):
     (tmp_path / "categories.list").write_text("a\nb\n")
     (tmp_path / "testset_txt_img_cat.list").write_text(f"t1\ti1\t1\n{row}\n")
     with pytest.raises(UserError, match=sentence):
+        retrieval.read_pairs(tmp_path)
+
+
+def test_a_category_may_have_several_words(tmp_path):
+    (tmp_path / "categories.list").write_text("visual arts\r\n  new  media \n\nwar\n")
+    (tmp_path / "testset_txt_img_cat.list").write_text("t1\ti1\t2\r\nt2\ti2\t3\r\n")
+    texts, images, categories, names = retrieval.read_pairs(tmp_path)
+    assert names == ["visual arts", "new  media", "war"] and categories.tolist() == [1, 2]
+    assert (texts, images) == (["t1", "t2"], ["i1", "i2"])
+    (tmp_path / "categories.list").write_text("war\nwar\n")
+    with pytest.raises(UserError, match="categories.list: war is in it more than once"):
+        retrieval.read_pairs(tmp_path)
+
+
+@pytest.mark.parametrize("row", ["../t1\ti1\t1", "t1\t/etc/passwd\t1", "\ti1\t1"])
+def test_ids_do_not_lead_out_of_the_set(tmp_path, row):
+    (tmp_path / "categories.list").write_text("a\n")
+    (tmp_path / "testset_txt_img_cat.list").write_text(f"{row}\n")
+    with pytest.raises(UserError, match="line 1: an id is not the name of a file of the set"):
+        retrieval.read_pairs(tmp_path)
+
+
+def test_lists_that_are_not_text_are_one_sentence(tmp_path):
+    (tmp_path / "categories.list").write_bytes(b"caf\xe9\n")
+    (tmp_path / "testset_txt_img_cat.list").write_text("t\ti\t1\n")
+    with pytest.raises(UserError, match="categories.list cannot be read as text"):
         retrieval.read_pairs(tmp_path)
 
 
@@ -75,3 +101,11 @@ def test_the_real_list_has_the_papers_categories():
     _, _, categories, names = retrieval.read_pairs(WIKIPEDIA)
     assert np.bincount(categories).tolist() == retrieval.PAPER_PAIRS
     assert len(names) == 10
+
+
+@pytest.mark.parametrize("row", ["../../etc/passwd\tb\t1", "a\t/etc/passwd\t1", "a\tb\\..\\c\t1", "a\0\tb\t1"])
+def test_an_id_that_leads_out_of_the_set_is_named(tmp_path, row):
+    (tmp_path / "categories.list").write_text("art\n")
+    (tmp_path / retrieval.TEST_LIST).write_text(f"x\ty\t1\n{row}\n")
+    with pytest.raises(UserError, match="testset_txt_img_cat.list, line 2: an id is not the name of a file of the set"):
+        retrieval.read_pairs(tmp_path)

@@ -1,11 +1,15 @@
 """The shell scripts: their heads, and what they say when something is missing."""
 
+import json
 import os
+import pickle
 import re
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from texttopicnet import artefacts
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = sorted((ROOT / "scripts").glob("*.sh"))
@@ -41,7 +45,7 @@ def test_heads_of_python_scripts(path):
 @pytest.mark.parametrize(
     "name, arguments, message",
     [
-        ("run_all.sh", ["--colour", "red"], "knows no --colour"),
+        ("run_all.sh", ["--colour", "red"], "unknown option --colour"),
         ("run_all.sh", ["--from"], "--from needs a value"),
         ("run_all.sh", ["--from", "12"], "--from and --to take a stage, 1 to 9"),
         ("run_all.sh", ["--data", "nowhere"], "nowhere does not exist: data/README.md"),
@@ -57,6 +61,7 @@ def test_heads_of_python_scripts(path):
         ("06_extract_features.sh", ["--layer"], "knows no --layer"),
         ("07_voc_2007_classification.sh", ["fc7", "--voc", ".", "--work", "w"], "does not exist: give --voc"),
         ("run_all.sh", ["--embedding"], "--embedding needs a value"),
+        ("run_all.sh", ["--no-below"], "--no-below needs a value"),
         ("text_records.sh", ["--colour"], "knows no --colour"),
         ("text_records.sh", ["--labels", "none.json"], "none.json does not exist: --labels takes a file of topic labels"),
         ("text_records.sh", ["--data", "."], "./ImageCLEF_Wikipedia does not exist: data/README.md"),
@@ -69,6 +74,49 @@ def test_a_mistake_is_one_sentence(tmp_path, name, arguments, message):
     (said,) = [row for row in done.stderr.splitlines() if row.startswith("error: ")]
     assert message in said
     assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+
+
+def test_text_records_reads_the_lists_as_the_experiments_do(tmp_path):
+    """Its train dict of a set: categories of several words, blank lines and carriage returns."""
+    (tmp_path / "categories.list").write_text("visual arts\r\n\n war \n")
+    (tmp_path / "some.list").write_text("t1\ti1\t1\r\n\nt2\ti2\t2\n")
+    text = (ROOT / "scripts" / "text_records.sh").read_text()
+    function = text[text.index("train_dict() {") : text.index("\n}\n") + 3]
+    done = subprocess.run(["bash", "-c", f"{function}\ntrain_dict {tmp_path} some.list"], capture_output=True, text=True)
+    assert json.loads(done.stdout) == {"images/visual arts/i1.jpg": "texts/t1.xml", "images/war/i2.jpg": "texts/t2.xml"}
+
+
+def test_a_downloaded_model_is_never_advised_to_be_replaced(tmp_path):
+    """It is older than the train dict, which is made here: the advice for a model of one's own would overwrite it."""
+    folder = tmp_path / "w" / "LDA"
+    folder.mkdir(parents=True)
+    for name, content in (("ldamodel40.lda", b"downloaded"), ("train_dict_ImageCLEF_Wikipedia.json", b"{}")):
+        (folder / name).write_bytes(content)
+    os.utime(folder / "ldamodel40.lda", (1, 1))
+    arguments = ["--data", tmp_path, "--work", "w", "--from", "2", "--to", "2"]
+    done = run("run_all.sh", *arguments, cwd=tmp_path)
+    assert done.returncode == 1 and "--force" not in done.stderr
+    assert "ldamodel40.lda was not made here, and not from " in done.stderr and "or another --work folder" in done.stderr
+    (folder / "ldamodel40.lda").write_bytes(b"\x80\x04 ... dictionary_sha256 ...")
+    os.utime(folder / "ldamodel40.lda", (1, 1))
+    assert "give --from 2 --force to run it again" in run("run_all.sh", *arguments, cwd=tmp_path).stderr
+
+
+def test_run_all_hands_trust_pickle_on(tmp_path):
+    class Planted:
+        def __reduce__(self):
+            return open, (str(tmp_path / "ran"), "w")
+
+    folder = tmp_path / "w" / "LDA"
+    folder.mkdir(parents=True)
+    (folder / "train_dict_ImageCLEF_Wikipedia.json").write_text('{"images/a.jpg": "text/a"}')
+    for name in ("dictionary.dict", "ldamodel40.lda"):
+        (folder / name).write_bytes(pickle.dumps(Planted()))
+    arguments = ["--data", tmp_path, "--work", "w", "--from", "3", "--to", "3"]
+    assert "dictionary.dict was not loaded: it asks for " in run("run_all.sh", *arguments, cwd=tmp_path).stderr
+    assert not (tmp_path / "ran").exists()
+    done = run("run_all.sh", *arguments, "--trust-pickle", cwd=tmp_path)
+    assert (tmp_path / "ran").exists() and "is not a Dictionary of gensim's" in done.stderr
 
 
 def test_sets_that_are_not_there_are_left_out(tmp_path):
@@ -86,3 +134,19 @@ def test_the_set_up_is_done_once():
     done = run("00_install.sh", cwd="/")
     assert done.returncode == 0 and "setting up" not in done.stdout
     assert done.stdout.splitlines()[-1].startswith("set up: ")
+
+
+def test_run_all_passes_the_options_for_small_corpora_on(tmp_path):
+    """--no-below and --no-above reach stage 2: with its defaults, three articles would leave no word."""
+    folder = tmp_path / "data/ImageCLEF_Wikipedia/text"
+    folder.mkdir(parents=True)
+    pairs = {}
+    for i in range(3):
+        (folder / str(i)).write_text("piano violin harbour castle " * 5)
+        pairs[f"images/{i}.jpg"] = f"text/{i}"
+    artefacts.write_json(tmp_path / "w" / artefacts.TRAIN_DICT, pairs)
+    stage = ["--data", "data", "--work", "w", "--from", "2", "--to", "2", "--topics", "2", "--workers", "1"]
+    done = run("run_all.sh", *stage, cwd=tmp_path)
+    assert done.returncode == 1 and "give --no-below 2 --no-above 1, with which 4 words are left" in done.stderr
+    done = run("run_all.sh", *stage, "--no-below", "2", "--no-above", "1", cwd=tmp_path)
+    assert done.returncode == 0 and "dictionary: 4 words" in done.stdout

@@ -2,6 +2,8 @@
 
 import base64
 import importlib.util
+import os
+import pickle
 import re
 import subprocess
 import sys
@@ -190,11 +192,41 @@ def test_the_page_elsewhere(collection, work, show, tmp_path):
 
 def test_labels_of_other_images_are_refused(collection, work, show):
     artefacts.write_json(work / artefacts.TRAIN_DICT, {"images/b.jpg": "text/b"})
-    with pytest.raises(UserError, match="have other images .images/a1.jpg and images/b.jpg.: make the labels anew with"):
+    with pytest.raises(UserError, match="other images than the train dict: 4 only in the labels, such as images/a1.jpg; move it"):
         show()
     artefacts.write_json(work / artefacts.TRAIN_DICT, {image: "text/a" for image in [*LABELS, "images/d.jpg"]})
-    with pytest.raises(UserError, match="have other images .None and images/d.jpg.: make the labels anew with"):
+    with pytest.raises(UserError, match="other images than the train dict: 1 only in the train dict, such as images/d.jpg; move"):
         show()
+    both = {image: "text/a" for image in ["images/d.jpg", *LABELS] if image != "images/c.jpg"}
+    artefacts.write_json(work / artefacts.TRAIN_DICT, both)
+    with pytest.raises(UserError, match="1 only in the labels, such as images/c.jpg, 1 only in the train dict, such as images/d"):
+        show()
+
+
+def test_labels_in_another_order_are_told_from_those_of_other_images(collection, work, show):
+    artefacts.write_json(work / artefacts.TRAIN_DICT, {image: f"text/{image[7]}" for image in reversed(LABELS)})
+    with pytest.raises(UserError, match="training_labels2.json has the train dict's images in another order") as caught:
+        show()
+    assert "--force" not in str(caught.value)
+
+
+def test_a_downloaded_model_is_shown_with_its_own_words(work, show, capsys):
+    Dictionary([["an", "unfiltered", "dictionary"], WORDS]).save(str(work / artefacts.DICTIONARY))
+    assert show("--words", "2")[0] == "topic 0: piano 0.500, violin 0.400"
+
+
+def test_planted_code_is_refused_and_trusted(work, show, tmp_path):
+    class Planted:
+        def __reduce__(self):
+            return open, (str(tmp_path / "ran"), "w")
+
+    (work / artefacts.DICTIONARY).write_bytes(pickle.dumps(Planted()))
+    with pytest.raises(UserError, match="dictionary.dict was not loaded: it asks for .*io.open, .* give --trust-pickle"):
+        show()
+    assert not (tmp_path / "ran").exists()
+    with pytest.raises(UserError, match="dictionary.dict or a file beside it is not a Dictionary of gensim's"):
+        show("--trust-pickle")
+    assert (tmp_path / "ran").exists()
 
 
 def test_articles_of_a_dump_open_with_what_was_kept_of_them(collection, work, page):
@@ -208,3 +240,25 @@ def test_articles_of_a_dump_open_with_what_was_kept_of_them(collection, work, pa
     assert texts(first, ".//ul/li/strong")[1] == "Cannon"
     quote = texts(first, ".//ul/li/q")[1]
     assert quote.startswith("Cannons are large guns guns") and quote.endswith(" …")
+
+
+def test_nothing_outside_the_collection_is_shown(collection, show, work):
+    """A train dict may name such a file only by a link: any other name is refused with the file that holds it."""
+    secret = work / "secret"
+    secret.write_text("a secret that nobody is to see")
+    cv2.imwrite(str(work / "secret.jpg"), np.full((300, 300, 3), 200, np.uint8))
+    for place, target in (("text/a", secret), ("images/b.jpg", work / "secret.jpg")):
+        (collection / place).unlink()
+        (collection / place).symlink_to(target)
+    os.mkfifo(collection / "text/fifo")
+    (collection / "text/b").unlink()
+    (collection / "text/b").symlink_to("fifo")
+    show()
+    page = (work / artefacts.TOPICS_PAGE).read_text()
+    assert "secret" not in page and "images/a1.jpg" in page and "images/b.jpg" not in page
+    for name in ("/etc/passwd", "../../secret"):
+        artefacts.write_json(
+            work / artefacts.TRAIN_DICT, {image: f"text/{image[7]}" for image in LABELS} | {"images/c.jpg": name}
+        )
+        with pytest.raises(UserError, match="train_dict_ImageCLEF_Wikipedia.json: the article of an image, .*leads out"):
+            show()

@@ -1,6 +1,7 @@
 """Text-to-text retrieval by hand, from files to the record, and the tables of LDA/README.md made of such records."""
 
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -107,13 +108,82 @@ def test_articles_of_another_folder_can_be_learnt_from(script, monkeypatch, fold
     for i in range(3):
         (tmp_path / "articles" / "en" / str(i)).write_text("piano violin football soldier")
     options = ["--articles", tmp_path / "articles", "--embeddings", script.ALL_WORDS, "--topics", 4]
-    with pytest.raises(UserError, match="no word stands in at least 2 and at most 0.5 of the 3 articles"):
+    with pytest.raises(
+        UserError, match="no word is in at least 2 and at most 0.5 of the 3 articles: give --no-above 1 and a low"
+    ):
         run(script, monkeypatch, folder, tmp_path, *options)
+    with pytest.raises(
+        UserError, match="no word is in at least 4 and at most 0.5 of the 3 articles: give a lower --no-below for"
+    ):
+        run(script, monkeypatch, folder, tmp_path, *options, "--no-below", 4)
+    assert run(script, monkeypatch, folder, tmp_path, *options, "--no-above", 1, "--name", "wikipedia")["words"] == 4
+    (tmp_path / "experiments/results/text/retrieval_wikipedia.json").unlink()
     for i in range(3, 7):
         (tmp_path / "articles" / "en" / str(i)).write_text("history")
     assert run(script, monkeypatch, folder, tmp_path, *options)["words"] == 4
     with pytest.raises(UserError, match="nowhere holds no articles"):
         run(script, monkeypatch, folder, tmp_path, "--articles", tmp_path / "nowhere", "--force")
+
+
+def test_all_articles_empty_is_said_as_such(script, monkeypatch, folder, tmp_path):
+    (tmp_path / "articles").mkdir()
+    (tmp_path / "articles" / "a").write_text("the and of")
+    with pytest.raises(UserError, match="all 1 articles to learn from are empty"):
+        run(script, monkeypatch, folder, tmp_path, "--articles", tmp_path / "articles")
+
+
+def test_inputs_are_checked_before_anything_is_learnt(script, monkeypatch, folder, tmp_path):
+    monkeypatch.setattr(script, "measure", lambda *_: pytest.fail("learnt"))
+    with pytest.raises(
+        UserError, match="tfidf of 19 numbers needs as many words, and the dictionary has 18: give a lower --topics"
+    ):
+        run(script, monkeypatch, folder, tmp_path, "--topics", 19)
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    (copy / "texts" / "tests-war-3.xml").unlink()
+    with pytest.raises(UserError, match="tests-war-3.xml does not exist"):
+        run(script, monkeypatch, copy, tmp_path)
+
+
+def test_what_was_measured_is_kept_and_a_stopped_run_resumes(script, monkeypatch, folder, tmp_path, capsys):
+    """The record is whole after each embedding; a second run measures the rest, and its record is an uninterrupted one's."""
+    options = ["--passes", 2, "--seeds", 0, 1, "--embeddings", "lda", "lsi", "tfidf"]
+    expected = run(script, monkeypatch, folder, tmp_path / "whole", *options)
+    measure, jobs = script.measure, []
+
+    def stopping(corpus, job):
+        if len(jobs) == 3:
+            raise KeyboardInterrupt
+        jobs.append(job)
+        return measure(corpus, job)
+
+    work, path = tmp_path / "stopped", tmp_path / "stopped/experiments/results/text/retrieval_wikipedia.json"
+    with monkeypatch.context() as stopped:
+        stopped.setattr(script, "measure", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            run(script, stopped, folder, work, *options)
+    assert jobs == [("lda", 2, 0), ("lda", 2, 1), ("lsi", None, 0)]
+    assert [row["embedding"] for row in json.loads(path.read_text())["values"]["rows"]] == ["lda", "lda", "lda", "lsi"]
+    with pytest.raises(UserError, match="partial was measured with other texts or settings: give another --name"):
+        run(script, monkeypatch, folder, work, *options, "--topics", 5)
+    capsys.readouterr()
+    jobs.clear()
+    monkeypatch.setattr(script, "measure", lambda corpus, job: jobs.append(job) or measure(corpus, job))
+    record = run(script, monkeypatch, folder, work, *options)
+    assert jobs == [("lsi", None, 1), ("tfidf", None, 0)]
+    assert "partial: 3 of 5 embeddings and seeds are measured already" in capsys.readouterr().out
+    assert record["values"] == expected["values"] and record["seed"] == expected["seed"]
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+    with pytest.raises(UserError, match="retrieval_wikipedia.json exists already: give --force"):
+        run(script, monkeypatch, folder, work, *options)
+
+
+def test_a_category_of_two_words_is_one(script, monkeypatch, folder, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    (copy / "categories.list").write_text("visual arts\nsport & leisure \n\nwar\n")
+    record = run(script, monkeypatch, copy, tmp_path, "--embeddings", "tfidf", "--seeds", 0)
+    assert list(record["values"]["rows"][0]["categories"]) == ["visual arts", "sport & leisure", "war"]
 
 
 def test_a_category_of_one_text_is_named(script, monkeypatch, folder, tmp_path):

@@ -1,9 +1,11 @@
 """Tokens on the disk: every article preprocessed once, kept when a run is killed, made anew when its file has changed."""
 
+import os
 import signal
 import sqlite3
 import subprocess
 import sys
+import zlib
 
 import pytest
 
@@ -51,13 +53,13 @@ def test_an_article_is_preprocessed_once_until_it_changes(collection, tmp_path):
 
 
 def test_a_page_of_a_dump_needs_no_file(tmp_path):
-    stamp = f"{token_store.PAGE} wiki.xml, 7 bytes"
+    stamp = token_store.page_stamp("Piano", "The piano is a piano")
     with TokenStore(tmp_path) as store:
         assert store.keep([("12", stamp, token_store.packed(["piano"]), [], "Piano", "The piano is")]) == 1
         assert store.fill(["12"], tmp_path) == 0
         assert store.tokens("12") == ["piano"] and store.stamp("12") == stamp
         assert store.opening("12") == ("Piano", "The piano is")
-        with pytest.raises(UserError, match="13: cannot be read"):
+        with pytest.raises(UserError, match="the page 13 is not stored, or damaged: read the dump again"):
             store.fill(["12", "13"], tmp_path)
 
 
@@ -90,11 +92,89 @@ def test_tokens_of_another_preprocessing_are_dropped(collection, tmp_path, monke
         assert store.fill(ARTICLES, collection) == 4
 
 
+def test_tokens_of_other_stop_words_are_dropped_with_a_sentence(collection, tmp_path, monkeypatch, capsys):
+    with monkeypatch.context() as other:
+        other.setattr(token_store.text, "_stop_words", lambda: frozenset(["piano", "and"]))
+        token_store.text.stop_words_identity.cache_clear()
+        with TokenStore(tmp_path / "work") as store:
+            store.fill(ARTICLES, collection)
+    token_store.text.stop_words_identity.cache_clear()
+    with TokenStore(tmp_path / "work") as store:
+        assert store.fill(ARTICLES, collection) == 4
+    said = "was made with 2 other stop words (now 174): its articles are preprocessed again"
+    assert capsys.readouterr().out == f"{tmp_path / 'work' / artefacts.TOKENS} {said}\n"
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("tokens", b"not zlib"),
+        ("tokens", zlib.compress("caf\xe9".encode())),
+        ("tokens", token_store.packed(["violin"] * 50)[:-4]),
+        ("tokens", None),
+        ("tokens", "text"),
+        ("tokens", 7),
+        ("blemishes", "[" * 200_000),
+        ("blemishes", '{"a": 1}'),
+        ("blemishes", b"\xff"),
+        ("title", b"7"),
+        ("opening", b"\0"),
+        ("stamp", None),
+        ("stamp", b"1 2 3"),
+        ("CAST(x'ff' AS TEXT)", None),
+    ],
+)
+def test_a_damaged_entry_is_made_again_and_counted(collection, tmp_path, capsys, column, value):
+    with TokenStore(tmp_path) as store:
+        store.fill(ARTICLES, collection)
+    with sqlite3.connect(tmp_path / artefacts.TOKENS) as database:
+        if column.startswith("CAST"):  # bytes that are not UTF-8, as text
+            database.execute(f"UPDATE articles SET tokens = {column} WHERE name = 'text/b'")
+        else:
+            database.execute(f"UPDATE articles SET {column} = ? WHERE name = 'text/b'", (value,))
+    database.close()
+    with TokenStore(tmp_path) as store:
+        assert store.fill(ARTICLES, collection) == 1
+        assert [store.tokens(name) for name in ARTICLES] == TOKENS and store.blemishes(ARTICLES).keys() == {
+            "empty after preprocessing"
+        }
+    assert capsys.readouterr().out == (f"{tmp_path / artefacts.TOKENS}: 1 damaged entries were made again; the first is text/b\n")
+
+
+def test_a_damaged_entry_is_one_sentence_where_nothing_is_filled(collection, tmp_path):
+    with TokenStore(tmp_path) as store:
+        store.fill(ARTICLES, collection)
+        store._database.execute("UPDATE articles SET tokens = x'00'")
+        with pytest.raises(UserError, match="LDA/tokens.sqlite holds a damaged entry .*learn_LDA_model.py --force repairs it"):
+            store.tokens("text/a")
+
+
+@pytest.mark.parametrize("value", ["[" * 200_000, "x", b"\xff"])
+def test_a_damaged_setting_is_one_sentence(tmp_path, value):
+    with TokenStore(tmp_path) as store:
+        store._database.execute("INSERT INTO settings VALUES ('bow.mm', ?)", (value,))
+        with pytest.raises(UserError, match="tokens.sqlite is damaged .*: delete it, and it is made again"):
+            store.setting("bow.mm")
+
+
+def test_a_store_that_lacks_its_table_is_damaged(tmp_path):
+    with TokenStore(tmp_path) as store:
+        store._database.execute("DROP TABLE articles")
+        with pytest.raises(UserError, match="tokens.sqlite is damaged .no such table: articles.: delete it"):
+            store.tokens("text/a")
+
+
+def test_a_fifo_in_an_articles_place_is_one_sentence(collection, tmp_path):
+    os.mkfifo(collection / "text/f")
+    with TokenStore(tmp_path / "work") as store, pytest.raises(UserError, match="text/f: cannot be read .not a regular file."):
+        store.fill(["text/a", "text/f"], collection)
+
+
 def test_what_is_no_store_is_named(tmp_path):
     path = tmp_path / artefacts.TOKENS
     path.parent.mkdir()
     path.write_bytes(b"no database " * 1000)
-    with pytest.raises(UserError, match="tokens.sqlite is damaged .file is not a database.: delete it, it is made anew"):
+    with pytest.raises(UserError, match="tokens.sqlite is damaged .file is not a database.: delete it, and it is made again"):
         TokenStore(tmp_path)
 
 

@@ -19,8 +19,8 @@ def refused(name, vector, num_topics):
             passed.append(label)
     assert passed == [good]
     said = str(caught.value)
-    assert said.startswith(f"b.jpg: its label is no {name} vector of {num_topics} numbers (")
-    assert said.endswith("; make it anew with make --force")
+    assert said.startswith(f"b.jpg: its label is not a vector of {num_topics} {name} numbers (")
+    assert said.endswith("; make the labels with make")
     return said
 
 
@@ -76,7 +76,7 @@ def test_a_sum_above_1_is_for_other_labels_than_topics():
 
 @pytest.mark.parametrize("name", embeddings.NAMES)
 def test_no_labels_are_refused(name):
-    with pytest.raises(UserError, match="there are no labels: make them with make --force"):
+    with pytest.raises(UserError, match="there are no labels: make them with make"):
         list(training_labels.checked(name, iter(()), 3, "make"))
 
 
@@ -104,5 +104,10 @@ def test_of_two_labels_the_later_one_counts():
 
 
 def test_what_is_refused_while_it_is_read_is_said():
-    with pytest.raises(UserError, match="b.jpg: its label is no lda vector"):
+    with pytest.raises(UserError, match="b.jpg: its label is not a vector of 1 lda numbers"):
         Labels(training_labels.checked("lda", iter([("a.jpg", [1.0]), ("b.jpg", [2.0])]), 1, "make"))
+
+
+def test_a_number_beyond_all_floats_is_refused():
+    with pytest.raises(UserError, match="its label is not a vector of 2 lda numbers"):
+        training_labels.check("lda", "a.jpg", [10**400, 0], 2, "make")

@@ -69,13 +69,13 @@ def test_malformed_row_is_named(main, tmp_path, row):
 
 def test_repeated_row_is_named(main, tmp_path):
     (main / "bird_test.txt").write_text("06 1\n07 -1\n06 1\n")
-    with pytest.raises(UserError, match="line 3: image 06 stands in this list a second time"):
+    with pytest.raises(UserError, match="line 3: image 06 is in this list a second time"):
         voc.read_split(tmp_path, "bird", "test")
 
 
 def test_overlapping_splits_are_refused(main, tmp_path):
     (main / "bird_test.txt").write_text("01 1\n07 -1\n")
-    with pytest.raises(UserError, match="image 01 stands in trainval too"):
+    with pytest.raises(UserError, match="image 01 is in trainval too"):
         voc.read_class(tmp_path, "bird")
 
 
@@ -110,3 +110,16 @@ def test_the_real_subset():
     # counted with grep: 232 rows of 1, 696 of -1 and 37 of 0 in person_test.txt
     assert (len(left_out["test"][0]), int((left_out["test"][1] > 0).sum())) == (232 + 696, 232)
     assert (len(counted["test"][0]), int((counted["test"][1] > 0).sum())) == (232 + 696 + 37, 232 + 37)
+
+
+@pytest.mark.parametrize("name", ["../../secret", "/etc/passwd", "..\\secret", "C:\\x"])
+def test_an_id_that_leads_out_of_the_set_is_named(main, tmp_path, name):
+    (main / "bird_test.txt").write_text(f"06 1\n{name} -1\n")
+    with pytest.raises(UserError, match="bird_test.txt, line 2: .* is not the id of an image of the set"):
+        voc.read_split(tmp_path, "bird", "test")
+
+
+def test_a_list_that_is_not_utf8_or_no_file(main, tmp_path):
+    (main / "bird_test.txt").write_bytes(b"06 1\n\xff\xfe x -1\n")
+    with pytest.raises(UserError, match="bird_test.txt, line 2"):
+        voc.read_split(tmp_path, "bird", "test")

@@ -18,7 +18,7 @@ from gensim.corpora import wikicorpus
 from lxml import etree
 from tqdm import tqdm
 
-from texttopicnet import artefacts, entities
+from texttopicnet import artefacts, entities, files
 
 MADE_BY = "the download that data/wikipedia_data/README.md describes"
 BZ2_BLOCK = 64 << 20  # bytes of text; a block of bzip2 makes at most 46 MB
@@ -75,11 +75,11 @@ def _root_of(path):
     except etree.XMLSyntaxError as error:
         if entities.expanded(error):
             raise artefacts.UserError(f"{path} expands XML entities, as no dump does: get {MADE_BY}") from error
-        raise artefacts.UserError(f"{path} is no MediaWiki dump ({_why(error)}): get {MADE_BY}") from error
+        raise artefacts.UserError(f"{path} is not a MediaWiki dump ({_why(error)}): get {MADE_BY}") from error
     if entities.declared(root):
         raise artefacts.UserError(f"{path} declares XML entities or an external DTD, as no dump does: get {MADE_BY}")
     if etree.QName(root).localname != "mediawiki":
-        raise artefacts.UserError(f"{path} is no MediaWiki dump (its root is <{etree.QName(root).localname}>): get {MADE_BY}")
+        raise artefacts.UserError(f"{path} is not a MediaWiki dump (its root is <{etree.QName(root).localname}>): get {MADE_BY}")
     return root.tag
 
 
@@ -186,27 +186,29 @@ def images(path, blemishes):
         The file is missing, or no JSON list; what stands before the fault comes first.
     """
     path = artefacts.existing(path, MADE_BY)
-    count = 0
+    count = depth = 0
     try:
         with open(path, "rb") as file:
-            for prefix, event, value in ijson.parse(file):
-                if prefix == "" and event not in ("start_array", "end_array"):
-                    raise artefacts.UserError(f"{path} is no JSON list of image paths: get {MADE_BY}")
-                if prefix != "item" or event in ("map_key", "end_map", "end_array"):
-                    continue
-                count += 1
-                if event != "string":
-                    blemishes.add("list entry is no string", f"entry {count}")
-                elif article := _article_of(value):
-                    yield str(Path(value.lstrip("/"))), article
-                else:
-                    blemishes.add("list entry names no article", value)
-    except (ijson.JSONError, ValueError, OSError) as error:
+            # ijson.parse keeps a path per level of nesting; without use_float, ijson's C code crashes at integers of 5,000 digits
+            for event, value in ijson.basic_parse(file, use_float=True):
+                if depth == 0 and event != "start_array":
+                    raise artefacts.UserError(f"{path} is not a JSON list of image paths: get {MADE_BY}")
+                depth -= event in ("end_array", "end_map")
+                if depth == 1 and event not in ("end_array", "end_map"):
+                    count += 1
+                    if event != "string":
+                        blemishes.add("list entry is no string", f"entry {count}")
+                    elif article := _article_of(value):
+                        yield str(Path(value.lstrip("/"))), article
+                    else:
+                        blemishes.add("list entry names no article", value)
+                depth += event in ("start_array", "start_map")
+    except (ijson.JSONError, ValueError, OSError, RecursionError) as error:
         raise artefacts.UserError(f"{path} is not valid JSON ({_why(error)}): get {MADE_BY}") from error
 
 
 def _article_of(image):
     """The page's id in an image's path, or '' if there is none or the path leads elsewhere."""
     parts = image.split("/")
-    number = parts[2].partition("#")[0] if len(parts) > 2 and ".." not in parts and "\0" not in image else ""
+    number = parts[2].partition("#")[0] if len(parts) > 2 and not files.name_error(image.lstrip("/")) else ""
     return number if number.isascii() and number.isdecimal() else ""

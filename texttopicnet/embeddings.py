@@ -18,12 +18,11 @@ import threading
 import numpy as np
 import scipy.sparse
 from gensim import matutils
-from gensim.corpora import Dictionary
 from gensim.models import Doc2Vec, FastText, LsiModel, TfidfModel, Word2Vec
 from gensim.models.doc2vec import TaggedDocument, train_document_dbow
 from tqdm import tqdm
 
-from texttopicnet import artefacts, parallel, topics
+from texttopicnet import artefacts, origin, parallel, pickles, topics, vocabulary
 
 NAMES = ("lda", "lsi", "tfidf", "word2vec", "doc2vec", "fasttext")
 SIGNED = ("lsi", "word2vec", "doc2vec", "fasttext")
@@ -69,12 +68,13 @@ def _unit(rows):
 
 
 class Lda:
-    """`topics.TopicModel` with the other embeddings' face."""
+    """`topics.TopicModel` with the interface of the other embeddings."""
 
     name, loss = "lda", loss("lda")
 
     def __init__(self, model):
         self.model = model
+        self.dictionary = model.dictionary
         self.num_topics = model.num_topics
 
     def vectors(self, documents, seed=0):
@@ -158,10 +158,10 @@ class Embedding:
         with artefacts.written_whole(work / artefacts.embedding_model(self.name, self.num_topics)) as path:
             for part in (self.tfidf, self.model, *(getattr(self.model, a, None) for a in ("projection", "wv", "dv"))):
                 if part is not None:
-                    part.lifecycle_events = None  # gensim's diary of times and paths: without it, same seed, same bytes
-            self.model.save(str(path))
+                    vocabulary.mark(part, self.dictionary)
+            pickles.save(self.model, path)
             if self.model is not self.tfidf:
-                self.tfidf.save(f"{path}.tfidf")
+                pickles.save(self.tfidf, f"{path}.tfidf")
 
 
 class ParagraphVectors(Embedding):
@@ -239,14 +239,14 @@ def learn(name, dictionary, bows, texts, num_topics=40, seed=0, epochs=EPOCHS):
     UserError
         The dictionary has no word, or fewer than tfidf has to choose.
     """
-    if name == "lda":
-        return Lda(topics.TopicModel.learn(dictionary, bows, num_topics, workers=1, seed=seed))
     if len(dictionary) < (num_topics if name == "tfidf" else 1):
         raise artefacts.UserError(
             f"the dictionary has {len(dictionary)} words, too few for {num_topics} numbers of {name}: learn it from more"
-            " articles or with a lower --no-below (python LDA/learn_LDA_model.py --force)"
+            " articles, or with a lower --no-below of python LDA/learn_LDA_model.py"
         )
-    dictionary.lifecycle_events = None
+    if name == "lda":
+        return Lda(topics.TopicModel.learn(dictionary, bows, num_topics, workers=1, seed=seed))
+    vocabulary.mark(dictionary, dictionary)
     tfidf = TfidfModel(dictionary=dictionary, normalize=matutils.unitvec)
     if name in ("tfidf", "lsi"):
         weights = (tfidf[bow] for bow in tqdm(bows, desc=name, unit="article"))
@@ -257,7 +257,8 @@ def learn(name, dictionary, bows, texts, num_topics=40, seed=0, epochs=EPOCHS):
                 sums[word] += weight
         model, tfidf.chosen = tfidf, np.argsort(-sums, kind="stable")[:num_topics].tolist()
     elif name == "lsi":
-        model = LsiModel(weights, num_topics, id2word=dictionary, random_seed=seed)
+        with np.errstate(invalid="ignore"):  # all weights are 0 where every word is in every document
+            model = LsiModel(weights, num_topics, id2word=dictionary, random_seed=seed)
     else:
         common = dict(vector_size=num_topics, min_count=1, seed=seed, workers=1, epochs=epochs)
         stream = _Texts(texts, dictionary, name, tagged=name == "doc2vec")
@@ -265,8 +266,7 @@ def learn(name, dictionary, bows, texts, num_topics=40, seed=0, epochs=EPOCHS):
             model = Word2Vec(stream, sg=1, **common)
         elif name == "fasttext":
             model = FastText(stream, sg=1, bucket=BUCKETS, **common)
-            # recomputed by who loads; gensim notes the names of what it leaves out in an order that hashing decides
-            del model.wv.buckets_word
+            del model.wv.buckets_word  # recomputed after loading
         else:
             model = Doc2Vec(stream, dm=0, **common)
         stream.check()
@@ -274,31 +274,64 @@ def learn(name, dictionary, bows, texts, num_topics=40, seed=0, epochs=EPOCHS):
     return _embedding(name, tfidf, model, num_topics)
 
 
-def load(name, work, num_topics=40):
+def load(name, work, num_topics=40, trust=False):
     """Load what `save` wrote.
+
+    Parameters
+    ----------
+    name : str
+    work : Path
+    num_topics : int
+    trust : bool
+        Run code that may be in the files (`pickles.read`).
 
     Raises
     ------
     UserError
-        A file is missing or unreadable, or the model was learnt with another dictionary than the work folder's.
+        A file is missing, damaged or of another width, was made with other stop words, or the model was learnt with another
+        dictionary than the work folder's.
     """
     if name == "lda":
-        return Lda(topics.TopicModel.load(work, num_topics))
+        return Lda(topics.TopicModel.load(work, num_topics, trust))
     made_by = f"python LDA/generate_train_labels.py --embedding {name} --topics {num_topics}"
     path = artefacts.existing(work / artefacts.embedding_model(name, num_topics), made_by)
     dictionary_path = artefacts.existing(work / artefacts.DICTIONARY, "python LDA/learn_LDA_model.py")
-    try:
-        model = KINDS[name].load(str(path))
-        tfidf = model if name == "tfidf" else TfidfModel.load(f"{path}.tfidf")
-        embedding = _embedding(name, tfidf, model, num_topics)
-    except Exception as error:  # unpickling fails in many ways
+    dictionary = vocabulary.load(dictionary_path, trust)
+    model = pickles.load(KINDS[name], path, trust)
+    tfidf_path = path if name == "tfidf" else path.with_name(f"{path.name}.tfidf")
+    tfidf = model if name == "tfidf" else pickles.load(TfidfModel, tfidf_path, trust)
+    own = getattr(tfidf, "id2word", None)
+    for used, file in ((dictionary, dictionary_path), (own, path)):
+        origin.check_words(used, file, work)
+    words = getattr(own, "token2id", {})
+    if words != dictionary.token2id:
         raise artefacts.UserError(
-            f"{path} and its side files are no {name} of gensim's ({error}): make them anew with {made_by} --force"
-        ) from error
-    dictionary = Dictionary.load(str(dictionary_path))
-    if dictionary.token2id != embedding.dictionary.token2id:
-        raise artefacts.UserError(
-            f"{dictionary_path} ({len(dictionary)} words) and {path} (learnt with {len(embedding.dictionary)}) do not belong"
-            f" together: make the model anew with {made_by} --force"
+            f"{dictionary_path} ({len(dictionary)} words) and {tfidf_path} (learnt with {len(words)}) do not belong together:"
+            f" {pickles.MOVE}, then make the model with {made_by}"
         )
+    try:
+        width = _width(name, model)
+        if getattr(model, vocabulary.MARK, vocabulary.digest(dictionary)) != vocabulary.digest(dictionary):
+            raise ValueError("it was learnt with another dictionary")
+        if width != num_topics:
+            raise ValueError(f"its vectors have {width} numbers")
+        embedding = _embedding(name, tfidf, model, num_topics)
+        embedding.vectors([[], list(dictionary.token2id)[:10]])
+    except Exception as error:  # parts of different models fit in no way that could be told beforehand
+        raise artefacts.UserError(
+            f"{path} and the files beside it are not a {name} model of {num_topics} numbers for {dictionary_path} ({error}):"
+            f" {pickles.MOVE}, then make it with {made_by}"
+        ) from error
     return embedding
+
+
+def _width(name, model):
+    """How many numbers a model's vectors have."""
+    if name == "tfidf":
+        return len(model.chosen)
+    if name == "lsi":
+        return model.num_topics
+    tables = [model.wv.vectors] + ([model.syn1neg] if name == "doc2vec" else [])  # that compiled code reads unchecked
+    if any(t.shape != (len(model.wv.key_to_index), model.vector_size) or t.dtype != np.float32 for t in tables):
+        raise ValueError("its words and their vectors differ in number")
+    return model.vector_size

@@ -1,29 +1,90 @@
 """Image file -> the network's input: the one way in which training, features and retrieval see an image (D6)."""
 
-from pathlib import Path
+import io
+import struct
 
 import cv2
 import numpy as np
 
-from texttopicnet import artefacts
+from texttopicnet import artefacts, files
 
 SIDE = 256  # images are warped to SIDE x SIDE before the crop
 CROP = 227  # what CaffeNet takes
 MEAN_BGR = (104.00699, 116.66877, 122.67892)  # ImageNet's mean, as in the prototxts
 JPEG_QUALITY = 95
+MOST_PIXELS = 100_000_000  # of an image that is decoded, 300 MB; its header is asked first, so that no file fills the memory
+COLOUR = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+OTHER_KINDS = ("BMP", "GIF", "JPEG2000", "PPM", "TIFF", "WEBP")  # besides JPEG and PNG, as Pillow calls them
 
 
-def decode(data, where):
+def size(data):
+    """Height and width that an image file's header declares.
+
+    Parameters
+    ----------
+    data : bytes
+
+    Returns
+    -------
+    tuple of int or None
+        None for what is not an image of a known kind.
+    """
+    if data.startswith(b"\xff\xd8"):
+        return _jpeg_size(data)
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        width, height = struct.unpack_from(">II", data.ljust(24, b"\0"), 16)
+        return height, width
+    return _other_size(data)
+
+
+def _other_size(data):
+    """Height and width of an image of the rarer kinds, by Pillow's readers of headers; None if it is none of them."""
+    from PIL import Image
+
+    Image.init()
+    for kind in OTHER_KINDS:
+        reader, accepts = Image.OPEN[kind]
+        if not accepts or accepts(data[:16]):
+            try:  # not Image.open, which warns and raises at sizes of its own choice
+                with reader(io.BytesIO(data), "") as image:
+                    return image.height, image.width
+            except Exception:  # a damaged header fails in many ways
+                continue
+    return None
+
+
+def _jpeg_size(data):
+    """Height and width in a JPEG's frame header; None if it has none before its first scan."""
+    at = 2
+    while (at := data.find(b"\xff", at)) >= 0:
+        while at < len(data) and data[at] == 0xFF:
+            at += 1
+        if at + 8 > len(data):
+            break
+        marker = data[at]
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            return struct.unpack_from(">HH", data, at + 4)
+        if marker in (0xD9, 0xDA):  # end of image, start of scan
+            break
+        at += 1
+        if marker not in (0x00, 0x01, *range(0xD0, 0xD9)):  # the others carry a length
+            at += int.from_bytes(data[at : at + 2], "big")
+    return None
+
+
+def decode(data, where, flags=COLOUR):
     """Decode an image file's bytes.
 
-    Grey, CMYK and palette images become BGR.  A camera's orientation tag is not heeded: Caffe's OpenCV did not, and the
-    original's PIL does not.
+    Grey, CMYK and palette images become BGR; of an animation the first picture counts.  A camera's orientation tag is ignored:
+    Caffe's OpenCV ignored it, and the original's PIL does so.
 
     Parameters
     ----------
     data : bytes
     where : str or Path
         The file, for the error.
+    flags : int
+        OpenCV's IMREAD flags.
 
     Returns
     -------
@@ -33,23 +94,27 @@ def decode(data, where):
     Raises
     ------
     UserError
-        The bytes are no image that OpenCV can decode.
+        The bytes are not an image that OpenCV can decode, or one of more than `MOST_PIXELS` pixels.
     """
-    image = None
-    if data:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    image, where = None, files.printable(where)
+    height, width = size(data) or (0, 0)
+    if height * width > MOST_PIXELS:
+        raise artefacts.UserError(
+            f"{where}: its header declares {width} x {height} pixels, more than {MOST_PIXELS:,}; make it smaller or leave it out"
+        )
+    if height * width:
+        try:
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        except cv2.error:
+            image = None
     if image is None:
-        raise artefacts.UserError(f"{where}: is no image that OpenCV can decode; repair it or leave it out")
+        raise artefacts.UserError(f"{where}: is not an image that OpenCV can decode; repair it or leave it out")
     return image
 
 
 def read_image(path):
     """Read an image file as uint8 (H, W, 3), BGR; see `decode`."""
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise artefacts.UserError(f"{path}: cannot be read ({error.strerror or error})") from error
-    return decode(data, path)
+    return decode(files.read(path), path)
 
 
 def resized(image, side=SIDE):

@@ -15,7 +15,6 @@ import itertools
 import json
 import sys
 import time
-import zipfile
 
 import gensim
 import numpy as np
@@ -197,22 +196,36 @@ class _Checkpoint:
         self.run = _description(lda, corpus, seed)
         self.start, self.saved = (0, 0), None
         try:
-            with np.load(path) as file:
+            with np.load(path, allow_pickle=False) as file:
                 saved = dict(file)
             about = json.loads(str(saved["about"]))
+            if about["run"] != self.run:
+                print(f"{path} is of another corpus or other settings: learning from the beginning", file=sys.stderr)
+                return
+            self.start, self.saved = tuple(about["at"]), (saved, about)
+            trial = copy.copy(lda)  # what does not fit fails here, not in the middle of the training
+            trial.state, trial.random_state = copy.deepcopy(lda.state), copy.deepcopy(lda.random_state)
+            self.restore(trial)
         except FileNotFoundError:
             return
-        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            print(f"{path} is no checkpoint ({error}): learning from the beginning", file=sys.stderr)
+        except Exception as error:  # a damaged archive fails in many ways
+            self.start, self.saved = (0, 0), None
+            print(f"{path} is not a checkpoint ({error}): learning from the beginning", file=sys.stderr)
             return
-        if about["run"] != self.run:
-            print(f"{path} is of another corpus or other settings: learning from the beginning", file=sys.stderr)
-            return
-        self.start, self.saved = tuple(about["at"]), (saved, about)
-        print(f"{path}: going on after document {self.start[1]} of pass {self.start[0] + 1}", file=sys.stderr)
+        print(f"{path}: resuming after document {self.start[1]} of pass {self.start[0] + 1}", file=sys.stderr)
 
     def restore(self, lda):
+        """Put what was saved into a model; ValueError and others where it does not fit."""
         saved, about = self.saved
+        sstats, (number, documents) = saved["sstats"], self.start
+        position, *_ = about["random"]
+        if (
+            not 0 <= position <= 624
+            or sstats.shape != lda.state.sstats.shape
+            or not np.isfinite(sstats).all()
+            or min(number, documents) < 0
+        ):
+            raise ValueError("its numbers do not fit the model")
         lda.state.sstats[...] = saved["sstats"]
         lda.sync_state()
         lda.num_updates = about["num_updates"]
@@ -241,5 +254,6 @@ def _description(lda, corpus, seed):
         "documents": len(corpus),
         "counts": getattr(corpus, "num_nnz", None),
         "words and first chunk": digest.hexdigest(),
+        "made_from": getattr(dictionary, "made_from", None),
         "versions": [gensim.__version__, np.__version__],
     }

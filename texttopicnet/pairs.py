@@ -1,18 +1,18 @@
-"""The pairs of a train dict, image -> article, without ever holding them in memory.
+"""The pairs of a train dict, image -> article, never all in memory.
 
-They lie in a temporary SQLite database that is gone with the process; what lasts is the train dict, a JSON file.
+They are in a temporary SQLite database that is gone with the process; what lasts is the train dict, a JSON file.
 Names are ordered by code points, as Python orders them.
 """
 
 import sqlite3
 
-from texttopicnet import artefacts
+from texttopicnet import artefacts, files
 
 MADE_BY = "python LDA/generate_train_dict.py"
 
 
 class Pairs:
-    """Pairs to which more can be added, and which can be gone through by image and by article."""
+    """Pairs to which more can be added, and which can be read in the order of the images and of the articles."""
 
     def __init__(self):
         self._database = sqlite3.connect("", check_same_thread=False)  # a file of SQLite's own, gone when it is closed
@@ -25,15 +25,20 @@ class Pairs:
         Raises
         ------
         UserError
-            The file is missing, no JSON, empty, or holds something else than names of articles.
+            The file is missing, not JSON, empty, or holds something other than names of files inside the collection.
         """
         pairs = cls()
         for image, article in artefacts.stream_json(path, MADE_BY):
-            if not isinstance(article, str):
-                raise artefacts.UserError(f"{path}: {image} has no article's name: make the file anew with {MADE_BY} --force")
+            for what, name in (("the image", image), ("the article of an image", article)):
+                if wrong := files.name_error(name):
+                    shown = files.printable(name)[:80] if isinstance(name, str) else type(name).__name__
+                    raise artefacts.UserError(
+                        f"{path}: {what}, {shown}, is not a file of the collection ({wrong}): make the file again with"
+                        f" {MADE_BY} --force"
+                    )
             pairs.add(image, article)
         if not len(pairs):
-            raise artefacts.UserError(f"{path} holds no pairs of image and article: make it anew with {MADE_BY} --force")
+            raise artefacts.UserError(f"{path} holds no pairs of image and article: make it again with {MADE_BY} --force")
         return pairs
 
     def add(self, image, article):

@@ -22,14 +22,32 @@ PATIENCE = 5  # seconds that a scheduler may take to answer, and after which it 
 _setup = ()  # in a worker process: what every call gets first
 
 
+@functools.cache
+def _semaphore_error():
+    """Why this machine gives no semaphores, which processes need to talk to each other; '' if it does."""
+    try:
+        multiprocessing.get_context().Semaphore(1)
+    except (OSError, ImportError, NotImplementedError) as error:  # /dev/shm is missing, full or not writable
+        return str(error)
+    return ""
+
+
+def usable(workers):
+    """`workers`, or 1, with a line on stderr, where this machine cannot run several processes that talk to each other."""
+    if workers > 1 and _semaphore_error():
+        print(f"no semaphores ({_semaphore_error()}; is /dev/shm writable?): working in one process", file=sys.stderr)
+        return 1
+    return workers
+
+
 @contextlib.contextmanager
 def executor(workers, scheduler=None):
-    """Where work is done: for `ordered_map` and whoever wants to submit by hand.
+    """Where work is done: for `ordered_map`, and for callers that submit by hand.
 
     Parameters
     ----------
     workers : int
-        Processes on this machine; 1 works in this process.
+        Processes on this machine; 1 works in this process, and so does any number where processes cannot be had (`usable`).
     scheduler : str, optional
         Address of a Dask scheduler ("tcp://host:8786"): its workers do the work.  It and they need this project installed,
         but no file of this machine.
@@ -48,7 +66,7 @@ def executor(workers, scheduler=None):
     if scheduler:
         with Cluster(scheduler) as cluster:
             yield cluster
-    elif workers > 1:
+    elif usable(workers) > 1:
         with Processes(workers) as processes:
             yield processes
     else:
@@ -79,7 +97,7 @@ def ordered_map(function, items, workers, *setup, executor=None):
     """
     if executor is not None:
         yield from _ordered(executor, functools.partial(function, *setup), items)
-    elif workers > 1:
+    elif usable(workers) > 1:
         with Processes(workers, *setup) as processes:
             yield from _ordered(processes, functools.partial(_call, function), items)
     else:
@@ -126,15 +144,15 @@ class Processes:
         self._pool.shutdown(cancel_futures=True)
 
     def submit(self, function, *arguments):
-        with self._killed_is_said():
+        with self._report_killed():
             return self._pool.submit(function, *arguments)
 
     def result(self, future):
-        with self._killed_is_said():
+        with self._report_killed():
             return future.result()
 
     @contextlib.contextmanager
-    def _killed_is_said(self):
+    def _report_killed(self):
         try:
             yield
         except BrokenProcessPool as error:
@@ -202,7 +220,7 @@ class Cluster:
 
     def _ask(self):
         had = self._threads
-        with self._trouble_is_said():
+        with self._report_trouble():
             self._threads = sum(self._client.nthreads().values())
         self._asked = time.monotonic()
         if had and not self._threads:
@@ -217,14 +235,14 @@ class Cluster:
         return max(self._threads, 1)
 
     def submit(self, function, *arguments):
-        with self._trouble_is_said(), warnings.catch_warnings():
+        with self._report_trouble(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Sending large graph")  # a megabyte a call is meant
             return self._client.submit(function, *arguments, pure=False)
 
     def result(self, future):
         while True:
             try:
-                with self._trouble_is_said():
+                with self._report_trouble():
                     return future.result(timeout=PATIENCE)
             except self._dask.TimeoutError:
                 if future.status == "error":  # the function's own
@@ -232,7 +250,7 @@ class Cluster:
                 self._ask()
 
     @contextlib.contextmanager
-    def _trouble_is_said(self):
+    def _report_trouble(self):
         try:
             yield
         except self._dask.scheduler.KilledWorker as error:

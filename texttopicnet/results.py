@@ -165,7 +165,8 @@ def save(path, result):
     """Write a record as indented JSON, whole or not at all; NaN and infinity are refused (ValueError)."""
     text = json.dumps(result, indent=1, allow_nan=False, ensure_ascii=False)
     with artefacts.written_whole(path) as temporary:
-        Path(temporary).write_text(text + "\n", encoding="utf-8")
+        # of a note that is not UTF-8, the stray bytes become JSON's own \\udc.. escapes
+        Path(temporary).write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
 
 
 def load(path):
@@ -173,7 +174,7 @@ def load(path):
     result = artefacts.read_json(path, "the scripts in experiments/")
     lacking = [f for f in FIELDS if not isinstance(result, dict) or f not in result]
     if lacking:
-        raise artefacts.UserError(f"{path} is no result record: it lacks {', '.join(lacking)}")
+        raise artefacts.UserError(f"{path} is not a result record: it lacks {', '.join(lacking)}")
     return result
 
 

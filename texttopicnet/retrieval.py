@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from texttopicnet import artefacts
+from texttopicnet import artefacts, files
 from texttopicnet.artefacts import UserError
 
 PAPER_PAIRS = [34, 88, 96, 85, 65, 58, 51, 41, 71, 104]  # pairs a category in the test list of the paper
@@ -31,26 +31,46 @@ def read_pairs(folder, name=TEST_LIST):
     Raises
     ------
     UserError
-        A malformed row, a repeated id, or a category that holds no such number.
+        A malformed row, a repeated id or category, or a number that is not a category's.
     """
-    names = artefacts.existing(folder / "categories.list", MADE_BY).read_text(encoding="utf-8").split()
-    path = artefacts.existing(folder / name, MADE_BY)
+    categories_path, path = (artefacts.existing(folder / file, MADE_BY) for file in ("categories.list", name))
+    names = [row for row in map(str.strip, _rows(categories_path)) if row]  # a line may have several words
+    if len(set(names)) != len(names):
+        raise UserError(f"{categories_path}: {max(names, key=names.count)} is in it more than once")
     texts, images, categories = [], [], []
-    for number, row in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, row in enumerate(_rows(path), start=1):
         fields = row.split("\t")
         if not row.strip():
             continue
-        if len(fields) != 3 or not fields[2].strip().isdigit() or not 1 <= int(fields[2]) <= len(names):
+        if len(fields) != 3 or not fields[2].strip().isdecimal() or not 1 <= int(fields[2]) <= len(names):
             raise UserError(f"{path}, line {number}: not 'text id <tab> image id <tab> category 1..{len(names)}'")
+        wrong = files.name_error(fields[0]) or files.name_error(fields[1])
+        if wrong:
+            raise UserError(f"{path}, line {number}: an id is not the name of a file of the set ({wrong})")
         texts.append(fields[0])
         images.append(fields[1])
         categories.append(int(fields[2]) - 1)
     for ids in (texts, images):
         if len(set(ids)) != len(ids):
-            raise UserError(f"{path}: {max(ids, key=ids.count)} stands there more than once")
+            raise UserError(f"{path}: {max(ids, key=ids.count)} is in it more than once")
     if not texts:
         raise UserError(f"{path} holds no pair")
     return texts, images, np.array(categories, dtype=np.int64), names
+
+
+def text_file(folder, text):
+    """Path of a text of the set, by its id; UserError where it is missing, or a link to a file outside the set."""
+    name = f"texts/{text}.xml"
+    artefacts.existing(folder / name, MADE_BY)
+    return files.member(folder, name)
+
+
+def _rows(path):
+    """Lines of a list, in UTF-8."""
+    try:
+        return path.read_text(encoding="utf-8-sig").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read as text ({error}): take {MADE_BY}") from error
 
 
 def divergences(texts, images):

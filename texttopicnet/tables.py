@@ -4,6 +4,8 @@ A table is a dict: title (str), lead (list of str: the lines below it), header (
 of str, 'own': whether the number is this project's}) and text (the columns that are aligned left).
 """
 
+import re
+
 from texttopicnet import artefacts
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
@@ -27,12 +29,19 @@ def runs(records):
     return {"title": "The runs behind these numbers", "lead": [], "header": header, "rows": rows, "text": [0, 2, 4, 5]}
 
 
+def escaped(text):
+    """Text as Markdown that shows it as it is: notes and names of records may hold bars, newlines, HTML or links."""
+    text = re.sub(r"\s+", " ", text).strip()
+    text = re.sub(r"[\\|`*\[\]]", r"\\\g<0>", text)
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
 def markdown(table):
-    """A table as GitHub Markdown, with its title and lead."""
+    """A table as GitHub Markdown, with its title and lead; every text in it is escaped."""
     aligned = ["---" if i in table["text"] else "---:" for i in range(len(table["header"]))]
-    rows = [table["header"], aligned, *(row["cells"] for row in table["rows"])]
-    lines = [f"**{table['title']}**", "", *("| " + " | ".join(row) + " |" for row in rows)]
-    return "\n".join([*lines, "", *table["lead"]]).rstrip() + "\n"
+    rows = [map(escaped, table["header"]), aligned, *(map(escaped, row["cells"]) for row in table["rows"])]
+    lines = [f"**{escaped(table['title'])}**", "", *("| " + " | ".join(row) + " |" for row in rows)]
+    return "\n".join([*lines, "", *map(escaped, table["lead"])]).rstrip() + "\n"
 
 
 def with_tables(text, tables, path):
@@ -70,4 +79,4 @@ def update_readme(path, tables, folder, command, check=False):
         raise artefacts.UserError(f"the tables in {path} are not those of {folder}: run {remedy}")
     if before != after:
         with artefacts.written_whole(path) as temporary:
-            temporary.write_text(after, encoding="utf-8")
+            temporary.write_text(after, encoding="utf-8", errors="backslashreplace")

@@ -14,10 +14,10 @@ Steps 4 to 7 depend on the word alone and are done once for each distinct word.
 """
 
 import functools
+import hashlib
 import re
-from pathlib import Path
 
-from texttopicnet import artefacts, markup, parallel
+from texttopicnet import artefacts, files, markup, parallel
 
 WORD = re.compile(r"\w+", re.UNICODE)
 NOT_A_LETTER = re.compile(r"[^a-z]")
@@ -35,14 +35,6 @@ TABLE_MARKUP = re.compile(
 )
 
 
-def read_bytes(path):
-    """The bytes of an article file; UserError where it cannot be read."""
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise artefacts.UserError(f"{path}: cannot be read ({error.strerror or error})") from error
-
-
 def read_article(path):
     """The raw text of an article file, markup and XML tags as they stand.
 
@@ -58,9 +50,9 @@ def read_article(path):
     Raises
     ------
     UserError
-        The file cannot be read.
+        The file cannot be read, or is not a regular file.
     """
-    return read_bytes(path).decode("utf-8", "replace")
+    return files.read(path).decode("utf-8", "replace")
 
 
 @functools.cache
@@ -68,6 +60,13 @@ def _stop_words():
     from stop_words import get_stop_words
 
     return frozenset(get_stop_words("en"))
+
+
+@functools.cache
+def stop_words_identity():
+    """What tells lists of stop words apart: {'count': number of words, 'sha256': of the sorted words, one a line}."""
+    words = sorted(_stop_words())
+    return {"count": len(words), "sha256": hashlib.sha256("".join(f"{word}\n" for word in words).encode()).hexdigest()}
 
 
 @functools.cache

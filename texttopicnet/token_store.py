@@ -1,11 +1,15 @@
-"""The tokens of all articles, on the disk: preprocessing is the dear part, and is done once for every article.
+"""The tokens of all articles, on the disk: preprocessing is expensive, so each article is preprocessed once.
 
-A SQLite database, ``LDA/tokens.sqlite`` below the work folder.  It is a store, not a contract: whoever deletes it loses time.
-A run that is killed finds there what it had done, and an article that has changed since is preprocessed anew.
+A SQLite database, ``LDA/tokens.sqlite`` below the work folder.  It is a cache: deleting it costs time and nothing else, except
+that stage 1 has to read a dump's pages again.  A run that was killed continues from what it had stored.
+
+Each article has a stamp that says what its tokens were made from: size and times of its file, or the digest of a dump's page.
+An entry whose stamp is another one, or whose tokens are damaged, is not used: the article is preprocessed again.  Pages of a dump
+are used only while the store holds one dump as a whole (`begin_dump`, `end_dump`).
 """
 
 import contextlib
-import importlib.metadata
+import hashlib
 import itertools
 import json
 import sqlite3
@@ -13,14 +17,14 @@ import time
 import zlib
 from pathlib import Path
 
-from texttopicnet import artefacts, parallel, text
+from texttopicnet import artefacts, files, origin, parallel, text
 
-VERSION = 1  # of the preprocessing and of this file: raise it when either changes
-LIBRARIES = ("gensim", "nltk", "stop-words")  # whose data and code decide about tokens
+VERSION = 2  # of the preprocessing and of this file: raise it when either changes
 GROUP = 1 << 20  # bytes of articles that a process gets at once, about
 COMMIT = 2.0  # seconds between two commits: what a killed run loses
-PATIENCE = 60  # seconds that are waited for another run's transaction
-PAGE = "page of"  # so begins the stamp of an article that lies in no file of its own
+PATIENCE = 60  # seconds to wait for another run's transaction
+PAGE = "page "  # the stamp of a dump's page begins so; such an article has no file of its own
+FROM_DUMP = "python LDA/generate_train_dict.py --dump FILE --images FILE --force"
 
 
 def packed(tokens):
@@ -29,8 +33,26 @@ def packed(tokens):
 
 
 def unpacked(data):
-    """Inverse of `packed`."""
-    return zlib.decompress(data).decode("ascii").split()
+    """Inverse of `packed`; UserError for bytes that are not packed tokens."""
+    try:
+        return zlib.decompress(data).decode("ascii").split()
+    except (zlib.error, TypeError, UnicodeDecodeError) as error:
+        raise artefacts.UserError(
+            f"{artefacts.TOKENS} holds a damaged entry ({error}): python LDA/learn_LDA_model.py --force repairs it"
+        ) from error
+
+
+def page_stamp(title, markup):
+    """The stamp of a dump's page: another text, another stamp."""
+    return PAGE + hashlib.sha256(f"{title}\0{markup}".encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def file_stamp(status):
+    """The stamp of an article's file, given what os.stat says of it.
+
+    The change time moves even where somebody sets the modification time back.
+    """
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
 
 
 def _examine(articles):
@@ -58,42 +80,65 @@ class TokenStore:
 
     def __init__(self, work):
         self.path = Path(work) / artefacts.TOKENS
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        made_with = [VERSION, *map(importlib.metadata.version, LIBRARIES)]
+        with artefacts.writing(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
         with self._checked():
             # gensim reads its corpora in a thread, while the main one waits
             self._database = sqlite3.connect(self.path, timeout=PATIENCE, check_same_thread=False)
+            self._database.text_factory = lambda data: data.decode("utf-8", "replace")  # a damaged text must not raise
             self._database.execute("CREATE TABLE IF NOT EXISTS settings (key TEXT PRIMARY KEY, value TEXT)")
-            if self.setting("made with") != made_with:
-                self._database.execute("DROP TABLE IF EXISTS articles")
-                self._database.execute(
-                    "CREATE TABLE articles"
-                    " (name TEXT PRIMARY KEY, stamp TEXT, blemishes TEXT, title TEXT, opening TEXT, tokens BLOB)"
-                )
-                self.set("made with", made_with)
+            self._drop_other_tokens()
             self._database.commit()
+
+    def _drop_other_tokens(self):
+        """Empty the store, and say so, if its tokens were made by another preprocessing."""
+        now = {"version": VERSION, "libraries": origin.versions(), "stop words": text.stop_words_identity()}
+        before = self.setting("made with")
+        if before == now:
+            return
+        if before is not None:
+            print(f"{self.path} was made with {_difference(before, now)}: its articles are preprocessed again")
+            if self.setting("bow.mm"):
+                self.set("bow.mm", None)
+                self.set(origin.OTHER_WORDS, not origin.same_words(before))
+        self._database.execute("DROP TABLE IF EXISTS articles")
+        self._database.execute(
+            "CREATE TABLE articles (name TEXT PRIMARY KEY, stamp TEXT, blemishes TEXT, title TEXT, opening TEXT, tokens BLOB)"
+        )
+        self.set("made with", now)
 
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
-        self._database.commit()
-        self._database.close()
+    def __exit__(self, kind, *_):
+        if kind is None:
+            with self._checked():
+                self._database.commit()
+        self._database.close()  # after an error: `keep` has committed what was done
 
     @contextlib.contextmanager
     def _checked(self):
         try:
             yield
-        except sqlite3.OperationalError as error:  # locked, disk full, not to be opened
-            raise artefacts.UserError(f"{self.path}: {error}; is another run at work there, or the disk full?") from error
         except sqlite3.DatabaseError as error:
-            raise artefacts.UserError(f"{self.path} is damaged ({error}): delete it, it is made anew") from error
+            about = str(error)
+            if isinstance(error, sqlite3.OperationalError) and not about.startswith(("no such ", "table ")):
+                raise artefacts.UserError(f"{self.path}: {error}; is another run at work there, or the disk full?") from error
+            raise artefacts.UserError(f"{self.path} is damaged ({error}): delete it, and it is made again") from error
+
+    def _json(self, value):
+        """A JSON column's value; None for NULL."""
+        try:
+            return None if value is None else json.loads(value)
+        except (ValueError, RecursionError, TypeError) as error:
+            raise artefacts.UserError(f"{self.path} is damaged ({error}): delete it, and it is made again") from error
 
     # ------------------------------------------------------------------------------------------------------ settings
     def setting(self, key):
         """What `set` was given for `key`; None if nothing."""
-        row = self._database.execute("SELECT value FROM settings WHERE key = ?", (key,)).fetchone()
-        return row and json.loads(row[0])
+        with self._checked():
+            row = self._database.execute("SELECT value FROM settings WHERE key = ?", (key,)).fetchone()
+        return self._json(row[0]) if row else None
 
     def set(self, key, value):
         """Remember a JSON value, e.g. what an artefact was made from."""
@@ -101,40 +146,56 @@ class TokenStore:
             self._database.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (key, json.dumps(value)))
             self._database.commit()
 
+    def was_made_here(self):
+        """Whether this or an earlier version of the project made the dictionary beside the store."""
+        return bool(self.setting("bow.mm")) or self.setting(origin.OTHER_WORDS) is not None
+
     # ------------------------------------------------------------------------------------------------------- filling
     def stamp(self, name):
-        """What the stored article was made from: size and time of its file, or `PAGE` and its dump; None if not stored."""
-        row = self._database.execute("SELECT stamp FROM articles WHERE name = ?", (name,)).fetchone()
-        return row and row[0]
+        """What the stored article was made from: `file_stamp` or `page_stamp`; None if it is not stored, or damaged."""
+        with self._checked():
+            row = self._database.execute(
+                "SELECT stamp, blemishes, title, opening, tokens FROM articles WHERE name = ?", (name,)
+            ).fetchone()
+        return row[0] if row and _is_sound(*row) else None
 
-    def _missing(self, names, folder, found):
+    def _missing(self, names, folder, found, repaired):
         """(name, stamp, bytes) of the articles that are not stored, or have changed; `found` is called once an article."""
+        usable = not self.setting("dump is incomplete")
         for name in names:
             found()
             stamp = self.stamp(name)
-            if stamp and stamp.startswith(PAGE):
+            is_page = stamp is not None and stamp.startswith(PAGE)
+            if is_page and usable:
                 continue
-            path = folder / name
             try:
-                status = path.stat()
-                current = f"{status.st_size} {status.st_mtime_ns}"
-            except OSError:
-                current = None  # reading says what is wrong
-            if current is None or stamp != current:
-                yield name, current, text.read_bytes(path)
+                path = Path(folder) / files.find_article(folder, name)
+                current = file_stamp(files.check_regular(path))
+            except files.Unusable as error:
+                if is_page or name.isdecimal() and error.is_missing:
+                    why = "of a dump that was not read to its end" if is_page else "not stored, or damaged"
+                    raise artefacts.UserError(
+                        f"{self.path}: the page {name} is {why}: read the dump again with {FROM_DUMP}"
+                    ) from error
+                raise
+            if stamp != current:
+                data = files.read(path)
+                if stamp is None and name in self:
+                    repaired.append(name)
+                yield name, current, data
 
     def fill(self, names, folder, workers=1, executor=None, found=lambda: None):
-        """Preprocess the article files that are not stored yet, or have changed since.
+        """Preprocess the article files that are not stored yet, have changed since, or whose entry is damaged.
 
         Parameters
         ----------
         names : iterable of str
-            Paths below `folder`.
+            Paths below `folder`; `text/` and `_text/` are one folder (`files.find_article`).
         folder : Path
         workers : int
         executor : see `parallel.executor`, optional
         found : callable
-            Called once an article, for a progress bar.
+            Called once per article, for a progress bar.
 
         Returns
         -------
@@ -147,8 +208,47 @@ class TokenStore:
             An article is neither stored nor can be read.
         """
         text.check_wordnet()
-        groups = _by_size(self._missing(names, folder, found))
-        return self.keep(itertools.chain.from_iterable(parallel.ordered_map(_examine, groups, workers, executor=executor)))
+        repaired = []
+        groups = _by_size(self._missing(names, folder, found, repaired))
+        count = self.keep(itertools.chain.from_iterable(parallel.ordered_map(_examine, groups, workers, executor=executor)))
+        if repaired:
+            print(f"{self.path}: {len(repaired)} damaged entries were made again; the first is {repaired[0]}")
+        return count
+
+    # ------------------------------------------------------------------------------------------------------ of a dump
+    def begin_dump(self):
+        """Start to read a dump: until `end_dump`, no page is used, since the store may hold pages of two dumps."""
+        self.set("dump is incomplete", True)
+        with self._checked():
+            self._database.execute("CREATE TEMP TABLE IF NOT EXISTS seen (name TEXT PRIMARY KEY)")
+            self._database.execute("DELETE FROM seen")
+
+    def saw_page(self, name):
+        """The dump holds this page, as it is stored."""
+        with self._checked():
+            self._database.execute("INSERT OR IGNORE INTO seen VALUES (?)", (name,))
+
+    def keep_pages(self, rows):
+        """`keep` pages of the dump that is being read."""
+
+        def noted():
+            for row in rows:
+                self.saw_page(row[0])
+                yield row
+
+        return self.keep(noted())
+
+    def forget_other_pages(self):
+        """Delete the pages that this dump does not hold: they are of another one."""
+        with self._checked():
+            self._database.execute(
+                "DELETE FROM articles WHERE substr(stamp, 1, ?) = ? AND name NOT IN (SELECT name FROM seen)", (len(PAGE), PAGE)
+            )
+            self._database.commit()
+
+    def end_dump(self):
+        """The store holds the pages of one dump, and the train dict that was made of it is written."""
+        self.set("dump is incomplete", None)
 
     def keep(self, rows):
         """Store (name, stamp, packed tokens, blemishes[, title, opening]); returns how many; commits as it goes."""
@@ -195,14 +295,14 @@ class TokenStore:
         found = {}
         for name in names:
             row = self._column("blemishes", name)
-            for blemish in json.loads(row[0]) if row and row[0] else ():
+            for blemish in self._json(row[0] if row else None) or ():
                 count, first = found.get(blemish, (0, name))
                 found[blemish] = count + 1, first
         return found
 
 
 class Texts:
-    """Token lists of stored articles, to be gone through as often as one likes.
+    """Token lists of stored articles, which can be read any number of times.
 
     Parameters
     ----------
@@ -216,6 +316,31 @@ class Texts:
 
     def __iter__(self):
         return map(self.store.tokens, self.names())
+
+
+def _is_sound(stamp, blemishes, title, opening, tokens):
+    """Whether a row holds what `keep` writes."""
+    try:
+        zlib.decompress(tokens).decode("ascii")
+        about = [] if blemishes is None else json.loads(blemishes)
+        return isinstance(about, list) and all(part is None or isinstance(part, str) for part in (stamp, title, opening, *about))
+    except (zlib.error, TypeError, ValueError, RecursionError):
+        return False
+
+
+def _difference(before, now):
+    """What a store was made with, where that is not what is used now, for a message."""
+    if isinstance(before, list):  # of version 1 of this file
+        before = {"libraries": dict(zip(origin.LIBRARIES, before[1:], strict=False))}
+    before = before if isinstance(before, dict) else {}
+    libraries, words = before.get("libraries"), before.get("stop words")
+    changed = []
+    if isinstance(libraries, dict):
+        rows = ((name, libraries.get(name), number) for name, number in now["libraries"].items())
+        changed += [f"{name} {old} (now {number})" for name, old, number in rows if old != number]
+    if isinstance(words, dict) and words != now["stop words"]:
+        changed.append(f"{words.get('count')} other stop words (now {now['stop words']['count']})")
+    return " and ".join(changed) or "another version of this project"
 
 
 def _by_size(articles):

@@ -5,25 +5,27 @@ Saved and loaded together, so that ids cannot shift between them (D1: the dictio
 
 import contextlib
 import itertools
+import sys
 from pathlib import Path
 
 import numpy as np
-from gensim.corpora import Dictionary
 from gensim.models import LdaModel
 
-from texttopicnet import artefacts, inference, lda_training, parallel
+from texttopicnet import artefacts, inference, lda_training, origin, parallel, pickles, vocabulary
 
 NO_BELOW, NO_ABOVE = 20, 0.5  # filter_extremes, the original's values
 UPDATE_EVERY = 3  # chunks; the original's LdaMulticore has 3 workers, and updates after as many
 MINIMUM_PROBABILITY = 0.01  # topics below this are 0 in a topic vector, gensim's default
 BATCH = 1024  # articles inferred at once
+DEFAULTS = {"minimum_probability": 0.01, "minimum_phi_value": 0.01, "per_word_topics": False, "callbacks": None}  # gensim's
+REMEDY = f"{pickles.MOVE}, then make both with python LDA/learn_LDA_model.py"
 NEAR = 1e-5  # a topic so near to the minimum probability is in or out by rounding
 
 
 class _OneStart:
-    """Stands in for a model's random state during inference: every article starts from the same drawn gamma.
+    """Takes the place of a model's random state during inference: every article starts from the same drawn gamma.
 
-    gensim draws the start of each article anew, so that two runs, or two images of one article, get different vectors
+    gensim draws another start for each article, so that two runs, or two images of one article, get different vectors
     (D4).  Here the start depends on the seed alone, and so the vector on text and seed alone.
     """
 
@@ -40,31 +42,36 @@ class TopicModel:
     Parameters
     ----------
     dictionary : gensim.corpora.Dictionary
-        After `filter_extremes`.
+        After `filter_extremes`.  Where the model keeps a dictionary of its own with other words or ids, that one is used, and a
+        line on stderr says so: the original saved its dictionary before the filter.
     lda : gensim.models.LdaModel
+    where : str
+        Names the two, for errors.
 
     Raises
     ------
     UserError
-        Their vocabularies differ in size, or the model, which keeps its own, has a word under another id.
+        The model keeps no dictionary, and the one that is given has another number of words.
     """
 
     def __init__(self, dictionary, lda, where="dictionary and model"):
-        if len(dictionary) != lda.num_terms:
+        own = vocabulary.of_model(lda)
+        if own is None and len(dictionary) != lda.num_terms:
             raise artefacts.UserError(
-                f"{where} do not belong together: the dictionary has {len(dictionary)} words, the model {lda.num_terms};"
-                " make both anew with python LDA/learn_LDA_model.py --force"
+                f"{where} do not belong together: the dictionary has {len(dictionary)} words, the model {lda.num_terms} and"
+                f" no words of its own; {REMEDY}"
             )
-        own = getattr(lda.id2word, "token2id", dictionary.token2id)
-        if own != dictionary.token2id:
-            word = min(set(own.items()) ^ set(dictionary.token2id.items()))[0]
-            ids = [vocabulary.get(word, "none") for vocabulary in (dictionary.token2id, own)]
-            raise artefacts.UserError(
-                f"{where} do not belong together: the word {word} has id {ids[0]} in the dictionary, {ids[1]} in the model;"
-                " make both anew with python LDA/learn_LDA_model.py --force"
+        if own is not None and own.token2id != dictionary.token2id:
+            print(
+                f"{where} do not have the same words: the model's own {len(own)} words are used, not the dictionary's"
+                f" {len(dictionary)}",
+                file=sys.stderr,
             )
+            dictionary = own
         self.dictionary = dictionary
         self.lda = lda
+        if own is None:
+            lda.id2word = dictionary
         for part in (dictionary, lda, lda.state):  # gensim's diary of times and paths: without it, same seed, same bytes
             part.lifecycle_events = None
 
@@ -97,12 +104,14 @@ class TopicModel:
         executor : what `parallel.executor` yields, optional
             Works instead of `workers` processes.
         checkpoint : Path, optional
-            Where the training's state is written once a minute and gone on from; whoever saves the model removes it
+            Where the training's state is written once a minute, and from where it resumes; remove it once the model is saved
             (`lda_training.learn`).
         """
         own = parallel.executor(workers) if executor is None else contextlib.nullcontext(executor)
         with own as used:
             lda = lda_training.learn(dictionary, corpus, num_topics, passes, seed, update_every, used, checkpoint)
+        for made in (dictionary, lda):
+            vocabulary.mark(made, dictionary)
         return cls(dictionary, lda)
 
     @property
@@ -115,30 +124,37 @@ class TopicModel:
         work = Path(work)
         paths = work / artefacts.DICTIONARY, work / artefacts.lda_model(self.num_topics)
         with artefacts.written_whole(*paths) as (dictionary, lda):
-            self.dictionary.save(str(dictionary))
-            self.lda.save(str(lda))
+            pickles.save(self.dictionary, dictionary)
+            pickles.save(self.lda, lda)
 
     @classmethod
-    def load(cls, work, num_topics=40):
-        """Load what `save` wrote.
+    def load(cls, work, num_topics=40, trust=False):
+        """Load what `save` wrote, or a dictionary and a model of any version of gensim's.
+
+        Parameters
+        ----------
+        work : str or Path
+        num_topics : int
+        trust : bool
+            Run code that may be in the files (`pickles.read`).
 
         Raises
         ------
         UserError
-            A file is missing or unreadable, or they do not belong together (both sizes are named).
+            A file is missing or damaged, they do not belong together (both sizes are named), or the words that are used were made
+            with other stop words.
         """
         work, made_by = Path(work), f"python LDA/learn_LDA_model.py --topics {num_topics}"
         dictionary_path = artefacts.existing(work / artefacts.DICTIONARY, made_by)
         lda_path = artefacts.existing(work / artefacts.lda_model(num_topics), made_by)
-        loaded = []
-        for path, kind in ((dictionary_path, Dictionary), (lda_path, LdaModel)):
-            try:
-                loaded.append(kind.load(str(path)))
-            except Exception as error:  # unpickling fails in many ways
-                raise artefacts.UserError(
-                    f"{path} is no {kind.__name__} of gensim's ({error}): make it with {made_by}"
-                ) from error
-        return cls(*loaded, where=f"{dictionary_path} and {lda_path}")
+        dictionary = vocabulary.load(dictionary_path, trust)
+        lda = pickles.load(LdaModel, lda_path, trust)
+        _complete(lda, lda_path)
+        if lda.num_topics != num_topics:
+            raise artefacts.UserError(f"{lda_path} is a model of {lda.num_topics} topics, not of {num_topics}: see --topics")
+        model = cls(dictionary, lda, where=f"{dictionary_path} and {lda_path}")
+        origin.check_words(model.dictionary, dictionary_path if model.dictionary is dictionary else lda_path, work)
+        return model
 
     # -------------------------------------------------------------------------------------------------------- in use
     def topic_vectors(self, documents, seed=0, workers=1):
@@ -237,3 +253,26 @@ class TopicModel:
     def top_words(self, topic, count=10):
         """[(word, probability)] of the `count` most probable words of a topic."""
         return self.lda.show_topic(topic, topn=count)
+
+
+def _complete(lda, path):
+    """Give a loaded model what early versions of gensim's did not save; UserError where its parts do not fit."""
+    for name, value in DEFAULTS.items():
+        vars(lda).setdefault(name, value)
+    if "id2word" in getattr(lda, "__ignoreds", ()) and lda.id2word is None:
+        raise artefacts.UserError(f"{path}.id2word does not exist, though {path} needs it: {pickles.MOVE}")
+    try:
+        lda.dtype = np.dtype(lda.dtype)
+        lda.expElogbeta = np.ascontiguousarray(lda.expElogbeta, lda.dtype)
+        lda.alpha = np.asarray(lda.alpha, lda.dtype)
+        shape = lda.num_topics, lda.num_terms
+        fits = lda.expElogbeta.shape == lda.state.get_lambda().shape == shape and lda.alpha.shape == shape[:1]
+        fits &= lda.dtype.type in (np.float16, np.float32, np.float64) and lda.iterations >= 1 and lda.gamma_threshold > 0
+        fits = fits and bool(np.isfinite(lda.expElogbeta).all() and (lda.alpha > 0).all())
+    except (AttributeError, TypeError, ValueError) as error:
+        raise artefacts.UserError(f"{path} lacks a part of an LdaModel ({error}): {pickles.MOVE}") from error
+    if not fits:
+        raise artefacts.UserError(
+            f"{path} and the files beside it are of different models, or damaged: its {lda.num_topics} topics of {lda.num_terms}"
+            f" words do not fit their arrays; {pickles.MOVE}"
+        )

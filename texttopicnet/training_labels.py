@@ -11,7 +11,7 @@ ROUNDING = 1e-5
 
 
 def check(embedding, image, vector, num_topics, made_by):
-    """The contract of one label, for who writes it and who reads it.
+    """Check one label, when it is written and when it is read.
 
     Parameters
     ----------
@@ -22,35 +22,35 @@ def check(embedding, image, vector, num_topics, made_by):
     vector : list of float
     num_topics : int
     made_by : str
-        The command that makes a better one, for the error's sentence.
+        The command that makes the labels, for the error's sentence.
 
     Raises
     ------
     UserError
-        It is no list of `num_topics` numbers, has one that is none (NaN, infinite), one below 0 where `embedding` is not in
-        `embeddings.SIGNED`, a sum above 1 ("lda") or a length above 1 (the others).
+        It is not a list of `num_topics` finite numbers, or has one below 0 where `embedding` is not in `embeddings.SIGNED`, a
+        sum above 1 ("lda") or a length above 1 (the others).
     """
     try:
         size, what = (sum(vector), "sum") if embedding == "lda" else (math.hypot(*vector), "length")
         least = min(vector, default=0)
         good = len(vector) == num_topics and size <= 1 + ROUNDING and (embedding in embeddings.SIGNED or least >= 0)  # NaN fails
         found = f"width {len(vector)}, least {least:g}, {what} {size:g}"
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         good, found = False, str(vector)[:80]
     if not good:
         raise artefacts.UserError(
-            f"{image}: its label is no {embedding} vector of {num_topics} numbers ({found}); make it anew with {made_by} --force"
+            f"{image}: its label is not a vector of {num_topics} {embedding} numbers ({found}); make the labels with {made_by}"
         )
 
 
 def checked(embedding, labels, num_topics, made_by):
-    """Pass labels on, (image, vector) each, and refuse at the first that is none (`check`), or where there is not one."""
+    """Pass labels on, (image, vector) each; UserError at the first that is not one (`check`), or where there are none."""
     image = None
     for image, vector in labels:
         check(embedding, image, vector, num_topics, made_by)
         yield image, vector
     if image is None:
-        raise artefacts.UserError(f"there are no labels: make them with {made_by} --force")
+        raise artefacts.UserError(f"there are no labels: make them with {made_by}")
 
 
 class Labels:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from texttopicnet import files
 from texttopicnet.artefacts import UserError
 
 SPLITS = ("train", "val", "trainval", "test")
@@ -90,15 +91,17 @@ def read_split(voc, name, split, difficult="leave-out"):
     if not path.is_file():
         raise UserError(f"{path} is missing: class '{name}' has no {split} split")
     labels = {}
-    for number, row in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, row in enumerate(files.read(path).decode("utf-8", "replace").splitlines(), start=1):
         fields = row.split()
         if not fields:
             continue
         if len(fields) != 2 or fields[1] not in ("1", "-1", "0"):
             raise UserError(f"{path}, line {number}: '{row.strip()}' is not '<id> 1', '<id> -1' or '<id> 0'")
         image, label = fields[0], int(fields[1])
+        if wrong := files.name_error(image):
+            raise UserError(f"{path}, line {number}: '{image}' is not the id of an image of the set ({wrong})")
         if image in labels:
-            raise UserError(f"{path}, line {number}: image {image} stands in this list a second time")
+            raise UserError(f"{path}, line {number}: image {image} is in this list a second time")
         labels[image] = label
     if difficult == "leave-out":
         labels = {image: label for image, label in labels.items() if label != 0}
@@ -124,7 +127,7 @@ def read_class(voc, name, difficult="leave-out"):
     for a, b in (("train", "val"), ("trainval", "test")):
         both = rows[a].keys() & rows[b].keys()
         if both:
-            raise UserError(f"{split_file(voc, name, b)}: image {min(both)} stands in {a} too ({len(both)} in all do)")
+            raise UserError(f"{split_file(voc, name, b)}: image {min(both)} is in {a} too ({len(both)} in all do)")
     if rows["train"] | rows["val"] != rows["trainval"]:
         raise UserError(f"{split_file(voc, name, 'trainval')} is not {name}_train.txt and {name}_val.txt together")
     for split, (_, labels) in splits.items():

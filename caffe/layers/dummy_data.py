@@ -9,8 +9,8 @@ import math
 
 import torch
 
+from caffe import allocation
 from caffe import filler as fillers
-from caffe import memory
 from caffe.layer import Layer, register
 from caffe.proto import caffe_pb2
 
@@ -26,7 +26,7 @@ class DummyData(Layer):
         self.shapes = self._shapes(tops)
         numbers = sum(map(math.prod, self.shapes))
         if numbers > self.LARGE:
-            memory.check(f"layer '{self.name}' (DummyData)", numbers, self.device, self.size_fields)
+            allocation.check(f"layer '{self.name}' (DummyData)", numbers, self.device, self.size_fields)
         self.constants = [self._draw(i) if f.type == "constant" else None for i, f in enumerate(self.fillers)]
         self.fed_by_user = all(c is not None for c in self.constants)  # then forward has nothing to do
 

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from caffe import command_line, log
+from caffe import command_line, log, regular_file
 from caffe.command_line import Fatal
 from caffe.database import Writer
 from caffe.proto import caffe_pb2
@@ -50,8 +50,9 @@ def convert(arguments):
 
 def images_in(path):
     """The number of images in a batch; Fatal if the file is missing or is not a batch of CIFAR-10."""
-    if not os.path.isfile(path):
+    if not os.path.lexists(path):
         raise Fatal(f"{HERE}:60", f"{path}: no such file; expected are data_batch_1.bin to data_batch_5.bin and test_batch.bin")
+    regular_file.check(path)
     count, rest = divmod(os.path.getsize(path), 1 + IMAGE_BYTES)
     if rest or not 0 < count <= BATCH:
         raise Fatal(
@@ -67,15 +68,12 @@ def images_in(path):
 def fill(database, path, count, first):
     """Put a batch's images into the database, numbered from `first` on."""
     datum = caffe_pb2.Datum(channels=3, height=SIZE, width=SIZE)
-    try:
-        with open(path, "rb") as f:
-            for i in range(count):
-                datum.label, datum.data = f.read(1)[0], f.read(IMAGE_BYTES)
-                if datum.label >= CLASSES:
-                    raise Fatal(f"{HERE}:60", f"{path}: is not a batch of CIFAR-10: image {i} has the label {datum.label}")
-                database.put(f"{first + i:05d}", datum)
-    except OSError as error:
-        raise Fatal(f"{HERE}:60", f"{path}: {error.strerror}") from error
+    with regular_file.open_regular(path) as f:
+        for i in range(count):
+            datum.label, datum.data = f.read(1)[0], f.read(IMAGE_BYTES)
+            if datum.label >= CLASSES:
+                raise Fatal(f"{HERE}:60", f"{path}: is not a batch of CIFAR-10: image {i} has the label {datum.label}")
+            database.put(f"{first + i:05d}", datum)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from caffe import command_line, log
 from caffe.command_line import Fatal
 from caffe.database import Writer
 from caffe.proto import caffe_pb2
+from caffe.regular_file import open_regular
 
 USAGE = """convert_mnist_data: Convert the MNIST dataset to the lmdb format used by Caffe to load data.
 usage: convert_mnist_data [FLAGS] INPUT_IMAGE_FILE INPUT_LABEL_FILE OUTPUT_DB_FILE
@@ -31,7 +32,7 @@ def convert(arguments):
     if args.backend != "lmdb":
         raise Fatal("db.cpp:20", f"-backend {args.backend} is not supported, only lmdb is")
     image_path, label_path, target = args.rest
-    with open_file(image_path, f"{HERE}:48") as images, open_file(label_path, f"{HERE}:49") as labels:
+    with open_regular(image_path) as images, open_regular(label_path) as labels:
         count, rows, columns = header(images, IMAGES, "image", 3, f"{HERE}:59")
         (label_count,) = header(labels, LABELS, "label", 1, f"{HERE}:62")
         if count != label_count:
@@ -47,16 +48,6 @@ def convert(arguments):
                 datum.data, datum.label = images.read(rows * columns), labels.read(1)[0]
                 database.put(f"{i:08d}", datum)
     log.info(f"{HERE}:108", f"Processed {count} files.")
-
-
-def open_file(path, position):
-    """A file opened for reading bytes; Fatal if it is missing or not a regular file."""
-    if not os.path.isfile(path):
-        raise Fatal(position, f"{path}: no such file")
-    try:
-        return open(path, "rb")
-    except OSError as error:
-        raise Fatal(position, f"{path}: {error.strerror}") from error
 
 
 def header(file, magic, kind, axes, position):

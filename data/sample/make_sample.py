@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from texttopicnet import artefacts
+from texttopicnet import artefacts, options
 
 # theme -> words of its articles
 THEMES = {
@@ -370,10 +370,10 @@ def make_voc(folder, rng, n_images):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--articles", type=int, default=500)
-    parser.add_argument("--pairs", type=int, default=16, help="of the retrieval set, a theme")
-    parser.add_argument("--voc-images", type=int, default=400)
+    parser.add_argument("--seed", type=options.seed(), default=0)
+    parser.add_argument("--articles", type=options.whole("--articles"), default=500)
+    parser.add_argument("--pairs", type=options.whole("--pairs"), default=16, help="of the retrieval set, a theme")
+    parser.add_argument("--voc-images", type=options.whole("--voc-images"), default=400)
     parser.add_argument("--force", action="store_true", help="make the sets anew")
     args = parser.parse_args()
 

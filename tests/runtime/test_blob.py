@@ -19,7 +19,7 @@ def test_a_reshape_keeps_the_memory_that_is_there():
     blob.data[...] = 7
     blob.reshape(6)
     assert blob.data.tolist() == [7, 7, 3, 4, 5, 6]
-    blob.reshape(7)
+    blob.reshape(np.int64(7))
     assert not blob.data.any() and not blob.diff.any()
 
 

@@ -129,7 +129,7 @@ def test_refused(detector, image_file, monkeypatch):
     for context in (None, 1):
         with pytest.raises(caffe.CaffeError, match=r"a.png: nothing of the window \(40, 3, 50, 9\) lies in the image of 20 x 30"):
             detector(context_pad=context).detect_windows([(image_file, np.array([[40, 3, 50, 9]]))])
-    with pytest.raises(caffe.CaffeError, match="no.png: no such image file"):
+    with pytest.raises(caffe.CaffeError, match="no.png: No such file"):
         detector().detect_windows([("no.png", [(0, 0, 5, 5)])])
     with pytest.raises(caffe.CaffeError, match="needs the MATLAB package selective_search_ijcv_with_python"):
         detector().detect_selective_search([image_file])

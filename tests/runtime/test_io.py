@@ -133,13 +133,15 @@ def test_alpha_is_dropped_and_a_grey_image_has_three_equal_channels(tmp_path):
 
 
 def test_images_that_cannot_be_read(tmp_path):
-    with pytest.raises(caffe.CaffeError, match="b.png: no such image file"):
+    with pytest.raises(caffe.CaffeError, match="b.png: No such file"):
         io.load_image(str(tmp_path / "b.png"))
     (tmp_path / "b.png").write_text("not an image")
-    with pytest.raises(caffe.CaffeError, match="b.png: is not an image"):
+    with pytest.raises(caffe.CaffeError, match="b.png holds no image that OpenCV can decode"):
         io.load_image(tmp_path / "b.png")
+    with pytest.raises(caffe.CaffeError, match="is a folder"):
+        io.load_image(str(tmp_path))
     for data in (b"", b"not an image"):
-        with pytest.raises(caffe.CaffeError, match="the file object: is not an image"):
+        with pytest.raises(caffe.CaffeError, match="the file object holds no image that OpenCV can decode"):
             io.load_image(BytesIO(data))
 
 

@@ -368,7 +368,7 @@ def test_blobs_of_more_than_2_31_numbers_are_refused(net_from, layers, message):
 
 
 def test_a_net_larger_than_the_machine_is_refused(net_from, monkeypatch):
-    monkeypatch.setattr("caffe.memory.available", lambda device: 100)
+    monkeypatch.setattr("caffe.allocation.available", lambda device: 100)
     monkeypatch.setattr("caffe.layer.Layer.LARGE", 0)
     with pytest.raises(caffe.CaffeError, match=r"layer 'ip' \(InnerProduct\), blob 0: needs 0.0 GiB.*lower num_output"):
         net_from(X + IP % 9)
@@ -387,3 +387,16 @@ def test_a_failed_allocation_is_one_sentence(net_from, monkeypatch, error):
     for run in (net.forward, net.forward_backward):
         with pytest.raises(caffe.CaffeError, match=r"^layer 'ip' \(InnerProduct\): not enough memory; lower num_output$"):
             run()
+
+
+def test_a_blob_without_memory_is_named_by_its_layer(net_from, monkeypatch):
+    net = net_from(X + IP % 4)
+
+    def fail(*_, **__):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr("caffe.blob.torch.zeros", fail)
+    with pytest.raises(caffe.CaffeError, match=r"^layer 'ip' \(InnerProduct\): not enough memory; lower num_output$"):
+        net.forward(start="ip")
+    with pytest.raises(caffe.CaffeError, match=r"^a blob of shape \(2, 3\): not enough memory"):
+        net.blobs["x"].data  # noqa: B018

@@ -95,6 +95,7 @@ def test_the_tutorial(cifar, monkeypatch, capsys):
         (lambda path: path.write_bytes(b""), "holds 0 bytes"),
         (lambda path: path.write_bytes(bytes(3073 * 10001)), "holds 30733073 bytes"),
         (lambda path: path.write_bytes(bytes(3073) + b"\x0a" + bytes(3072)), "image 1 has the label 10"),
+        (lambda path: (path.unlink(), path.mkdir()), "is a folder"),
         (lambda path: path.unlink(), "no such file; expected are data_batch_1.bin to data_batch_5.bin and test_batch.bin"),
     ],
 )

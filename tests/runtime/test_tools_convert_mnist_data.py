@@ -97,8 +97,8 @@ def test_the_tutorial(tmp_path, monkeypatch, capsys):
         (lambda i, n: i.write_bytes(i.read_bytes()[:4] + b"\xff" * 12), f"promises {0xFFFFFFFF**3} bytes of images, 0 are there"),
         (lambda i, n: idx(n, 2049, (3,), range(3)), "holds 4 images, but"),
         (lambda i, n: (idx(i, 2051, (0, 2, 3), b""), idx(n, 2049, (0,), b"")), "holds no images (0 of 2 x 3 pixels)"),
-        (lambda i, n: n.unlink(), "train-labels-idx1-ubyte: no such file"),
-        (lambda i, n: (i.unlink(), i.mkdir()), "train-images-idx3-ubyte: no such file"),
+        (lambda i, n: n.unlink(), "train-labels-idx1-ubyte: No such file"),
+        (lambda i, n: (i.unlink(), i.mkdir()), "train-images-idx3-ubyte: is a folder"),
     ],
 )  # fmt: skip
 def test_bad_files_are_named_and_nothing_is_written(tmp_path, fatal, change, message):

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pathlib
 
 import torch
 
@@ -19,6 +20,10 @@ SIGNS = (
 )
 
 
+class OutOfMemoryError(CaffeError):
+    """A failed allocation."""
+
+
 @contextlib.contextmanager
 def enough_for(what, remedy):
     """Turn a failed allocation inside the block into a CaffeError: "<what>: not enough memory; lower <remedy>".
@@ -32,26 +37,28 @@ def enough_for(what, remedy):
     """
     try:
         yield
-    except MemoryError as error:
-        raise CaffeError(f"{what}: not enough memory; lower {remedy}") from error
-    except CaffeError:
-        raise
-    except RuntimeError as error:  # torch.OutOfMemoryError is one
-        if any(sign in str(error).lower() for sign in SIGNS):
-            raise CaffeError(f"{what}: not enough memory; lower {remedy}") from error
+    except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError is a RuntimeError
+        failed = isinstance(error, (MemoryError, OutOfMemoryError)) or (
+            not isinstance(error, CaffeError) and any(sign in str(error).lower() for sign in SIGNS)
+        )
+        if failed:  # also where a blob has said so already: the layer is the better name
+            raise OutOfMemoryError(f"{what}: not enough memory; lower {remedy}") from error
         raise
 
 
 def available(device):
-    """Bytes of memory that are free on a device, or could be made free; for the CPU with the free swap space."""
+    """Bytes that a GPU has, or that are free for this process on the CPU (with swap, within its control group's limit)."""
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory
     try:
         with open("/proc/meminfo", encoding="ascii") as f:
             fields = dict(line.split(":", 1) for line in f)
-        return sum(1024 * int(fields[name].split()[0]) for name in ("MemAvailable", "SwapFree"))
+        free = sum(1024 * int(fields[name].split()[0]) for name in ("MemAvailable", "SwapFree"))
     except (OSError, KeyError, ValueError):  # not a Linux system
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with contextlib.suppress(OSError, ValueError):  # no limit reads "max"
+        free = min(free, int(pathlib.Path("/sys/fs/cgroup/memory.max").read_text()))
+    return free
 
 
 def check(what, numbers, device, remedy):

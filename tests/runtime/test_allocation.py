@@ -4,7 +4,7 @@ import h5py
 import pytest
 
 import caffe
-from caffe import cli, memory
+from caffe import allocation, cli
 from caffe.database import Writer
 from caffe.proto import caffe_pb2
 
@@ -44,7 +44,7 @@ def test_each_data_layer(sources, net_from, kind):
 @pytest.mark.parametrize("kind", LAYERS)
 def test_what_this_machine_has_counts(sources, net_from, kind, monkeypatch):
     """3 x 10^6 items of 243 numbers of four bytes are 2.7 GiB, on a machine of 1 GiB."""
-    monkeypatch.setattr(memory, "available", lambda device: 1 << 30)
+    monkeypatch.setattr(allocation, "available", lambda device: 1 << 30)
     with pytest.raises(caffe.CaffeError, match=r"needs 2.7 GiB, there are 1.0 GiB of memory; lower (batch_size|shape)"):
         net_from(f'layer {{ name: "d" {LAYERS[kind].format(sources, 3_000_000)} }}')
 

@@ -1,0 +1,155 @@
+"""What a dictionary, and every model that keeps one, was made from: a record inside gensim's own file.
+
+The record is a dict of plain values, the attribute `made_from` of the gensim Dictionary.  gensim saves it with the dictionary,
+and so with each model, which holds its dictionary as `id2word`.  A dictionary without a record was not made by this version of
+the project, e.g. it was downloaded: it is taken as it is, unless its words show that it was made with other stop words.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import sqlite3
+from pathlib import Path
+
+from texttopicnet import artefacts, text
+
+LIBRARIES = ("gensim", "nltk", "stop-words")  # whose data and code decide about tokens
+# Words without other forms that the 1,333 words of stop-words 2025.11.4 remove and the 174 of this project keep.  Each is in 29
+# to 50 % of the articles of the paper's authors: no English dictionary of a thousand words lacks all of them by chance.
+TELLING = (
+    "within among though without throughout especially usually either thus rather across upon generally despite instead"
+    " particularly almost sometimes together never whose currently approximately available"
+).split()
+FEW = 1000  # words; a smaller dictionary tells nothing
+OTHER_WORDS = "the dictionary is of other stop words"  # a setting of tokens.sqlite
+
+
+def versions():
+    """{library: version} of those that decide about tokens."""
+    return {name: importlib.metadata.version(name) for name in LIBRARIES}
+
+
+def digest(store, pairs, unique_articles=False):
+    """SHA-256 of the documents that a model is learnt from.
+
+    Parameters
+    ----------
+    store : token_store.TokenStore
+        Holds the articles of `pairs`.
+    pairs : pairs.Pairs
+    unique_articles : bool
+        One document per article, not one per image.
+
+    Returns
+    -------
+    str
+        Hexadecimal; of each article's name, number of images and tokens, and of the order of the documents.
+    """
+    total = hashlib.sha256(json.dumps(bool(unique_articles)).encode())
+    for article, images in pairs.articles():
+        tokens = hashlib.sha256(" ".join(store.tokens(article)).encode()).hexdigest()
+        total.update(json.dumps([article, 1 if unique_articles else images, tokens]).encode())
+    if not unique_articles:
+        for _, rank in pairs.ranks():
+            total.update(rank.to_bytes(8, "little"))
+    return total.hexdigest()
+
+
+def record(store, pairs, unique_articles, no_below, no_above):
+    """The record of a dictionary that is made of these articles with these options: dict of JSON values."""
+    return {
+        "documents": digest(store, pairs, unique_articles),
+        "unique_articles": bool(unique_articles),
+        "no_below": no_below,
+        "no_above": no_above,
+        "stop_words": dict(text.stop_words_identity()),
+        "versions": versions(),
+    }
+
+
+def of(dictionary):
+    """The record of a gensim Dictionary, or None."""
+    found = getattr(dictionary, "made_from", None)
+    return found if isinstance(found, dict) else None
+
+
+def same_words(made_with):
+    """Whether tokens were made with the stop words of now, by the setting 'made with' of their store."""
+    if isinstance(made_with, list):  # of an earlier version: [version, gensim, nltk, stop-words]
+        return made_with[3:] == [versions()["stop-words"]]
+    return isinstance(made_with, dict) and made_with.get("stop words") == text.stop_words_identity()
+
+
+def _store_tells_of_other_words(work):
+    """Whether tokens.sqlite says that the dictionary beside it was made with other stop words."""
+    path = Path(work) / artefacts.TOKENS
+    if not path.is_file():
+        return False
+    try:
+        database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+        try:
+            settings = {key: json.loads(value) for key, value in database.execute("SELECT key, value FROM settings")}
+        finally:
+            database.close()
+    except (sqlite3.Error, ValueError, TypeError, RecursionError):
+        return False  # whoever opens the store learns what is wrong with it
+    made_here = settings.get("bow.mm") and not same_words(settings.get("made with"))
+    return bool(made_here or settings.get(OTHER_WORDS))
+
+
+def check_words(dictionary, path, work):
+    """Refuse a dictionary, or a model's own, that was made with other stop words than `text` removes.
+
+    Parameters
+    ----------
+    dictionary : gensim.corpora.Dictionary
+    path : str or Path
+        Its file, or that of its model, for the error.
+    work : str or Path
+        The work folder, whose tokens.sqlite may tell of a dictionary without a record.
+
+    Raises
+    ------
+    UserError
+    """
+    known, own = of(dictionary), text.stop_words_identity()
+    words = getattr(dictionary, "token2id", None) or {}
+    if known:
+        found = known.get("stop_words")
+        if found == own:
+            return
+        other = f"{found.get('count')} other stop words" if isinstance(found, dict) else "other stop words"
+    elif len(words) >= FEW and not any(word in words for word in TELLING):
+        raise artefacts.UserError(  # perhaps a downloaded one: no advice that would replace it
+            f"{path} was made with other stop words (it has none of {', '.join(TELLING[:4])}, ...), not with the"
+            f" {own['count']} of now: learn a model in another --work folder, or move this one away"
+        )
+    elif _store_tells_of_other_words(work):
+        other = f"other stop words (so says {Path(work) / artefacts.TOKENS})"
+    else:
+        return
+    raise artefacts.UserError(
+        f"{path} was made with {other}, not with the {own['count']} of now: learn it again with python LDA/learn_LDA_model.py"
+        " --force, or in another --work folder to keep it"
+    )
+
+
+def said_if_changed(dictionary, store, pairs, path):
+    """A sentence if the articles, or which images show them, have changed since a model was learnt; '' otherwise.
+
+    Parameters
+    ----------
+    dictionary : gensim.corpora.Dictionary
+        The model's own.
+    store : token_store.TokenStore
+    pairs : pairs.Pairs
+    path : str or Path
+        The model's file.
+    """
+    known = of(dictionary)
+    if not known or known.get("documents") == digest(store, pairs, known.get("unique_articles", False)):
+        return ""
+    return (
+        f"{path} was learnt from other articles, or from other texts of them: the labels are its vectors of the texts as they"
+        " are now; to learn from these: python LDA/learn_LDA_model.py --force"
+    )
