@@ -63,7 +63,7 @@ def check_weights(solver):
     bad = next(
         (
             f"layer '{name}', blob {i}"
-            for name, layer in zip(solver.net.layer_names, solver.net.layers, strict=True)
+            for name, layer in zip(solver.net.layer_names, solver.net.layer_list, strict=True)
             for i, blob in enumerate(layer.blobs)
             if not _finite(blob.tensor())
         ),

@@ -6,7 +6,7 @@ The prefix has no year, as parse_log.py and extract_seconds.py expect.  The modu
 
 glog's settings come from a command's flags (`-minloglevel 1`) or from the environment (`GLOG_minloglevel=1`):
 
-minloglevel       0 INFO, 1 WARNING, 2 ERROR, 3 FATAL: lower levels are dropped
+minloglevel       0 INFO, 1 WARNING, 2 ERROR, 3 FATAL: lower levels are dropped; FATAL never is
 alsologtostderr   on, as Caffe's tools set it; without it only levels from stderrthreshold (2) on go to stderr
 log_dir           a folder for a copy: PROGRAM.HOST.USER.log.LEVEL.DATE-TIME.PID, and PROGRAM.LEVEL as a link to it.
                   glog's default of /tmp is not followed: without log_dir there is no copy
@@ -38,7 +38,7 @@ DEFAULTS = {
     "stderrthreshold": 2,
     "log_dir": "",
 }
-FROM_THE_TOOLS = ("alsologtostderr", "log_year_in_prefix")  # Caffe's tools, and its parse_log.py, decide over these
+FROM_THE_TOOLS = ("alsologtostderr",)  # Caffe's tools set it, whatever the environment says
 _whole_lines = threading.RLock()  # data threads log too
 _given = {}  # settings from flags
 _copies = {}  # {severity: open file}, None where it cannot be written

@@ -40,7 +40,7 @@ def check(net):
                 f"{net.file}: layers '{data.name}' and '{target.name}' pair their records by position, but {reason}; make both"
                 " LMDBs again, in one run"
             )
-    layers = [layer for layer in net.layers if _reads_lmdb(layer)]
+    layers = [layer for layer in net.layer_list if _reads_lmdb(layer)]
     for i, first in enumerate(layers):
         for second in layers[:i]:
             counts = len(second.database), len(first.database)
@@ -60,7 +60,7 @@ def _targets(net):
     """[(data layer, layer with its targets)] of all losses, each pair once."""
     sources, fixed = {}, {}  # per blob: the layers that read LMDBs below it; whether nothing is learnt on the way
     found = []
-    for i, layer in enumerate(net.layers):
+    for i, layer in enumerate(net.layer_list):
         below = [sources.get(b, frozenset()) for b in net.bottom_ids[i]]
         own = frozenset([layer]) if _reads_lmdb(layer) else frozenset()
         if layer.is_loss and len(below) > 1 and fixed.get(net.bottom_ids[i][1], True):
@@ -96,7 +96,7 @@ def _difference(data, target):
 
 
 def _names(database):
-    """What stands behind the number in the keys, as convert_imageset writes them; None where a key is a mere number."""
+    """The names that follow the numbers in the keys, as convert_imageset writes them; None where a key is only a number."""
     found = []
     for key in database.keys:
         match = KEY.fullmatch(key.decode("utf-8", "surrogateescape"))

@@ -121,7 +121,7 @@ def test_seeded_damage_ends_in_one_sentence(tmp_path):
 
 
 class FullDisk:
-    """Stands for an LMDB environment whose disk is full."""
+    """An LMDB environment whose disk is full."""
 
     def __init__(self, environment):
         self.environment = environment
@@ -151,7 +151,7 @@ def test_a_map_that_cannot_grow_is_one_sentence(tmp_path, monkeypatch):
 
 
 class Stuck(FullDisk):
-    """Stands for an LMDB environment that has used up the address space."""
+    """An LMDB environment that has used up the address space."""
 
     def begin(self, write=False):
         return self.environment.begin(write=write)
