@@ -145,7 +145,7 @@ def test_a_damaged_entry_is_one_sentence_where_nothing_is_filled(collection, tmp
     with TokenStore(tmp_path) as store:
         store.fill(ARTICLES, collection)
         store._database.execute("UPDATE articles SET tokens = x'00'")
-        with pytest.raises(UserError, match="LDA/tokens.sqlite holds a damaged entry .*learn_LDA_model.py --force repairs it"):
+        with pytest.raises(UserError, match="LDA/tokens.sqlite holds a damaged entry .*: delete the file"):
             store.tokens("text/a")
 
 

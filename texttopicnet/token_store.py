@@ -38,7 +38,8 @@ def unpacked(data):
         return zlib.decompress(data).decode("ascii").split()
     except (zlib.error, TypeError, UnicodeDecodeError) as error:
         raise artefacts.UserError(
-            f"{artefacts.TOKENS} holds a damaged entry ({error}): python LDA/learn_LDA_model.py --force repairs it"
+            f"{artefacts.TOKENS} holds a damaged entry ({error}): delete the file, and the articles are preprocessed again;"
+            f" pages of a dump are read again with {FROM_DUMP}"
         ) from error
 
 
