@@ -133,7 +133,7 @@ def extract(net, paths, blobs, batch):
 
 def load_net(prototxt, weights, blobs, gpu):
     """caffe.Net in phase TEST; UserError for files that do not fit each other and for blobs that it lacks."""
-    os.environ.setdefault("GLOG_minloglevel", "1")  # the net's own text is no result
+    os.environ.setdefault("GLOG_minloglevel", "1")  # the net's own text is not a result
     import caffe
     from caffe.snapshot import read_layers
 

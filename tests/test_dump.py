@@ -333,7 +333,7 @@ def test_images_of_a_list(tmp_path):
             *("a/b/5.jpg", "b/12", "", "a/b/", "a/b/#1", "a/b/-3#1"),
             *("a/b/١٢#1", "../a/12#0.jpg", "a/b/12#\0.jpg"),
         ],
-        "list entry is no string": ["entry 15", "entry 16", "entry 17", "entry 18"],
+        "list entry is not a string": ["entry 15", "entry 16", "entry 17", "entry 18"],
     }
 
 
@@ -369,7 +369,7 @@ def test_a_list_that_would_break_the_reader(tmp_path):
     path.write_text('["a/b/1#x", ' + deep + ', {"a": ' + deep + '}, "a/b/2#x", "a\\\\..\\\\b/c/3#x", "/a/../b/3#x", "C:/b/3#x"]')
     assert list(dump.images(path, blemishes)) == [("a/b/1#x", "1"), ("a/b/2#x", "2")]
     assert blemishes == {
-        "list entry is no string": ["entry 2", "entry 3"],
+        "list entry is not a string": ["entry 2", "entry 3"],
         "list entry names no article": ["a\\..\\b/c/3#x", "/a/../b/3#x", "C:/b/3#x"],
     }
 

@@ -317,7 +317,7 @@ def test_articles_of_a_dump(collection, from_dump, tmp_path, capsys, workers):
     assert left_out(printed) == [
         "left out: 3 article is not in the dump, or has fewer than 50 words; the first is images/x/9#a.jpg",
         "left out: 1 image file is missing; the first is images/x/7#gone.jpg",
-        "left out: 1 list entry is no string; the first is entry 10",
+        "left out: 1 list entry is not a string; the first is entry 10",
         "left out: 1 list entry names no article; the first is images/x/none.jpg",
         "left out: 1 smaller than 256 pixels; the first is images/x/7#small.jpg",
     ]

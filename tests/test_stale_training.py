@@ -331,7 +331,11 @@ def test_a_dump_that_could_not_be_paired_is_not_used(dumps, work_in, monkeypatch
     options = dumps(FIRST)
     used.pair(*options)
     dumps(CHANGED)
-    monkeypatch.setattr(artefacts, "write_json", lambda *_: exec("raise KeyboardInterrupt"))
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(artefacts, "write_json", interrupt)
     with pytest.raises(KeyboardInterrupt):
         used.pair(*options, "--force")
     monkeypatch.undo()

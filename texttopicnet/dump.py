@@ -197,7 +197,7 @@ def images(path, blemishes):
                 if depth == 1 and event not in ("end_array", "end_map"):
                     count += 1
                     if event != "string":
-                        blemishes.add("list entry is no string", f"entry {count}")
+                        blemishes.add("list entry is not a string", f"entry {count}")
                     elif article := _article_of(value):
                         yield str(Path(value.lstrip("/"))), article
                     else:

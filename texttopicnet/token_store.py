@@ -76,7 +76,7 @@ class TokenStore:
     Raises
     ------
     UserError
-        The file is no such store, or damaged.
+        The file is not such a store, or it is damaged.
     """
 
     def __init__(self, work):
