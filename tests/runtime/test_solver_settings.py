@@ -90,7 +90,7 @@ def test_hdf5_snapshots(make, tmp_path):
     with h5py.File(tmp_path / "s_iter_4.caffemodel.h5") as f:
         np.testing.assert_array_equal(f["data/ip/0"], solver.net.params["ip"][0].data)
     with h5py.File(tmp_path / "s_iter_4.solverstate.h5") as f:
-        assert int(np.array(f["iter"])) == 4 and set(f["history"]) == {"0", "1"}
+        assert np.array(f["iter"]).tolist() == [4] and set(f["history"]) == {"0", "1"}
     again = make("snapshot_format: HDF5 momentum: 0.9")
     again.restore(str(tmp_path / "s_iter_4.solverstate.h5"))
     solver.step(1), again.step(1)
