@@ -204,7 +204,8 @@ class _Sink(io.RawIOBase):
         return self._unless_failed(lambda: self.file.truncate(size), size)
 
     def flush(self):
-        self._unless_failed(self.file.flush, None)
+        if not self.file.closed:  # Python flushes once more when the sink itself is freed
+            self._unless_failed(self.file.flush, None)
 
     def seek(self, *place):
         return self._unless_failed(lambda: self.file.seek(*place), 0)
