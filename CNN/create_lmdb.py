@@ -131,7 +131,7 @@ def main():
     )
     parser.add_argument("--size", type=options.whole("--size", 1, 65500), default=images.SIDE, help="side of the stored images")
     parser.add_argument("--workers", type=options.whole("--workers", 1, 1024), default=multiprocessing.cpu_count())
-    parser.add_argument("--force", action="store_true", help="make the outputs anew")
+    parser.add_argument("--force", action="store_true", help="replace existing outputs")
     args = parser.parse_args()
 
     folder = args.work / "CNN" / args.net

@@ -264,7 +264,7 @@ def main():
         help="articles to measure coherence on",
     )
     parser.add_argument("--split-seed", type=options.seed("--split-seed"), default=0, help="draws both, for all models alike")
-    parser.add_argument("--force", action="store_true", help="make the outputs anew")
+    parser.add_argument("--force", action="store_true", help="replace existing outputs")
     options.add_trust_pickle(parser)
     args = parser.parse_args()
 

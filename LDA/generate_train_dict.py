@@ -205,7 +205,7 @@ def main():
         "--workers", type=options.whole("--workers", 1, 1024), default=2, help="processes; the output does not depend on it"
     )
     parser.add_argument("--scheduler", metavar="tcp://HOST:PORT", help="preprocess a dump's articles on this Dask cluster")
-    parser.add_argument("--force", action="store_true", help="make the output anew")
+    parser.add_argument("--force", action="store_true", help="replace an existing output")
     args = parser.parse_args()
     if bool(args.dump) != bool(args.images):
         raise artefacts.UserError("--dump and --images go together: the articles, and the list of the images that show them")

@@ -66,7 +66,7 @@ def main():
     parser.add_argument(
         "--workers", type=options.whole("--workers", 1, 1024), default=2, help="processes; the labels do not depend on it"
     )
-    parser.add_argument("--force", action="store_true", help="make the output anew")
+    parser.add_argument("--force", action="store_true", help="replace an existing output")
     options.add_trust_pickle(parser)
     args = parser.parse_args()
 
@@ -78,7 +78,7 @@ def main():
         return (article for article, _ in pairs.articles())
 
     if args.embedding == "lda":
-        # a missing model is said before the articles are read
+        # loaded first, so that a missing model is reported before the articles are read
         model = embeddings.load("lda", args.work, args.topics, args.trust_pickle)
     with TokenStore(args.work) as store, artefacts.temporary_file(output.parent) as file:
         store.fill(names(), args.data / args.collection, args.workers)
@@ -87,7 +87,7 @@ def main():
         else:
             model = embedding_model(args, store, Texts(store, names))
             model_path, own = args.work / artefacts.embedding_model(args.embedding, args.topics), model.dictionary
-        if changed := origin.said_if_changed(own, store, pairs, model_path):
+        if changed := origin.message_if_changed(own, store, pairs, model_path):
             print(changed)
         what = f"{args.topics} topics" if args.embedding == "lda" else f"{args.embedding} of {args.topics} numbers"
         print(f"labelling {len(pairs)} images of {pairs.num_articles} articles with {what}, seed {args.seed}")

@@ -79,7 +79,7 @@ class LMDB:
     Raises
     ------
     CaffeError
-        There is no such folder, no LMDB in it, or no records, or the LMDB is truncated.
+        The folder is missing, or holds no LMDB or no records, or the LMDB is truncated.
     """
 
     def __init__(self, path):

@@ -120,7 +120,7 @@ def _chunk_bytes(dataset, create, size):
 
 
 def integer(f, key, path, size):
-    """The whole number in dataset `key`; None if there is no such dataset."""
+    """The integer in dataset `key`, or None if the dataset is missing."""
     where = f"{path}: /{key}"
     dataset = child(f, key.encode(), where)
     if dataset is None:
@@ -134,7 +134,7 @@ def integer(f, key, path, size):
 
 
 def text(f, key, path, size):
-    """The string in dataset `key`, of fixed or variable length, up to its first NUL; '' if there is no such dataset."""
+    """The string in dataset `key`, of fixed or variable length, up to its first NUL; '' if the dataset is missing."""
     where = f"{path}: /{key}"
     dataset = child(f, key.encode(), where)
     if dataset is None:

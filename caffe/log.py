@@ -9,7 +9,7 @@ glog's settings come from a command's flags (`-minloglevel 1`) or from the envir
 minloglevel       0 INFO, 1 WARNING, 2 ERROR, 3 FATAL: lower levels are dropped; FATAL never is
 alsologtostderr   on, as Caffe's tools set it; without it only levels from stderrthreshold (2) on go to stderr
 log_dir           a folder for a copy: PROGRAM.HOST.USER.log.LEVEL.DATE-TIME.PID, and PROGRAM.LEVEL as a link to it.
-                  glog's default of /tmp is not followed: without log_dir there is no copy
+                  unlike glog, no copy goes to /tmp if log_dir is not given
 logtostderr       stderr only, no copy
 logtostdout, log_prefix, log_year_in_prefix, log_utc_time   as their names say
 """

@@ -1,4 +1,4 @@
-"""pycaffe's NCCL and Timer, with which python/train.py trains; one process, as there is no training on several GPUs here."""
+"""pycaffe's NCCL and Timer, as python/train.py uses them.  Training runs in one process; several GPUs are not supported."""
 
 import time
 

@@ -15,7 +15,7 @@ from caffe.proto import caffe_pb2
 from caffe.regular_file import open_regular
 
 NET_LAYER, NET_LAYERS_V1, LAYER_BLOBS, V1_BLOBS, V1_V0_LAYER, V0_BLOBS = 100, 2, 7, 6, 1, 50
-STATE_ITER, STATE_LEARNED_NET, STATE_HISTORY, STATE_CURRENT_STEP = 1, 2, 3, 4
+STATE_LEARNED_NET, STATE_HISTORY = 2, 3
 MOST = 2**31 - 1  # iterations and steps are ints
 REMEDIES = {
     errno.ENOENT: "; does the folder exist?",

@@ -92,6 +92,7 @@ class Solver:
 
     @property
     def lr(self) -> float:
+        """The learning rate of the next update, before lr_mult."""
         return lr_policy.rate(self.param, self.iter, self.current_step)[0]
 
     def share_weights(self, net):
@@ -231,7 +232,7 @@ class Solver:
         del self._losses[: -self.param.average_loss]
 
     def _smoothed(self):
-        """Mean of the last average_loss losses; the only place where the loss is brought to the host."""
+        """Mean of the last average_loss losses (float)."""
         return float(torch.stack([x.cpu() for x in self._losses]).double().mean())
 
     def _display(self):
@@ -425,7 +426,7 @@ class Solver:
                 continue
             log.info("caffe.cpp:235", f"Resuming from {path}")
             return path
-        log.info("caffe.cpp:235", f"There is no snapshot of {prefix} to resume from: starting from the beginning")
+        log.info("caffe.cpp:235", f"Found no snapshot of {prefix} to resume from: starting at iteration 0")
         return None
 
     def close(self):

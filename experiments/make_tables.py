@@ -252,7 +252,7 @@ def main():
     parser.add_argument("--data", type=Path, default=artefacts.DATA, help="folder that holds Wikipedia/, for the examples")
     parser.add_argument("--readme", type=Path, help="put the tables between this file's marks, and make nothing else")
     parser.add_argument("--check", action="store_true", help="with --readme: change nothing, fail where it differs")
-    parser.add_argument("--force", action="store_true", help="make the outputs anew")
+    parser.add_argument("--force", action="store_true", help="replace existing outputs")
     args = parser.parse_args()
 
     folder = args.results or args.work / "experiments" / "results"

@@ -57,7 +57,7 @@ def main():
     parser.add_argument("--iterations", type=options.whole("--iterations"), help="of the schedule; default: the last in the log")
     parser.add_argument("--seed", type=options.seed(), default=0, help="the run's random_seed")
     parser.add_argument("--note", default="", help="what a reader must know beside the numbers")
-    parser.add_argument("--force", action="store_true", help="make the output anew")
+    parser.add_argument("--force", action="store_true", help="replace an existing output")
     args = parser.parse_args()
 
     folder = args.work / "CNN" / args.net

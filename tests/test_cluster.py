@@ -100,7 +100,7 @@ def test_results_in_order_though_a_worker_is_killed(dask, recwarn, capfd):
     assert not recwarn.list and capfd.readouterr() == ("", "")
 
 
-def test_an_error_comes_through_and_a_missing_module_is_said(dask):
+def test_an_error_comes_through_and_a_missing_module_is_reported(dask):
     def fail(x):
         raise TimeoutError("three")  # Dask's own waiting ends so too
 

@@ -203,7 +203,7 @@ def test_a_checkpoint_is_written_when_the_seconds_are_over(corpus, tmp_path, mon
 
 
 @pytest.mark.parametrize("changes", [{"seed": 5}, {"passes": 2}, {"num_topics": 6}, {"update_every": 1}, {"chunk": 30}])
-def test_a_checkpoint_of_other_settings_is_said_and_ignored(corpus, tmp_path, capsys, changes):
+def test_a_checkpoint_of_other_settings_is_reported_and_ignored(corpus, tmp_path, capsys, changes):
     given = dict(checkpoint=tmp_path / "checkpoint", seconds=0)
     learn(corpus, **given)
     lda = learn(corpus, **given, **changes)
@@ -219,7 +219,7 @@ def test_a_checkpoint_of_other_settings_is_said_and_ignored(corpus, tmp_path, ca
         lambda dictionary, bows: (Dictionary([["other", *(w for w in dictionary.token2id if w != "word0")]]), bows),
     ],
 )
-def test_a_checkpoint_of_another_corpus_is_said_and_ignored(corpus, tmp_path, capsys, other):
+def test_a_checkpoint_of_another_corpus_is_reported_and_ignored(corpus, tmp_path, capsys, other):
     given = dict(checkpoint=tmp_path / "checkpoint", seconds=0)
     learn(corpus, **given)
     learn(other(*corpus), **given)
@@ -227,7 +227,7 @@ def test_a_checkpoint_of_another_corpus_is_said_and_ignored(corpus, tmp_path, ca
 
 
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04 cut off"])
-def test_a_broken_checkpoint_is_said_and_ignored(corpus, uninterrupted, tmp_path, capsys, content):
+def test_a_broken_checkpoint_is_reported_and_ignored(corpus, uninterrupted, tmp_path, capsys, content):
     (tmp_path / "checkpoint").write_bytes(content)
     lda = learn(corpus, checkpoint=tmp_path / "checkpoint")
     assert "checkpoint is not a checkpoint (" in capsys.readouterr().err
@@ -265,7 +265,7 @@ def spoilt(**changes):
         lambda arrays: arrays | {"sstats": np.array([{}], object)},  # a pickle
     ],
 )
-def test_a_checkpoint_that_does_not_fit_is_said_and_ignored(corpus, uninterrupted, tmp_path, capsys, spoil):
+def test_a_checkpoint_that_does_not_fit_is_reported_and_ignored(corpus, uninterrupted, tmp_path, capsys, spoil):
     path = tmp_path / "checkpoint"
     learn(corpus, checkpoint=path, seconds=0)
     with np.load(path) as file:

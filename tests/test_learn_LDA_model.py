@@ -367,7 +367,7 @@ def test_the_advice_fits_the_cause(script, documents, num_documents, no_below, n
         assert not script.is_kept(np.array(count), num_documents, *option)
 
 
-def test_articles_that_are_all_empty_are_said_as_such(run, corpus):
+def test_articles_that_are_all_empty_are_reported_as_such(run, corpus):
     for name in ARTICLES:
         (corpus / "data/ImageCLEF_Wikipedia" / name).write_text("the and of {{template}}")
     with pytest.raises(UserError) as caught:

@@ -132,7 +132,7 @@ def test_a_model_of_another_number_of_topics_sees_every_change(used, articles, w
         assert used[name] == fresh[name], name
 
 
-def test_a_model_that_is_older_than_the_dictionary_is_said(used, articles, capsys):
+def test_a_model_that_is_older_than_the_dictionary_is_reported(used, articles, capsys):
     """The dictionary was rebuilt for another number of topics, with the same words: the first model's own record tells."""
     (articles / "3").write_text(sentence(99))
     used.learn("--topics", "3")

@@ -197,7 +197,7 @@ artefacts.run(lambda: list(text.tokenize_files([])) and 0)
 """
 
 
-def test_missing_wordnet_is_said_once_in_one_line(tmp_path):
+def test_missing_wordnet_is_reported_once_in_one_line(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_WORDNET, str(tmp_path)], cwd=artefacts.ROOT, capture_output=True, text=True
     )

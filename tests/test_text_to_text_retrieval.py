@@ -125,7 +125,7 @@ def test_articles_of_another_folder_can_be_learnt_from(script, monkeypatch, fold
         run(script, monkeypatch, folder, tmp_path, "--articles", tmp_path / "nowhere", "--force")
 
 
-def test_all_articles_empty_is_said_as_such(script, monkeypatch, folder, tmp_path):
+def test_all_articles_empty_is_reported_as_such(script, monkeypatch, folder, tmp_path):
     (tmp_path / "articles").mkdir()
     (tmp_path / "articles" / "a").write_text("the and of")
     with pytest.raises(UserError, match="all 1 articles to learn from are empty"):

@@ -103,7 +103,7 @@ def test_of_two_labels_the_later_one_counts():
     assert [(image, vector.tolist()) for image, vector in map(labels.__getitem__, range(2))] == [("a", [0.5]), ("b", [0.0])]
 
 
-def test_what_is_refused_while_it_is_read_is_said():
+def test_what_is_refused_while_it_is_read_is_reported():
     with pytest.raises(UserError, match="b.jpg: its label is not a vector of 1 lda numbers"):
         Labels(training_labels.checked("lda", iter([("a.jpg", [1.0]), ("b.jpg", [2.0])]), 1, "make"))
 

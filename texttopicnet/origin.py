@@ -134,7 +134,7 @@ def check_words(dictionary, path, work):
     )
 
 
-def said_if_changed(dictionary, store, pairs, path):
+def message_if_changed(dictionary, store, pairs, path):
     """A sentence if the articles, or which images show them, have changed since a model was learnt; '' otherwise.
 
     Parameters

@@ -190,7 +190,7 @@ class Cluster:
 
         self._dask, self.address, self._threads = distributed, address, 0
         for name in ("distributed.core", "distributed.client", "distributed.batched", "distributed.comm"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters is said here, in a sentence
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters is reported here, in a sentence
         try:
             distributed.comm.get_address_host_port(address)
             self._client = distributed.Client(address, timeout=PATIENCE, set_as_default=False)

@@ -112,3 +112,21 @@ def fatal(capsys):
         return line
 
     return run
+
+
+REGRESSION = """
+layer { name: "x" type: "DummyData" top: "x" top: "t" dummy_data_param {
+  shape { dim: 2 dim: 3 } shape { dim: 2 dim: 2 }
+  data_filler { type: "constant" value: 1 } data_filler { type: "constant" value: 0.25 } } }
+layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y"
+  inner_product_param { num_output: 2 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "EuclideanLoss" bottom: "y" bottom: "t" top: "loss" }
+"""
+
+
+@pytest.fixture
+def regression_net(tmp_path):
+    """The file of a net for solvers: a linear regression of constants, (2, 3) -> (2, 2), by the layers "ip" and "loss"."""
+    path = tmp_path / "net.prototxt"
+    path.write_text(REGRESSION)
+    return path

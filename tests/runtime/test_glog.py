@@ -96,7 +96,7 @@ def test_no_copy(said, tmp_path, flags):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_copy_that_cannot_be_written_is_said_once_and_the_log_goes_on(said, tmp_path):
+def test_a_copy_that_cannot_be_written_is_reported_once_and_the_log_goes_on(said, tmp_path):
     rows = said(log_dir=str(tmp_path / "none")).err.splitlines()
     assert [row for row in rows if "does the folder exist?" in row] == [row for row in rows if not re.match(r"[IWE]\d{4} ", row)]
     assert levels("\n".join(row for row in rows if re.match(r"[IWE]\d{4} ", row))) == "IWE"

@@ -5,22 +5,14 @@ import pytest
 
 import caffe
 
-NET = """layer { name: "x" type: "DummyData" top: "x" top: "t" dummy_data_param { shape { dim: 2 dim: 3 } shape { dim: 2 dim: 2 }
-  data_filler { type: "constant" value: 1 } data_filler { type: "constant" value: 0.25 } } }
-layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y" inner_product_param { num_output: 2
-  weight_filler { type: "xavier" } } }
-layer { name: "loss" type: "EuclideanLoss" bottom: "y" bottom: "t" top: "loss" }
-"""
-
 
 @pytest.fixture
-def make(tmp_path):
-    """make(settings): a solver of NET; its snapshots are s_iter_* in tmp_path."""
-    (tmp_path / "net.prototxt").write_text(NET)
+def make(regression_net, tmp_path):
+    """make(settings): a solver of regression_net; its snapshots are s_iter_* in tmp_path."""
 
     def build(settings, at_once=False):
         path = tmp_path / "solver.prototxt"
-        path.write_text(f'net: "{tmp_path}/net.prototxt" lr_policy: "fixed" snapshot_prefix: "{tmp_path}/s" {settings}')
+        path.write_text(f'net: "{regression_net}" lr_policy: "fixed" snapshot_prefix: "{tmp_path}/s" {settings}')
         solver = caffe.get_solver(str(path))
         solver.net.keep_blobs = not at_once
         return solver

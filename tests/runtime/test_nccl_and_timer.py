@@ -8,20 +8,12 @@ from caffe import mode
 from caffe.database import Writer
 from caffe.proto import caffe_pb2
 
-NET = """layer { name: "x" type: "DummyData" top: "x" top: "t" dummy_data_param { shape { dim: 2 dim: 3 } shape { dim: 2 dim: 2 }
-  data_filler { type: "constant" value: 1 } data_filler { type: "constant" value: 0.25 } } }
-layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y" inner_product_param { num_output: 2
-  weight_filler { type: "xavier" } } }
-layer { name: "loss" type: "EuclideanLoss" bottom: "y" bottom: "t" top: "loss" }
-"""
-
 
 @pytest.fixture
-def solver_file(tmp_path):
-    (tmp_path / "net.prototxt").write_text(NET)
+def solver_file(regression_net, tmp_path):
     path = tmp_path / "solver.prototxt"
     path.write_text(
-        f'net: "{tmp_path}/net.prototxt" base_lr: 0.1 lr_policy: "step" gamma: 0.5 stepsize: 2 max_iter: 4 display: 2'
+        f'net: "{regression_net}" base_lr: 0.1 lr_policy: "step" gamma: 0.5 stepsize: 2 max_iter: 4 display: 2'
         f' random_seed: 1 snapshot_prefix: "{tmp_path}/s" momentum: 0.9'
     )
     return str(path)

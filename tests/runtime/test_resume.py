@@ -135,4 +135,4 @@ def test_the_command_line_resumes(tmp_path, monkeypatch, capfd):
     assert caffe.cli.main([*arguments, "-snapshot", "x"]) == 1 and "-resume finds" in capfd.readouterr().err
     for path in tmp_path.glob("s_iter*"):
         path.unlink()
-    assert caffe.cli.main(arguments) == 0 and "starting from the beginning" in capfd.readouterr().err
+    assert caffe.cli.main(arguments) == 0 and "starting at iteration 0" in capfd.readouterr().err

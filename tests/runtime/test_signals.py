@@ -9,24 +9,16 @@ import pytest
 import caffe
 from caffe.signals import Signals
 
-NET = """layer { name: "x" type: "DummyData" top: "x" top: "t" dummy_data_param { shape { dim: 2 dim: 3 } shape { dim: 2 dim: 2 }
-  data_filler { type: "constant" value: 1 } data_filler { type: "constant" value: 0.25 } } }
-layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y" inner_product_param { num_output: 2
-  weight_filler { type: "xavier" } } }
-layer { name: "loss" type: "EuclideanLoss" bottom: "y" bottom: "t" top: "loss" }
-"""
-
 
 @pytest.fixture
-def make(tmp_path, monkeypatch):
+def make(regression_net, tmp_path, monkeypatch):
     """make(settings, requests): a solver that is asked for these, one at each time it listens."""
     monkeypatch.setenv("GLOG_minloglevel", "0")
-    (tmp_path / "net.prototxt").write_text(NET)
 
     def build(settings, requests):
         path = tmp_path / "solver.prototxt"
         prefix = "" if "snapshot_prefix" in settings else f'snapshot_prefix: "{tmp_path}/s"'
-        path.write_text(f'net: "{tmp_path}/net.prototxt" base_lr: 0.1 lr_policy: "fixed" max_iter: 6 {prefix} {settings}')
+        path.write_text(f'net: "{regression_net}" base_lr: 0.1 lr_policy: "fixed" max_iter: 6 {prefix} {settings}')
         solver = caffe.get_solver(str(path))
         waiting = list(requests)
         solver.request = lambda: waiting.pop(0) if waiting else "none"

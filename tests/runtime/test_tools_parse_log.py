@@ -61,7 +61,7 @@ def test_by_hand_over_midnight_and_new_year(log, first, last):
     assert rates == [(0, 0.5), (5, 0.05)]
 
 
-def test_tables_and_what_is_said(log, tmp_path, capsys):
+def test_tables_and_what_is_reported(log, tmp_path, capsys):
     path = log()
     assert main(["--verbose", "--delimiter", ";", str(path), str(tmp_path)]) == 0
     assert (tmp_path / "x.log.train").read_bytes() == (
