@@ -1,13 +1,16 @@
 """Pack images and their topic vectors into two LMDBs with equal keys, in one shuffled order.
 
-Reads:   WORK/LDA/training_labels<topics>.json (of another embedding: training_labels_<embedding><topics>.json), the images below
+Reads:   WORK/LDA/training_labels<topics>.json (of another embedding:
+training_labels_<embedding><topics>.json), the images below
          DATA/ImageCLEF_Wikipedia/ (or another --collection)
-Writes:  WORK/CNN/<net>/train_images_lmdb and train_labels_lmdb (with --val-fraction also val_images_lmdb, val_labels_lmdb)
-Paper:   section 4.2 (training data)
-Usage:   python CNN/create_lmdb.py [--data DIR] [--work DIR] [--net CaffeNet] [--embedding lda] [--val-fraction 0] [--seed 0]
+Writes:  WORK/CNN/<net>/train_images_lmdb and train_labels_lmdb (with --val-fraction also
+val_images_lmdb, val_labels_lmdb) Paper:   section 4.2 (training data)
+Usage:   python CNN/create_lmdb.py [--data DIR] [--work DIR] [--net CaffeNet] [--embedding lda]
+[--val-fraction 0] [--seed 0]
 
-Images are warped to --size x --size and kept as JPEG inside the Datum; a JPEG that has that size already is stored byte
-for byte.  The order is shuffled with the seed (D5: the original's is that of a dict).
+Images are warped to --size x --size and kept as JPEG inside the Datum; a JPEG that has that size
+already is stored byte for byte.  The order is shuffled with the seed (D5: the original's is that of
+a dict).
 """
 
 import texttopicnet.startup  # noqa: F401  isort: skip
@@ -27,7 +30,18 @@ from tqdm import tqdm
 from caffe.database import Writer
 from caffe.error import CaffeError
 from caffe.proto import caffe_pb2
-from texttopicnet import artefacts, embeddings, files, images, options, parallel, training_labels
+from texttopicnet import (
+    artefacts,
+    atomic_files,
+    command_line,
+    embeddings,
+    files,
+    images,
+    json_files,
+    parallel,
+    training_labels,
+)
+from texttopicnet.errors import UserError
 
 TOGETHER = 32  # images that a process gets at once
 LONGEST_KEY = 511  # bytes; LMDB's
@@ -45,7 +59,7 @@ def image_record(collection, name, size):
     try:
         data = files.read_member(collection, name)
         image = images.decode(data, collection / name)
-    except artefacts.UserError as error:
+    except UserError as error:
         return None, str(error)
     if not (image.shape[:2] == (size, size) and _is_colour_jpeg(data)):
         data = images.encoded(images.resized(image, size))
@@ -55,7 +69,9 @@ def image_record(collection, name, size):
 
 
 def _is_colour_jpeg(data):
-    """Whether Caffe, which keeps a file's own number of channels, would decode these bytes to three."""
+    """Whether Caffe, which keeps a file's own number of channels, would decode these bytes to
+    three.
+    """
     if not data.startswith(b"\xff\xd8"):
         return False
     own = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -63,7 +79,9 @@ def _is_colour_jpeg(data):
 
 
 def _components(data):
-    """Number of colour components in a JPEG's frame header (4: CMYK, which other decoders read differently)."""
+    """Number of colour components in a JPEG's frame header (4: CMYK, which other decoders read
+    differently).
+    """
     at = 2
     while at + 4 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]
@@ -88,11 +106,17 @@ def shuffled(count, seed):
 
 
 def pack(labels, order, collection, size, workers, split_at, pairs):
-    """Write the records; images from `split_at` on go to the second pair.  Returns how many are bad, and why the first one is."""
+    """Write the records; images from `split_at` on go to the second pair.  Returns how many are
+    bad, and why the first one is.
+    """
     num_bad, first = 0, None
     groups = parallel.in_groups((labels[number][0] for number in order), TOGETHER)
-    records = itertools.chain.from_iterable(parallel.ordered_map(image_records, groups, workers, collection, size))
-    for i, (record, wrong) in enumerate(tqdm(records, total=len(order), desc="images", unit="image")):
+    records = itertools.chain.from_iterable(
+        parallel.ordered_map(image_records, groups, workers, collection, size)
+    )
+    for i, (record, wrong) in enumerate(
+        tqdm(records, total=len(order), desc="images", unit="image")
+    ):
         if record is None:
             num_bad, first = num_bad + 1, first or wrong
             continue
@@ -106,31 +130,48 @@ def pack(labels, order, collection, size, workers, split_at, pairs):
 
 @contextlib.contextmanager
 def writing_lmdbs():
-    """Turn the error of an LMDB that cannot be written, e.g. on a full disk, into a UserError that names it."""
+    """Turn the error of an LMDB that cannot be written, e.g. on a full disk, into a UserError that
+    names it.
+    """
     try:
         yield
     except CaffeError as error:
         final = TEMPORARY.sub("", str(error))  # not the name that it has while it is written
-        raise artefacts.UserError(f"{final}: free space there or give another --work, and run this again") from error
+        raise UserError(
+            f"{final}: free space there or give another --work, and run this again"
+        ) from error
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=artefacts.DATA, help="folder that holds the collection")
+    parser.add_argument(
+        "--data", type=Path, default=artefacts.DATA, help="folder that holds the collection"
+    )
     parser.add_argument("--collection", default="ImageCLEF_Wikipedia", help="its folder there")
     parser.add_argument("--work", type=Path, default=artefacts.ROOT, help="folder for artefacts")
     parser.add_argument("--net", default="CaffeNet", help="folder of CNN/ the LMDBs are for")
-    parser.add_argument("--topics", type=options.whole("--topics"), default=40)
-    parser.add_argument("--embedding", choices=embeddings.NAMES, default="lda", help="whose labels are packed")
-    parser.add_argument("--seed", type=options.seed(), default=0, help="of the order")
+    parser.add_argument("--topics", type=command_line.whole("--topics"), default=40)
+    parser.add_argument(
+        "--embedding", choices=embeddings.NAMES, default="lda", help="whose labels are packed"
+    )
+    parser.add_argument("--seed", type=command_line.seed(), default=0, help="of the order")
     parser.add_argument(
         "--val-fraction",
-        type=options.share("--val-fraction", zero=True),
+        type=command_line.share("--val-fraction", zero=True),
         default=0,
         help="share of the images held out in a second pair",
     )
-    parser.add_argument("--size", type=options.whole("--size", 1, 65500), default=images.SIDE, help="side of the stored images")
-    parser.add_argument("--workers", type=options.whole("--workers", 1, 1024), default=multiprocessing.cpu_count())
+    parser.add_argument(
+        "--size",
+        type=command_line.whole("--size", 1, 65500),
+        default=images.SIDE,
+        help="side of the stored images",
+    )
+    parser.add_argument(
+        "--workers",
+        type=command_line.whole("--workers", 1, 1024),
+        default=multiprocessing.cpu_count(),
+    )
     parser.add_argument("--force", action="store_true", help="replace existing outputs")
     args = parser.parse_args()
 
@@ -138,35 +179,58 @@ def main():
     try:
         str(folder).encode("utf-8")
     except UnicodeEncodeError as error:
-        raise artefacts.UserError(
+        raise UserError(
             f"{files.printable(folder)}: LMDB takes only folders whose names are UTF-8: give another --work"
         ) from error
     splits = ["train", "val"] if args.val_fraction else ["train"]
     outputs = [folder / f"{split}_{what}_lmdb" for split in splits for what in ("images", "labels")]
-    # an older val pair holds images that are about to become training images: it goes when the packing is made anew
-    older = [path for path in (folder / "val_images_lmdb", folder / "val_labels_lmdb") if path.exists() and path not in outputs]
+    # an older val pair holds images that are about to become training images: it goes when the
+    # packing is made anew
+    older = [
+        path
+        for path in (folder / "val_images_lmdb", folder / "val_labels_lmdb")
+        if path.exists() and path not in outputs
+    ]
     for output in (*outputs, *older):
         artefacts.refuse_existing(output, args.force)
-    made_by = "python LDA/generate_train_labels.py" + (f" --embedding {args.embedding}" if args.embedding != "lda" else "")
-    entries = artefacts.stream_json(args.work / artefacts.training_labels(args.topics, args.embedding), made_by)
-    labels = training_labels.Labels(training_labels.checked(args.embedding, entries, args.topics, made_by))
-    collection = artefacts.existing(args.data / args.collection, "the download that data/README.md describes")
+    made_by = "python LDA/generate_train_labels.py" + (
+        f" --embedding {args.embedding}" if args.embedding != "lda" else ""
+    )
+    entries = json_files.stream(
+        args.work / artefacts.training_labels(args.topics, args.embedding), made_by
+    )
+    labels = training_labels.Labels(
+        training_labels.checked(args.embedding, entries, args.topics, made_by)
+    )
+    collection = artefacts.existing(
+        args.data / args.collection, "the download that data/README.md describes"
+    )
     order = shuffled(len(labels), args.seed)
     split_at = len(order) - round(args.val_fraction * len(order))
     if args.val_fraction and split_at in (0, len(order)):
-        raise artefacts.UserError(
+        raise UserError(
             f"--val-fraction {args.val_fraction:g} of {len(order)} images leaves none for train or for val: give another share"
         )
-    print(f"packing {split_at} + {len(order) - split_at} images at {args.size} x {args.size}, seed {args.seed}, into {folder}")
+    print(
+        f"packing {split_at} + {len(order) - split_at} images at {args.size} x {args.size}, seed {args.seed}, into {folder}"
+    )
     if embeddings.loss(args.embedding) != embeddings.loss("lda"):
-        print(f"labels of {args.embedding} are signed: train with {embeddings.loss(args.embedding)} (solver_euclidean.prototxt)")
+        print(
+            f"labels of {args.embedding} are signed: train with {embeddings.loss(args.embedding)} (solver_euclidean.prototxt)"
+        )
 
-    with writing_lmdbs(), artefacts.written_whole(*outputs) as temporaries, contextlib.ExitStack() as stack:
+    with (
+        writing_lmdbs(),
+        atomic_files.written_whole(*outputs) as temporaries,
+        contextlib.ExitStack() as stack,
+    ):
         writers = [stack.enter_context(Writer(path)) for path in temporaries]
         pairs = [writers[i : i + 2] for i in range(0, len(writers), 2)]
-        num_bad, first_bad = pack(labels, order, collection, args.size, args.workers, split_at, pairs)
+        num_bad, first_bad = pack(
+            labels, order, collection, args.size, args.workers, split_at, pairs
+        )
         if not all(writer.count for writer in writers):
-            raise artefacts.UserError(
+            raise UserError(
                 f"none of the images for train or for val can be read, {num_bad} of {len(order)} are bad; the first: {first_bad}"
             )
     for path in older:
@@ -180,4 +244,4 @@ def main():
 
 
 if __name__ == "__main__":
-    artefacts.run(main)
+    command_line.run(main)

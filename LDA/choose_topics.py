@@ -1,9 +1,11 @@
-"""Measure models of more and of fewer topics: how well they predict articles they have not seen, how coherent their topics are.
+"""Measure models of more and of fewer topics: how well they predict articles they have not seen,
+how coherent their topics are.
 
-Reads:   WORK/LDA/train_dict_ImageCLEF_Wikipedia.json; dictionary.dict, bow.mm, tokens.sqlite of learn_LDA_model.py
-Writes:  WORK/LDA/choose_topics.json (a result record, whole after every model: a stopped run goes on), choose_topics.png
-Paper:   section 3.1 (40 topics)
-Usage:   python LDA/choose_topics.py [--work DIR] [--topics 10 20 40 60 80 100] [--passes 1] [--seeds 0 1] [--workers 3]
+Reads:   WORK/LDA/train_dict_ImageCLEF_Wikipedia.json; dictionary.dict, bow.mm, tokens.sqlite of
+learn_LDA_model.py Writes:  WORK/LDA/choose_topics.json (a result record, whole after every model: a
+stopped run goes on), choose_topics.png Paper:   section 3.1 (40 topics)
+Usage:   python LDA/choose_topics.py [--work DIR] [--topics 10 20 40 60 80 100] [--passes 1]
+[--seeds 0 1] [--workers 3]
 """
 
 import texttopicnet.startup  # noqa: F401  isort: skip
@@ -16,11 +18,23 @@ import numpy as np
 from gensim.models import CoherenceModel
 from tqdm import tqdm
 
-from texttopicnet import artefacts, bags, options, origin, parallel, results, topics
+from texttopicnet import (
+    artefacts,
+    atomic_files,
+    bags,
+    command_line,
+    json_files,
+    origin,
+    parallel,
+    results,
+    topics,
+)
+from texttopicnet.errors import UserError
 from texttopicnet.pairs import Pairs
 from texttopicnet.token_store import Texts, TokenStore
 
-TOP_WORDS = 10  # of a topic, whose coherence is measured; as Röder et al., and as many as are printed and shown
+# of a topic, whose coherence is measured; as Röder et al., and as many as are printed and shown
+TOP_WORDS = 10
 PAPER = 40  # topics
 RECORD, PLOT = "LDA/choose_topics.json", "LDA/choose_topics.png"
 
@@ -28,8 +42,9 @@ RECORD, PLOT = "LDA/choose_topics.json", "LDA/choose_topics.png"
 def coherences(model, texts, workers=1):
     """c_v coherence of every topic's `TOP_WORDS` most probable words.
 
-    How alike those words are in the company they keep, in windows of 110 tokens (Röder, Both and Hinneburg, Exploring the space
-    of topic coherence measures, WSDM 2015; gensim's CoherenceModel).  Higher is better.
+    How alike those words are in the company they keep, in windows of 110 tokens (Röder, Both and
+    Hinneburg, Exploring the space of topic coherence measures, WSDM 2015; gensim's CoherenceModel).
+    Higher is better.
 
     Parameters
     ----------
@@ -44,7 +59,9 @@ def coherences(model, texts, workers=1):
     ndarray of float64, shape (num_topics,)
         From 0 (about) to 1; NaN where a word of the topic is in none of the texts.
     """
-    words = [[word for word, _ in model.top_words(topic, TOP_WORDS)] for topic in range(model.num_topics)]
+    words = [
+        [word for word, _ in model.top_words(topic, TOP_WORDS)] for topic in range(model.num_topics)
+    ]
     measure = CoherenceModel(
         topics=words,
         texts=texts,
@@ -71,7 +88,8 @@ def split(ranks, num_articles, share, seed):
     Returns
     -------
     learning, held_out : ndarray of int
-        Numbers of the documents to learn from, all of their articles, and of the first document of every held-out article.
+        Numbers of the documents to learn from, all of their articles, and of the first document of
+        every held-out article.
 
     Raises
     ------
@@ -80,7 +98,7 @@ def split(ranks, num_articles, share, seed):
     """
     count = round(share * num_articles)
     if not 0 < count < num_articles:
-        raise artefacts.UserError(
+        raise UserError(
             f"--held-out {share:g} of {num_articles} articles leaves nothing to {'learn from' if count else 'measure on'}:"
             " give another share"
         )
@@ -91,7 +109,9 @@ def split(ranks, num_articles, share, seed):
 
 
 def load_bags(work, store, pairs, trust=False):
-    """(dictionary, corpus, the article of each document), UserError where they do not belong together."""
+    """(dictionary, corpus, the article of each document), UserError where they do not belong
+    together.
+    """
     dictionary, corpus = bags.load(work, store, trust, by_number=True)
     origin.check_words(dictionary, work / artefacts.DICTIONARY, work)
     if corpus.num_docs == len(pairs):  # one document an image
@@ -99,7 +119,7 @@ def load_bags(work, store, pairs, trust=False):
     elif corpus.num_docs == pairs.num_articles:  # --unique-articles
         ranks = np.arange(corpus.num_docs)
     else:
-        raise artefacts.UserError(
+        raise UserError(
             f"{work / artefacts.BOW} has {corpus.num_docs} documents, but the train dict {len(pairs)} images and"
             f" {pairs.num_articles} articles: {bags.REMEDY}"
         )
@@ -109,11 +129,13 @@ def load_bags(work, store, pairs, trust=False):
 def sample(store, pairs, count, seed):
     """Token lists of `count` articles drawn at random, of all if there are no more."""
     number = pairs.num_articles
-    chosen = set(np.random.default_rng(seed).choice(number, min(count, number), replace=False).tolist())
+    chosen = set(
+        np.random.default_rng(seed).choice(number, min(count, number), replace=False).tolist()
+    )
     names = [article for rank, (article, _) in enumerate(pairs.articles()) if rank in chosen]
     for name in names:
         if name not in store:
-            raise artefacts.UserError(f"{store.path} lacks the tokens of {name}: fill it with {bags.MADE_BY}")
+            raise UserError(f"{store.path} lacks the tokens of {name}: fill it with {bags.MADE_BY}")
     return Texts(store, lambda: names)
 
 
@@ -122,7 +144,9 @@ def measure(model, held_out, texts, workers):
     found = coherences(model, texts, workers)
     measured = found[~np.isnan(found)]
     if not len(measured):
-        raise artefacts.UserError("every topic has a word that is in none of the articles: give more --coherence-articles")
+        raise UserError(
+            "every topic has a word that is in none of the articles: give more --coherence-articles"
+        )
     return {
         "perplexity": round(model.perplexity(held_out), 2),
         "coherence": round(float(measured.mean()), 4),
@@ -134,7 +158,11 @@ def told(row):
     left_out = row["topics_without_coherence"]
     return (
         f"{row['topics']} topics, seed {row['seed']}: perplexity {row['perplexity']:.1f}, coherence {row['coherence']:.3f}"
-        + (f" (without {left_out} topics, a word of which is in none of the articles)" if left_out else "")
+        + (
+            f" (without {left_out} topics, a word of which is in none of the articles)"
+            if left_out
+            else ""
+        )
         + f"; learnt in {row['learning_seconds']:.0f} s"
     )
 
@@ -142,7 +170,10 @@ def told(row):
 def by_topics(measured, name):
     """{number of topics: mean over the seeds}, the fewest topics first."""
     numbers = sorted({row["topics"] for row in measured})
-    return {k: round(float(np.mean([row[name] for row in measured if row["topics"] == k])), 4) for k in numbers}
+    return {
+        k: round(float(np.mean([row[name] for row in measured if row["topics"] == k])), 4)
+        for k in numbers
+    }
 
 
 def draw(record, path):
@@ -151,48 +182,68 @@ def draw(record, path):
 
     figure = Figure(figsize=(8, 6), layout="constrained")
     panels = {
-        "perplexity": ("held-out perplexity (words)", "Unseen articles: among how many words a model wavers; lower is better"),
-        "coherence": ("c_v coherence (0 to 1)", f"Topics: how well the top {TOP_WORDS} words belong together; higher is better"),
+        "perplexity": (
+            "held-out perplexity (words)",
+            "Unseen articles: among how many words a model wavers; lower is better",
+        ),
+        "coherence": (
+            "c_v coherence (0 to 1)",
+            f"Topics: how well the top {TOP_WORDS} words belong together; higher is better",
+        ),
     }
     models = record["models"]
-    for axes, (name, (label, title)) in zip(figure.subplots(2, 1, sharex=True), panels.items(), strict=True):
+    for axes, (name, (label, title)) in zip(
+        figure.subplots(2, 1, sharex=True), panels.items(), strict=True
+    ):
         means = by_topics(models, name)
         axes.plot(list(means), list(means.values()), color="#1f6fb2", label="mean over the seeds")
         dots = [row["topics"] for row in models], [row[name] for row in models]
-        axes.plot(*dots, "o", color="#1f6fb2", alpha=0.45, markersize=7, label="one model (one seed)")
-        axes.axvline(PAPER, color="#b5402a", linewidth=1, linestyle="--", label=f"the paper's {PAPER} topics")
+        axes.plot(
+            *dots, "o", color="#1f6fb2", alpha=0.45, markersize=7, label="one model (one seed)"
+        )
+        axes.axvline(
+            PAPER, color="#b5402a", linewidth=1, linestyle="--", label=f"the paper's {PAPER} topics"
+        )
         axes.set_ylabel(label)
         axes.set_title(title, loc="left", fontsize=10)
         axes.grid(axis="y", alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
     axes.set_xticks(sorted({PAPER, *means}))
     axes.set_xlabel("number of topics")
-    figure.legend(*axes.get_legend_handles_labels(), frameon=False, ncols=3, loc="outside lower center")
+    figure.legend(
+        *axes.get_legend_handles_labels(), frameon=False, ncols=3, loc="outside lower center"
+    )
     split = record["split"]
     figure.suptitle(
         f"LDA learnt from {split['learning_documents']:,} documents, passes {record['settings']['passes']}; perplexity on"
         f" {split['held_out_articles']:,} other articles, coherence on {split['coherence_articles']:,}",
         fontsize=10,
     )
-    with artefacts.written_whole(path) as temporary:
+    with atomic_files.written_whole(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120)
 
 
 def add(record, row, seconds):
     """Put a model into the record."""
-    record["models"] = sorted([*record["models"], row], key=lambda row: (row["topics"], row["seed"]))
-    record["values"] = {name: by_topics(record["models"], name) for name in ("perplexity", "coherence")}
+    record["models"] = sorted(
+        [*record["models"], row], key=lambda row: (row["topics"], row["seed"])
+    )
+    record["values"] = {
+        name: by_topics(record["models"], name) for name in ("perplexity", "coherence")
+    }
     record["seconds"] = round(record["seconds"] + seconds, 1)
 
 
 def resume(record, path):
-    """Put an earlier run's models and seconds into the record; UserError where they were measured otherwise."""
+    """Put an earlier run's models and seconds into the record; UserError where they were measured
+    otherwise.
+    """
     if not path.exists():
         return
-    found = artefacts.read_json(path, "python LDA/choose_topics.py --force")
+    found = json_files.read(path, "python LDA/choose_topics.py --force")
     for field in ("experiment", "seed", "split", "settings", "inputs"):
         if found.get(field) != record[field]:
-            raise artefacts.UserError(
+            raise UserError(
                 f"{path} is of other settings or artefacts ({field}: {found.get(field)}): give --force to replace it"
             )
     record |= {name: found[name] for name in ("models", "values", "seconds")}
@@ -202,10 +253,14 @@ def described(args, pairs, learning, held_out, texts):
     """The record, still without models."""
     words = int(sum(count for document in held_out for _, count in document))
     if not words:
-        raise artefacts.UserError(
+        raise UserError(
             f"the {len(held_out)} held-out articles have no word of the dictionary: give a larger --held-out"
         )
-    names = {"train_dict": artefacts.TRAIN_DICT, "dictionary": artefacts.DICTIONARY, "bow": artefacts.BOW}
+    names = {
+        "train_dict": artefacts.TRAIN_DICT,
+        "dictionary": artefacts.DICTIONARY,
+        "bow": artefacts.BOW,
+    }
     return results.record(
         experiment="choose_topics",
         corpus=f"{pairs.num_articles} articles of {len(pairs)} images",
@@ -230,42 +285,57 @@ def main():
     parser.add_argument("--work", type=Path, default=artefacts.ROOT, help="folder for artefacts")
     parser.add_argument(
         "--topics",
-        type=options.whole("--topics", 2),
+        type=command_line.whole("--topics", 2),
         nargs="+",
         default=[10, 20, 40, 60, 80, 100],
         metavar="K",
         help="numbers of them",
     )
     parser.add_argument(
-        "--passes", type=options.whole("--passes"), default=1, help="those that the chosen model will be learnt with"
+        "--passes",
+        type=command_line.whole("--passes"),
+        default=1,
+        help="those that the chosen model will be learnt with",
     )
     parser.add_argument(
         "--update-every",
-        type=options.whole("--update-every"),
+        type=command_line.whole("--update-every"),
         default=topics.UPDATE_EVERY,
         help="chunks of 2000 documents an update",
     )
     parser.add_argument(
-        "--seeds", type=options.seed("--seeds"), nargs="+", default=[0, 1], metavar="SEED", help="one model each, for the spread"
+        "--seeds",
+        type=command_line.seed("--seeds"),
+        nargs="+",
+        default=[0, 1],
+        metavar="SEED",
+        help="one model each, for the spread",
     )
-    parser.add_argument("--workers", type=options.whole("--workers", 1, 1024), default=3, help="processes")
+    parser.add_argument(
+        "--workers", type=command_line.whole("--workers", 1, 1024), default=3, help="processes"
+    )
     parser.add_argument(
         "--held-out",
-        type=options.share("--held-out"),
+        type=command_line.share("--held-out"),
         default=0.1,
         metavar="SHARE",
         help="of the articles, to measure perplexity on",
     )
     parser.add_argument(
         "--coherence-articles",
-        type=options.whole("--coherence-articles"),
+        type=command_line.whole("--coherence-articles"),
         default=2000,
         metavar="N",
         help="articles to measure coherence on",
     )
-    parser.add_argument("--split-seed", type=options.seed("--split-seed"), default=0, help="draws both, for all models alike")
+    parser.add_argument(
+        "--split-seed",
+        type=command_line.seed("--split-seed"),
+        default=0,
+        help="draws both, for all models alike",
+    )
     parser.add_argument("--force", action="store_true", help="replace existing outputs")
-    options.add_trust_pickle(parser)
+    command_line.add_trust_pickle(parser)
     args = parser.parse_args()
 
     record_path = args.work / RECORD
@@ -273,7 +343,10 @@ def main():
     artefacts.existing(args.work / artefacts.TOKENS, bags.MADE_BY)
     with TokenStore(args.work) as store:
         dictionary, corpus, ranks = load_bags(args.work, store, pairs, args.trust_pickle)
-        learning, held_out = (corpus[numbers] for numbers in split(ranks, pairs.num_articles, args.held_out, args.split_seed))
+        learning, held_out = (
+            corpus[numbers]
+            for numbers in split(ranks, pairs.num_articles, args.held_out, args.split_seed)
+        )
         texts = sample(store, pairs, args.coherence_articles, args.split_seed)
         record = described(args, pairs, learning, held_out, texts)
         if not args.force:
@@ -290,8 +363,14 @@ def main():
         for k, seed in bar:
             bar.set_description(f"{k} topics, seed {seed}")
             start = time.perf_counter()
-            model = topics.TopicModel.learn(dictionary, learning, k, args.passes, args.workers, seed, args.update_every)
-            row = {"topics": k, "seed": seed, "learning_seconds": round(time.perf_counter() - start, 1)}
+            model = topics.TopicModel.learn(
+                dictionary, learning, k, args.passes, args.workers, seed, args.update_every
+            )
+            row = {
+                "topics": k,
+                "seed": seed,
+                "learning_seconds": round(time.perf_counter() - start, 1),
+            }
             row |= measure(model, held_out, texts, args.workers)
             add(record, row, time.perf_counter() - start)
             results.save(record_path, record)
@@ -302,4 +381,4 @@ def main():
 
 
 if __name__ == "__main__":
-    artefacts.run(main)
+    command_line.run(main)

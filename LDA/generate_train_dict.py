@@ -1,9 +1,12 @@
-"""Pair every usable image of the ImageCLEF Wikipedia collection, or of a MediaWiki dump, with the article it illustrates.
+"""Pair every usable image of the ImageCLEF Wikipedia collection, or of a MediaWiki dump, with the
+article it illustrates.
 
-Reads:   DATA/ImageCLEF_Wikipedia/metadata/*/*.xml, images/ and text/; or --dump, --images and the images that these list
-Writes:  WORK/LDA/train_dict_ImageCLEF_Wikipedia.json: {image path: article path or page id}; of a dump LDA/tokens.sqlite too
-Paper:   section 4.1 (JPEG, an English article, sides of 256 pixels); arXiv 1807.02110 (a dump's articles of 50 words or more)
-Usage:   python LDA/generate_train_dict.py [--data DIR] [--work DIR] [--dump FILE --images FILE] [--workers 2] [--force]
+Reads:   DATA/ImageCLEF_Wikipedia/metadata/*/*.xml, images/ and text/; or --dump, --images and the
+images that these list Writes:  WORK/LDA/train_dict_ImageCLEF_Wikipedia.json: {image path: article
+path or page id}; of a dump LDA/tokens.sqlite too Paper:   section 4.1 (JPEG, an English article,
+sides of 256 pixels); arXiv 1807.02110 (a dump's articles of 50 words or more) Usage:   python
+LDA/generate_train_dict.py [--data DIR] [--work DIR] [--dump FILE --images FILE] [--workers 2]
+[--force]
 """
 
 import texttopicnet.startup  # noqa: F401  isort: skip
@@ -17,7 +20,20 @@ import cv2
 from lxml import etree
 from tqdm import tqdm
 
-from texttopicnet import artefacts, dump, entities, files, images, markup, options, parallel, text, token_store
+from texttopicnet import (
+    artefacts,
+    command_line,
+    dump,
+    entities,
+    files,
+    images,
+    json_files,
+    markup,
+    parallel,
+    text,
+    token_store,
+)
+from texttopicnet.errors import UserError
 from texttopicnet.pairs import Pairs
 from texttopicnet.token_store import TokenStore
 
@@ -44,8 +60,10 @@ def read_metadata(path):
             return parsed_metadata(file)
     except etree.XMLSyntaxError as error:
         raise LeftOut(REFUSED if entities.expanded(error) else "broken XML") from error
-    except (OSError, artefacts.UserError) as error:
-        raise LeftOut(f"metadata file cannot be read ({getattr(error, 'reason', None) or error})") from error
+    except (OSError, UserError) as error:
+        raise LeftOut(
+            f"metadata file cannot be read ({getattr(error, 'reason', None) or error})"
+        ) from error
 
 
 def parsed_metadata(file):
@@ -75,11 +93,17 @@ def left_out_unless_usable(what):
     try:
         yield
     except files.Unusable as error:
-        raise LeftOut(f"{what} file is missing" if error.is_missing else f"{what} cannot be read ({error.reason})") from error
+        raise LeftOut(
+            f"{what} file is missing"
+            if error.is_missing
+            else f"{what} cannot be read ({error.reason})"
+        ) from error
 
 
 def check_image(collection, name):
-    """Refuse an image that is missing, unreadable, not a JPEG inside, too large to decode, or too small."""
+    """Refuse an image that is missing, unreadable, not a JPEG inside, too large to decode, or too
+    small.
+    """
     with left_out_unless_usable("image"):
         data = files.read_member(collection, name)
     if not data.startswith(b"\xff\xd8"):
@@ -89,7 +113,7 @@ def check_image(collection, name):
         raise LeftOut(f"image has more than {images.MOST_PIXELS:,} pixels")
     try:
         image = images.decode(data, name, cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
-    except artefacts.UserError as error:
+    except UserError as error:
         raise LeftOut("image cannot be decoded") from error
     if b"\xff\xd9" not in data[-64 * 1024 :]:
         raise LeftOut("image cannot be decoded")
@@ -114,7 +138,9 @@ def from_list(collection, entry):
 
 
 def examined(read, collection, items):
-    """[(image, article, None)] of what `read` can use, [(name of the item, None, reason)] of what it leaves out."""
+    """[(image, article, None)] of what `read` can use, [(name of the item, None, reason)] of what
+    it leaves out.
+    """
     rows = []
     for item in items:
         try:
@@ -131,7 +157,9 @@ def metadata_files(folder, left_out=None):
 
 
 def pages_wanted(path, wanted, store, bar, faults):
-    """Pages of a dump that images are listed for and that are not stored as they are; a damaged dump's error goes to `faults`."""
+    """Pages of a dump that images are listed for and that are not stored as they are; a damaged
+    dump's error goes to `faults`.
+    """
     try:
         for page in dump.pages(path, bar):
             if not wanted.has_article(page.id):
@@ -140,7 +168,7 @@ def pages_wanted(path, wanted, store, bar, faults):
                 store.saw_page(page.id)
             else:
                 yield page
-    except artefacts.UserError as error:  # the pages before it are still to be stored
+    except UserError as error:  # the pages before it are still to be stored
         faults.append(error)
 
 
@@ -153,7 +181,9 @@ def examined_pages(pages):
             tokens = text.tokens_of(clean)
             blemishes = text.blemishes(page.text, tokens)
             stamp = token_store.page_stamp(page.title, page.text)
-            rows.append((page.id, stamp, token_store.packed(tokens), blemishes, page.title, clean[:OPENING]))
+            rows.append(
+                (page.id, stamp, token_store.packed(tokens), blemishes, page.title, clean[:OPENING])
+            )
     return rows
 
 
@@ -163,7 +193,9 @@ def entries_with_article(listed, store, left_out):
         if article in store:
             yield image, article
         else:
-            left_out.add(f"article is not in the dump, or has fewer than {FEWEST_WORDS} words", image)
+            left_out.add(
+                f"article is not in the dump, or has fewer than {FEWEST_WORDS} words", image
+            )
 
 
 def read_dump(args, left_out):
@@ -173,11 +205,16 @@ def read_dump(args, left_out):
         listed.add(image, article)
     print(f"{len(listed)} images of {listed.num_articles} articles are listed in {args.images}")
     text.check_wordnet()
-    with TokenStore(args.work) as store, parallel.executor(args.workers, args.scheduler) as executor:
+    with (
+        TokenStore(args.work) as store,
+        parallel.executor(args.workers, args.scheduler) as executor,
+    ):
         faults = []
         with dump.progress(args.dump) as bar:
             store.begin_dump()
-            groups = parallel.in_groups(pages_wanted(args.dump, listed, store, bar, faults), PAGES_TOGETHER)
+            groups = parallel.in_groups(
+                pages_wanted(args.dump, listed, store, bar, faults), PAGES_TOGETHER
+            )
             rows = parallel.ordered_map(examined_pages, groups, args.workers, executor=executor)
             store.keep_pages(itertools.chain.from_iterable(rows))
         if faults:
@@ -196,19 +233,36 @@ class LeftOutCount(dict):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=artefacts.DATA, help="folder that holds the collection")
+    parser.add_argument(
+        "--data", type=Path, default=artefacts.DATA, help="folder that holds the collection"
+    )
     parser.add_argument("--collection", default="ImageCLEF_Wikipedia", help="its folder there")
     parser.add_argument("--work", type=Path, default=artefacts.ROOT, help="folder for artefacts")
-    parser.add_argument("--dump", type=Path, help="take the articles from a MediaWiki dump (pages-articles.xml.bz2)")
-    parser.add_argument("--images", type=Path, help="the dump's list_of_images.json; its images lie in the collection")
     parser.add_argument(
-        "--workers", type=options.whole("--workers", 1, 1024), default=2, help="processes; the output does not depend on it"
+        "--dump", type=Path, help="take the articles from a MediaWiki dump (pages-articles.xml.bz2)"
     )
-    parser.add_argument("--scheduler", metavar="tcp://HOST:PORT", help="preprocess a dump's articles on this Dask cluster")
+    parser.add_argument(
+        "--images",
+        type=Path,
+        help="the dump's list_of_images.json; its images lie in the collection",
+    )
+    parser.add_argument(
+        "--workers",
+        type=command_line.whole("--workers", 1, 1024),
+        default=2,
+        help="processes; the output does not depend on it",
+    )
+    parser.add_argument(
+        "--scheduler",
+        metavar="tcp://HOST:PORT",
+        help="preprocess a dump's articles on this Dask cluster",
+    )
     parser.add_argument("--force", action="store_true", help="replace an existing output")
     args = parser.parse_args()
     if bool(args.dump) != bool(args.images):
-        raise artefacts.UserError("--dump and --images go together: the articles, and the list of the images that show them")
+        raise UserError(
+            "--dump and --images go together: the articles, and the list of the images that show them"
+        )
 
     collection = args.data / args.collection
     output = args.work / artefacts.TRAIN_DICT
@@ -218,12 +272,16 @@ def main():
         print(f"pairing the images in {collection} with the articles of {args.dump}")
         read, items, total = from_list, read_dump(args, left_out), None
     else:
-        metadata = artefacts.existing(collection / "metadata", "the download that data/README.md describes")
+        metadata = artefacts.existing(
+            collection / "metadata", "the download that data/README.md describes"
+        )
         total = sum(1 for _ in metadata_files(metadata))
         print(f"pairing the images of {total} metadata files in {collection} with their articles")
         read, items = from_metadata, metadata_files(metadata, left_out)
     groups = parallel.in_groups(items, FILES_TOGETHER)
-    rows = itertools.chain.from_iterable(parallel.ordered_map(examined, groups, args.workers, read, collection))
+    rows = itertools.chain.from_iterable(
+        parallel.ordered_map(examined, groups, args.workers, read, collection)
+    )
     for name, article, reason in tqdm(rows, desc="images", unit="image", total=total):
         if reason:
             left_out.add(reason, name)
@@ -232,12 +290,14 @@ def main():
     for reason, (count, first) in sorted(left_out.items()):
         print(f"left out: {count} {reason}; the first is {files.printable(first)}")
     if not len(pairs) and args.dump:
-        raise artefacts.UserError(
+        raise UserError(
             f"no usable image: do the images that {args.images} lists lie in {collection}, and their articles in {args.dump}?"
         )
     if not len(pairs):
-        raise artefacts.UserError(f"no usable image in {collection}: are images/, metadata/ and text/ of the collection there?")
-    artefacts.write_json(output, pairs.sorted())
+        raise UserError(
+            f"no usable image in {collection}: are images/, metadata/ and text/ of the collection there?"
+        )
+    json_files.write(output, pairs.sorted())
     if args.dump:
         with TokenStore(args.work) as store:
             store.end_dump()
@@ -246,4 +306,4 @@ def main():
 
 
 if __name__ == "__main__":
-    artefacts.run(main)
+    command_line.run(main)

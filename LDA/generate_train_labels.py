@@ -1,12 +1,12 @@
 """Give every image the topic vector of its article, or another embedding of its text.
 
-Reads:   WORK/LDA/train_dict_ImageCLEF_Wikipedia.json, dictionary.dict, ldamodel<topics>.lda; the articles
-Writes:  WORK/LDA/training_labels<topics>.json: {image path: [probability of each topic]}, sorted as the train dict
-Paper:   section 3.2 (the LDA vector is the image's target); arXiv 1807.02110 (other embeddings)
-Usage:   python LDA/generate_train_labels.py [--data DIR] [--work DIR] [--topics 40] [--embedding lda] [--seed 0] [--workers 2]
+Reads:   WORK/LDA/train_dict_ImageCLEF_Wikipedia.json, dictionary.dict, ldamodel<topics>.lda; the
+articles Writes:  WORK/LDA/training_labels<topics>.json: {image path: [probability of each topic]},
+sorted as the train dict Paper:   section 3.2 (the LDA vector is the image's target); arXiv
+1807.02110 (other embeddings) Usage:   python LDA/generate_train_labels.py [--data DIR] [--work DIR] [--topics 40] [--embedding lda] [--seed 0] [--workers 2]
 
-With --embedding NAME the labels are training_labels_<name><topics>.json; its model, <name><topics>.model, is learnt first
-where it is not there yet.
+With --embedding NAME the labels are training_labels_<name><topics>.json; its model,
+<name><topics>.model, is learnt first where it is not there yet.
 """
 
 import texttopicnet.startup  # noqa: F401  isort: skip
@@ -18,7 +18,17 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from texttopicnet import artefacts, bags, embeddings, options, origin, parallel, training_labels
+from texttopicnet import (
+    artefacts,
+    atomic_files,
+    bags,
+    command_line,
+    embeddings,
+    json_files,
+    origin,
+    parallel,
+    training_labels,
+)
 from texttopicnet.pairs import Pairs
 from texttopicnet.token_store import Texts, TokenStore, unpacked
 
@@ -27,15 +37,22 @@ TOGETHER = 256  # articles that a process gets at once
 
 
 def vectors_of(model, seed, articles):
-    """Vectors of a group of articles, given as the store keeps their tokens, and which of them have a word of the dictionary."""
+    """Vectors of a group of articles, given as the store keeps their tokens, and which of them have
+    a word of the dictionary.
+    """
     articles = [unpacked(article) for article in articles]
     known = model.dictionary.token2id
-    return model.vectors(articles, seed), [any(map(known.__contains__, article)) for article in articles]
+    return model.vectors(articles, seed), [
+        any(map(known.__contains__, article)) for article in articles
+    ]
 
 
 def embedding_model(args, store, texts):
     """The model of an embedding other than LDA, learnt first where it is not there yet."""
-    if not args.force and (args.work / artefacts.embedding_model(args.embedding, args.topics)).exists():
+    if (
+        not args.force
+        and (args.work / artefacts.embedding_model(args.embedding, args.topics)).exists()
+    ):
         return embeddings.load(args.embedding, args.work, args.topics, args.trust_pickle)
     dictionary, bows = bags.load(args.work, store, args.trust_pickle)
     origin.check_words(dictionary, args.work / artefacts.DICTIONARY, args.work)
@@ -57,17 +74,29 @@ def labels_of(args, pairs, file, width):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=artefacts.DATA, help="folder that holds the collection")
+    parser.add_argument(
+        "--data", type=Path, default=artefacts.DATA, help="folder that holds the collection"
+    )
     parser.add_argument("--collection", default="ImageCLEF_Wikipedia", help="its folder there")
     parser.add_argument("--work", type=Path, default=artefacts.ROOT, help="folder for artefacts")
-    parser.add_argument("--topics", type=options.whole("--topics"), default=40, help="topics, or width of another embedding")
-    parser.add_argument("--embedding", choices=embeddings.NAMES, default="lda")
-    parser.add_argument("--seed", type=options.seed(), default=0, help="draws the start of the inference")
     parser.add_argument(
-        "--workers", type=options.whole("--workers", 1, 1024), default=2, help="processes; the labels do not depend on it"
+        "--topics",
+        type=command_line.whole("--topics"),
+        default=40,
+        help="topics, or width of another embedding",
+    )
+    parser.add_argument("--embedding", choices=embeddings.NAMES, default="lda")
+    parser.add_argument(
+        "--seed", type=command_line.seed(), default=0, help="draws the start of the inference"
+    )
+    parser.add_argument(
+        "--workers",
+        type=command_line.whole("--workers", 1, 1024),
+        default=2,
+        help="processes; the labels do not depend on it",
     )
     parser.add_argument("--force", action="store_true", help="replace an existing output")
-    options.add_trust_pickle(parser)
+    command_line.add_trust_pickle(parser)
     args = parser.parse_args()
 
     output = args.work / artefacts.training_labels(args.topics, args.embedding)
@@ -80,33 +109,54 @@ def main():
     if args.embedding == "lda":
         # loaded first, so that a missing model is reported before the articles are read
         model = embeddings.load("lda", args.work, args.topics, args.trust_pickle)
-    with TokenStore(args.work) as store, artefacts.temporary_file(output.parent) as file:
+    with TokenStore(args.work) as store, atomic_files.temporary_file(output.parent) as file:
         store.fill(names(), args.data / args.collection, args.workers)
         if args.embedding == "lda":
             model_path, own = args.work / artefacts.lda_model(args.topics), model.model.lda.id2word
         else:
             model = embedding_model(args, store, Texts(store, names))
-            model_path, own = args.work / artefacts.embedding_model(args.embedding, args.topics), model.dictionary
+            model_path, own = (
+                args.work / artefacts.embedding_model(args.embedding, args.topics),
+                model.dictionary,
+            )
         if changed := origin.message_if_changed(own, store, pairs, model_path):
             print(changed)
-        what = f"{args.topics} topics" if args.embedding == "lda" else f"{args.embedding} of {args.topics} numbers"
-        print(f"labelling {len(pairs)} images of {pairs.num_articles} articles with {what}, seed {args.seed}")
-        model.vectors([[]], args.seed)  # what is compiled at the first call is compiled before the processes are forked
+        what = (
+            f"{args.topics} topics"
+            if args.embedding == "lda"
+            else f"{args.embedding} of {args.topics} numbers"
+        )
+        print(
+            f"labelling {len(pairs)} images of {pairs.num_articles} articles with {what}, seed {args.seed}"
+        )
+        model.vectors(
+            [[]], args.seed
+        )  # what is compiled at the first call is compiled before the processes are forked
         groups = parallel.in_groups(map(store.packed, names()), TOGETHER)
         unknown = []  # ranks of the articles that have no word of the dictionary
         with tqdm(desc="articles", unit="article", total=pairs.num_articles) as bar:
-            for vectors, known in parallel.ordered_map(vectors_of, groups, args.workers, model, args.seed):
+            for vectors, known in parallel.ordered_map(
+                vectors_of, groups, args.workers, model, args.seed
+            ):
                 file.write(np.ascontiguousarray(vectors, np.float32))
                 unknown += (bar.n + np.flatnonzero(~np.array(known))).tolist()
                 bar.update(len(vectors))
-        count = artefacts.write_json(output, labels_of(args, pairs, file, model.num_topics))  # one label an article (D4)
+        count = json_files.write(
+            output, labels_of(args, pairs, file, model.num_topics)
+        )  # one label an article (D4)
     if unknown:
         first = next(itertools.islice(names(), unknown[0], None))
-        what = "the topics of an empty article, the same for all" if args.embedding == "lda" else "the vector 0"
-        print(f"articles: {len(unknown)} without any word of the dictionary get {what}; the first is {first}")
+        what = (
+            "the topics of an empty article, the same for all"
+            if args.embedding == "lda"
+            else "the vector 0"
+        )
+        print(
+            f"articles: {len(unknown)} without any word of the dictionary get {what}; the first is {first}"
+        )
     print(f"{count} labels, for {model.loss}: {output}")
     return 0
 
 
 if __name__ == "__main__":
-    artefacts.run(main)
+    command_line.run(main)

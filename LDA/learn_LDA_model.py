@@ -1,9 +1,10 @@
 """Learn the LDA topic model from the articles, one document per image.
 
 Reads:   WORK/LDA/train_dict_ImageCLEF_Wikipedia.json, DATA/ImageCLEF_Wikipedia/text/
-Writes:  WORK/LDA/dictionary.dict, bow.mm, ldamodel<topics>.lda (gensim's own formats); tokens.sqlite, for later runs
-Paper:   section 3.1 (40 topics)
-Usage:   python LDA/learn_LDA_model.py [--data DIR] [--work DIR] [--topics 40] [--passes 1] [--workers 3] [--seed 0]
+Writes:  WORK/LDA/dictionary.dict, bow.mm, ldamodel<topics>.lda (gensim's own formats);
+tokens.sqlite, for later runs Paper:   section 3.1 (40 topics)
+Usage:   python LDA/learn_LDA_model.py [--data DIR] [--work DIR] [--topics 40] [--passes 1]
+[--workers 3] [--seed 0]
 """
 
 import texttopicnet.startup  # noqa: F401  isort: skip
@@ -17,7 +18,19 @@ import numpy as np
 from gensim.corpora import Dictionary, MmCorpus
 from tqdm import tqdm
 
-from texttopicnet import artefacts, bags, inference, options, origin, parallel, pickles, topics, vocabulary
+from texttopicnet import (
+    artefacts,
+    atomic_files,
+    bags,
+    command_line,
+    inference,
+    origin,
+    parallel,
+    pickles,
+    topics,
+    vocabulary,
+)
+from texttopicnet.errors import UserError
 from texttopicnet.pairs import Pairs
 from texttopicnet.token_store import TokenStore, unpacked
 
@@ -25,14 +38,21 @@ TOGETHER = 250  # articles that a process gets at once
 PRUNED_EVERY = 10_000  # articles; gensim's, as its limit of words in memory
 PRUNE_AT = 2_000_000
 MEASURED = 2000  # documents whose perplexity is printed
-SMALLER = ((5, 0.5), (2, 0.5), (2, 1.0), (1, 1.0))  # --no-below and --no-above for small corpora, the first that helps is named
+SMALLER = (
+    (5, 0.5),
+    (2, 0.5),
+    (2, 1.0),
+    (1, 1.0),
+)  # --no-below and --no-above for small corpora, the first that helps is named
 ENOUGH = 50  # words; fewer are hardly a vocabulary
 
 
 def counted(articles):
-    """Words of some articles, given as (packed tokens, number of documents), and in how many documents each is, and how often.
+    """Words of some articles, given as (packed tokens, number of documents), and in how many
+    documents each is, and how often.
 
-    The words come in the order in which gensim's Dictionary would number them: article by article, new ones by the alphabet.
+    The words come in the order in which gensim's Dictionary would number them: article by article,
+    new ones by the alphabet.
     """
     documents, occurrences, num_pos, num_nnz = {}, {}, 0, 0
     for tokens, copies in articles:
@@ -48,7 +68,8 @@ def counted(articles):
 
 
 def make_dictionary(articles, workers, no_below, no_above):
-    """The filtered dictionary of (packed tokens, number of documents) of all articles: what gensim's own counting gives.
+    """The filtered dictionary of (packed tokens, number of documents) of all articles: what
+    gensim's own counting gives.
 
     Raises
     ------
@@ -70,16 +91,20 @@ def make_dictionary(articles, workers, no_below, no_above):
     documents = np.array(list(dictionary.dfs.values()), dtype=np.int64)
     dictionary.filter_extremes(no_below=no_below, no_above=no_above)
     if not dictionary.token2id:
-        raise artefacts.UserError(why_no_word(documents, dictionary.num_docs, no_below, no_above))
+        raise UserError(why_no_word(documents, dictionary.num_docs, no_below, no_above))
     if len(dictionary) < ENOUGH:
         advice, left = options_for(documents, dictionary.num_docs, no_below, no_above)
         if left > len(dictionary):
-            print(f"only {len(dictionary)} of {len(documents)} words are left: with {advice} it would be {left}")
+            print(
+                f"only {len(dictionary)} of {len(documents)} words are left: with {advice} it would be {left}"
+            )
     return dictionary
 
 
 def is_kept(documents, num_documents, no_below, no_above):
-    """Whether `filter_extremes` keeps words, by the number of documents of each (ndarray of int): ndarray of bool."""
+    """Whether `filter_extremes` keeps words, by the number of documents of each (ndarray of int):
+    ndarray of bool.
+    """
     return (documents >= no_below) & (documents <= int(no_above * num_documents))
 
 
@@ -104,18 +129,29 @@ def why_no_word(documents, num_documents, no_below, no_above):
 
 
 def options_for(documents, num_documents, no_below, no_above):
-    """Options for a small corpus, the first of `SMALLER` that leave `ENOUGH` words or all: (str, the number of words)."""
+    """Options for a small corpus, the first of `SMALLER` that leave `ENOUGH` words or all: (str,
+    the number of words).
+    """
     options = [(min(below, no_below), max(above, no_above)) for below, above in SMALLER]
-    options = [pair for below, above in options for pair in ((no_below, above), (below, above))]  # one change may be enough
+    options = [
+        pair for below, above in options for pair in ((no_below, above), (below, above))
+    ]  # one change may be enough
     left = [int(is_kept(documents, num_documents, *option).sum()) for option in options]
-    best = next((i for i, count in enumerate(left) if count >= min(ENOUGH, len(documents))), len(options) - 1)
+    best = next(
+        (i for i, count in enumerate(left) if count >= min(ENOUGH, len(documents))),
+        len(options) - 1,
+    )
     below, above = options[best]
-    changed = [f"--no-below {below}"] * (below != no_below) + [f"--no-above {above:g}"] * (above != no_above)
+    changed = [f"--no-below {below}"] * (below != no_below) + [f"--no-above {above:g}"] * (
+        above != no_above
+    )
     return " ".join(changed), left[best]
 
 
 def bags_of(token2id, articles):
-    """Bags of words of some articles, given as packed tokens: int32 arrays of shape (n_distinct, 2), ids ascending and counts."""
+    """Bags of words of some articles, given as packed tokens: int32 arrays of shape (n_distinct,
+    2), ids ascending and counts.
+    """
     bags = []
     for tokens in articles:
         words = unpacked(tokens)
@@ -125,7 +161,9 @@ def bags_of(token2id, articles):
 
 
 class Bags:
-    """The articles' bags of words in a file, by rank; in memory are their places alone (8 bytes an article)."""
+    """The articles' bags of words in a file, by rank; in memory are their places alone (8 bytes an
+    article).
+    """
 
     def __init__(self, file, bags, num_articles):
         self.file = file
@@ -145,16 +183,23 @@ def make_bags(args, pairs, store, outputs, made_from):
     num_articles = pairs.num_articles
 
     def articles(what):
-        for article, images in tqdm(pairs.articles(), desc=what, unit="article", total=num_articles):
+        for article, images in tqdm(
+            pairs.articles(), desc=what, unit="article", total=num_articles
+        ):
             yield store.packed(article), 1 if args.unique_articles else images
 
     dictionary = make_dictionary(articles("dictionary"), args.workers, args.no_below, args.no_above)
     vocabulary.mark(dictionary, dictionary)
     dictionary.made_from = made_from
     groups = parallel.in_groups((tokens for tokens, _ in articles("bags of words")), TOGETHER)
-    found = itertools.chain.from_iterable(parallel.ordered_map(bags_of, groups, args.workers, dictionary.token2id))
+    found = itertools.chain.from_iterable(
+        parallel.ordered_map(bags_of, groups, args.workers, dictionary.token2id)
+    )
     folder = outputs[0].parent
-    with artefacts.temporary_file(folder) as file, artefacts.written_whole(*outputs) as (dictionary_path, bow_path):
+    with (
+        atomic_files.temporary_file(folder) as file,
+        atomic_files.written_whole(*outputs) as (dictionary_path, bow_path),
+    ):
         by_rank = Bags(file, found, num_articles)
         ranks = range(num_articles) if args.unique_articles else (rank for _, rank in pairs.ranks())
         ranks = tqdm(ranks, desc="bow.mm", unit="document", total=num_documents(args, pairs))
@@ -169,16 +214,23 @@ def checksums(paths):
 
 
 def are_made_from(store, paths, made_from):
-    """Whether dictionary.dict and bow.mm are those that an earlier run made of the same documents with the same options."""
+    """Whether dictionary.dict and bow.mm are those that an earlier run made of the same documents
+    with the same options.
+    """
     files = [*paths, Path(f"{paths[1]}.index")]
-    return all(path.is_file() for path in files) and store.setting("bow.mm") == [made_from, checksums(paths)]
+    return all(path.is_file() for path in files) and store.setting("bow.mm") == [
+        made_from,
+        checksums(paths),
+    ]
 
 
 def refuse_foreign(path, store):
-    """Refuse to overwrite a dictionary that was not made here, e.g. a downloaded one that belongs to a downloaded model."""
+    """Refuse to overwrite a dictionary that was not made here, e.g. a downloaded one that belongs
+    to a downloaded model.
+    """
     # the record's name is looked for in the bytes: nothing is unpickled only to be overwritten
     if path.is_file() and not store.was_made_here() and b"made_from" not in path.read_bytes():
-        raise artefacts.UserError(
+        raise UserError(
             f"{path} was not made in this work folder, and would be overwritten: give another --work folder, or move it away"
         )
 
@@ -189,38 +241,57 @@ def num_documents(args, pairs):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=artefacts.DATA, help="folder that holds the collection")
+    parser.add_argument(
+        "--data", type=Path, default=artefacts.DATA, help="folder that holds the collection"
+    )
     parser.add_argument("--collection", default="ImageCLEF_Wikipedia", help="its folder there")
     parser.add_argument("--work", type=Path, default=artefacts.ROOT, help="folder for artefacts")
-    parser.add_argument("--topics", type=options.whole("--topics"), default=40)
-    parser.add_argument("--passes", type=options.whole("--passes"), default=1)
+    parser.add_argument("--topics", type=command_line.whole("--topics"), default=40)
+    parser.add_argument("--passes", type=command_line.whole("--passes"), default=1)
     parser.add_argument(
         "--workers",
-        type=options.whole("--workers", 1, 1024),
+        type=command_line.whole("--workers", 1, 1024),
         default=3,
         help="processes; the model does not depend on their number",
     )
-    parser.add_argument("--scheduler", metavar="tcp://HOST:PORT", help="work on this Dask cluster instead of --workers processes")
+    parser.add_argument(
+        "--scheduler",
+        metavar="tcp://HOST:PORT",
+        help="work on this Dask cluster instead of --workers processes",
+    )
     parser.add_argument(
         "--update-every",
-        type=options.whole("--update-every"),
+        type=command_line.whole("--update-every"),
         default=topics.UPDATE_EVERY,
         help="chunks of 2000 documents an update",
     )
-    parser.add_argument("--seed", type=options.seed(), default=0)
-    parser.add_argument("--unique-articles", action="store_true", help="one document per article instead of one per image")
+    parser.add_argument("--seed", type=command_line.seed(), default=0)
     parser.add_argument(
-        "--no-below", type=options.whole("--no-below", 0), default=topics.NO_BELOW, help="documents a word must be in"
+        "--unique-articles",
+        action="store_true",
+        help="one document per article instead of one per image",
     )
     parser.add_argument(
-        "--no-above", type=options.share("--no-above", one=True), default=topics.NO_ABOVE, help="share of documents it may be in"
+        "--no-below",
+        type=command_line.whole("--no-below", 0),
+        default=topics.NO_BELOW,
+        help="documents a word must be in",
     )
-    parser.add_argument("--force", action="store_true", help="make the outputs again, from the articles on")
-    options.add_trust_pickle(parser)
+    parser.add_argument(
+        "--no-above",
+        type=command_line.share("--no-above", one=True),
+        default=topics.NO_ABOVE,
+        help="share of documents it may be in",
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="make the outputs again, from the articles on"
+    )
+    command_line.add_trust_pickle(parser)
     args = parser.parse_args()
 
     *bag_paths, model_path = outputs = [
-        args.work / name for name in (artefacts.DICTIONARY, artefacts.BOW, artefacts.lda_model(args.topics))
+        args.work / name
+        for name in (artefacts.DICTIONARY, artefacts.BOW, artefacts.lda_model(args.topics))
     ]
     vocabulary.refuse_existing_model(model_path, args.force)
     train_dict = args.work / artefacts.TRAIN_DICT
@@ -234,7 +305,10 @@ def main():
     def names():
         return (article for article, _ in pairs.articles())
 
-    with TokenStore(args.work) as store, parallel.executor(args.workers, args.scheduler) as executor:
+    with (
+        TokenStore(args.work) as store,
+        parallel.executor(args.workers, args.scheduler) as executor,
+    ):
         if not args.force:
             refuse_foreign(bag_paths[0], store)
         with tqdm(desc="articles", unit="article", total=pairs.num_articles) as bar:
@@ -242,7 +316,8 @@ def main():
         for blemish, (count, first) in sorted(store.blemishes(names()).items()):
             print(f"articles: {count} {blemish}; the first is {first}")
 
-        # the dictionary and bags of an earlier run, for another number of topics or one that was stopped, serve again
+        # the dictionary and bags of an earlier run, for another number of topics or one that was
+        # stopped, serve again
         made_from = origin.record(store, pairs, args.unique_articles, args.no_below, args.no_above)
         if args.force or not are_made_from(store, bag_paths, made_from):
             store.set("bow.mm", None)
@@ -253,12 +328,22 @@ def main():
             print(f"{bag_paths[0]} and bow.mm are there already, made from the same articles")
 
         dictionary, corpus = bags.load(args.work, store, args.trust_pickle)
-        print(f"dictionary: {len(dictionary)} words; {corpus.num_nnz} counts in {corpus.num_docs} documents")
+        print(
+            f"dictionary: {len(dictionary)} words; {corpus.num_nnz} counts in {corpus.num_docs} documents"
+        )
         checkpoint = model_path.with_name(model_path.name + ".checkpoint")
         model = topics.TopicModel.learn(
-            dictionary, corpus, args.topics, args.passes, args.workers, args.seed, args.update_every, executor, checkpoint
+            dictionary,
+            corpus,
+            args.topics,
+            args.passes,
+            args.workers,
+            args.seed,
+            args.update_every,
+            executor,
+            checkpoint,
         )
-        with artefacts.written_whole(model_path) as temporary:
+        with atomic_files.written_whole(model_path) as temporary:
             pickles.save(model.lda, temporary)
         checkpoint.unlink(missing_ok=True)
         sample = list(itertools.islice(filter(None, corpus), MEASURED))
@@ -271,4 +356,4 @@ def main():
 
 
 if __name__ == "__main__":
-    artefacts.run(main)
+    command_line.run(main)

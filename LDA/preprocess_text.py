@@ -10,7 +10,7 @@ import texttopicnet.startup  # noqa: F401  isort: skip
 
 import argparse
 
-from texttopicnet import artefacts, text
+from texttopicnet import command_line, text
 
 
 def main():
@@ -23,4 +23,4 @@ def main():
 
 
 if __name__ == "__main__":
-    artefacts.run(main)
+    command_line.run(main)

@@ -1,9 +1,11 @@
-"""Print the top words of every topic, and make a page that shows the topics with their images and articles.
+"""Print the top words of every topic, and make a page that shows the topics with their images and
+articles.
 
-Reads:   WORK/LDA/dictionary.dict, ldamodel<topics>.lda; for the images also training_labels<topics>.json, the train dict, DATA
-Writes:  standard output; WORK/LDA/topics.html (one file, pictures included; made anew at every call)
-Paper:   figure of topics
-Usage:   python LDA/show_topics.py [--data DIR] [--work DIR] [--topics 40] [--words 10] [--images 8] [--page FILE]
+Reads:   WORK/LDA/dictionary.dict, ldamodel<topics>.lda; for the images also
+training_labels<topics>.json, the train dict, DATA Writes:  standard output; WORK/LDA/topics.html
+(one file, pictures included; made anew at every call) Paper:   figure of topics
+Usage:   python LDA/show_topics.py [--data DIR] [--work DIR] [--topics 40] [--words 10] [--images 8]
+[--page FILE]
 """
 
 import texttopicnet.startup  # noqa: F401  isort: skip
@@ -18,7 +20,19 @@ import cv2
 import jinja2
 import numpy as np
 
-from texttopicnet import artefacts, files, images, markup, options, text, topics, training_labels
+from texttopicnet import (
+    artefacts,
+    atomic_files,
+    command_line,
+    files,
+    images,
+    json_files,
+    markup,
+    text,
+    topics,
+    training_labels,
+)
+from texttopicnet.errors import UserError
 from texttopicnet.pairs import Pairs
 from texttopicnet.token_store import TokenStore
 
@@ -32,7 +46,9 @@ NO_TEXT = re.compile(r"={2,}|'{2,}|\s+")
 
 def print_words(model, count):
     for topic in range(model.num_topics):
-        words = ", ".join(f"{word} {probability:.3f}" for word, probability in model.top_words(topic, count))
+        words = ", ".join(
+            f"{word} {probability:.3f}" for word, probability in model.top_words(topic, count)
+        )
         print(f"topic {topic}: {words}")
 
 
@@ -50,10 +66,14 @@ class Corpus:
         self.articles, copies = zip(*self.pairs.articles(), strict=True)
         self.num_images = len(self.pairs)
         self.vectors = np.zeros((len(self.articles), num_topics), np.float32)
-        labels = artefacts.stream_json(path, made_by)
-        for (image, rank), (labelled, vector) in itertools.zip_longest(self.pairs.ranks(), labels, fillvalue=(None, None)):
+        labels = json_files.stream(path, made_by)
+        for (image, rank), (labelled, vector) in itertools.zip_longest(
+            self.pairs.ranks(), labels, fillvalue=(None, None)
+        ):
             if image != labelled:
-                raise artefacts.UserError(f"{path} {self.difference(path, made_by)}; move it away, then make it with {made_by}")
+                raise UserError(
+                    f"{path} {self.difference(path, made_by)}; move it away, then make it with {made_by}"
+                )
             training_labels.check("lda", image, vector, num_topics, made_by)
             self.vectors[rank] = vector
         # one document an image, as the model was learnt
@@ -62,7 +82,7 @@ class Corpus:
 
     def difference(self, path, made_by):
         """How the labelled images differ from the train dict's."""
-        labelled = {image for image, _ in artefacts.stream_json(path, made_by)}
+        labelled = {image for image, _ in json_files.stream(path, made_by)}
         images = {image for image, _ in self.pairs}
         if labelled == images:
             return "has the train dict's images in another order, or one of them twice"
@@ -87,7 +107,7 @@ def thumbnail(collection, name):
     """An image as a small JPEG in base64, cropped if very wide; None if it cannot be shown."""
     try:
         image = images.read_image(files.member(collection, name))
-    except artefacts.UserError:
+    except UserError:
         return None
     height, width = image.shape[:2]
     if width > WIDEST * height:
@@ -100,7 +120,9 @@ def thumbnail(collection, name):
 
 
 def opening(store, collection, name):
-    """(first line, what follows) of an article without its markup; the file's name where it cannot be read."""
+    """(first line, what follows) of an article without its markup; the file's name where it cannot
+    be read.
+    """
     path = collection / name
     title, quote = store.opening(name)
     if title:
@@ -108,9 +130,11 @@ def opening(store, collection, name):
     try:
         path = files.member(collection, files.find_article(collection, name))
         clean = markup.filter_wiki(text.read_article(path)[: 50 * QUOTE])
-    except artefacts.UserError:
+    except UserError:
         return path.name, ""
-    lines = [line for line in (NO_TEXT.sub(" ", line).strip() for line in clean.split("\n")) if line]
+    lines = [
+        line for line in (NO_TEXT.sub(" ", line).strip() for line in clean.split("\n")) if line
+    ]
     if not lines:
         return path.name, ""
     if len(lines[0]) > 80:  # no title, the text itself
@@ -129,7 +153,9 @@ def show(corpus, store, topic, collection, count):
         name, probability = corpus.articles[i], corpus.vectors[i, topic]
         if len(articles) < ARTICLES:
             title, quote = opening(store, collection, name)
-            articles.append({"title": title, "quote": quote, "name": name, "probability": probability})
+            articles.append(
+                {"title": title, "quote": quote, "name": name, "probability": probability}
+            )
         if len(shown) < count:  # one image an article: its others would look alike
             for image in corpus.pairs.images(name):
                 jpeg = thumbnail(collection, image)
@@ -145,7 +171,13 @@ def rows_of(model, corpus, store, collection, words, images_a_topic):
     """One dict a topic, the largest share of the corpus first."""
     rows = []
     for topic in range(model.num_topics):
-        row = {"number": topic, "words": model.top_words(topic, words), "share": None, "images": [], "articles": []}
+        row = {
+            "number": topic,
+            "words": model.top_words(topic, words),
+            "share": None,
+            "images": [],
+            "articles": [],
+        }
         if corpus:
             row |= {"share": corpus.shares[topic], "first_in": corpus.first_in(topic)}
             row["images"], row["articles"] = show(corpus, store, topic, collection, images_a_topic)
@@ -155,29 +187,42 @@ def rows_of(model, corpus, store, collection, words, images_a_topic):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=artefacts.DATA, help="folder that holds the collection")
+    parser.add_argument(
+        "--data", type=Path, default=artefacts.DATA, help="folder that holds the collection"
+    )
     parser.add_argument("--collection", default="ImageCLEF_Wikipedia", help="its folder there")
     parser.add_argument("--work", type=Path, default=artefacts.ROOT, help="folder for artefacts")
-    parser.add_argument("--topics", type=options.whole("--topics"), default=40)
-    parser.add_argument("--words", type=options.whole("--words"), default=10)
-    parser.add_argument("--images", type=options.whole("--images", 0), default=8, help="images a topic on the page")
-    parser.add_argument("--page", type=Path, help="where the page goes (default: WORK/LDA/topics.html)")
-    options.add_trust_pickle(parser)
+    parser.add_argument("--topics", type=command_line.whole("--topics"), default=40)
+    parser.add_argument("--words", type=command_line.whole("--words"), default=10)
+    parser.add_argument(
+        "--images",
+        type=command_line.whole("--images", 0),
+        default=8,
+        help="images a topic on the page",
+    )
+    parser.add_argument(
+        "--page", type=Path, help="where the page goes (default: WORK/LDA/topics.html)"
+    )
+    command_line.add_trust_pickle(parser)
     args = parser.parse_args()
     model = topics.TopicModel.load(args.work, args.topics, args.trust_pickle)
     print_words(model, args.words)
 
-    labelled = (args.work / artefacts.training_labels(args.topics)).exists()  # without: a page of words alone
+    labelled = (
+        args.work / artefacts.training_labels(args.topics)
+    ).exists()  # without: a page of words alone
     corpus = Corpus(args.work, args.topics) if labelled else None
     with TokenStore(args.work) as store:
         rows = rows_of(model, corpus, store, args.data / args.collection, args.words, args.images)
     template = jinja2.Template(TEMPLATE.read_text(encoding="utf-8"), autoescape=True)
     page = args.page or args.work / artefacts.TOPICS_PAGE
-    with artefacts.written_whole(page) as temporary:
-        temporary.write_text(template.render(rows=rows, corpus=corpus, model=model, height=HEIGHT), encoding="utf-8")
+    with atomic_files.written_whole(page) as temporary:
+        temporary.write_text(
+            template.render(rows=rows, corpus=corpus, model=model, height=HEIGHT), encoding="utf-8"
+        )
     print(f"page: {page}")
     return 0
 
 
 if __name__ == "__main__":
-    artefacts.run(main)
+    command_line.run(main)

@@ -1,13 +1,16 @@
-"""Time the topic vectors of articles: compiled inference against one `get_document_topics` call an article.
+"""Time the topic vectors of articles: compiled inference against one `get_document_topics` call an
+article.
 
-Reads:   WORK/LDA/dictionary.dict, ldamodel<topics>.lda, train_dict_ImageCLEF_Wikipedia.json; the articles below DATA
-Writes:  nothing; prints seconds of both, their ratio, and how far the vectors differ
-Paper:   section 3.2 (the LDA vector is the image's target)
-Usage:   python benchmarks/label_articles.py [--data DIR] [--work DIR] [--topics 40] [--rounds 3] [--workers 2]
+Reads:   WORK/LDA/dictionary.dict, ldamodel<topics>.lda, train_dict_ImageCLEF_Wikipedia.json; the
+articles below DATA Writes:  nothing; prints seconds of both, their ratio, and how far the vectors
+differ Paper:   section 3.2 (the LDA vector is the image's target)
+Usage:   python benchmarks/label_articles.py [--data DIR] [--work DIR] [--topics 40] [--rounds 3]
+[--workers 2]
 
-All sides get the same tokens and the same start, in turn, round by round, so that whatever else the machine does falls on all.
-The straightforward way is gensim's: `get_document_topics(dictionary.doc2bow(tokens))` for one article after the other.  BLAS has
-one thread, so that one process is one core.
+All sides get the same tokens and the same start, in turn, round by round, so that whatever else the
+machine does falls on all. The straightforward way is gensim's:
+`get_document_topics(dictionary.doc2bow(tokens))` for one article after the other.  BLAS has one
+thread, so that one process is one core.
 """
 
 import argparse
@@ -18,7 +21,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from texttopicnet import artefacts, text, topics
+from texttopicnet import artefacts, command_line, json_files, text, topics
+from texttopicnet.errors import UserError
 
 
 def straightforward(model, documents, seed):
@@ -28,7 +32,9 @@ def straightforward(model, documents, seed):
     model.lda.random_state = topics._OneStart(seed, model.num_topics)
     for vector, tokens in zip(vectors, documents, strict=True):
         bow = model.dictionary.doc2bow(tokens)
-        for topic, probability in model.lda.get_document_topics(bow, minimum_probability=topics.MINIMUM_PROBABILITY):
+        for topic, probability in model.lda.get_document_topics(
+            bow, minimum_probability=topics.MINIMUM_PROBABILITY
+        ):
             vector[topic] = probability
     model.lda.random_state = kept
     return vectors
@@ -42,7 +48,9 @@ def timed(function, *arguments):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=artefacts.DATA, help="folder that holds ImageCLEF_Wikipedia/")
+    parser.add_argument(
+        "--data", type=Path, default=artefacts.DATA, help="folder that holds ImageCLEF_Wikipedia/"
+    )
     parser.add_argument("--work", type=Path, default=artefacts.ROOT, help="folder for artefacts")
     parser.add_argument("--topics", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=3)
@@ -50,12 +58,14 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     model = topics.TopicModel.load(args.work, args.topics)
-    pairs = artefacts.read_json(args.work / artefacts.TRAIN_DICT, "python LDA/generate_train_dict.py")
+    pairs = json_files.read(args.work / artefacts.TRAIN_DICT, "python LDA/generate_train_dict.py")
     paths = [args.data / "ImageCLEF_Wikipedia" / article for article in sorted(set(pairs.values()))]
     tokens = text.tokenize_files(tqdm(paths, desc="articles", unit="article"), args.workers)
     documents = list(tokens)
     mean = np.mean([len(tokens) for tokens in documents])
-    print(f"{len(documents)} articles of {mean:.0f} tokens, {model.num_topics} topics, {args.rounds} rounds")
+    print(
+        f"{len(documents)} articles of {mean:.0f} tokens, {model.num_topics} topics, {args.rounds} rounds"
+    )
     threadpool_limits(1)
     model.topic_vectors(documents[:1])  # compiles
     sides = []
@@ -64,13 +74,15 @@ def main():
         alone, vectors = timed(model.topic_vectors, documents, args.seed)
         shared, again = timed(model.topic_vectors, documents, args.seed, args.workers)
         if not np.array_equal(vectors, again):
-            raise artefacts.UserError("one process and several give different vectors")
+            raise UserError("one process and several give different vectors")
         sides.append((theirs, alone, shared))
         print(
             f"round {i}: one call an article {theirs:.2f} s, one process {alone:.2f} s, {args.workers} processes {shared:.2f} s"
         )
     others = ((vectors > 0) != (wanted > 0)).any(axis=1).sum()
-    print(f"vectors differ by {np.abs(vectors - wanted).max():.1e} at most; {others} articles have other topics above 0")
+    print(
+        f"vectors differ by {np.abs(vectors - wanted).max():.1e} at most; {others} articles have other topics above 0"
+    )
     theirs, alone, shared = np.median(sides, axis=0) / len(documents) * 1e6
     print(
         f"median an article: one call {theirs:.0f} us, one process {alone:.0f} us (ratio {theirs / alone:.1f}),"
@@ -80,4 +92,4 @@ def main():
 
 
 if __name__ == "__main__":
-    artefacts.run(main)
+    command_line.run(main)

@@ -19,12 +19,20 @@ import caffe.layers  # noqa: F401  registers the layer types
 from caffe.layer import create
 from caffe.proto import caffe_pb2
 
-SHAPES = {"norm1": (96, 27, 27), "norm2": (256, 13, 13), "pool1": (96, 55, 55), "pool2": (256, 27, 27), "pool5": (256, 13, 13)}
+SHAPES = {
+    "norm1": (96, 27, 27),
+    "norm2": (256, 13, 13),
+    "pool1": (96, 55, 55),
+    "pool2": (256, 27, 27),
+    "pool5": (256, 13, 13),
+}
 
 
 def layer_of(name, shape):
     """The runtime's layer, set up for a bottom of `shape`."""
-    param = caffe_pb2.LayerParameter(name=name, type="LRN" if name.startswith("norm") else "Pooling", bottom=["x"], top=["y"])
+    param = caffe_pb2.LayerParameter(
+        name=name, type="LRN" if name.startswith("norm") else "Pooling", bottom=["x"], top=["y"]
+    )
     if name.startswith("norm"):
         param.lrn_param.local_size, param.lrn_param.alpha, param.lrn_param.beta = 5, 1e-4, 0.75
     else:
@@ -71,7 +79,9 @@ def main():
                 if i:  # the first round warms up
                     times[side].append(took)
         mine, theirs = (statistics.median(times[side]) for side in ("caffe", "torch"))
-        print(f"{name}: caffe {1000 * mine:.1f} ms, torch {1000 * theirs:.1f} ms, ratio {mine / theirs:.2f}")
+        print(
+            f"{name}: caffe {1000 * mine:.1f} ms, torch {1000 * theirs:.1f} ms, ratio {mine / theirs:.2f}"
+        )
 
 
 if __name__ == "__main__":

@@ -1,12 +1,15 @@
-"""Time the tokenizing of articles: the project's way against the straightforward reading of its steps.
+"""Time the tokenizing of articles: the project's way against the straightforward reading of its
+steps.
 
 Reads:   the files below the folders named (default: data/ImageCLEF_Wikipedia/text)
 Writes:  nothing; prints text per second of both, their ratio, and what several processes add
 Paper:   section 3.1 (preprocessing)
-Usage:   python benchmarks/tokenize_articles.py [FOLDER ...] [--articles 400] [--rounds 3] [--workers 2]
+Usage:   python benchmarks/tokenize_articles.py [FOLDER ...] [--articles 400] [--rounds 3]
+[--workers 2]
 
-Both sides run in turn on the same articles within one process and on one core, round by round, so that whatever else the
-machine does falls on both; they must give the same tokens.  The project's way begins each round with no word remembered.
+Both sides run in turn on the same articles within one process and on one core, round by round, so
+that whatever else the machine does falls on both; they must give the same tokens.  The project's
+way begins each round with no word remembered.
 """
 
 import argparse
@@ -18,13 +21,16 @@ from gensim.corpora.wikicorpus import filter_wiki
 from nltk.stem import WordNetLemmatizer
 from stop_words import get_stop_words
 
-from texttopicnet import artefacts, text
+from texttopicnet import artefacts, command_line, text
+from texttopicnet.errors import UserError
 
 STOP_WORDS = get_stop_words("en")
 
 
 def straightforward(raw):
-    """The steps as they are written: gensim's expressions, a list of stop words, a fresh lemmatizer for every token."""
+    """The steps as they are written: gensim's expressions, a list of stop words, a fresh lemmatizer
+    for every token.
+    """
     clean = text.TABLE_MARKUP.sub("", filter_wiki(raw))
     tokens = re.findall(r"\w+", clean.lower())
     tokens = [token for token in tokens if token not in STOP_WORDS]
@@ -43,20 +49,31 @@ def timed(function, articles):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "folders", nargs="*", type=Path, default=[artefacts.DATA / "ImageCLEF_Wikipedia" / "text"], metavar="FOLDER"
+        "folders",
+        nargs="*",
+        type=Path,
+        default=[artefacts.DATA / "ImageCLEF_Wikipedia" / "text"],
+        metavar="FOLDER",
     )
-    parser.add_argument("--articles", type=int, default=400, help="articles a round, spread over the folders; 0: all of them")
+    parser.add_argument(
+        "--articles",
+        type=int,
+        default=400,
+        help="articles a round, spread over the folders; 0: all of them",
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2, help="processes of the last measurement")
     args = parser.parse_args()
     files = sorted(path for folder in args.folders for path in folder.rglob("*") if path.is_file())
     if not files:
-        raise artefacts.UserError(f"no article in {args.folders[0]}: name a folder of article files")
+        raise UserError(f"no article in {args.folders[0]}: name a folder of article files")
     step = max(len(files) // args.articles, 1) if args.articles else 1
     sample = files[::step]
     articles = [text.read_article(path) for path in sample]
     megabytes = sum(path.stat().st_size for path in sample) / 1e6
-    print(f"{len(articles)} of {len(files)} articles, {megabytes:.1f} MB, {args.rounds} rounds, one process")
+    print(
+        f"{len(articles)} of {len(files)} articles, {megabytes:.1f} MB, {args.rounds} rounds, one process"
+    )
     text.tokenize("geese"), straightforward("geese")  # WordNet is loaded
     pairs = []
     for i in range(args.rounds):
@@ -64,9 +81,11 @@ def main():
         ours, tokens = timed(text.tokenize, articles)
         theirs, wanted = timed(straightforward, articles)
         if tokens != wanted:
-            raise artefacts.UserError("the two sides give different tokens: the times mean nothing")
+            raise UserError("the two sides give different tokens: the times mean nothing")
         pairs.append((ours, theirs))
-        print(f"round {i}: tokenize {ours:.2f} s, straightforward {theirs:.2f} s, ratio {theirs / ours:.1f}")
+        print(
+            f"round {i}: tokenize {ours:.2f} s, straightforward {theirs:.2f} s, ratio {theirs / ours:.1f}"
+        )
     ours, theirs = (sorted(side)[len(side) // 2] for side in zip(*pairs, strict=True))
     print(
         f"median: tokenize {megabytes / ours:.2f} MB/s, straightforward {megabytes / theirs:.2f} MB/s, ratio {theirs / ours:.1f}"
@@ -76,9 +95,11 @@ def main():
         start = time.perf_counter()
         count = sum(len(tokens) for tokens in text.tokenize_files(files, workers))
         seconds = time.perf_counter() - start
-        print(f"all {len(files)} files, {workers} processes: {seconds:.1f} s, {megabytes / seconds:.2f} MB/s, {count} tokens")
+        print(
+            f"all {len(files)} files, {workers} processes: {seconds:.1f} s, {megabytes / seconds:.2f} MB/s, {count} tokens"
+        )
     return 0
 
 
 if __name__ == "__main__":
-    artefacts.run(main)
+    command_line.run(main)

@@ -1,12 +1,15 @@
-"""Time a training iteration of the full CaffeNet: `caffe train`'s way against a plain hand-written PyTorch loop.
+"""Time a training iteration of the full CaffeNet: `caffe train`'s way against a plain hand-written
+PyTorch loop.
 
-Reads:   CNN/CaffeNet/train_val.prototxt (the net); images are drawn at random, packed into LMDBs in a temporary folder
-Writes:  nothing; prints seconds an iteration of both, their ratio, and the peak memory of the Caffe side
-Paper:   section 4 (CaffeNet, batch 64, SGD with momentum 0.9 and weight decay 0.0005)
-Usage:   python benchmarks/train_caffenet.py [--iterations 10] [--rounds 3] [--batch 64]
+Reads:   CNN/CaffeNet/train_val.prototxt (the net); images are drawn at random, packed into LMDBs in
+a temporary folder Writes:  nothing; prints seconds an iteration of both, their ratio, and the peak
+memory of the Caffe side Paper:   section 4 (CaffeNet, batch 64, SGD with momentum 0.9 and weight
+decay 0.0005) Usage:   python benchmarks/train_caffenet.py [--iterations 10] [--rounds 3] [--batch
+64]
 
-Both sides run in turn within one process, round by round, so that whatever else the machine does falls on both.  The
-plain loop has its batch in memory already; the Caffe side decodes JPEGs from its LMDB in the background.
+Both sides run in turn within one process, round by round, so that whatever else the machine does
+falls on both.  The plain loop has its batch in memory already; the Caffe side decodes JPEGs from
+its LMDB in the background.
 """
 
 import argparse
@@ -30,7 +33,9 @@ TOPICS = 40
 
 
 class PlainCaffeNet(nn.Module):
-    """CaffeNet as one would write it by hand: torch.nn layers, pool -> LRN, groups of 2, fc8 with 40 outputs."""
+    """CaffeNet as one would write it by hand: torch.nn layers, pool -> LRN, groups of 2, fc8 with
+    40 outputs.
+    """
 
     def __init__(self):
         super().__init__()
@@ -75,21 +80,29 @@ class PlainLoop:
     def __init__(self, batch):
         torch.manual_seed(0)
         self.net = PlainCaffeNet().to(memory_format=torch.channels_last).train()
-        self.optimizer = torch.optim.SGD(self.net.parameters(), lr=0.001, momentum=0.9, weight_decay=0.0005)
-        self.images = torch.randn(batch, 3, 227, 227).mul_(60).contiguous(memory_format=torch.channels_last)
+        self.optimizer = torch.optim.SGD(
+            self.net.parameters(), lr=0.001, momentum=0.9, weight_decay=0.0005
+        )
+        self.images = (
+            torch.randn(batch, 3, 227, 227).mul_(60).contiguous(memory_format=torch.channels_last)
+        )
         self.labels = torch.rand(batch, TOPICS) / TOPICS
 
     def step(self):
         self.optimizer.zero_grad()
         scores = self.net(self.images)
-        loss = F.binary_cross_entropy_with_logits(scores, self.labels, reduction="sum") / len(scores)
+        loss = F.binary_cross_entropy_with_logits(scores, self.labels, reduction="sum") / len(
+            scores
+        )
         loss.backward()
         self.optimizer.step()
         return loss.item()
 
 
 def make_lmdbs(folder, count):
-    """Random 256x256 images (smooth, so that they are as long as photographs) and labels, as create_lmdb.py packs them."""
+    """Random 256x256 images (smooth, so that they are as long as photographs) and labels, as
+    create_lmdb.py packs them.
+    """
     from caffe.proto import caffe_pb2
 
     rng = np.random.default_rng(0)
@@ -99,8 +112,12 @@ def make_lmdbs(folder, count):
         for i in range(count):
             key = f"{i:08d}_random".encode()
             small = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
-            _, jpeg = cv2.imencode(".jpg", cv2.resize(small, (256, 256), interpolation=cv2.INTER_CUBIC))
-            image_txn.put(key, caffe_pb2.Datum(data=jpeg.tobytes(), encoded=True).SerializeToString())
+            _, jpeg = cv2.imencode(
+                ".jpg", cv2.resize(small, (256, 256), interpolation=cv2.INTER_CUBIC)
+            )
+            image_txn.put(
+                key, caffe_pb2.Datum(data=jpeg.tobytes(), encoded=True).SerializeToString()
+            )
             label = rng.dirichlet(np.full(TOPICS, 0.1)).astype(np.float32)
             datum = caffe_pb2.Datum(channels=TOPICS, height=1, width=1, float_data=label.tolist())
             label_txn.put(key, datum.SerializeToString())
@@ -144,7 +161,9 @@ def seconds(step, iterations):
 
 
 def high_water_mark():
-    """Peak resident memory of this process in GB (10^9 bytes); not getrusage's, which a child inherits."""
+    """Peak resident memory of this process in GB (10^9 bytes); not getrusage's, which a child
+    inherits.
+    """
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM"):
             return int(line.split()[1]) * 1024 / 1e9
@@ -153,8 +172,18 @@ def high_water_mark():
 
 def peak_memory(batch, iterations=5):
     """Peak resident memory in GB of a process of its own that trains for a few iterations."""
-    command = [sys.executable, __file__, "--memory", "--batch", str(batch), "--iterations", str(iterations)]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+    command = [
+        sys.executable,
+        __file__,
+        "--memory",
+        "--batch",
+        str(batch),
+        "--iterations",
+        str(iterations),
+    ]
+    return float(
+        subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1]
+    )
 
 
 def main():
@@ -162,7 +191,9 @@ def main():
     parser.add_argument("--iterations", type=int, default=10, help="iterations a round and side")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--memory", action="store_true", help="only measure this process's peak memory")
+    parser.add_argument(
+        "--memory", action="store_true", help="only measure this process's peak memory"
+    )
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
@@ -173,7 +204,9 @@ def main():
             solver.close()
             print(high_water_mark())
             return 0
-        print(f"CaffeNet, batch {args.batch}, {torch.get_num_threads()} threads, {args.rounds} x {args.iterations} iterations")
+        print(
+            f"CaffeNet, batch {args.batch}, {torch.get_num_threads()} threads, {args.rounds} x {args.iterations} iterations"
+        )
         plain = PlainLoop(args.batch)
         solver.step(2)
         seconds(plain.step, 2)
@@ -182,7 +215,9 @@ def main():
             ours = seconds(lambda: solver.step(1), args.iterations)
             theirs = seconds(plain.step, args.iterations)
             pairs.append((ours, theirs))
-            print(f"round {i}: caffe from LMDB {ours:.3f} s, plain loop {theirs:.3f} s, ratio {ours / theirs:.3f}")
+            print(
+                f"round {i}: caffe from LMDB {ours:.3f} s, plain loop {theirs:.3f} s, ratio {ours / theirs:.3f}"
+            )
         solver.close()
         ours, theirs = (sorted(side)[len(side) // 2] for side in zip(*pairs, strict=True))
     print(f"median: caffe {ours:.3f} s, plain loop {theirs:.3f} s, ratio {ours / theirs:.3f}")

@@ -1,4 +1,6 @@
-"""Caffe on PyTorch: Caffe's own files (prototxt, solver, LMDB, .caffemodel, .solverstate) run here, with pycaffe's names."""
+"""Caffe on PyTorch: Caffe's own files (prototxt, solver, LMDB, .caffemodel, .solverstate) run here,
+with pycaffe's names.
+"""
 
 # ruff: noqa: E402
 from caffe.interrupt import quiet_start
@@ -38,32 +40,31 @@ from caffe.solver import (
 )
 
 __all__ = [
-    "to_proto",
-    "params",
-    "layers",
-    "io",
-    "NetSpec",
-    "Detector",
-    "Classifier",
+    "NCCL",
+    "TEST",
+    "TRAIN",
     "AdaDeltaSolver",
     "AdaGradSolver",
     "AdamSolver",
     "CaffeError",
+    "Classifier",
+    "Detector",
     "Layer",
-    "NCCL",
-    "Net",
     "NesterovSolver",
+    "Net",
+    "NetSpec",
     "RMSPropSolver",
     "SGDSolver",
-    "TEST",
-    "TRAIN",
     "Timer",
     "__version__",
     "get_solver",
     "has_nccl",
     "init_log",
+    "io",
     "layer_type_list",
+    "layers",
     "log",
+    "params",
     "set_device",
     "set_mode_cpu",
     "set_mode_gpu",
@@ -73,4 +74,5 @@ __all__ = [
     "set_solver_rank",
     "solver_count",
     "solver_rank",
+    "to_proto",
 ]

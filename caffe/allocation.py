@@ -1,4 +1,6 @@
-"""Memory that is not there: one sentence with the layer and the field that asks for so much, not torch's allocation error."""
+"""Memory that is not there: one sentence with the layer and the field that asks for so much, not
+torch's allocation error.
+"""
 
 import contextlib
 import os
@@ -26,7 +28,8 @@ class OutOfMemoryError(CaffeError):
 
 @contextlib.contextmanager
 def enough_for(what, remedy):
-    """Turn a failed allocation inside the block into a CaffeError: "<what>: not enough memory; lower <remedy>".
+    """Turn a failed allocation inside the block into a CaffeError: "<what>: not enough memory;
+    lower <remedy>".
 
     Parameters
     ----------
@@ -47,7 +50,9 @@ def enough_for(what, remedy):
 
 
 def available(device):
-    """Bytes that a GPU has, or that are free for this process on the CPU (with swap, within its control group's limit)."""
+    """Bytes that a GPU has, or that are free for this process on the CPU (with swap, within its
+    control group's limit).
+    """
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory
     try:
@@ -62,8 +67,12 @@ def available(device):
 
 
 def check(what, numbers, device, remedy):
-    """Refuse `numbers` float32 if they need more bytes than there are: Linux would grant them, and then kill the process."""
+    """Refuse `numbers` float32 if they need more bytes than there are: Linux would grant them, and
+    then kill the process.
+    """
     there = available(device)
     if 4 * numbers > there:
         size, there = 4 * numbers / 2**30, there / 2**30
-        raise CaffeError(f"{what}: needs {size:.1f} GiB, there are {there:.1f} GiB of memory; lower {remedy}")
+        raise CaffeError(
+            f"{what}: needs {size:.1f} GiB, there are {there:.1f} GiB of memory; lower {remedy}"
+        )

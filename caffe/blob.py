@@ -1,4 +1,6 @@
-"""Blob: an N-d float32 array and its diff, on the net's device, with live NumPy views (Caffe's Blob and SyncedMemory)."""
+"""Blob: an N-d float32 array and its diff, on the net's device, with live NumPy views (Caffe's Blob
+and SyncedMemory).
+"""
 
 import math
 
@@ -11,12 +13,13 @@ from caffe.error import CaffeError
 class Memory:
     """One array: a tensor on the device, and for NumPy the same memory (CPU) or a host copy (GPU).
 
-    Several blobs may share it, each with a shape of its own; a blob of fewer elements uses the front.  The array is made
-    when it is first asked for.  A value that a net computed is taken over without a copy until somebody has seen a NumPy
-    view of the memory; from then on values are copied into that same memory, so that the view stays live.
+    Several blobs may share it, each with a shape of its own; a blob of fewer elements uses the
+    front.  The array is made when it is first asked for.  A value that a net computed is taken over
+    without a copy until somebody has seen a NumPy view of the memory; from then on values are
+    copied into that same memory, so that the view stays live.
     """
 
-    __slots__ = ("device", "value", "host", "host_is_newer", "persistent")
+    __slots__ = ("device", "host", "host_is_newer", "persistent", "value")
 
     def __init__(self, device):
         self.device = device
@@ -35,7 +38,9 @@ class Memory:
             with allocation.enough_for(f"a blob of shape {tuple(shape)}", "its shape"):
                 self.value = torch.zeros(shape, device=self.device)
         elif self.host_is_newer:
-            self.value.data.copy_(self.host)  # .data: a graph that holds the tensor does not see a new version
+            self.value.data.copy_(
+                self.host
+            )  # .data: a graph that holds the tensor does not see a new version
             self.host_is_newer = False
         if tuple(self.value.shape) == tuple(shape):
             return self.value
@@ -62,7 +67,9 @@ class Memory:
             self.value = tensor
 
     def numpy(self, shape):
-        """A writable NumPy view, float32, C-contiguous; what is written there is seen by the next computation."""
+        """A writable NumPy view, float32, C-contiguous; what is written there is seen by the next
+        computation.
+        """
         if self.value is None or not self.holds(math.prod(shape)):
             self.tensor(shape)
         self.persistent = True
@@ -84,7 +91,8 @@ def _front(tensor, shape):
 
 
 class Blob:
-    """Caffe's unit of data: `data` and `diff`, both float32 of the same shape (N, C, H, W for images).
+    """Caffe's unit of data: `data` and `diff`, both float32 of the same shape (N, C, H, W for
+    images).
 
     Parameters
     ----------
@@ -102,7 +110,8 @@ class Blob:
         self._data = Memory(self._device)
         self._diff = Memory(self._device)
 
-    # -------------------------------------------------------------------------------------------- pycaffe's attributes
+    # --------------------------------------------------------------------------------------------
+    # pycaffe's attributes
     @property
     def data(self):
         """ndarray of float32 of the blob's shape: a live view, writable in place."""
@@ -125,7 +134,9 @@ class Blob:
 
     def _legacy_axis(self, index):
         if len(self.shape) > 4:
-            raise CaffeError(f"num, channels, height and width are for blobs of up to 4 axes, this one has {self.shape}")
+            raise CaffeError(
+                f"num, channels, height and width are for blobs of up to 4 axes, this one has {self.shape}"
+            )
         return self.shape[index] if index < len(self.shape) else 1
 
     @property
@@ -145,7 +156,8 @@ class Blob:
         return self._legacy_axis(3)
 
     def reshape(self, *shape):
-        """Change the shape.  What fits into the memory stays, as in Caffe; a larger blob gets new memory, of zeros.
+        """Change the shape.  What fits into the memory stays, as in Caffe; a larger blob gets new
+        memory, of zeros.
 
         Raises
         ------
@@ -194,7 +206,9 @@ class Blob:
             self._diff.value = None
 
     def keep_memory(self):
-        """Copy later values of `data` into the memory that it has now (parameters, whose memory nets share)."""
+        """Copy later values of `data` into the memory that it has now (parameters, whose memory
+        nets share).
+        """
         self.tensor()
         self._data.persistent = True
 
@@ -223,7 +237,11 @@ def _checked(shape):
     """A shape as a tuple of int; one that Caffe's blobs cannot have is refused."""
     shape = tuple(int(d) for d in shape)
     if len(shape) > Blob.MAX_AXES or any(d < 0 for d in shape):
-        raise CaffeError(f"a blob cannot have the shape {shape}: at most {Blob.MAX_AXES} axes, none negative")
+        raise CaffeError(
+            f"a blob cannot have the shape {shape}: at most {Blob.MAX_AXES} axes, none negative"
+        )
     if math.prod(shape) > Blob.MAX_COUNT:
-        raise CaffeError(f"a blob of shape {shape} would hold {math.prod(shape)} numbers; Caffe's hold {Blob.MAX_COUNT} at most")
+        raise CaffeError(
+            f"a blob of shape {shape} would hold {math.prod(shape)} numbers; Caffe's hold {Blob.MAX_COUNT} at most"
+        )
     return shape

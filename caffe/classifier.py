@@ -14,18 +14,28 @@ class Classifier(Net):
     ----------
     model_file, pretrained_file : str
     image_dims : (int, int), optional
-        Height and width that images are resized to before crops are taken; default: the net's input.
+        Height and width that images are resized to before crops are taken; default: the net's
+        input.
     mean, input_scale, raw_scale, channel_swap : optional
         As caffe.io.Transformer takes them.
     """
 
     def __init__(
-        self, model_file, pretrained_file, image_dims=None, mean=None, input_scale=None, raw_scale=None, channel_swap=None
+        self,
+        model_file,
+        pretrained_file,
+        image_dims=None,
+        mean=None,
+        input_scale=None,
+        raw_scale=None,
+        channel_swap=None,
     ):
         super().__init__(model_file, TEST, weights=pretrained_file)
         self.transformer = io.Transformer.of(self, mean, input_scale, raw_scale, channel_swap)
         self.crop_dims = np.array(self.blobs[self.inputs[0]].data.shape[2:])
-        self.image_dims = self.crop_dims if image_dims is None or len(image_dims) == 0 else np.array(image_dims)
+        self.image_dims = (
+            self.crop_dims if image_dims is None or len(image_dims) == 0 else np.array(image_dims)
+        )
 
     def predict(self, inputs, oversample: bool = True) -> np.ndarray:
         """Class scores.

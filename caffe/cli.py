@@ -1,4 +1,6 @@
-"""The `caffe` command: caffe train | test | time | device_query, with Caffe's flags (one dash or two) and log lines."""
+"""The `caffe` command: caffe train | test | time | device_query, with Caffe's flags (one dash or
+two) and log lines.
+"""
 
 import sys
 
@@ -81,9 +83,15 @@ def train(args):
     if not args.solver:
         raise Fatal("caffe.cpp:167", "Need a solver definition to train: give -solver FILE")
     if args.snapshot and args.weights:
-        raise Fatal("caffe.cpp:169", "Give a snapshot to resume training or weights to finetune but not both.")
+        raise Fatal(
+            "caffe.cpp:169",
+            "Give a snapshot to resume training or weights to finetune but not both.",
+        )
     if args.resume and (args.snapshot or args.weights):
-        raise Fatal("caffe.cpp:169", "-resume finds the snapshot itself: give neither -snapshot nor -weights with it")
+        raise Fatal(
+            "caffe.cpp:169",
+            "-resume finds the snapshot itself: give neither -snapshot nor -weights with it",
+        )
     param = prototxt.read_solver(args.solver)
     param.train_state.level = args.level
     param.train_state.stage.extend(args.stage.split(","))
@@ -135,7 +143,10 @@ def test(args):
         position = 0
         for blob_id in net.output_ids:
             for value in net.blob_list[blob_id].tensor().reshape(-1).tolist():
-                log.info("caffe.cpp:304", f"Batch {batch}, {net.blob_names[blob_id]} = {log.number(value)}")
+                log.info(
+                    "caffe.cpp:304",
+                    f"Batch {batch}, {net.blob_names[blob_id]} = {log.number(value)}",
+                )
                 sums[position] = sums.get(position, 0.0) + value
                 position += 1
     net.close()
@@ -147,7 +158,9 @@ def test(args):
             mean = sums[position] / args.iterations
             text = f"{name} = {log.number(mean)}"
             if weights[name]:
-                text += f" (* {log.number(weights[name])} = {log.number(weights[name] * mean)} loss)"
+                text += (
+                    f" (* {log.number(weights[name])} = {log.number(weights[name] * mean)} loss)"
+                )
             log.info("caffe.cpp:321", text)
             position += 1
 
@@ -164,7 +177,12 @@ def time(args):
     if args.iterations < 1:
         raise Fatal("caffe.cpp:328", f"-iterations must be at least 1, it is {args.iterations}")
     choose_device(args.gpu, "caffe.cpp:339")
-    net = Net(args.model, TEST if args.phase == "TEST" else TRAIN, level=args.level, stages=args.stage.split(","))
+    net = Net(
+        args.model,
+        TEST if args.phase == "TEST" else TRAIN,
+        level=args.level,
+        stages=args.stage.split(","),
+    )
     try:
         benchmark(net, args.iterations)
     finally:
@@ -179,7 +197,11 @@ def device_query(args):
     log.info("caffe.cpp:138", f"Querying GPUs {args.gpu or 'all'}")
     if not count:
         raise Fatal("caffe.cpp:138", "PyTorch finds no CUDA device here")
-    chosen = range(count) if args.gpu in ("", "all") else [int(i) if i.isdigit() else -1 for i in args.gpu.split(",")]
+    chosen = (
+        range(count)
+        if args.gpu in ("", "all")
+        else [int(i) if i.isdigit() else -1 for i in args.gpu.split(",")]
+    )
     for i in chosen:
         if not 0 <= i < count:
             raise Fatal("caffe.cpp:138", f"-gpu {args.gpu}: there are devices 0 to {count - 1}")

@@ -30,7 +30,8 @@ def run(command, position, arguments=None, usage=None, help_status=0, bare_statu
     ----------
     command : callable
     position : str
-        Where a CaffeError without a position of its own is said to come from, such as ``'caffe.cpp:1'``.
+        Where a CaffeError without a position of its own is said to come from, such as
+        ``'caffe.cpp:1'``.
     arguments : list of str, optional
         Without the command's name; those of the process if not given.
     usage : str, optional
@@ -67,7 +68,10 @@ def run(command, position, arguments=None, usage=None, help_status=0, bare_statu
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise
-            return _fatal(position, "out of memory: lower batch_size, or the sizes in the prototxt, or use a machine with more")
+            return _fatal(
+                position,
+                "out of memory: lower batch_size, or the sizes in the prototxt, or use a machine with more",
+            )
         except KeyboardInterrupt:
             log.error(position, "Interrupted: nothing half written was left behind.")
             return 130
@@ -75,7 +79,9 @@ def run(command, position, arguments=None, usage=None, help_status=0, bare_statu
 
 
 def program(position):
-    """The command's name: the process's own, or, run as a module or from Python, that of Caffe's source file."""
+    """The command's name: the process's own, or, run as a module or from Python, that of Caffe's
+    source file.
+    """
     name = os.path.basename(sys.argv[0]).removesuffix(".py")
     return name if position.startswith(f"{name}.") else position.partition(".")[0]
 
@@ -94,7 +100,9 @@ def _answer(text, status):
 
 
 def _leave_stdout():
-    """Where stdout itself cannot be written (a full disk, a closed pipe), Python must not try again when it ends."""
+    """Where stdout itself cannot be written (a full disk, a closed pipe), Python must not try again
+    when it ends.
+    """
     try:
         sys.stdout.flush()
     except (OSError, ValueError):
@@ -107,7 +115,8 @@ def _fatal(position, text):
 
 
 def flags(arguments, options, position, names=""):
-    """Read a command's flags, and gflags' and glog's, which every command takes (see caffe/gflags.py, caffe/log.py).
+    """Read a command's flags, and gflags' and glog's, which every command takes (see
+    caffe/gflags.py, caffe/log.py).
 
     Parameters
     ----------
@@ -144,6 +153,10 @@ def flags(arguments, options, position, names=""):
     least = sum(not name.startswith("[") for name in most)
     if not least <= len(rest) <= len(most):
         expected = f"expected {names}" if names else "no arguments but flags are expected"
-        raise Fatal(position, f"command line: {expected}; {len(rest)} were given ({' '.join(rest)})")
+        raise Fatal(
+            position, f"command line: {expected}; {len(rest)} were given ({' '.join(rest)})"
+        )
     defaults = {name: keywords.get("default", False) for name, keywords in options.items()}
-    return argparse.Namespace(**defaults | {name: given[name] for name in options if name in given}, rest=rest)
+    return argparse.Namespace(
+        **defaults | {name: given[name] for name in options if name in given}, rest=rest
+    )

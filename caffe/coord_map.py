@@ -1,8 +1,10 @@
-"""caffe.coord_map: where a top's coordinates lie in another top, and Crop layers made from that (pycaffe's coord_map module).
+"""caffe.coord_map: where a top's coordinates lie in another top, and Crop layers made from that
+(pycaffe's coord_map module).
 
-A coordinate map is a tuple (axis, scale, shift): what lies at x in a layer's input lies at ``scale * x + shift`` in its output.
-`axis` is the last axis without coordinates (1 for N x C x H x W); None where a layer treats all axes alike.  `scale` and `shift`
-are numbers, or arrays with one entry per spatial axis.
+A coordinate map is a tuple (axis, scale, shift): what lies at x in a layer's input lies at
+``scale * x + shift`` in its output. `axis` is the last axis without coordinates (1 for N x C x H x
+W); None where a layer treats all axes alike.  `scale` and `shift` are numbers, or arrays with one
+entry per spatial axis.
 """
 
 from collections import deque
@@ -12,9 +14,27 @@ import numpy as np
 from caffe.error import CaffeError
 from caffe.net_spec import Function, Top, layer_function
 
-PASS_THROUGH_LAYERS = (
-    "AbsVal BatchNorm Bias BNLL Dropout Eltwise ELU Log LRN Exp MVN Power ReLU PReLU Scale Sigmoid Split TanH Threshold"
-).split()
+PASS_THROUGH_LAYERS = [
+    "AbsVal",
+    "BatchNorm",
+    "Bias",
+    "BNLL",
+    "Dropout",
+    "Eltwise",
+    "ELU",
+    "Log",
+    "LRN",
+    "Exp",
+    "MVN",
+    "Power",
+    "ReLU",
+    "PReLU",
+    "Scale",
+    "Sigmoid",
+    "Split",
+    "TanH",
+    "Threshold",
+]
 ONE_SIDED = {f"{field}_{side}" for field in ("kernel", "stride", "pad") for side in "hw"}
 IDENTITY = (None, 1, 0)
 
@@ -54,7 +74,9 @@ def conv_params(fn: Function) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
     params = fn.params.get(own, fn.params)
     if ONE_SIDED & params.keys():
         found = ", ".join(sorted(ONE_SIDED & params.keys()))
-        raise CropError(f"cropping does not support the fields {found} of a {fn.type_name}: give kernel_size, stride and pad")
+        raise CropError(
+            f"cropping does not support the fields {found} of a {fn.type_name}: give kernel_size, stride and pad"
+        )
     if "kernel_size" not in params:
         raise UndefinedMapException(f"a {fn.type_name} without kernel_size has no coordinate map")
     kernel, dilation, stride, pad = (
@@ -104,7 +126,9 @@ def compose(base_map: tuple, next_map: tuple) -> tuple:
     if axis is None:
         axis = next_axis
     elif next_axis not in (None, axis):
-        raise AxisMismatchException(f"coordinates after axis {axis} cannot be related to those after axis {next_axis}")
+        raise AxisMismatchException(
+            f"coordinates after axis {axis} cannot be related to those after axis {next_axis}"
+        )
     return axis, scale * next_scale, scale * next_shift + shift
 
 
@@ -137,12 +161,16 @@ def coord_map_from_to(top_from: Top, top_to: Top) -> tuple:
 
 
 def _ancestors(top):
-    """(ancestor, map from it to `top`) for `top` itself and all that it is computed from, the nearest ones first."""
+    """(ancestor, map from it to `top`) for `top` itself and all that it is computed from, the
+    nearest ones first.
+    """
     maps, waiting = {top: IDENTITY}, deque([top])
     while waiting:
         top = waiting.popleft()
         yield top, maps[top]
-        bottoms = top.fn.inputs[:1] if top.fn.type_name == "Crop" else top.fn.inputs  # the second only gives the size
+        bottoms = (
+            top.fn.inputs[:1] if top.fn.type_name == "Crop" else top.fn.inputs
+        )  # the second only gives the size
         try:
             for bottom in bottoms:
                 if bottom not in maps:

@@ -1,7 +1,9 @@
-"""From a Datum to the net's input: decode, crop, mirror, subtract the mean, scale (Caffe: data_transformer.cpp).
+"""From a Datum to the net's input: decode, crop, mirror, subtract the mean, scale (Caffe:
+data_transformer.cpp).
 
-Order as in Caffe: crop, subtract the mean, scale.  A crop in TEST starts at floor((H - crop) / 2), in TRAIN anywhere; the
-mean of mean_file is taken at the crop's position, before mirroring; one mean_value serves all channels.
+Order as in Caffe: crop, subtract the mean, scale.  A crop in TEST starts at floor((H - crop) / 2),
+in TRAIN anywhere; the mean of mean_file is taken at the crop's position, before mirroring; one
+mean_value serves all channels.
 """
 
 import math
@@ -17,7 +19,8 @@ cv2.setNumThreads(0)  # one image is one thread's work; the batch is spread over
 
 
 class DataTransformer:
-    """Honours transform_param: scale, mirror, crop_size, mean_file, mean_value, force_color, force_gray.
+    """Honours transform_param: scale, mirror, crop_size, mean_file, mean_value, force_color,
+    force_gray.
 
     Parameters
     ----------
@@ -53,7 +56,8 @@ class DataTransformer:
 
     # ------------------------------------------------------------------------------------------------- one record
     def pixels(self, datum, where):
-        """A Datum as an array (H, W, C): uint8 (BGR where it has colour), or float32 from float_data; an array stays.
+        """A Datum as an array (H, W, C): uint8 (BGR where it has colour), or float32 from
+        float_data; an array stays.
 
         `where` names the record in errors.
         """
@@ -73,28 +77,44 @@ class DataTransformer:
         return flat.reshape(shape).transpose(1, 2, 0)
 
     def decode(self, data, where):
-        """An encoded image as (H, W, C) uint8; its own number of channels unless force_color or force_gray."""
+        """An encoded image as (H, W, C) uint8; its own number of channels unless force_color or
+        force_gray.
+        """
         flag = cv2.IMREAD_UNCHANGED
         if self.param.force_gray:
             flag = cv2.IMREAD_GRAYSCALE
-        elif self.param.force_color or getattr(self.layer.param.data_param, "force_encoded_color", False):
+        elif self.param.force_color or getattr(
+            self.layer.param.data_param, "force_encoded_color", False
+        ):
             flag = cv2.IMREAD_COLOR
         if flag != cv2.IMREAD_UNCHANGED:
             flag |= cv2.IMREAD_IGNORE_ORIENTATION
         image = encoded_image.decode(data, flag, f"layer '{self.layer.name}': {where}")
         if image.dtype != np.uint8:
-            raise CaffeError(f"layer '{self.layer.name}': {where} is an image of {image.dtype}; Caffe reads 8 bits per channel")
+            raise CaffeError(
+                f"layer '{self.layer.name}': {where} is an image of {image.dtype}; Caffe reads 8 bits per channel"
+            )
         return image[:, :, None] if image.ndim == 2 else image
 
     def output_shape(self, datum, where):
         """(C, H, W) of the net's input for records like `datum`, which `where` names in errors."""
         height, width, channels = self.pixels(datum, where).shape
         if self.crop > min(height, width):
-            self.layer.fail(f"transform_param.crop_size {self.crop} is larger than the images ({height} x {width})")
+            self.layer.fail(
+                f"transform_param.crop_size {self.crop} is larger than the images ({height} x {width})"
+            )
         if self.mean is not None and self.mean.ndim == 1 and len(self.mean) not in (1, channels):
-            self.layer.fail(f"transform_param: {len(self.mean)} mean_value for {channels} channels; give 1 or {channels}")
-        if self.mean is not None and self.mean.ndim == 3 and self.mean.shape != (height, width, channels):
-            self.layer.fail(f"mean_file has (H, W, C) {self.mean.shape}, the images have {(height, width, channels)}")
+            self.layer.fail(
+                f"transform_param: {len(self.mean)} mean_value for {channels} channels; give 1 or {channels}"
+            )
+        if (
+            self.mean is not None
+            and self.mean.ndim == 3
+            and self.mean.shape != (height, width, channels)
+        ):
+            self.layer.fail(
+                f"mean_file has (H, W, C) {self.mean.shape}, the images have {(height, width, channels)}"
+            )
         return (channels, self.crop or height, self.crop or width)
 
     def cut(self, image, draw, where):
@@ -104,12 +124,19 @@ class DataTransformer:
         if self.mean is not None and self.mean.ndim == 3 and self.mean.shape != image.shape:
             self.layer.fail(f"mean_file has (H, W, C) {self.mean.shape}, {where} has {image.shape}")
         if self.mean is not None and self.mean.ndim == 1 and len(self.mean) not in (1, channels):
-            self.layer.fail(f"transform_param: {len(self.mean)} mean_value for {channels} channels of {where}")
+            self.layer.fail(
+                f"transform_param: {len(self.mean)} mean_value for {channels} channels of {where}"
+            )
         if self.crop:
             if self.crop > min(height, width):
-                self.layer.fail(f"transform_param.crop_size {self.crop} is larger than {where} ({height} x {width})")
+                self.layer.fail(
+                    f"transform_param.crop_size {self.crop} is larger than {where} ({height} x {width})"
+                )
             if self.layer.train:
-                top, left = int(draw[0] * (height - self.crop + 1)), int(draw[1] * (width - self.crop + 1))
+                top, left = (
+                    int(draw[0] * (height - self.crop + 1)),
+                    int(draw[1] * (width - self.crop + 1)),
+                )
             else:
                 top, left = (height - self.crop) // 2, (width - self.crop) // 2
             height = width = self.crop
@@ -137,7 +164,9 @@ class DataTransformer:
             uint8 where the mean can still be subtracted later, else float32.
         """
         items = zip(datums, draws, names, strict=True)
-        images = list(pool.map(lambda item: self.cut(self.pixels(item[0], item[2]), item[1], item[2]), items))
+        images = list(
+            pool.map(lambda item: self.cut(self.pixels(item[0], item[2]), item[1], item[2]), items)
+        )
         first = images[0]
         out = np.empty((len(images), *first.shape), dtype=first.dtype)
         for i, image in enumerate(images):
@@ -151,7 +180,9 @@ class DataTransformer:
         return out
 
     def to_tensor(self, batch, device):
-        """The batch as float32 (N, C, H, W) on `device`, channels last in memory, mean subtracted and scaled."""
+        """The batch as float32 (N, C, H, W) on `device`, channels last in memory, mean subtracted
+        and scaled.
+        """
         x = torch.from_numpy(batch)
         if device.type == "cuda":
             x = x.pin_memory().to(device, non_blocking=True)

@@ -11,13 +11,17 @@ from caffe import leftovers, regular_file, wire
 from caffe.error import CaffeError
 from caffe.proto import caffe_pb2
 
-# The two meta pages at the front of data.mdb (LMDB's mdb.c): a page header of 16 bytes, then MDB_meta
-META = struct.Struct("<16x I I 8x 8x I 44x 48x Q Q")  # magic, version, page size, last page, transaction
+# The two meta pages at the front of data.mdb (LMDB's mdb.c): a page header of 16 bytes, then
+# MDB_meta
+META = struct.Struct(
+    "<16x I I 8x 8x I 44x 48x Q Q"
+)  # magic, version, page size, last page, transaction
 MAGIC = 0xBEEFC0DE
 
 
 def check_length(path):
-    """Refuse a data.mdb that is shorter than its pages: reading a page that is not there kills the process (SIGBUS).
+    """Refuse a data.mdb that is shorter than its pages: reading a page that is not there kills the
+    process (SIGBUS).
 
     Parameters
     ----------
@@ -40,10 +44,14 @@ def check_length(path):
         f.seek(page)
         second = f.read(META.size)
     if len(second) == META.size:
-        newest = max(newest, META.unpack(second)[3:], key=lambda pair: pair[1])  # the later transaction counts
+        newest = max(
+            newest, META.unpack(second)[3:], key=lambda pair: pair[1]
+        )  # the later transaction counts
     needed = (max(newest[0], 1) + 1) * page
     if size < needed:
-        raise CaffeError(f"{path}: is truncated: it should have {needed} bytes and has {size}; make the LMDB again")
+        raise CaffeError(
+            f"{path}: is truncated: it should have {needed} bytes and has {size}; make the LMDB again"
+        )
 
 
 class _Environment:
@@ -112,17 +120,24 @@ class LMDB:
             with self.environment.lmdb.begin() as transaction:
                 value = transaction.get(self.keys[index])
         except lmdb.Error as error:
-            raise CaffeError(f"{self.path}: record {self.key_text(index)} cannot be read ({error})") from error
-        datum = wire.parse(caffe_pb2.Datum(), value, f"{self.path}: record {self.key_text(index)} is not a Datum")
+            raise CaffeError(
+                f"{self.path}: record {self.key_text(index)} cannot be read ({error})"
+            ) from error
+        datum = wire.parse(
+            caffe_pb2.Datum(), value, f"{self.path}: record {self.key_text(index)} is not a Datum"
+        )
         if not datum.data and not datum.float_data:
-            raise CaffeError(f"{self.path}: record {self.key_text(index)} is not a Datum, or an empty one")
+            raise CaffeError(
+                f"{self.path}: record {self.key_text(index)} is not a Datum, or an empty one"
+            )
         return datum
 
 
 class Writer:
     """A new LMDB, filled in the keys' order; it gets its name when it is whole.
 
-    ``with Writer(path) as database: database.put(key, datum)``.  If the block fails, nothing stays behind.
+    ``with Writer(path) as database: database.put(key, datum)``.  If the block fails, nothing stays
+    behind.
 
     Parameters
     ----------
@@ -169,7 +184,9 @@ class Writer:
         """
         record = key.encode(), datum if isinstance(datum, bytes) else datum.SerializeToString()
         if len(record[0]) > self._lmdb.max_key_size():
-            raise CaffeError(f"{self.path}: the key {key} is longer than LMDB's {self._lmdb.max_key_size()} bytes")
+            raise CaffeError(
+                f"{self.path}: the key {key} is longer than LMDB's {self._lmdb.max_key_size()} bytes"
+            )
         self._waiting.append(record)
         self._bytes += len(record[1])
         self.count += 1
@@ -182,7 +199,9 @@ class Writer:
                 with self._lmdb.begin(write=True) as transaction:
                     for key, value in self._waiting:
                         if not transaction.put(key, value, append=True):
-                            raise CaffeError(f"{self.path}: the key {key.decode()} is not greater than the one before")
+                            raise CaffeError(
+                                f"{self.path}: the key {key.decode()} is not greater than the one before"
+                            )
                 self._waiting, self._bytes = [], 0
             except lmdb.MapFullError:
                 self._grow()

@@ -27,21 +27,32 @@ class Detector(Net):
     """
 
     def __init__(
-        self, model_file, pretrained_file, mean=None, input_scale=None, raw_scale=None, channel_swap=None, context_pad=None
+        self,
+        model_file,
+        pretrained_file,
+        mean=None,
+        input_scale=None,
+        raw_scale=None,
+        channel_swap=None,
+        context_pad=None,
     ):
         super().__init__(model_file, TEST, weights=pretrained_file)
         self.transformer = io.Transformer.of(self, mean, input_scale, raw_scale, channel_swap)
         self.configure_crop(context_pad)
 
     def configure_crop(self, context_pad: int | None) -> None:
-        """Set the context, and what lies beyond the image: the mean, in the images' own range and order.
+        """Set the context, and what lies beyond the image: the mean, in the images' own range and
+        order.
 
-        `crop_dims` becomes the shape (H, W, K) of a window with its context, `crop_mean` such an array, or None without context.
+        `crop_dims` becomes the shape (H, W, K) of a window with its context, `crop_mean` such an
+        array, or None without context.
         """
         name = self.inputs[0]
         channels, height, width = self.blobs[name].data.shape[1:]
         if context_pad and not 0 < 2 * context_pad < min(height, width):
-            raise CaffeError(f"{self.file}: context_pad {context_pad} does not fit the net's input of {height} x {width}")
+            raise CaffeError(
+                f"{self.file}: context_pad {context_pad} does not fit the net's input of {height} x {width}"
+            )
         self.crop_dims = np.array((height, width, channels))
         self.context_pad = context_pad
         self.crop_mean = None
@@ -50,9 +61,11 @@ class Detector(Net):
             self.crop_mean = self.transformer.deprocess(name, zeros)
 
     def crop(self, im: np.ndarray, window) -> np.ndarray:
-        """The pixels of a window, with its context warped to the net's input if context is configured.
+        """The pixels of a window, with its context warped to the net's input if context is
+        configured.
 
-        With context, a window counts its last row and column as Caffe does: it is ymax - ymin + 1 pixels high.
+        With context, a window counts its last row and column as Caffe does: it is ymax - ymin + 1
+        pixels high.
 
         Parameters
         ----------
@@ -79,21 +92,30 @@ class Detector(Net):
         half = (window[2:] - window[:2] + 1) / 2.0
         centre = window[:2] + half
         half = half * (size / (size - 2.0 * self.context_pad))
-        first, last = np.round(centre - half), np.round(centre + half)  # of the box: the window and its context
+        first, last = (
+            np.round(centre - half),
+            np.round(centre + half),
+        )  # of the box: the window and its context
         scale = size / (last - first + 1)
-        offset = np.round(np.maximum(0, -first) * scale).astype(int)  # what lies above and left of the image, warped
+        offset = np.round(np.maximum(0, -first) * scale).astype(
+            int
+        )  # what lies above and left of the image, warped
         first, last = (np.clip(corner, 0, im.shape[:2]).astype(int) for corner in (first, last))
         part = im[first[0] : last[0], first[1] : last[1]]
         warped = np.minimum(np.round((last - first + 1) * scale).astype(int), size - offset)
         if not part.size or (warped < 1).any():
             raise self._outside(window, im)
         out = np.ones(self.crop_dims, dtype=np.float32) * self.crop_mean
-        out[offset[0] : offset[0] + warped[0], offset[1] : offset[1] + warped[1]] = io.resize_image(part, warped)
+        out[offset[0] : offset[0] + warped[0], offset[1] : offset[1] + warped[1]] = io.resize_image(
+            part, warped
+        )
         return out
 
     @staticmethod
     def _outside(window, im):
-        return CaffeError(f"nothing of the window {tuple(map(int, window))} lies in the image of {im.shape[0]} x {im.shape[1]}")
+        return CaffeError(
+            f"nothing of the window {tuple(map(int, window))} lies in the image of {im.shape[0]} x {im.shape[1]}"
+        )
 
     def detect_windows(self, images_windows) -> list[dict]:
         """Scores of windows.
@@ -106,8 +128,8 @@ class Detector(Net):
         Returns
         -------
         list of dict
-            {'window', 'prediction', 'filename'} per window; the prediction is the window's part of the net's first output, an
-            ndarray of float32: of shape (C,) for scores of shape (N, C).
+            {'window', 'prediction', 'filename'} per window; the prediction is the window's part of
+            the net's first output, an ndarray of float32: of shape (C,) for scores of shape (N, C).
 
         Raises
         ------
@@ -128,7 +150,10 @@ class Detector(Net):
         if not inputs:
             return []
         scores = self.forward_all(**{name: np.stack(inputs)})[self.outputs[0]]
-        return [{"window": w, "prediction": s, "filename": f} for (w, f), s in zip(windows, scores, strict=True)]
+        return [
+            {"window": w, "prediction": s, "filename": f}
+            for (w, f), s in zip(windows, scores, strict=True)
+        ]
 
     def detect_selective_search(self, image_fnames) -> list[dict]:
         """Scores of the windows that Selective Search proposes, as detect_windows gives them.
@@ -140,7 +165,8 @@ class Detector(Net):
         Raises
         ------
         CaffeError
-            The proposals come from the package selective_search_ijcv_with_python, which runs in MATLAB; it is not installed.
+            The proposals come from the package selective_search_ijcv_with_python, which runs in
+            MATLAB; it is not installed.
         """
         try:
             import selective_search_ijcv_with_python as selective_search
@@ -150,4 +176,8 @@ class Detector(Net):
                 " pass windows of your own to detect_windows"
             ) from error
         files = [os.path.abspath(name) for name in image_fnames]  # MATLAB runs in another folder
-        return self.detect_windows(zip(files, selective_search.get_windows(files, cmd="selective_search_rcnn"), strict=True))
+        return self.detect_windows(
+            zip(
+                files, selective_search.get_windows(files, cmd="selective_search_rcnn"), strict=True
+            )
+        )

@@ -1,6 +1,8 @@
-"""Graphs in Graphviz's language, with the names of the module pydot: the same calls, the same text, without the dependency.
+"""Graphs in Graphviz's language, with the names of the module pydot: the same calls, the same text,
+without the dependency.
 
-Only what `caffe.draw` needs, and what scripts call on its graph: to_string, create, write, create_png, write_svg and so on.
+Only what `caffe.draw` needs, and what scripts call on its graph: to_string, create, write,
+create_png, write_svg and so on.
 """
 
 import os
@@ -12,7 +14,9 @@ from caffe.error import CaffeError
 from caffe.snapshot import renamed_when_whole
 
 KEYWORDS = {"graph", "subgraph", "digraph", "node", "edge", "strict"}
-PLAIN = re.compile(r'[A-Za-z_][A-Za-z0-9_]*|[0-9]+\.?[0-9]*|[0-9]*\.[0-9]+|".*"', re.DOTALL)  # an ID that needs no quotes
+PLAIN = re.compile(
+    r'[A-Za-z_][A-Za-z0-9_]*|[0-9]+\.?[0-9]*|[0-9]*\.[0-9]+|".*"', re.DOTALL
+)  # an ID that needs no quotes
 TEXT = ("dot", "gv", "raw")  # formats that are the text itself
 
 
@@ -25,7 +29,11 @@ def quoted(text: str) -> str:
 
 
 def _attributes(values):
-    return f" [{', '.join(f'{name}={quoted(value)}' for name, value in values.items())}]" if values else ""
+    return (
+        f" [{', '.join(f'{name}={quoted(value)}' for name, value in values.items())}]"
+        if values
+        else ""
+    )
 
 
 class Node:
@@ -101,7 +109,8 @@ class Dot:
         prog : str
             The Graphviz program that draws it.
         format : str
-            dot, gv and raw are the text itself and need no program; png, svg, pdf and whatever else the program makes.
+            dot, gv and raw are the text itself and need no program; png, svg, pdf and whatever else
+            the program makes.
 
         Raises
         ------

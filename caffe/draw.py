@@ -1,6 +1,7 @@
 """caffe.draw: a net as a graph of layers and blobs (pycaffe's draw module).
 
-The graph has pydot's methods and text, but pydot is not needed; pictures are made by Graphviz's program `dot`.
+The graph has pydot's methods and text, but pydot is not needed; pictures are made by Graphviz's
+program `dot`.
 """
 
 import os
@@ -10,9 +11,18 @@ from caffe.error import CaffeError
 from caffe.proto import caffe_pb2
 
 BLOB_STYLE = {"shape": "octagon", "fillcolor": "#E0E0E0", "style": "filled"}
-NEURON_LAYER_STYLE = {"shape": "record", "fillcolor": "#90EE90", "style": "filled"}  # in place: top and bottom are one blob
+NEURON_LAYER_STYLE = {
+    "shape": "record",
+    "fillcolor": "#90EE90",
+    "style": "filled",
+}  # in place: top and bottom are one blob
 LAYER_STYLE_DEFAULT = {"shape": "record", "fillcolor": "#6495ED", "style": "filled"}
-COLOURS = {"Convolution": "#FF5050", "Deconvolution": "#FF5050", "Pooling": "#FF9900", "InnerProduct": "#CC33FF"}
+COLOURS = {
+    "Convolution": "#FF5050",
+    "Deconvolution": "#FF5050",
+    "Pooling": "#FF9900",
+    "InnerProduct": "#CC33FF",
+}
 LEARNING = ("Convolution", "Deconvolution", "InnerProduct")
 RANKDIRS = ("TB", "BT", "LR", "RL")
 NO_LABEL = '""'
@@ -28,7 +38,9 @@ def get_pooling_types_dict() -> dict[int, str]:
 
 
 def get_edge_label(layer) -> str:
-    """What stands beside the edges to a layer's tops: the batch size or the number of outputs; '""' for other layers."""
+    """What stands beside the edges to a layer's tops: the batch size or the number of outputs; '""'
+    for other layers.
+    """
     if layer.type == "Data":
         return f"Batch {layer.data_param.batch_size}"
     if layer.type in ("Convolution", "Deconvolution"):
@@ -49,13 +61,16 @@ def get_layer_lr_mult(layer) -> tuple[float, float]:
     if layer.type not in LEARNING:
         raise DrawingError(f"{layer.type} layers do not have a learning rate multiplier")
     if len(layer.param) > 2:
-        raise DrawingError(f"layer '{layer.name}' ({layer.type}): expected at most 2 param, found {len(layer.param)}")
+        raise DrawingError(
+            f"layer '{layer.name}' ({layer.type}): expected at most 2 param, found {len(layer.param)}"
+        )
     weights, bias = ([p.lr_mult for p in layer.param] + [1.0, 1.0])[:2]
     return weights, bias
 
 
 def get_layer_label(layer, rankdir: str, display_lrm: bool = False) -> str:
-    """A layer's name and type, the window of convolutions and poolings, on request the learning rate multipliers; quoted.
+    """A layer's name and type, the window of convolutions and poolings, on request the learning
+    rate multipliers; quoted.
 
     Parameters
     ----------
@@ -75,11 +90,17 @@ def get_layer_label(layer, rankdir: str, display_lrm: bool = False) -> str:
     if display_lrm and kind in LEARNING and any(get_layer_lr_mult(layer)):
         parts.append("lr mult: {:.1f}, {:.1f}".format(*get_layer_lr_mult(layer)))
     separator = " " if rankdir in ("TB", "BT") else r"\n"
-    return '"' + separator.join(part.replace("\\", r"\\").replace('"', r"\"") for part in parts) + '"'
+    return (
+        '"' + separator.join(part.replace("\\", r"\\").replace('"', r"\"") for part in parts) + '"'
+    )
 
 
 # title, field, what _h and _w are appended to, default
-WINDOW = (("kernel size", "kernel_size", "kernel", 1), ("stride", "stride", "stride", 1), ("pad", "pad", "pad", 0))
+WINDOW = (
+    ("kernel size", "kernel_size", "kernel", 1),
+    ("stride", "stride", "stride", 1),
+    ("pad", "pad", "pad", 0),
+)
 
 
 def window(param) -> list[str]:
@@ -103,7 +124,11 @@ def choose_color_by_layertype(layertype: str) -> str:
 
 
 def get_pydot_graph(
-    caffe_net, rankdir: str, label_edges: bool = True, phase: int | None = None, display_lrm: bool = False
+    caffe_net,
+    rankdir: str,
+    label_edges: bool = True,
+    phase: int | None = None,
+    display_lrm: bool = False,
 ) -> dot.Dot:
     """The graph of a net: a node per layer and blob, an edge per bottom and top.
 
@@ -161,29 +186,45 @@ def get_pydot_graph(
 
 
 def in_phase(layer, phase: int | None) -> bool:
-    """Whether a layer belongs to `phase`: no include rule, or one that admits it, and no exclude rule for it."""
+    """Whether a layer belongs to `phase`: no include rule, or one that admits it, and no exclude
+    rule for it.
+    """
     if phase is None:
         return True
     if layer.include and layer.exclude:
         raise DrawingError(f"layer '{layer.name}' has both include and exclude specified")
-    included = not layer.include or any(not rule.HasField("phase") or rule.phase == phase for rule in layer.include)
-    return included and not any(rule.HasField("phase") and rule.phase == phase for rule in layer.exclude)
+    included = not layer.include or any(
+        not rule.HasField("phase") or rule.phase == phase for rule in layer.include
+    )
+    return included and not any(
+        rule.HasField("phase") and rule.phase == phase for rule in layer.exclude
+    )
 
 
-def draw_net(caffe_net, rankdir: str, ext: str = "png", phase: int | None = None, display_lrm: bool = False) -> bytes:
+def draw_net(
+    caffe_net, rankdir: str, ext: str = "png", phase: int | None = None, display_lrm: bool = False
+) -> bytes:
     """The picture of a net as bytes of the format `ext`; see draw_net_to_file."""
-    return get_pydot_graph(caffe_net, rankdir, phase=phase, display_lrm=display_lrm).create(format=ext)
+    return get_pydot_graph(caffe_net, rankdir, phase=phase, display_lrm=display_lrm).create(
+        format=ext
+    )
 
 
-def draw_net_to_file(caffe_net, filename: str, rankdir: str = "LR", phase: int | None = None, display_lrm: bool = False) -> None:
+def draw_net_to_file(
+    caffe_net,
+    filename: str,
+    rankdir: str = "LR",
+    phase: int | None = None,
+    display_lrm: bool = False,
+) -> None:
     """Draw a net and save it.
 
     Parameters
     ----------
     caffe_net : NetParameter
     filename : str
-        The suffix says the format: .dot (or .gv, .raw) for the text, which needs no other program; .png, .svg, .pdf and
-        whatever else `dot` makes.
+        The suffix says the format: .dot (or .gv, .raw) for the text, which needs no other program;
+        .png, .svg, .pdf and whatever else `dot` makes.
     rankdir, phase, display_lrm
         See get_pydot_graph.
 
@@ -195,6 +236,8 @@ def draw_net_to_file(caffe_net, filename: str, rankdir: str = "LR", phase: int |
     filename = os.fspath(filename)
     kind = os.path.splitext(filename)[1][1:].lower()
     if not kind:
-        raise CaffeError(f"{filename}: the suffix says the format, such as .dot, .png, .svg or .pdf; it has none")
+        raise CaffeError(
+            f"{filename}: the suffix says the format, such as .dot, .png, .svg or .pdf; it has none"
+        )
     graph = get_pydot_graph(caffe_net, rankdir, phase=phase, display_lrm=display_lrm)
     graph.write(filename, format=kind)

@@ -1,4 +1,6 @@
-"""Decoding image files' bytes, with a bound on what a header may declare: a damaged one would fill the memory."""
+"""Decoding image files' bytes, with a bound on what a header may declare: a damaged one would fill
+the memory.
+"""
 
 import struct
 
@@ -36,9 +38,13 @@ def decode(data, flags, where):
     """
     height, width = declared_size(data) or (0, 0)
     if height * width > MOST_PIXELS:
-        raise CaffeError(f"{where} holds an image of {width} x {height} pixels, more than {MOST_PIXELS:,} are not decoded")
+        raise CaffeError(
+            f"{where} holds an image of {width} x {height} pixels, more than {MOST_PIXELS:,} are not decoded"
+        )
     image = None
-    if not data.startswith(PNG) or (height * width <= 8 * DEFLATE * len(data) and _chunks_fit(data)):
+    if not data.startswith(PNG) or (
+        height * width <= 8 * DEFLATE * len(data) and _chunks_fit(data)
+    ):
         try:
             image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
         except cv2.error:  # no bytes, or a header that OpenCV refuses
@@ -66,7 +72,9 @@ def declared_size(data):
 
 
 def _chunks_fit(data):
-    """Whether the chunks of a PNG end before the data do; OpenCV makes room for whatever length a chunk declares."""
+    """Whether the chunks of a PNG end before the data do; OpenCV makes room for whatever length a
+    chunk declares.
+    """
     at = len(PNG)
     while at + 12 <= len(data):
         at += 12 + int.from_bytes(data[at : at + 4], "big")
@@ -84,7 +92,11 @@ def _jpeg_size(data):
         if marker == 0xDA:  # start of scan
             break
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            largest = max(largest or (0, 0), struct.unpack_from(">HH", data, at + 5), key=lambda size: size[0] * size[1])
+            largest = max(
+                largest or (0, 0),
+                struct.unpack_from(">HH", data, at + 5),
+                key=lambda size: size[0] * size[1],
+            )
         has_length = marker not in (0x00, 0x01, 0xFF, *range(0xD0, 0xDA))
         at += 2 + int.from_bytes(data[at + 2 : at + 4], "big") if has_length else 1
     return largest

@@ -25,7 +25,8 @@ def fill(tensor, filler, where):
     Raises
     ------
     CaffeError
-        Unknown filler type, or one that does not fit the shape; `where` (layer and blob) stands in the message.
+        Unknown filler type, or one that does not fit the shape; `where` (layer and blob) stands in
+        the message.
     """
     kind = filler.type
     shape = tensor.shape
@@ -36,7 +37,9 @@ def fill(tensor, filler, where):
         if filler.sparse >= 0:
             if not shape:
                 raise CaffeError(f"{where}: a sparse gaussian filler wants at least one axis")
-            tensor.mul_(torch.bernoulli(torch.full_like(tensor, min(1.0, filler.sparse / shape[0]))))
+            tensor.mul_(
+                torch.bernoulli(torch.full_like(tensor, min(1.0, filler.sparse / shape[0])))
+            )
     elif kind == "uniform":
         tensor.uniform_(filler.min, filler.max)
     elif kind == "positive_unitball":
@@ -52,7 +55,9 @@ def fill(tensor, filler, where):
             tensor.normal_(0, math.sqrt(2.0 / n))
     elif kind == "bilinear":
         if len(shape) != 4 or shape[2] != shape[3]:
-            raise CaffeError(f"{where}: a bilinear filler wants a blob of 4 axes with square kernels, not {tuple(shape)}")
+            raise CaffeError(
+                f"{where}: a bilinear filler wants a blob of 4 axes with square kernels, not {tuple(shape)}"
+            )
         tensor.copy_(_bilinear(shape[3]).expand(shape))
     else:
         raise CaffeError(
@@ -74,5 +79,7 @@ def _fan(shape, variance_norm, count, where):
 def _bilinear(size):
     f = math.ceil(size / 2)
     c = (size - 1) / (2 * f)
-    ramp = 1 - (torch.arange(size, dtype=torch.float32) / f - torch.tensor(c)).abs()  # in single precision throughout, as Caffe
+    ramp = (
+        1 - (torch.arange(size, dtype=torch.float32) / f - torch.tensor(c)).abs()
+    )  # in single precision throughout, as Caffe
     return ramp[:, None] * ramp[None, :]

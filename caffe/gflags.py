@@ -1,7 +1,8 @@
-"""Command-line flags as the gflags library reads them, with the flags that gflags and glog add to every command of Caffe's.
+"""Command-line flags as the gflags library reads them, with the flags that gflags and glog add to
+every command of Caffe's.
 
-`-name value`, `-name=value`, one dash or two, anywhere on the line; `--` ends the flags.  A switch takes no value of its own:
-`-name`, `-noname`, `-name=false`.  The last of several values counts.
+`-name value`, `-name=value`, one dash or two, anywhere on the line; `--` ends the flags.  A switch
+takes no value of its own: `-name`, `-noname`, `-name=false`.  The last of several values counts.
 """
 
 import fnmatch
@@ -11,25 +12,51 @@ import re
 TRUE, FALSE = ("1", "t", "true", "y", "yes"), ("0", "f", "false", "n", "no")
 SWITCH, NUMBER, TEXT = {"action": "store_true"}, {"type": int, "default": 0}, {"default": ""}
 
-# Flags of glog 0.6: where the log goes and what it looks like (see caffe/log.py).  The others change nothing here.
+# Flags of glog 0.6: where the log goes and what it looks like (see caffe/log.py).  The others
+# change nothing here.
 GLOG = {
-    **{
-        name: SWITCH
-        for name in "alsologtostderr logtostderr logtostdout colorlogtostderr colorlogtostdout drop_log_memory log_prefix"
-        " log_utc_time log_year_in_prefix stop_logging_if_full_disk timestamp_in_logfile_name symbolize_stacktrace"
-        " log_file_header".split()
-    },
-    **{
-        name: NUMBER
-        for name in "minloglevel stderrthreshold v logbuflevel logbufsecs logcleansecs logemaillevel logfile_mode"
-        " max_log_size".split()
-    },
-    **{name: TEXT for name in "log_dir log_link log_backtrace_at logmailer alsologtoemail vmodule".split()},
+    **dict.fromkeys(
+        [
+            "alsologtostderr",
+            "logtostderr",
+            "logtostdout",
+            "colorlogtostderr",
+            "colorlogtostdout",
+            "drop_log_memory",
+            "log_prefix",
+            "log_utc_time",
+            "log_year_in_prefix",
+            "stop_logging_if_full_disk",
+            "timestamp_in_logfile_name",
+            "symbolize_stacktrace",
+            "log_file_header",
+        ],
+        SWITCH,
+    ),
+    **dict.fromkeys(
+        [
+            "minloglevel",
+            "stderrthreshold",
+            "v",
+            "logbuflevel",
+            "logbufsecs",
+            "logcleansecs",
+            "logemaillevel",
+            "logfile_mode",
+            "max_log_size",
+        ],
+        NUMBER,
+    ),
+    **dict.fromkeys(
+        ["log_dir", "log_link", "log_backtrace_at", "logmailer", "alsologtoemail", "vmodule"], TEXT
+    ),
 }
 HELP = ("help", "helpfull", "helpshort", "helpxml", "helppackage", "helpon", "helpmatch")
 GFLAGS = {
-    **{name: SWITCH for name in ("version", *HELP[:5])},
-    **{name: TEXT for name in (*HELP[5:], "flagfile", "fromenv", "tryfromenv", "undefok", "tab_completion_word")},
+    **dict.fromkeys(("version", *HELP[:5]), SWITCH),
+    **dict.fromkeys(
+        (*HELP[5:], "flagfile", "fromenv", "tryfromenv", "undefok", "tab_completion_word"), TEXT
+    ),
     "tab_completion_columns": NUMBER,
 }
 
@@ -44,7 +71,8 @@ class Parser:
     Parameters
     ----------
     options : dict
-        {flag: keywords}: `action` "store_true" for a switch; else `type` (int or str), `choices` and `default`.
+        {flag: keywords}: `action` "store_true" for a switch; else `type` (int or str), `choices`
+        and `default`.
     program : str
         The command's name, for the sections of a flag file.
     """
@@ -108,7 +136,9 @@ class Parser:
             else:
                 self._unknown.append(name)
             return
-        self.values[name] = self._switch(name, value) if self._is_switch(name) else self._value(name, value)
+        self.values[name] = (
+            self._switch(name, value) if self._is_switch(name) else self._value(name, value)
+        )
         if name == "flagfile":
             for path in filter(None, self.values[name].split(",")):
                 self._read_file(path)
@@ -137,7 +167,9 @@ class Parser:
         return value
 
     def _read_file(self, path):
-        """Read a flag file: a flag a line; comments after #; a line of program names says for whom the next ones are."""
+        """Read a flag file: a flag a line; comments after #; a line of program names says for whom
+        the next ones are.
+        """
         from caffe import prototxt
         from caffe.error import CaffeError
 
@@ -160,7 +192,9 @@ class Parser:
                         raise FlagError(f"-flagfile {path}: write -{name}=VALUE, on one line")
                     self._set(name, value if equals else None)
             else:
-                matches = any(fnmatch.fnmatchcase(self.program, pattern) for pattern in line.split())
+                matches = any(
+                    fnmatch.fnmatchcase(self.program, pattern) for pattern in line.split()
+                )
                 ours = matches or (names_before and ours)
                 names_before = True
         self._open.pop()

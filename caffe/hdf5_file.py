@@ -1,7 +1,8 @@
 """HDF5 files, read with distrust and written as a whole.
 
-HDF5's C library trusts what a file says about itself, so links, types and sizes are looked at before anything is read, and what
-it cannot end well (strings of variable length, a full disk) is done without it.
+HDF5's C library trusts what a file says about itself, so links, types and sizes are looked at
+before anything is read, and what it cannot end well (strings of variable length, a full disk) is
+done without it.
 """
 
 import contextlib
@@ -38,7 +39,9 @@ ERRORS = (
 
 
 def is_hdf5(path):
-    """Whether the file at `path` is HDF5, by its content: the signature is at byte 0, 512, 1024, 2048, ... (H5Fis_hdf5)."""
+    """Whether the file at `path` is HDF5, by its content: the signature is at byte 0, 512, 1024,
+    2048, ... (H5Fis_hdf5).
+    """
     with open_regular(path) as f:
         size, at = os.fstat(f.fileno()).st_size, 0
         while at + len(SIGNATURE) <= size:
@@ -54,7 +57,9 @@ def is_hdf5(path):
 
 @contextlib.contextmanager
 def reading(path):
-    """An opened HDF5 file; everything that breaks while it is read is one CaffeError that names the file."""
+    """An opened HDF5 file; everything that breaks while it is read is one CaffeError that names the
+    file.
+    """
     try:
         with h5py.File(path, "r", locking=False) as f:
             yield f
@@ -62,11 +67,15 @@ def reading(path):
         raise
     except ERRORS as error:
         why = " ".join(str(error).split()) or type(error).__name__
-        raise CaffeError(f"{path}: is a damaged HDF5 file, or not one of Caffe's ({why})") from error
+        raise CaffeError(
+            f"{path}: is a damaged HDF5 file, or not one of Caffe's ({why})"
+        ) from error
 
 
 def child(group, key, where):
-    """The member of `group` whose name is `key` (bytes); None if it is missing; links to elsewhere are refused."""
+    """The member of `group` whose name is `key` (bytes); None if it is missing; links to elsewhere
+    are refused.
+    """
     if key in (b"", b".") or b"/" in key:
         raise CaffeError(f"{where} has a name that HDF5 does not give; the file is damaged")
     if not group.id.links.exists(key):
@@ -92,7 +101,9 @@ def numbers(dataset, where, size):
 
 
 def _check_size(dataset, where, size):
-    """Refuse a dataset that cannot be whole in a file of `size` bytes, before memory is made for it."""
+    """Refuse a dataset that cannot be whole in a file of `size` bytes, before memory is made for
+    it.
+    """
     shape, width = dataset.shape, dataset.id.get_type().get_size()
     if shape is None or len(shape) > MAX_AXES:
         raise CaffeError(f"{where} does not have a shape that a blob can have")
@@ -105,17 +116,27 @@ def _check_size(dataset, where, size):
         return
     whole = count * width <= min(dataset.id.get_storage_size(), size)
     if layout == h5py.h5d.CHUNKED:
-        whole = count * width <= _chunk_bytes(dataset, create, size) * DEFLATE >= math.prod(dataset.chunks) * width
+        whole = (
+            count * width
+            <= _chunk_bytes(dataset, create, size) * DEFLATE
+            >= math.prod(dataset.chunks) * width
+        )
     if count > MOST or not whole:
         raise CaffeError(f"{where} has the shape {shape}, for which the file is too small")
 
 
 def _chunk_bytes(dataset, create, size):
-    """The bytes that all chunks of a dataset take in a file of `size` bytes; 0 if one of them cannot be there."""
+    """The bytes that all chunks of a dataset take in a file of `size` bytes; 0 if one of them
+    cannot be there.
+    """
     filters = {create.get_filter(i)[0] for i in range(create.get_nfilters())}
-    least = 5 if h5py.h5z.FILTER_FLETCHER32 in filters else 1  # HDF5 crashes where the checksum's 4 bytes are missing
+    least = (
+        5 if h5py.h5z.FILTER_FLETCHER32 in filters else 1
+    )  # HDF5 crashes where the checksum's 4 bytes are missing
     sizes = []
-    dataset.id.chunk_iter(lambda chunk: sizes.append(chunk.size if chunk.byte_offset + chunk.size <= size else 0))
+    dataset.id.chunk_iter(
+        lambda chunk: sizes.append(chunk.size if chunk.byte_offset + chunk.size <= size else 0)
+    )
     return min(sum(sizes), size) if min(sizes, default=0) >= least else 0
 
 
@@ -125,7 +146,10 @@ def integer(f, key, path, size):
     dataset = child(f, key.encode(), where)
     if dataset is None:
         return None
-    if not isinstance(dataset, h5py.Dataset) or dataset.id.get_type().get_class() != h5py.h5t.INTEGER:
+    if (
+        not isinstance(dataset, h5py.Dataset)
+        or dataset.id.get_type().get_class() != h5py.h5t.INTEGER
+    ):
         raise CaffeError(f"{where} is not a whole number")
     _check_size(dataset, where, size)
     if math.prod(dataset.shape) != 1:
@@ -134,12 +158,17 @@ def integer(f, key, path, size):
 
 
 def text(f, key, path, size):
-    """The string in dataset `key`, of fixed or variable length, up to its first NUL; '' if the dataset is missing."""
+    """The string in dataset `key`, of fixed or variable length, up to its first NUL; '' if the
+    dataset is missing.
+    """
     where = f"{path}: /{key}"
     dataset = child(f, key.encode(), where)
     if dataset is None:
         return ""
-    if not isinstance(dataset, h5py.Dataset) or dataset.id.get_type().get_class() != h5py.h5t.STRING:
+    if (
+        not isinstance(dataset, h5py.Dataset)
+        or dataset.id.get_type().get_class() != h5py.h5t.STRING
+    ):
         raise CaffeError(f"{where} is not a string")
     _check_size(dataset, where, size)
     if math.prod(dataset.shape) != 1:
@@ -154,8 +183,9 @@ def text(f, key, path, size):
 def _from_global_heap(dataset, f, where):
     """The bytes of a string of variable length.
 
-    They are read without HDF5's C library, which does not come back from some damaged heaps.  The dataset holds a length, and
-    address and index of the string in a global heap collection (HDF5 File Format Specification, III.E).
+    They are read without HDF5's C library, which does not come back from some damaged heaps.  The
+    dataset holds a length, and address and index of the string in a global heap collection (HDF5
+    File Format Specification, III.E).
     """
     offset, base, value = dataset.id.get_offset(), f.userblock_size, None
     if offset is not None:
@@ -164,7 +194,11 @@ def _from_global_heap(dataset, f, where):
             size, address, wanted = struct.unpack("<IQI", file.read(16))
             file.seek(base + address)
             magic, whole = struct.unpack("<8sQ", file.read(16))
-            heap = file.read(min(whole - 16, os.fstat(file.fileno()).st_size)) if magic == b"GCOL\1\0\0\0" else b""
+            heap = (
+                file.read(min(whole - 16, os.fstat(file.fileno()).st_size))
+                if magic == b"GCOL\1\0\0\0"
+                else b""
+            )
         at = 0
         while value is None and at + 16 <= len(heap):
             index, count = struct.unpack_from("<H6xQ", heap, at)
@@ -180,9 +214,11 @@ def _from_global_heap(dataset, f, where):
 
 
 class _Sink(io.RawIOBase):
-    """The file that h5py writes to; the first failed write is kept in `error`, and later ones are dropped.
+    """The file that h5py writes to; the first failed write is kept in `error`, and later ones are
+    dropped.
 
-    HDF5's C library cannot end a file whose disk is full: it prints, or crashes when the process ends.
+    HDF5's C library cannot end a file whose disk is full: it prints, or crashes when the process
+    ends.
     """
 
     def __init__(self, file):

@@ -1,9 +1,12 @@
-"""Weights and solver states as HDF5, in Caffe's layout (Caffe: net.cpp ToHDF5, sgd_solver.cpp, util/hdf5.cpp).
+"""Weights and solver states as HDF5, in Caffe's layout (Caffe: net.cpp ToHDF5, sgd_solver.cpp,
+util/hdf5.cpp).
 
-Weights: ``/data/<layer>/<i>`` and, if asked for, ``/diff/<layer>/<i>``; a blob that a layer shares with an earlier one is in
-``/data`` only once, under its owner.  A `/` in a layer's name makes nested groups, so a layer is a group that holds numbered
-datasets.  (Caffe dies while it saves such a net.)  A name that cannot be a path of its own (`a//b`, `/a`, `.`, a second layer
-of the same name, `a/0` beside a layer `a` with blobs) gets a group ``layer_<index>`` that carries the name as an attribute.
+Weights: ``/data/<layer>/<i>`` and, if asked for, ``/diff/<layer>/<i>``; a blob that a layer shares
+with an earlier one is in ``/data`` only once, under its owner.  A `/` in a layer's name makes
+nested groups, so a layer is a group that holds numbered datasets.  (Caffe dies while it saves such
+a net.)  A name that cannot be a path of its own (`a//b`, `/a`, `.`, a second layer of the same
+name, `a/0` beside a layer `a` with blobs) gets a group ``layer_<index>`` that carries the name as
+an attribute.
 
 Solver states: ``/iter``, ``/learned_net``, ``/current_step``, ``/history/<i>``.
 """
@@ -34,7 +37,8 @@ def read_weights(path):
     Returns
     -------
     list of (str, dict)
-        Layer names, each with {index of the blob: ndarray of float32}; a blob that an earlier layer owns is missing.
+        Layer names, each with {index of the blob: ndarray of float32}; a blob that an earlier layer
+        owns is missing.
 
     Raises
     ------
@@ -45,7 +49,15 @@ def read_weights(path):
         if not isinstance(data, h5py.Group):
             raise CaffeError(f"{path}: holds no group /data; is it a .caffemodel.h5?")
         by_path, by_attribute = [], []
-        _walk(data, "", path, os.path.getsize(path), {hdf5_file.address(f), hdf5_file.address(data)}, by_path, by_attribute)
+        _walk(
+            data,
+            "",
+            path,
+            os.path.getsize(path),
+            {hdf5_file.address(f), hdf5_file.address(data)},
+            by_path,
+            by_attribute,
+        )
     return by_path + by_attribute
 
 
@@ -149,7 +161,9 @@ def write_weights(path, names, data, diff=None):
 
 
 def _places(names, layers):
-    """The path below /data for each layer: its name where that can be a path of its own; None for nothing to write."""
+    """The path below /data for each layer: its name where that can be a path of its own; None for
+    nothing to write.
+    """
     count = {}
     for name, blobs in zip(names, layers, strict=True):
         count[name] = max(count.get(name, 0), max(blobs, default=-1) + 1)
@@ -185,13 +199,16 @@ def write_state(path, iteration, learned_net, current_step, history):
     """
     with hdf5_file.writing(path) as f:
         f.create_dataset("iter", data=np.array([iteration], dtype=np.int32))
-        # of fixed length and with a NUL at its end, as H5LTmake_dataset_string makes it: Caffe reads no other
+        # of fixed length and with a NUL at its end, as H5LTmake_dataset_string makes it: Caffe
+        # reads no other
         value = os.fsencode(learned_net) + b"\0"
         kind = h5py.h5t.C_S1.copy()
         kind.set_size(len(value))
         kind.set_strpad(h5py.h5t.STR_NULLTERM)
         dataset = h5py.h5d.create(f.id, b"learned_net", kind, h5py.h5s.create(h5py.h5s.SCALAR))
-        dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, np.array(value, dtype=f"S{len(value)}"), mtype=kind)
+        dataset.write(
+            h5py.h5s.ALL, h5py.h5s.ALL, np.array(value, dtype=f"S{len(value)}"), mtype=kind
+        )
         f.create_dataset("current_step", data=np.array([current_step], dtype=np.int32))
         group = f.create_group("history")
         for i, values in enumerate(history):

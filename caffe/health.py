@@ -1,4 +1,6 @@
-"""What a training that goes wrong looks like: losses and weights that are not finite, outputs that are all alike."""
+"""What a training that goes wrong looks like: losses and weights that are not finite, outputs that
+are all alike.
+"""
 
 import math
 
@@ -7,8 +9,9 @@ import torch
 from caffe import log, resume
 from caffe.error import CaffeError
 
-# Outputs whose variance over the images of a batch is below this are taken for collapsed.  A healthy TextTopicNet shows
-# 2.7e-5 to 2.2e-2 per topic, a collapsed one 1e-9 (PyTorch port's analysis of 10,000 images).
+# Outputs whose variance over the images of a batch is below this are taken for collapsed.  A
+# healthy TextTopicNet shows 2.7e-5 to 2.2e-2 per topic, a collapsed one 1e-9 (PyTorch port's
+# analysis of 10,000 images).
 COLLAPSED = 1e-7
 CHUNK = 1 << 20  # elements that are checked at once
 
@@ -45,7 +48,9 @@ def check_loss(loss, iteration: int, param, file: str):
 
 def _finite(tensor):
     flat = tensor.detach().reshape(-1)
-    return all(bool(torch.isfinite(flat[at : at + CHUNK]).all()) for at in range(0, flat.numel(), CHUNK))
+    return all(
+        bool(torch.isfinite(flat[at : at + CHUNK]).all()) for at in range(0, flat.numel(), CHUNK)
+    )
 
 
 def check_weights(solver):

@@ -10,7 +10,13 @@ from caffe import encoded_image, regular_file
 from caffe.error import CaffeError
 
 LUMINANCE = (0.2125, 0.7154, 0.0721)  # scikit-image's weights of R, G, B
-MODES = {"constant": "grid-constant", "edge": "nearest", "symmetric": "reflect", "reflect": "mirror", "wrap": "grid-wrap"}
+MODES = {
+    "constant": "grid-constant",
+    "edge": "nearest",
+    "symmetric": "reflect",
+    "reflect": "mirror",
+    "wrap": "grid-wrap",
+}
 
 
 class ShapeError(CaffeError, ValueError):
@@ -18,7 +24,9 @@ class ShapeError(CaffeError, ValueError):
 
 
 def as_float(image: np.ndarray) -> np.ndarray:
-    """Integers divided by the largest value of their type (255, 65535), at least -1; floats as they are."""
+    """Integers divided by the largest value of their type (255, 65535), at least -1; floats as they
+    are.
+    """
     image = np.asarray(image)
     if image.dtype.kind == "f":
         return image
@@ -76,9 +84,11 @@ def resize(
     anti_aliasing: bool | None = None,
     anti_aliasing_sigma: float | tuple | None = None,
 ) -> np.ndarray:
-    """Resize an array, as ``skimage.transform.resize`` (version 0.26) does; pycaffe's io module hands that function on.
+    """Resize an array, as ``skimage.transform.resize`` (version 0.26) does; pycaffe's io module
+    hands that function on.
 
-    What shrinks is smoothed first, by a Gaussian of sigma (factor - 1) / 2; pixel centres lie at half-integers.
+    What shrinks is smoothed first, by a Gaussian of sigma (factor - 1) / 2; pixel centres lie at
+    half-integers.
 
     Parameters
     ----------
@@ -99,7 +109,8 @@ def resize(
 
     Returns
     -------
-    ndarray of float32 for images of float32 or float16, of float64 for others; of the image's own type if `order` is 0
+    ndarray of float32 for images of float32 or float16, of float64 for others; of the image's own
+    type if `order` is 0
 
     Raises
     ------
@@ -119,19 +130,29 @@ def resize(
         raise ShapeError(f"cannot resize {image.dtype} with mode '{mode}' and order {order}")
     factors = np.divide(image.shape, output_shape)
     if anti_aliasing is None:
-        anti_aliasing = kind != "b" and not (kind in "iu" and order == 0) and bool((factors > 1).any())
+        anti_aliasing = (
+            kind != "b" and not (kind in "iu" and order == 0) and bool((factors > 1).any())
+        )
     if image.dtype == np.float16:
         image = image.astype(np.float32)
     if order:
-        image = image.astype(float) if preserve_range and image.dtype.kind != "f" else as_float(image)
+        image = (
+            image.astype(float) if preserve_range and image.dtype.kind != "f" else as_float(image)
+        )
     smooth = image
     if anti_aliasing:
-        sigma = np.maximum(0, (factors - 1) / 2) if anti_aliasing_sigma is None else anti_aliasing_sigma
+        sigma = (
+            np.maximum(0, (factors - 1) / 2) if anti_aliasing_sigma is None else anti_aliasing_sigma
+        )
         smooth = ndimage.gaussian_filter(image, sigma, mode=MODES[mode], cval=cval)
-    out = ndimage.zoom(smooth, 1 / factors, order=order, mode=MODES[mode], cval=cval, grid_mode=True)
+    out = ndimage.zoom(
+        smooth, 1 / factors, order=order, mode=MODES[mode], cval=cval, grid_mode=True
+    )
     if clip:
         low, high = np.nanmin(image), np.nanmax(image)
-        if mode == "constant" and np.nanmin(out) <= cval <= np.nanmax(out):  # `cval` is one of the values
+        if mode == "constant" and np.nanmin(out) <= cval <= np.nanmax(
+            out
+        ):  # `cval` is one of the values
             low, high = min(low, image.dtype.type(cval)), max(high, image.dtype.type(cval))
         out = np.clip(out, low, high)
     return out
@@ -140,8 +161,8 @@ def resize(
 def resize_image(im: np.ndarray, new_dims: tuple, interp_order: int = 1) -> np.ndarray:
     """Resize an image as pycaffe does.
 
-    One or three channels: stretched to 0..1, resized with zeros outside (see `resize`), stretched back.  Other numbers of
-    channels: scipy's zoom, without smoothing.
+    One or three channels: stretched to 0..1, resized with zeros outside (see `resize`), stretched
+    back.  Other numbers of channels: scipy's zoom, without smoothing.
 
     Parameters
     ----------
@@ -163,9 +184,13 @@ def resize_image(im: np.ndarray, new_dims: tuple, interp_order: int = 1) -> np.n
     im = np.asarray(im)
     height, width = (int(d) for d in new_dims)
     if im.ndim != 3 or not im.size or min(height, width) < 1:
-        raise ShapeError(f"an image of shape {im.shape} cannot be resized to {height} x {width}; expected (H, W, K)")
+        raise ShapeError(
+            f"an image of shape {im.shape} cannot be resized to {height} x {width}; expected (H, W, K)"
+        )
     if im.shape[2] not in (1, 3):
-        zoomed = ndimage.zoom(im, (height / im.shape[0], width / im.shape[1], 1), order=interp_order)
+        zoomed = ndimage.zoom(
+            im, (height / im.shape[0], width / im.shape[1], 1), order=interp_order
+        )
         return zoomed.astype(np.float32)
     low, high = (im.dtype.type(f(im)) for f in (np.min, np.max))
     if not high > low:
@@ -198,7 +223,9 @@ def oversample(images, crop_dims: tuple) -> np.ndarray:
     height, width = (int(d) for d in crop_dims)
     rows, columns = images[0].shape[:2]
     if height > rows or width > columns:
-        raise ShapeError(f"crops of {height} x {width} are larger than the images of {rows} x {columns}")
+        raise ShapeError(
+            f"crops of {height} x {width} are larger than the images of {rows} x {columns}"
+        )
     corners = [(y, x) for y in (0, rows - height) for x in (0, columns - width)]
     corners.append(((rows - height) // 2, (columns - width) // 2))
     crops = []

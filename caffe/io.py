@@ -29,21 +29,22 @@ __all__ = [
 def blobproto_to_array(blob, return_diff: bool = False) -> np.ndarray:
     """A BlobProto as an ndarray of float32.
 
-    Its shape is num x channels x height x width if the blob has any of these old fields, else that of its field `shape`; a blob
-    with neither holds a single number, and the array has no axes.
+    Its shape is num x channels x height x width if the blob has any of these old fields, else that
+    of its field `shape`; a blob with neither holds a single number, and the array has no axes.
 
     Raises
     ------
     ShapeError
         The shape does not fit the number of values.
     """
-    if return_diff:
-        values = blob.diff or blob.double_diff
-    else:
-        values = blob.data or blob.double_data
+    values = blob.diff or blob.double_diff if return_diff else blob.data or blob.double_data
     values = np.array(values, dtype=np.float32)
     old = ("num", "channels", "height", "width")
-    shape = tuple(getattr(blob, name) for name in old) if any(map(blob.HasField, old)) else tuple(blob.shape.dim)
+    shape = (
+        tuple(getattr(blob, name) for name in old)
+        if any(map(blob.HasField, old))
+        else tuple(blob.shape.dim)
+    )
     return _shaped(values, shape, "blob")
 
 
@@ -68,7 +69,9 @@ def array_to_blobproto(arr: np.ndarray, diff: np.ndarray | None = None):
 
 def arraylist_to_blobprotovector_str(arraylist) -> bytes:
     """Several ndarrays as the bytes of a BlobProtoVector."""
-    return caffe_pb2.BlobProtoVector(blobs=[array_to_blobproto(array) for array in arraylist]).SerializeToString()
+    return caffe_pb2.BlobProtoVector(
+        blobs=[array_to_blobproto(array) for array in arraylist]
+    ).SerializeToString()
 
 
 def blobprotovector_str_to_arraylist(str: bytes) -> list[np.ndarray]:
@@ -79,7 +82,9 @@ def blobprotovector_str_to_arraylist(str: bytes) -> list[np.ndarray]:
     CaffeError
         The bytes are not a BlobProtoVector, or a blob's shape does not fit its values.
     """
-    vector = wire.parse(caffe_pb2.BlobProtoVector(), str, f"{len(str)} bytes are not a BlobProtoVector")
+    vector = wire.parse(
+        caffe_pb2.BlobProtoVector(), str, f"{len(str)} bytes are not a BlobProtoVector"
+    )
     return [blobproto_to_array(blob) for blob in vector.blobs]
 
 
@@ -95,7 +100,9 @@ def read_mean_file(path):
     if array.ndim == 4 and array.shape[0] == 1:
         array = array[0]
     if array.ndim != 3:
-        raise CaffeError(f"{os.fspath(path)}: holds an array of shape {array.shape}, a mean image is C x H x W")
+        raise CaffeError(
+            f"{os.fspath(path)}: holds an array of shape {array.shape}, a mean image is C x H x W"
+        )
     return array
 
 
@@ -126,17 +133,22 @@ def datum_to_array(datum) -> np.ndarray:
     Raises
     ------
     ShapeError
-        The Datum's channels, height and width do not fit its values, as in one that holds an encoded image.
+        The Datum's channels, height and width do not fit its values, as in one that holds an
+        encoded image.
     """
-    values = np.frombuffer(datum.data, dtype=np.uint8) if datum.data else np.array(datum.float_data, dtype=float)
+    values = (
+        np.frombuffer(datum.data, dtype=np.uint8)
+        if datum.data
+        else np.array(datum.float_data, dtype=float)
+    )
     return _shaped(values, (datum.channels, datum.height, datum.width), "Datum")
 
 
 class Transformer:
     """Images (H, W, K) to a net's input (K, H', W') and back, with settings per input blob.
 
-    `preprocess` resizes, transposes, swaps channels, scales (raw_scale), subtracts the mean, scales (input_scale), in this
-    order; `deprocess` goes back.
+    `preprocess` resizes, transposes, swaps channels, scales (raw_scale), subtracts the mean, scales
+    (input_scale), in this order; `deprocess` goes back.
 
     Parameters
     ----------
@@ -146,17 +158,32 @@ class Transformer:
 
     def __init__(self, inputs):
         self.inputs = inputs
-        self.transpose, self.channel_swap, self.raw_scale, self.mean, self.input_scale = {}, {}, {}, {}, {}
+        self.transpose, self.channel_swap, self.raw_scale, self.mean, self.input_scale = (
+            {},
+            {},
+            {},
+            {},
+            {},
+        )
 
     @classmethod
     def of(cls, net, mean=None, input_scale=None, raw_scale=None, channel_swap=None):
-        """A Transformer for a net's first input and images (H, W, K), with the settings that are given."""
+        """A Transformer for a net's first input and images (H, W, K), with the settings that are
+        given.
+        """
         if not net.inputs:
-            raise CaffeError(f"{net.file}: the net has no input to put images into; give a deploy prototxt")
+            raise CaffeError(
+                f"{net.file}: the net has no input to put images into; give a deploy prototxt"
+            )
         name = net.inputs[0]
         made = cls({name: net.blobs[name].data.shape})
         made.set_transpose(name, (2, 0, 1))
-        settings = {"mean": mean, "input_scale": input_scale, "raw_scale": raw_scale, "channel_swap": channel_swap}
+        settings = {
+            "mean": mean,
+            "input_scale": input_scale,
+            "raw_scale": raw_scale,
+            "channel_swap": channel_swap,
+        }
         for setting, value in settings.items():
             if value is not None:
                 getattr(made, f"set_{setting}")(name, value)
@@ -170,14 +197,18 @@ class Transformer:
         """Order of the axes, e.g. (2, 0, 1) for (H, W, K) to (K, H, W)."""
         self._known(in_)
         if len(order) != len(self.inputs[in_]) - 1:
-            raise CaffeError("Transpose order needs to have the same number of dimensions as the input.")
+            raise CaffeError(
+                "Transpose order needs to have the same number of dimensions as the input."
+            )
         self.transpose[in_] = order
 
     def set_channel_swap(self, in_, order):
         """Order of the channels after the transposition, e.g. (2, 1, 0) for R G B to B G R."""
         self._known(in_)
         if len(order) != self.inputs[in_][1]:
-            raise CaffeError("Channel swap needs to have the same number of dimensions as the input channels.")
+            raise CaffeError(
+                "Channel swap needs to have the same number of dimensions as the input channels."
+            )
         self.channel_swap[in_] = order
 
     def set_raw_scale(self, in_, scale):
@@ -186,12 +217,16 @@ class Transformer:
         self.raw_scale[in_] = scale
 
     def set_mean(self, in_, mean):
-        """What is subtracted: (K,), (H, W) or (K, H, W) in the net's channel order; a mean image is resized to the input."""
+        """What is subtracted: (K,), (H, W) or (K, H, W) in the net's channel order; a mean image is
+        resized to the input.
+        """
         self._known(in_)
         mean, shape = np.asarray(mean, dtype=np.float32), tuple(self.inputs[in_][1:])
         if mean.ndim == 1:
             if mean.shape[0] not in (1, shape[0]):
-                raise ShapeError(f"Mean channels incompatible with input: {mean.shape[0]} for {shape[0]} channels.")
+                raise ShapeError(
+                    f"Mean channels incompatible with input: {mean.shape[0]} for {shape[0]} channels."
+                )
             mean = mean[:, np.newaxis, np.newaxis]
         else:
             if mean.ndim == 2:
@@ -227,7 +262,9 @@ class Transformer:
         return out
 
     def deprocess(self, in_, data):
-        """A net's input (K, H', W') as the image it came from, at the net's size: the steps of preprocess undone."""
+        """A net's input (K, H', W') as the image it came from, at the net's size: the steps of
+        preprocess undone.
+        """
         self._known(in_)
         out = np.array(data, dtype=np.float32)
         if out.ndim == 4 and len(out) == 1:  # one image's blob

@@ -1,4 +1,6 @@
-"""The layer contract and the registry: one class a layer type, found by the `type` string of the prototxt."""
+"""The layer contract and the registry: one class a layer type, found by the `type` string of the
+prototxt.
+"""
 
 import math
 
@@ -19,11 +21,15 @@ NOT_SUPPORTED = {
 
 
 def register(type_name):
-    """Class decorator: make a Layer class known under Caffe's type string; a second class of that name is refused."""
+    """Class decorator: make a Layer class known under Caffe's type string; a second class of that
+    name is refused.
+    """
 
     def add(cls):
         if type_name in _registry:
-            raise CaffeError(f"layer type '{type_name}' is registered twice: {_registry[type_name].__name__} and {cls.__name__}")
+            raise CaffeError(
+                f"layer type '{type_name}' is registered twice: {_registry[type_name].__name__} and {cls.__name__}"
+            )
         cls.type = type_name
         _registry[type_name] = cls
         return cls
@@ -37,13 +43,19 @@ def layer_type_list():
 
 
 def create(param, net_name, device):
-    """Make the layer that `param` (LayerParameter with phase) describes; an unknown type is a CaffeError."""
+    """Make the layer that `param` (LayerParameter with phase) describes; an unknown type is a
+    CaffeError.
+    """
     if param.type in NOT_SUPPORTED:
         missing = NOT_SUPPORTED[param.type]
-        raise CaffeError(f"{net_name}: layer '{param.name}': type '{param.type}' is not supported: {missing}")
+        raise CaffeError(
+            f"{net_name}: layer '{param.name}': type '{param.type}' is not supported: {missing}"
+        )
     if param.type not in _registry:
         known = ", ".join(layer_type_list())
-        raise CaffeError(f"{net_name}: layer '{param.name}' has the unknown type '{param.type}'; known types: {known}")
+        raise CaffeError(
+            f"{net_name}: layer '{param.name}' has the unknown type '{param.type}'; known types: {known}"
+        )
     return _registry[param.type](param, device)
 
 
@@ -53,14 +65,16 @@ NOTHING, SIGNS, VALUES = "nothing", "signs", "values"
 class Layer:
     """Base of all layers.
 
-    A subclass states how many bottoms and tops it takes, computes the tops' shapes in `reshape`, makes its parameters
-    in `setup` with `add_blob`, and computes in `forward` with torch operations that autograd can follow.  Where Caffe's
-    gradient is not autograd's, `forward` uses a torch.autograd.Function.
+    A subclass states how many bottoms and tops it takes, computes the tops' shapes in `reshape`,
+    makes its parameters in `setup` with `add_blob`, and computes in `forward` with torch operations
+    that autograd can follow.  Where Caffe's gradient is not autograd's, `forward` uses a
+    torch.autograd.Function.
 
-    net.backward() may come at any time, also long after the forward and after changes to blobs.  It calls `backward`,
-    which by default differentiates `forward` at the bottoms and parameters as they are now.  A layer whose gradient in
-    Caffe also depends on its top's data, or on what the last forward has kept (`remember`, `recall`), or whose forward
-    draws or counts, brings a `backward` of its own.
+    net.backward() may come at any time, also long after the forward and after changes to blobs.  It
+    calls `backward`, which by default differentiates `forward` at the bottoms and parameters as
+    they are now.  A layer whose gradient in Caffe also depends on its top's data, or on what the
+    last forward has kept (`remember`, `recall`), or whose forward draws or counts, brings a
+    `backward` of its own.
 
     Attributes
     ----------
@@ -86,13 +100,19 @@ class Layer:
     in_place = True  # a top may carry its bottom's name
     fed_by_user = False  # its forward has nothing to do
     calls_user = False  # computes on the net's blobs themselves, in code of the user's
-    shares_data = False  # every top is the memory of the first bottom, or of the parameter where there is none
+    # every top is the memory of the first bottom, or of the parameter where there is none
+    shares_data = False
     shares_diff = False
-    # What `backward` reads of the blob that holds the top, when it runs: nothing, its signs, or its values.  It tells the
-    # net whether a layer that overwrites that blob in place changes the gradient (in Caffe it does).
+    # What `backward` reads of the blob that holds the top, when it runs: nothing, its signs, or its
+    # values.  It tells the net whether a layer that overwrites that blob in place changes the
+    # gradient (in Caffe it does).
     reads_top = NOTHING
-    reads_own_bottom = NOTHING  # the same for the bottom, where it is overwritten by the layer itself
-    always_propagates = False  # as in Caffe, writes its bottom's diff whether the net asks for it or not
+    reads_own_bottom = (
+        NOTHING  # the same for the bottom, where it is overwritten by the layer itself
+    )
+    always_propagates = (
+        False  # as in Caffe, writes its bottom's diff whether the net asks for it or not
+    )
     keeps_signs = False  # the top has the bottom's signs, or is 0 where no gradient passes
     LARGE = 1 << 24  # numbers, from which on it is asked whether there is memory for them
 
@@ -107,12 +127,15 @@ class Layer:
         self.keeps = True
         self.remembered = {}
 
-    # ------------------------------------------------------------------------------------------- to be overridden
+    # ------------------------------------------------------------------------------------------- to
+    # be overridden
     def setup(self, shapes):
         """Check the settings and make the parameters; `shapes` are the bottoms' shapes."""
 
     def reshape(self, shapes):
-        """Return the tops' shapes (list of tuples) for the bottoms' shapes; called again whenever those change."""
+        """Return the tops' shapes (list of tuples) for the bottoms' shapes; called again whenever
+        those change.
+        """
         raise NotImplementedError
 
     def forward(self, *bottoms):
@@ -157,48 +180,76 @@ class Layer:
 
     # ---------------------------------------------------------------------------------------------------- helpers
     def differentiate(self, function, bottoms, diffs, needs):
-        """What `backward` returns, by autograd: the gradients of function(*bottoms) at the bottoms and parameters."""
-        leaves = [t.detach().requires_grad_(need) for t, need in zip([*bottoms, *self.params], needs, strict=True)]
+        """What `backward` returns, by autograd: the gradients of function(*bottoms) at the bottoms
+        and parameters.
+        """
+        leaves = [
+            t.detach().requires_grad_(need)
+            for t, need in zip([*bottoms, *self.params], needs, strict=True)
+        ]
         inputs, self.params = leaves[: len(bottoms)], leaves[len(bottoms) :]
         with torch.enable_grad():
             outputs = function(*inputs)
         outputs = [outputs] if isinstance(outputs, torch.Tensor) else outputs
-        pairs = [(o, d.reshape(o.shape)) for o, d in zip(outputs, diffs, strict=True) if o.requires_grad]
+        pairs = [
+            (o, d.reshape(o.shape)) for o, d in zip(outputs, diffs, strict=True) if o.requires_grad
+        ]
         wanted = [leaf for leaf in leaves if leaf.requires_grad]
         if not pairs or not wanted:
             return [None] * len(leaves)
-        found = torch.autograd.grad([o for o, _ in pairs], wanted, [d for _, d in pairs], allow_unused=True)
+        found = torch.autograd.grad(
+            [o for o, _ in pairs], wanted, [d for _, d in pairs], allow_unused=True
+        )
         by_leaf = {id(leaf): grad for leaf, grad in zip(wanted, found, strict=True)}
         return [
-            (torch.zeros_like(leaf) if by_leaf[id(leaf)] is None else by_leaf[id(leaf)]) if leaf.requires_grad else None
+            (torch.zeros_like(leaf) if by_leaf[id(leaf)] is None else by_leaf[id(leaf)])
+            if leaf.requires_grad
+            else None
             for leaf in leaves
         ]
 
     def remember(self, **tensors):
-        """Keep tensors of this forward, by name, for `backward`; nothing where no backward can follow."""
-        self.remembered = {name: tensor.detach() for name, tensor in tensors.items()} if self.keeps else {}
+        """Keep tensors of this forward, by name, for `backward`; nothing where no backward can
+        follow.
+        """
+        self.remembered = (
+            {name: tensor.detach() for name, tensor in tensors.items()} if self.keeps else {}
+        )
 
     def recall(self, name, shape, dtype=torch.float32):
-        """What `remember` kept, in `shape`: after a reshape its front, or zeros if it is too small or was never kept.
+        """What `remember` kept, in `shape`: after a reshape its front, or zeros if it is too small
+        or was never kept.
 
-        Caffe's buffers do the same, as they begin with zeros and are not filled before the first forward.
+        Caffe's buffers do the same, as they begin with zeros and are not filled before the first
+        forward.
         """
         found = self.remembered.get(name)
         if found is None or found.numel() < math.prod(shape):
             return torch.zeros(shape, dtype=dtype, device=self.device)
-        return found if found.shape == tuple(shape) else found.reshape(-1)[: math.prod(shape)].view(shape)
+        return (
+            found
+            if found.shape == tuple(shape)
+            else found.reshape(-1)[: math.prod(shape)].view(shape)
+        )
 
     @property
     def works_in_place(self):
         """Whether the first top is the first bottom's blob."""
-        return bool(self.param.top) and bool(self.param.bottom) and self.param.top[0] == self.param.bottom[0]
+        return (
+            bool(self.param.top)
+            and bool(self.param.bottom)
+            and self.param.top[0] == self.param.bottom[0]
+        )
 
     @property
     def size_fields(self):
         """The prototxt fields that set how large the layer's blobs are, for errors."""
         own = [message for _, message in self.param.ListFields() if hasattr(message, "ListFields")]
         names = [field.name for message in own for field, _ in message.ListFields()]
-        return next((name for name in ("num_output", "batch_size", "shape", "tiles") if name in names), "the batch size")
+        return next(
+            (name for name in ("num_output", "batch_size", "shape", "tiles") if name in names),
+            "the batch size",
+        )
 
     @property
     def train(self):
@@ -210,15 +261,26 @@ class Layer:
 
     def check_counts(self, bottoms, tops):
         """Refuse a number of bottoms or tops that the type does not take."""
-        for word, count, (least, most) in (("bottom", bottoms, self.num_bottom), ("top", tops, self.num_top)):
+        for word, count, (least, most) in (
+            ("bottom", bottoms, self.num_bottom),
+            ("top", tops, self.num_top),
+        ):
             if count < least or (most is not None and count > most):
-                wanted = f"{least}" if least == most else f"{least} or more" if most is None else f"{least} to {most}"
+                wanted = (
+                    f"{least}"
+                    if least == most
+                    else f"{least} or more"
+                    if most is None
+                    else f"{least} to {most}"
+                )
                 self.fail(f"takes {wanted} {word} blob(s), the prototxt gives {count}")
         if not self.in_place and set(self.param.top) & set(self.param.bottom):
             self.fail("does not work in place; give the top another name than the bottom's")
 
     def axis(self, index, shape, field="axis"):
-        """An axis index, negative ones counted from the end; out of range is an error naming the field."""
+        """An axis index, negative ones counted from the end; out of range is an error naming the
+        field.
+        """
         if not -len(shape) <= index < len(shape):
             self.fail(f"{field} {index} is out of range for a blob of shape {shape}")
         return index % len(shape)
@@ -231,7 +293,12 @@ class Layer:
         except CaffeError as error:
             raise CaffeError(f"{where}: {error}; lower {self.size_fields}") from error
         if blob.count > self.LARGE:
-            allocation.check(where, blob.count + sum(other.count for other in self.blobs), self.device, self.size_fields)
+            allocation.check(
+                where,
+                blob.count + sum(other.count for other in self.blobs),
+                self.device,
+                self.size_fields,
+            )
         if filler is not None:  # drawn on the CPU: the same seed gives the same net on every device
             values = blob.tensor() if self.device.type == "cpu" else torch.empty(blob.shape)
             fillers.fill(values, filler, where)

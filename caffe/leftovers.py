@@ -1,4 +1,6 @@
-"""What killed processes left behind: files and LMDBs under their temporary name, `<name>.tmp<process>`."""
+"""What killed processes left behind: files and LMDBs under their temporary name,
+`<name>.tmp<process>`.
+"""
 
 import contextlib
 import glob

@@ -1,14 +1,17 @@
-"""Log lines in glog's grammar, as Caffe writes them: ``I1123 15:06:43.027683 32129 solver.cpp:45] text``.
+"""Log lines in glog's grammar, as Caffe writes them:
+``I1123 15:06:43.027683 32129 solver.cpp:45] text``.
 
-The positions (`solver.cpp:239`) are those of BVLC Caffe 1.0, because tools that parse Caffe logs match them.
-The prefix has no year, as parse_log.py and extract_seconds.py expect.  The module itself can be called, as pycaffe's
-`caffe.log("text")`.
+The positions (`solver.cpp:239`) are those of BVLC Caffe 1.0, because tools that parse Caffe logs
+match them. The prefix has no year, as parse_log.py and extract_seconds.py expect.  The module
+itself can be called, as pycaffe's `caffe.log("text")`.
 
-glog's settings come from a command's flags (`-minloglevel 1`) or from the environment (`GLOG_minloglevel=1`):
+glog's settings come from a command's flags (`-minloglevel 1`) or from the environment
+(`GLOG_minloglevel=1`):
 
 minloglevel       0 INFO, 1 WARNING, 2 ERROR, 3 FATAL: lower levels are dropped; FATAL never is
-alsologtostderr   on, as Caffe's tools set it; without it only levels from stderrthreshold (2) on go to stderr
-log_dir           a folder for a copy: PROGRAM.HOST.USER.log.LEVEL.DATE-TIME.PID, and PROGRAM.LEVEL as a link to it.
+alsologtostderr   on, as Caffe's tools set it; without it only levels from stderrthreshold (2) on go
+to stderr log_dir           a folder for a copy: PROGRAM.HOST.USER.log.LEVEL.DATE-TIME.PID, and
+PROGRAM.LEVEL as a link to it.
                   unlike glog, no copy goes to /tmp if log_dir is not given
 logtostderr       stderr only, no copy
 logtostdout, log_prefix, log_year_in_prefix, log_utc_time   as their names say
@@ -46,7 +49,9 @@ _program = None  # once known, copies are written
 
 
 def setting(name):
-    """The value of one of glog's settings: the flag's, the environment's (GLOG_name), or the default."""
+    """The value of one of glog's settings: the flag's, the environment's (GLOG_name), or the
+    default.
+    """
     if name in _given:
         return _given[name]
     default = DEFAULTS[name]
@@ -73,7 +78,9 @@ def set_flags(values):
 
 @contextlib.contextmanager
 def of_program(name):
-    """While the block runs, log as the program `name` does; the flags that it sets are forgotten afterwards."""
+    """While the block runs, log as the program `name` does; the flags that it sets are forgotten
+    afterwards.
+    """
     global _program
     before = _program, dict(_given), dict(_copies)
     _copies.clear()
@@ -87,7 +94,8 @@ def of_program(name):
 
 
 def init_log(level=0, stderr=False):
-    """pycaffe's init_log: drop levels below `level`, and write the copy if GLOG_log_dir asks for one.
+    """pycaffe's init_log: drop levels below `level`, and write the copy if GLOG_log_dir asks for
+    one.
 
     BVLC's sends INFO and WARNING to files in /tmp alone from here on; here they stay on stderr.
 
@@ -121,20 +129,32 @@ def line(level, position, text):
         return
     now = time.time()
     moment = time.gmtime(now) if setting("log_utc_time") else time.localtime(now)
-    stamp = time.strftime("%Y%m%d %H:%M:%S" if setting("log_year_in_prefix") else "%m%d %H:%M:%S", moment)
+    stamp = time.strftime(
+        "%Y%m%d %H:%M:%S" if setting("log_year_in_prefix") else "%m%d %H:%M:%S", moment
+    )
     prefix = f"{level}{stamp}.{int(now % 1 * 1e6):06d} {threading.get_native_id():5d} {position}] "
     row = f"{prefix if setting('log_prefix') else ''}{text}\n"
     with _whole_lines:
         if setting("logtostdout"):
             _put(sys.stdout, row)
-        elif setting("logtostderr") or setting("alsologtostderr") or severity >= setting("stderrthreshold"):
+        elif (
+            setting("logtostderr")
+            or setting("alsologtostderr")
+            or severity >= setting("stderrthreshold")
+        ):
             _put(sys.stderr, row)
-        if _program and setting("log_dir") and not (setting("logtostderr") or setting("logtostdout")):
+        if (
+            _program
+            and setting("log_dir")
+            and not (setting("logtostderr") or setting("logtostdout"))
+        ):
             _copy(severity, row)
 
 
 def _put(stream, row):
-    """Write to a stream; a full disk or a closed pipe behind it must not end a training, as with glog."""
+    """Write to a stream; a full disk or a closed pipe behind it must not end a training, as with
+    glog.
+    """
     with contextlib.suppress(OSError, ValueError, AttributeError):
         stream.write(row)
         stream.flush()
@@ -153,7 +173,10 @@ def _copy(severity, row):
             file.flush()
         except OSError as error:
             _copies[index] = None
-            _put(sys.stderr, f"{file.name}: the copy of the log ends here ({error.strerror or error})\n")
+            _put(
+                sys.stderr,
+                f"{file.name}: the copy of the log ends here ({error.strerror or error})\n",
+            )
             with contextlib.suppress(OSError):
                 file.close()
 
@@ -170,10 +193,15 @@ def _opened(severity):
     try:
         file = open(path, "a", encoding="utf-8", errors="backslashreplace")
     except OSError as error:
-        _put(sys.stderr, f"{path}: no copy of the log is written there ({error.strerror or error}); does the folder exist?\n")
+        _put(
+            sys.stderr,
+            f"{path}: no copy of the log is written there ({error.strerror or error}); does the folder exist?\n",
+        )
         return None
     if not file.tell():
-        file.write(f"Log file created at: {time.strftime('%Y/%m/%d %H:%M:%S', now)}\nRunning on machine: {host}\n")
+        file.write(
+            f"Log file created at: {time.strftime('%Y/%m/%d %H:%M:%S', now)}\nRunning on machine: {host}\n"
+        )
         file.write("Log line format: [IWEF]mmdd hh:mm:ss.uuuuuu threadid file:line] msg\n")
     link = os.path.join(folder, f"{_program}.{NAMES[severity]}")
     with contextlib.suppress(OSError):

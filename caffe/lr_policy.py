@@ -1,4 +1,6 @@
-"""Learning rate policies: the rate of iteration i, counted from 0 (Caffe: sgd_solver.cpp, GetLearningRate)."""
+"""Learning rate policies: the rate of iteration i, counted from 0 (Caffe: sgd_solver.cpp,
+GetLearningRate).
+"""
 
 import numpy as np
 
@@ -10,7 +12,8 @@ POLICIES = ("fixed", "step", "exp", "inv", "multistep", "poly", "sigmoid")
 def check(param):
     """Refuse an unknown policy, or settings that it cannot use, before any work is done.
 
-    As in Caffe, a gamma that is not given is 0: the rate is base_lr at first and 0 once the policy applies gamma.
+    As in Caffe, a gamma that is not given is 0: the rate is base_lr at first and 0 once the policy
+    applies gamma.
 
     Parameters
     ----------
@@ -22,14 +25,18 @@ def check(param):
         Without the solver's file name, which the caller puts in front.
     """
     if param.lr_policy not in POLICIES:
-        given = f"unknown lr_policy '{param.lr_policy}'" if param.lr_policy else "lr_policy is missing"
+        given = (
+            f"unknown lr_policy '{param.lr_policy}'" if param.lr_policy else "lr_policy is missing"
+        )
         raise CaffeError(f"{given}; the policies are {', '.join(POLICIES)}")
     if not param.HasField("base_lr"):
         raise CaffeError("base_lr is missing")
     if param.lr_policy in ("step", "sigmoid") and param.stepsize < 1:
         raise CaffeError(f"lr_policy '{param.lr_policy}' needs a stepsize of at least 1")
     if param.lr_policy in ("step", "exp", "inv", "multistep", "sigmoid") and not param.gamma >= 0:
-        raise CaffeError(f"lr_policy '{param.lr_policy}' needs a gamma of at least 0, not {param.gamma:g}")
+        raise CaffeError(
+            f"lr_policy '{param.lr_policy}' needs a gamma of at least 0, not {param.gamma:g}"
+        )
 
 
 def rate(param, iteration, current_step=0):
@@ -40,13 +47,15 @@ def rate(param, iteration, current_step=0):
     param : SolverParameter
     iteration : int
     current_step : int
-        Steps taken so far; kept by the solver for step and multistep, and saved in the solver state.
+        Steps taken so far; kept by the solver for step and multistep, and saved in the solver
+        state.
 
     Returns
     -------
     (float, int)
     """
-    # Each step in the precision of Caffe's: pow(float, int) is a double, pow(float, float) and exp(float) are floats.
+    # Each step in the precision of Caffe's: pow(float, int) is a double, pow(float, float) and
+    # exp(float) are floats.
     single = np.float32
     base, gamma, policy = single(param.base_lr), single(param.gamma), param.lr_policy
     power, stepsize = param.power, param.stepsize
@@ -55,7 +64,11 @@ def rate(param, iteration, current_step=0):
     if policy in ("step", "exp", "multistep"):
         if policy == "step":
             current_step = iteration // stepsize
-        elif policy == "multistep" and current_step < len(param.stepvalue) and iteration >= param.stepvalue[current_step]:
+        elif (
+            policy == "multistep"
+            and current_step < len(param.stepvalue)
+            and iteration >= param.stepvalue[current_step]
+        ):
             current_step += 1
         factor = float(gamma) ** (iteration if policy == "exp" else current_step)
         return float(single(float(base) * factor)), current_step

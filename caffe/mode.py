@@ -16,7 +16,10 @@ def set_mode_cpu():
 def set_mode_gpu():
     """Compute on the GPU from now on; where CUDA is not there, warn and stay on the CPU."""
     if not torch.cuda.is_available():
-        log.warning("common.cpp:66", "GPU asked for, but PyTorch finds no CUDA device here: going on with the CPU.")
+        log.warning(
+            "common.cpp:66",
+            "GPU asked for, but PyTorch finds no CUDA device here: going on with the CPU.",
+        )
         return
     # Caffe's numbers are full float32; TF32 would round the factors of every product to 10 bits
     torch.backends.cuda.matmul.allow_tf32 = False
@@ -39,24 +42,32 @@ def device():
 def set_random_seed(seed):
     """Seed everything random in the runtime: fillers, dropout, crops and mirrors.
 
-    The stream is PyTorch's, not Caffe's: the same seed repeats itself here but does not give Caffe's draws.
+    The stream is PyTorch's, not Caffe's: the same seed repeats itself here but does not give
+    Caffe's draws.
     """
     torch.manual_seed(int(seed))
 
 
 def draw_seed():
-    """A fresh seed from the global stream, for a thread that draws on its own (a data layer's crops)."""
+    """A fresh seed from the global stream, for a thread that draws on its own (a data layer's
+    crops).
+    """
     return int(torch.randint(0, 2**31 - 1, (1,)).item())
 
 
-# ------------------------------------------------------------------------------------------- one solver of several
+# ------------------------------------------------------------------------------------------- one
+# solver of several
 def solver_count() -> int:
-    """How many solvers train together (see caffe/parallel.py); 1 unless `set_solver_count` said otherwise."""
+    """How many solvers train together (see caffe/parallel.py); 1 unless `set_solver_count` said
+    otherwise.
+    """
     return _state["solver_count"]
 
 
 def set_solver_count(count: int):
-    """Say how many solvers train together; in TRAIN the data layers then leave the others' records out."""
+    """Say how many solvers train together; in TRAIN the data layers then leave the others' records
+    out.
+    """
     if int(count) < 1:
         raise CaffeError(f"the number of solvers must be at least 1, not {count}")
     _state["solver_count"] = int(count)

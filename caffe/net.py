@@ -1,4 +1,6 @@
-"""Net: layers wired by blob names, their parameters and their weights (Caffe: net.cpp); passes.py runs them."""
+"""Net: layers wired by blob names, their parameters and their weights (Caffe: net.cpp); passes.py
+runs them.
+"""
 
 import os
 
@@ -31,13 +33,16 @@ class NetCore(Passes):
     bottom_ids, top_ids : list of list of int
         Indices into `blob_list`, per layer.
     learnable : list of Blob
-        Parameters, each once however many layers share it, with `lr_mult` and `decay_mult` beside them.
+        Parameters, each once however many layers share it, with `lr_mult` and `decay_mult` beside
+        them.
     layer_needs, bottom_needs, param_needs
-        Per layer: whether backward runs through it, and whether it then computes each bottom's and parameter's gradient.
+        Per layer: whether backward runs through it, and whether it then computes each bottom's and
+        parameter's gradient.
     keep_blobs : bool
         After `forward_backward`, keep every blob's data (True), or the net's outputs only.
     callbacks : dict
-        {"before_forward", "after_forward", "before_backward", "after_backward": list of functions of the layer's index}.
+        {"before_forward", "after_forward", "before_backward", "after_backward": list of functions
+        of the layer's index}.
     overwrites_needed : bool
         A layer overwrites in place what a gradient reads.
     """
@@ -47,7 +52,10 @@ class NetCore(Passes):
         self.device = mode.device()
         self.phase = param.state.phase
         param = net_parameter.filter_net(param, name)
-        log.info("net.cpp:53", "Initializing net from parameters: \n" + prototxt.to_text(param).rstrip("\n"))
+        log.info(
+            "net.cpp:53",
+            "Initializing net from parameters: \n" + prototxt.to_text(param).rstrip("\n"),
+        )
         self.param = net_parameter.insert_splits(param, name)
         self.name = param.name
         self.keep_blobs = True
@@ -59,8 +67,13 @@ class NetCore(Passes):
         self.loss_weights = []
         self.input_ids = []
         self.learnable, self.lr_mult, self.decay_mult = [], [], []
-        self.param_ids, self.param_needs = [], []  # per layer, indices into learnable, and whether they want a gradient
-        self.callbacks = {f"{when}_{way}": [] for way in ("forward", "backward") for when in ("before", "after")}
+        self.param_ids, self.param_needs = (
+            [],
+            [],
+        )  # per layer, indices into learnable, and whether they want a gradient
+        self.callbacks = {
+            f"{when}_{way}": [] for way in ("forward", "backward") for when in ("before", "after")
+        }
         self._param_names = {}
         self._loss_inputs = {}
         self._numbers = 0  # in all blobs so far
@@ -82,7 +95,9 @@ class NetCore(Passes):
         if not given.HasField("phase"):
             given.phase = self.phase
         if given.propagate_down and len(given.propagate_down) != len(given.bottom):
-            raise CaffeError(f"{self.file}: layer '{given.name}': propagate_down is given once per bottom or not at all")
+            raise CaffeError(
+                f"{self.file}: layer '{given.name}': propagate_down is given once per bottom or not at all"
+            )
         param = caffe_pb2.LayerParameter()
         param.CopyFrom(given)
         log.info("layer_factory.hpp:77", f"Creating layer {param.name}")
@@ -100,7 +115,10 @@ class NetCore(Passes):
         missing = layer.num_top[0] - len(param.top) if layer.auto_top_blobs() else 0
         param.top.extend([AUTOMATIC] * missing)
         layer.check_counts(len(param.bottom), len(param.top))
-        tops = [self._append_top(layer, param, j, bottoms, available, blob_needs) for j in range(len(param.top))]
+        tops = [
+            self._append_top(layer, param, j, bottoms, available, blob_needs)
+            for j in range(len(param.top))
+        ]
         self.layer_list.append(layer)
         self.layer_names.append(param.name)
         self.bottom_ids.append(bottoms)
@@ -121,7 +139,9 @@ class NetCore(Passes):
             required += 4 * blob.count
         log.info("net.cpp:139", f"Memory required for data: {required}")
         need_backward |= self._append_params(layer, param, len(given.param))
-        given.CopyFrom(param)  # what the layer has filled in is saved with the weights; a made-up top is not
+        given.CopyFrom(
+            param
+        )  # what the layer has filled in is saved with the weights; a made-up top is not
         del given.top[len(given.top) - missing :]
         self.bottom_needs.append(needs)
         self.layer_needs.append(need_backward)
@@ -165,20 +185,28 @@ class NetCore(Passes):
 
     def _loss_weights(self, layer, param):
         if param.loss_weight and len(param.loss_weight) != len(param.top):
-            layer.fail(f"loss_weight is given {len(param.loss_weight)} times for {len(param.top)} tops")
+            layer.fail(
+                f"loss_weight is given {len(param.loss_weight)} times for {len(param.top)} tops"
+            )
         if not param.loss_weight and layer.is_loss:
             param.loss_weight.extend(layer.default_loss_weight(i) for i in range(len(param.top)))
         return list(param.loss_weight) or [0.0] * len(param.top)
 
     def _append_params(self, layer, param, given):
-        """Register the layer's parameters; whether one of them is learnt, by the first `given` entries of `param`."""
+        """Register the layer's parameters; whether one of them is learnt, by the first `given`
+        entries of `param`.
+        """
         if len(param.param) > len(layer.blobs):
-            layer.fail(f"has {len(layer.blobs)} parameter blob(s), the prototxt gives {len(param.param)} `param` entries")
+            layer.fail(
+                f"has {len(layer.blobs)} parameter blob(s), the prototxt gives {len(param.param)} `param` entries"
+            )
         ids, need, needs = [], False, []
         for i, blob in enumerate(layer.blobs):
             spec = param.param[i] if i < len(param.param) else caffe_pb2.ParamSpec()
             needs.append(spec.lr_mult != 0)
-            need |= needs[-1] or i >= given  # as in Caffe, entries that a BatchNorm has added itself do not count here
+            need |= (
+                needs[-1] or i >= given
+            )  # as in Caffe, entries that a BatchNorm has added itself do not count here
             if spec.name and spec.name in self._param_names:
                 ids.append(self._share_param(layer, i, blob, spec))
                 continue
@@ -203,18 +231,24 @@ class NetCore(Passes):
         for field, values in (("lr_mult", self.lr_mult), ("decay_mult", self.decay_mult)):
             if spec.HasField(field):
                 if owner_spec.HasField(field) and getattr(spec, field) != values[owner_id]:
-                    layer.fail(f"shares param '{spec.name}' of layer '{owner_layer}' with another {field}")
+                    layer.fail(
+                        f"shares param '{spec.name}' of layer '{owner_layer}' with another {field}"
+                    )
                 values[owner_id] = getattr(spec, field)
         blob.share_data(owner)
         blob.share_diff(owner)
         return owner_id
 
     def _prune_backward(self):
-        """Backward is needed only where a loss is reached and nothing below is switched off (Caffe's rules)."""
+        """Backward is needed only where a loss is reached and nothing below is switched off
+        (Caffe's rules).
+        """
         under_loss, skipped = set(), set()
         for i in reversed(range(len(self.layer_list))):
             names = [self.blob_names[t] for t in self.top_ids[i]]
-            contributes = any(w or n in under_loss for w, n in zip(self.loss_weights[i], names, strict=True))
+            contributes = any(
+                w or n in under_loss for w, n in zip(self.loss_weights[i], names, strict=True)
+            )
             if self.layer_needs[i] and names and all(n in skipped for n in names):
                 self.layer_needs[i] = False
                 self.bottom_needs[i] = [False] * len(self.bottom_needs[i])
@@ -234,7 +268,9 @@ class NetCore(Passes):
     def _force_backward(self):
         for i, layer in enumerate(self.layer_list):
             self.layer_needs[i] = True
-            self.bottom_needs[i] = [n or layer.allow_force_backward(j) for j, n in enumerate(self.bottom_needs[i])]
+            self.bottom_needs[i] = [
+                n or layer.allow_force_backward(j) for j, n in enumerate(self.bottom_needs[i])
+            ]
             self.param_needs[i] = [True] * len(self.param_needs[i])
 
     # -------------------------------------------------------------------------------------------------------- looking
@@ -244,10 +280,11 @@ class NetCore(Passes):
         return self.layer_list
 
     def output_variances(self):
-        """[(loss layer, variance)] of the last `forward_backward`: of what goes into each loss, over the batch's images.
+        """[(loss layer, variance)] of the last `forward_backward`: of what goes into each loss,
+        over the batch's images.
 
-        The scores are taken as the loss takes them: through a sigmoid or a softmax where it has one.  The variance over the
-        first axis is averaged over the rest.
+        The scores are taken as the loss takes them: through a sigmoid or a softmax where it has
+        one.  The variance over the first axis is averaged over the rest.
         """
         found = []
         for i, scores in self._loss_inputs.items():
@@ -274,17 +311,23 @@ class NetCore(Passes):
                 continue
             source = theirs[layer.name].blobs
             if len(source) != len(layer.blobs):
-                layer.fail(f"has {len(layer.blobs)} blobs here and {len(source)} in the net it shares parameters with")
+                layer.fail(
+                    f"has {len(layer.blobs)} blobs here and {len(source)} in the net it shares parameters with"
+                )
             for i, (mine, blob) in enumerate(zip(layer.blobs, source, strict=True)):
                 if mine.shape != blob.shape:
-                    layer.fail(f"blob {i} is {mine.shape} here and {blob.shape} in the net it shares parameters with")
+                    layer.fail(
+                        f"blob {i} is {mine.shape} here and {blob.shape} in the net it shares parameters with"
+                    )
                 mine.share_data(blob)
 
     def copy_trained_layers(self, path):
-        """Copy weights from a file, by layer name; layers that only one side has are left alone, as in Caffe.
+        """Copy weights from a file, by layer name; layers that only one side has are left alone, as
+        in Caffe.
 
-        A blob that the file's layer lacks must be one that this net shares with an earlier layer.  Of several layers with the
-        same name, the file's first one goes to the net's first one, and so on.
+        A blob that the file's layer lacks must be one that this net shares with an earlier layer.
+        Of several layers with the same name, the file's first one goes to the net's first one, and
+        so on.
 
         Parameters
         ----------
@@ -294,7 +337,8 @@ class NetCore(Passes):
         Raises
         ------
         CaffeError
-            Naming file, layer, blob and both shapes where they do not fit; the net is then unchanged.
+            Naming file, layer, blob and both shapes where they do not fit; the net is then
+            unchanged.
         """
         path = os.fspath(path)
         waiting, copies = {}, []
@@ -307,8 +351,12 @@ class NetCore(Passes):
                 continue
             i = waiting[name].pop(0) if len(waiting[name]) > 1 else waiting[name][0]
             targets = self.layers[i].blobs
-            if any(k not in blobs and own for k, own in enumerate(owned[i])) or any(k >= len(targets) for k in blobs):
-                raise CaffeError(f"{path}: layer '{name}' has {len(blobs)} blob(s), the net expects {len(targets)}")
+            if any(k not in blobs and own for k, own in enumerate(owned[i])) or any(
+                k >= len(targets) for k in blobs
+            ):
+                raise CaffeError(
+                    f"{path}: layer '{name}' has {len(blobs)} blob(s), the net expects {len(targets)}"
+                )
             for k, source in sorted(blobs.items()):
                 if not _same_shape(source, targets[k].shape):
                     raise CaffeError(
@@ -320,7 +368,9 @@ class NetCore(Passes):
             target.tensor().copy_(torch.from_numpy(source.array().reshape(target.shape).copy()))
 
     def _owned(self):
-        """Per layer and blob, whether the blob is the layer's own; otherwise an earlier layer shares it."""
+        """Per layer and blob, whether the blob is the layer's own; otherwise an earlier layer
+        shares it.
+        """
         seen, owned = set(), []
         for ids in self.param_ids:
             owned.append([not (param_id in seen or seen.add(param_id)) for param_id in ids])
@@ -330,12 +380,16 @@ class NetCore(Passes):
         return [layer.blobs for layer in self.layers]
 
     def write_caffemodel(self, path, with_diff=False):
-        """Write the weights as a .caffemodel: all layers with their settings, parameters with theirs."""
+        """Write the weights as a .caffemodel: all layers with their settings, parameters with
+        theirs.
+        """
         snapshot.write_caffemodel(os.fspath(path), self.param, self.layer_blobs(), with_diff)
 
     def write_caffemodel_h5(self, path, with_diff=False):
         """Write the weights as HDF5 in Caffe's layout; blobs that layers share are written once."""
-        snapshot.write_caffemodel_h5(os.fspath(path), self.layer_names, self.layer_blobs(), self._owned(), with_diff)
+        snapshot.write_caffemodel_h5(
+            os.fspath(path), self.layer_names, self.layer_blobs(), self._owned(), with_diff
+        )
 
     def close(self):
         """Stop the threads of the data layers."""
@@ -347,21 +401,35 @@ class NetCore(Passes):
     def _debug_forward(self, i):
         for t in self.top_ids[i]:
             value = log.number(_mean_abs(self.blob_list[t].tensor()))
-            log.info("net.cpp:593", f"    [Forward] Layer {self.layer_names[i]}, top blob {self.blob_names[t]} data: {value}")
+            log.info(
+                "net.cpp:593",
+                f"    [Forward] Layer {self.layer_names[i]}, top blob {self.blob_names[t]} data: {value}",
+            )
         for k, blob in enumerate(self.layer_list[i].blobs):
             value = log.number(_mean_abs(blob.tensor()))
-            log.info("net.cpp:605", f"    [Forward] Layer {self.layer_names[i]}, param blob {k} data: {value}")
+            log.info(
+                "net.cpp:605",
+                f"    [Forward] Layer {self.layer_names[i]}, param blob {k} data: {value}",
+            )
 
     def _debug_backward(self, i):
         for b, need in zip(self.bottom_ids[i], self.bottom_needs[i], strict=True):
             if need:
                 value = log.number(_mean_abs(self.blob_list[b].diff_tensor()))
                 name = self.blob_names[b]
-                log.info("net.cpp:621", f"    [Backward] Layer {self.layer_names[i]}, bottom blob {name} diff: {value}")
-        for k, (blob, need) in enumerate(zip(self.layer_list[i].blobs, self.param_needs[i], strict=True)):
+                log.info(
+                    "net.cpp:621",
+                    f"    [Backward] Layer {self.layer_names[i]}, bottom blob {name} diff: {value}",
+                )
+        for k, (blob, need) in enumerate(
+            zip(self.layer_list[i].blobs, self.param_needs[i], strict=True)
+        ):
             if need:
                 value = log.number(_mean_abs(blob.diff_tensor()))
-                log.info("net.cpp:632", f"    [Backward] Layer {self.layer_names[i]}, param blob {k} diff: {value}")
+                log.info(
+                    "net.cpp:632",
+                    f"    [Backward] Layer {self.layer_names[i]}, param blob {k} diff: {value}",
+                )
 
     def debug_all(self):
         """The line with the L1 and L2 norms of all parameters and their diffs."""

@@ -1,4 +1,6 @@
-"""What happens to a NetParameter before layers are made: rules by state, and Split layers (Caffe: net.cpp, insert_splits.cpp)."""
+"""What happens to a NetParameter before layers are made: rules by state, and Split layers (Caffe:
+net.cpp, insert_splits.cpp).
+"""
 
 from caffe import log, upgrade
 from caffe.error import CaffeError
@@ -9,13 +11,22 @@ def meets_rule(state, rule, layer_name):
     """Whether `state` (NetState) meets `rule` (NetStateRule); logs why not, as Caffe does."""
     where = f"specified by a rule in layer {layer_name}"
     if rule.HasField("phase") and rule.phase != state.phase:
-        log.info("net.cpp:296", f"The NetState phase ({state.phase}) differed from the phase ({rule.phase}) {where}")
+        log.info(
+            "net.cpp:296",
+            f"The NetState phase ({state.phase}) differed from the phase ({rule.phase}) {where}",
+        )
         return False
     if rule.HasField("min_level") and state.level < rule.min_level:
-        log.info("net.cpp:306", f"The NetState level ({state.level}) is below the min_level ({rule.min_level}) {where}")
+        log.info(
+            "net.cpp:306",
+            f"The NetState level ({state.level}) is below the min_level ({rule.min_level}) {where}",
+        )
         return False
     if rule.HasField("max_level") and state.level > rule.max_level:
-        log.info("net.cpp:316", f"The NetState level ({state.level}) is above the max_level ({rule.max_level}) {where}")
+        log.info(
+            "net.cpp:316",
+            f"The NetState level ({state.level}) is above the max_level ({rule.max_level}) {where}",
+        )
         return False
     for stage in rule.stage:
         if stage not in state.stage:
@@ -29,7 +40,9 @@ def meets_rule(state, rule, layer_name):
 
 
 def filter_net(param, name):
-    """A copy of `param`, upgraded from older forms wherever it comes from, with the layers that its state includes."""
+    """A copy of `param`, upgraded from older forms wherever it comes from, with the layers that its
+    state includes.
+    """
     whole, out = caffe_pb2.NetParameter(), caffe_pb2.NetParameter()
     whole.CopyFrom(param)
     upgrade.upgrade_net(whole, name)
@@ -37,21 +50,24 @@ def filter_net(param, name):
     del out.layer[:]
     for layer in whole.layer:
         if layer.include and layer.exclude:
-            raise CaffeError(f"{name}: layer '{layer.name}' has include and exclude rules; give one kind")
+            raise CaffeError(
+                f"{name}: layer '{layer.name}' has include and exclude rules; give one kind"
+            )
         if layer.include:
-            kept = any([meets_rule(param.state, rule, layer.name) for rule in layer.include])
+            kept = any(meets_rule(param.state, rule, layer.name) for rule in layer.include)
         else:
-            kept = not any([meets_rule(param.state, rule, layer.name) for rule in layer.exclude])
+            kept = not any(meets_rule(param.state, rule, layer.name) for rule in layer.exclude)
         if kept:
             out.layer.add().CopyFrom(layer)
     return out
 
 
 def insert_splits(param, name):
-    """A copy of `param` in which every blob has one reader: Split layers stand where there were more.
+    """A copy of `param` in which every blob has one reader: Split layers stand where there were
+    more.
 
-    A blob with a loss weight that is read too counts the loss as one more reader.  Splits are named as Caffe names them:
-    ``<blob>_<layer>_<top index>_split``, their tops ``..._split_<k>``.
+    A blob with a loss weight that is read too counts the loss as one more reader.  Splits are named
+    as Caffe names them: ``<blob>_<layer>_<top index>_split``, their tops ``..._split_<k>``.
     """
     writer = {}  # blob name -> (layer index, top index) of the last layer that wrote it
     source = {}  # (layer, bottom) -> (layer, top)
@@ -60,7 +76,9 @@ def insert_splits(param, name):
     for i, layer in enumerate(param.layer):
         for j, blob in enumerate(layer.bottom):
             if blob not in writer:
-                raise CaffeError(f"{name}: layer '{layer.name}': bottom {j} is the unknown blob '{blob}'")
+                raise CaffeError(
+                    f"{name}: layer '{layer.name}': bottom {j} is the unknown blob '{blob}'"
+                )
             source[i, j] = writer[blob]
             readers[writer[blob]] = readers.get(writer[blob], 0) + 1
         for j, blob in enumerate(layer.top):
@@ -87,7 +105,9 @@ def insert_splits(param, name):
             count, weight = readers.get((i, j), 0), loss_weight.get((i, j), 0)
             if count <= 1:
                 continue
-            split = out.layer.add(name=_split_name(layer.name, blob, j), type="Split", bottom=[blob])
+            split = out.layer.add(
+                name=_split_name(layer.name, blob, j), type="Split", bottom=[blob]
+            )
             for k in range(count):
                 split.top.append(f"{split.name}_{k}")
                 if weight:

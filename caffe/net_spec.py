@@ -1,7 +1,9 @@
-"""Nets written in Python: ``n = caffe.NetSpec(); n.conv1 = L.Convolution(n.data, kernel_size=3, num_output=8)``.
+"""Nets written in Python: ``n = caffe.NetSpec(); n.conv1 = L.Convolution(n.data, kernel_size=3,
+num_output=8)``.
 
-``from caffe import layers as L, params as P``: L.<Type>(bottoms..., fields...) makes a layer, P.<Message>.<VALUE> is a value
-of an enum of <Message>Parameter.  Field names are those of caffe.proto; ``str(n.to_proto())`` is the prototxt.
+``from caffe import layers as L, params as P``: L.<Type>(bottoms..., fields...) makes a layer,
+P.<Message>.<VALUE> is a value of an enum of <Message>Parameter.  Field names are those of
+caffe.proto; ``str(n.to_proto())`` is the prototxt.
 """
 
 from collections import Counter, OrderedDict
@@ -12,15 +14,22 @@ from caffe.proto import caffe_pb2
 
 def param_name_dict() -> dict[str, str]:
     """{layer type: its own field of LayerParameter without ``_param``}, e.g. {'ReLU': 'relu'}."""
-    fields = (f for f in caffe_pb2.LayerParameter.DESCRIPTOR.fields if f.name.endswith("_param") and f.message_type)
-    return {f.message_type.name.removesuffix("Parameter"): f.name.removesuffix("_param") for f in fields}
+    fields = (
+        f
+        for f in caffe_pb2.LayerParameter.DESCRIPTOR.fields
+        if f.name.endswith("_param") and f.message_type
+    )
+    return {
+        f.message_type.name.removesuffix("Parameter"): f.name.removesuffix("_param") for f in fields
+    }
 
 
 OWN_FIELDS = {type_name: f"{name}_param" for type_name, name in param_name_dict().items()}
 
 
 def assign_proto(proto, name: str, val) -> None:
-    """Set a field of a protobuf message from Python: a dict for a message, a list or one value for a repeated field.
+    """Set a field of a protobuf message from Python: a dict for a message, a list or one value for
+    a repeated field.
 
     Raises
     ------
@@ -74,7 +83,8 @@ class Function:
     type_name : str
     inputs : sequence of Top
     params : dict
-        The layer's fields, and ``ntop`` (number of tops, default 1) and ``in_place`` (the tops are the bottoms).
+        The layer's fields, and ``ntop`` (number of tops, default 1) and ``in_place`` (the tops are
+        the bottoms).
 
     Raises
     ------
@@ -97,7 +107,8 @@ class Function:
 class _Writer:
     """Writes layers as LayerParameters, each after those it reads.
 
-    Tops without a name, and layers without tops, are named after their type and numbered: ReLU1, ReLU2.
+    Tops without a name, and layers without tops, are named after their type and numbered: ReLU1,
+    ReLU2.
     """
 
     def __init__(self, names):
@@ -125,7 +136,9 @@ class _Writer:
         """The name of a layer's bottom; the top of an in-place layer has the name of its bottom."""
         tops = self.layers[bottom.fn].top
         if bottom.n >= len(tops):
-            raise CaffeError(f"top {bottom.n} of an in-place {bottom.fn.type_name}, read by a {reader.type_name}, has no bottom")
+            raise CaffeError(
+                f"top {bottom.n} of an in-place {bottom.fn.type_name}, read by a {reader.type_name}, has no bottom"
+            )
         return tops[bottom.n]
 
     def _name(self, part, fn):
@@ -144,12 +157,18 @@ class _Writer:
         elif inside:
             assign_proto(own, key, value)
         else:
-            remedy = "" if own is not None else f"; name the message that holds it, as in convolution_param=dict({key}=...)"
+            remedy = (
+                ""
+                if own is not None
+                else f"; name the message that holds it, as in convolution_param=dict({key}=...)"
+            )
             raise CaffeError(f"layer '{layer.name}' ({layer.type}) has no field '{key}'{remedy}")
 
 
 def to_proto(*tops):
-    """NetParameter of all layers that `tops` need; unnamed tops are named after their layer's type and numbered."""
+    """NetParameter of all layers that `tops` need; unnamed tops are named after their layer's type
+    and numbered.
+    """
     writer = _Writer({})
     for top in tops:
         writer.add(_function(top, "to_proto"))
@@ -164,7 +183,9 @@ def _function(part, where):
 
 
 class NetSpec:
-    """A net whose tops are attributes (or items): each top, and the layer it is the first top of, has the attribute's name."""
+    """A net whose tops are attributes (or items): each top, and the layer it is the first top of,
+    has the attribute's name.
+    """
 
     def __init__(self):
         super().__setattr__("tops", OrderedDict())
@@ -212,7 +233,9 @@ def layer_function(type_name):
 
 
 class Layers:
-    """L: L.Convolution makes a Convolution layer.  ``caffe.layers``, the package, has the same attributes."""
+    """L: L.Convolution makes a Convolution layer.  ``caffe.layers``, the package, has the same
+    attributes.
+    """
 
     def __getattr__(self, name):
         if name.startswith("__"):
@@ -230,7 +253,9 @@ class _Enums:
         try:
             return getattr(self._message, name)
         except AttributeError as error:
-            raise AttributeError(f"caffe.proto has no {self._message.DESCRIPTOR.name}.{name}") from error
+            raise AttributeError(
+                f"caffe.proto has no {self._message.DESCRIPTOR.name}.{name}"
+            ) from error
 
 
 class Parameters:

@@ -1,7 +1,8 @@
-"""Two LMDBs that belong together, such as images and their targets: Caffe pairs their records by position alone.
+"""Two LMDBs that belong together, such as images and their targets: Caffe pairs their records by
+position alone.
 
-Caffe never compares the two.  If one lacks a record, every pair after it is wrong, and the training learns nothing while its
-log looks healthy.  Here a net is checked before it trains.
+Caffe never compares the two.  If one lacks a record, every pair after it is wrong, and the training
+learns nothing while its log looks healthy.  Here a net is checked before it trains.
 """
 
 import os
@@ -17,11 +18,12 @@ IMAGES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp")
 def check(net):
     """Compare the LMDBs of a net's Data layers.
 
-    A Data layer gives targets if a loss compares it with what is computed from another Data layer.  These two must hold the
-    same records in the same order, as far as their keys can tell: it is an error if their keys have names (or numbers) in
-    common and yet differ, or if the targets are named after images, and other ones.  Targets of a single record are a
-    constant.  Other Data layers of one batch_size and different lengths get a warning: Caffe trains on such nets, and some
-    are meant so.
+    A Data layer gives targets if a loss compares it with what is computed from another Data layer.
+    These two must hold the same records in the same order, as far as their keys can tell: it is an
+    error if their keys have names (or numbers) in common and yet differ, or if the targets are
+    named after images, and other ones.  Targets of a single record are a constant.  Other Data
+    layers of one batch_size and different lengths get a warning: Caffe trains on such nets, and
+    some are meant so.
 
     Parameters
     ----------
@@ -58,13 +60,21 @@ def _reads_lmdb(layer):
 
 def _targets(net):
     """[(data layer, layer with its targets)] of all losses, each pair once."""
-    sources, fixed = {}, {}  # per blob: the layers that read LMDBs below it; whether nothing is learnt on the way
+    sources, fixed = (
+        {},
+        {},
+    )  # per blob: the layers that read LMDBs below it; whether nothing is learnt on the way
     found = []
     for i, layer in enumerate(net.layer_list):
         below = [sources.get(b, frozenset()) for b in net.bottom_ids[i]]
         own = frozenset([layer]) if _reads_lmdb(layer) else frozenset()
         if layer.is_loss and len(below) > 1 and fixed.get(net.bottom_ids[i][1], True):
-            found += [(a, b) for a in below[0] for b in below[1] if a is not b and a.batch_size == b.batch_size]
+            found += [
+                (a, b)
+                for a in below[0]
+                for b in below[1]
+                if a is not b and a.batch_size == b.batch_size
+            ]
         for top in net.top_ids[i]:
             sources[top] = own.union(*below)
             fixed[top] = not layer.blobs and all(fixed.get(b, True) for b in net.bottom_ids[i])
@@ -96,7 +106,9 @@ def _difference(data, target):
 
 
 def _names(database):
-    """The names that follow the numbers in the keys, as convert_imageset writes them; None where a key is only a number."""
+    """The names that follow the numbers in the keys, as convert_imageset writes them; None where a
+    key is only a number.
+    """
     found = []
     for key in database.keys:
         match = KEY.fullmatch(key.decode("utf-8", "surrogateescape"))

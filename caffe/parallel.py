@@ -1,4 +1,6 @@
-"""pycaffe's NCCL and Timer, as python/train.py uses them.  Training runs in one process; several GPUs are not supported."""
+"""pycaffe's NCCL and Timer, as python/train.py uses them.  Training runs in one process; several
+GPUs are not supported.
+"""
 
 import time
 
@@ -12,7 +14,8 @@ def has_nccl() -> bool:
 
 
 class NCCL:
-    """The exchange of weights and gradients between solvers: with one solver there is nothing to exchange.
+    """The exchange of weights and gradients between solvers: with one solver there is nothing to
+    exchange.
 
     Parameters
     ----------
@@ -28,7 +31,9 @@ class NCCL:
 
     def __init__(self, solver, uid=b""):
         if mode.solver_count() > 1:
-            raise CaffeError(f"training with {mode.solver_count()} GPUs is not supported; give one GPU")
+            raise CaffeError(
+                f"training with {mode.solver_count()} GPUs is not supported; give one GPU"
+            )
         self.solver = solver
 
     @staticmethod

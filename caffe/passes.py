@@ -1,9 +1,10 @@
-"""The ways through a net's layers, forward and backward (Caffe: Net::ForwardFromTo, BackwardFromTo).
+"""The ways through a net's layers, forward and backward (Caffe: Net::ForwardFromTo,
+BackwardFromTo).
 
-`run_layers` and `run_layers_back` go layer by layer from blob to blob: pycaffe's way.  Nothing but the blobs, and what a
-layer has kept of its last forward, carries over from one to the other, so that backward may run at any time: it uses the
-blobs as they are.  `forward_backward` runs all layers as one autograd graph, channels last on the CPU, without touching
-NumPy: the solver's way.
+`run_layers` and `run_layers_back` go layer by layer from blob to blob: pycaffe's way.  Nothing but
+the blobs, and what a layer has kept of its last forward, carries over from one to the other, so
+that backward may run at any time: it uses the blobs as they are.  `forward_backward` runs all
+layers as one autograd graph, channels last on the CPU, without touching NumPy: the solver's way.
 """
 
 import torch
@@ -21,7 +22,9 @@ class Passes:
 
     # ------------------------------------------------------------------------------------------------------ reshaping
     def _reshape_layer(self, i, always=False):
-        """Give layer i's tops their shapes if its blobs' shapes are not those of its last run, or `always`."""
+        """Give layer i's tops their shapes if its blobs' shapes are not those of its last run, or
+        `always`.
+        """
         layer = self.layer_list[i]
         if not always and self._shapes[i] is not None:
             if self._shapes[i] == self._shapes_now(i):
@@ -43,7 +46,9 @@ class Passes:
         self._shapes[i] = self._shapes_now(i)
 
     def _shapes_now(self, i):
-        """The shapes of layer i's bottoms and tops.  Those of data are the data's own, so they do not count."""
+        """The shapes of layer i's bottoms and tops.  Those of data are the data's own, so they do
+        not count.
+        """
         tops = self.top_ids[i] if self.bottom_ids[i] else []
         return [self.blob_list[b].shape for b in (*self.bottom_ids[i], *tops)]
 
@@ -64,7 +69,9 @@ class Passes:
 
     # ------------------------------------------------------------------------------------------------- layer by layer
     def run_layers(self, start, end):
-        """Run layers start..end (inclusive), blob by blob; return the weighted loss of these layers (float)."""
+        """Run layers start..end (inclusive), blob by blob; return the weighted loss of these layers
+        (float).
+        """
         loss = 0.0
         for i in range(start, end + 1):
             for run in self.callbacks["before_forward"]:
@@ -102,14 +109,17 @@ class Passes:
             taken = {t.data_ptr() for t in bottoms}
             for top, output in zip(self.top_ids[i], outputs, strict=True):
                 if output.data_ptr() in taken and top not in self.bottom_ids[i]:
-                    output = output.clone()  # two blobs do not share memory unless the layer says so
+                    output = (
+                        output.clone()
+                    )  # two blobs do not share memory unless the layer says so
                 self.blob_list[top].put(output)
             if layer.is_loss:
                 self._loss_inputs[i] = bottoms[0]
         self._shapes[i] = self._shapes_now(i)  # a layer may give another shape with every batch
 
     def run_layers_back(self, start, end):
-        """Run layers start down to end (inclusive) backward from the tops' diffs; parameter diffs accumulate.
+        """Run layers start down to end (inclusive) backward from the tops' diffs; parameter diffs
+        accumulate.
 
         The blobs' data stay as they are, whatever ran before.
         """
@@ -128,9 +138,13 @@ class Passes:
 
     @torch.no_grad()
     def backward_layer(self, i):
-        """Run layer i backward, whether the net's loss needs it or not: its bottoms' and its parameters' diffs."""
+        """Run layer i backward, whether the net's loss needs it or not: its bottoms' and its
+        parameters' diffs.
+        """
         layer = self.layer_list[i]
-        bottoms, tops = ([self.blob_list[b] for b in ids[i]] for ids in (self.bottom_ids, self.top_ids))
+        bottoms, tops = (
+            [self.blob_list[b] for b in ids[i]] for ids in (self.bottom_ids, self.top_ids)
+        )
         needs = [*self.bottom_needs[i], *self.param_needs[i]]
         if layer.always_propagates:
             needs[0] = True
@@ -141,9 +155,13 @@ class Passes:
         elif any(needs):
             layer.params = [blob.tensor() for blob in layer.blobs]
             diffs = [blob.diff_tensor() for blob in tops]
-            grads = layer.backward([b.tensor() for b in bottoms], [t.tensor() for t in tops], diffs, needs)
+            grads = layer.backward(
+                [b.tensor() for b in bottoms], [t.tensor() for t in tops], diffs, needs
+            )
             taken = {diff.data_ptr() for diff in diffs}
-            for k, (blob, need, grad) in enumerate(zip([*bottoms, *layer.blobs], needs, grads, strict=True)):
+            for k, (blob, need, grad) in enumerate(
+                zip([*bottoms, *layer.blobs], needs, grads, strict=True)
+            ):
                 if not need or grad is None:
                     continue
                 if grad.data_ptr() in taken:
@@ -155,15 +173,15 @@ class Passes:
     def forward_backward(self, backward=True, gradient_ready=None):
         """One pass as a single graph; parameter diffs are added to what is there.
 
-        A net with callbacks, or with a layer that overwrites in place what another layer's gradient reads, runs layer by
-        layer instead.
+        A net with callbacks, or with a layer that overwrites in place what another layer's gradient
+        reads, runs layer by layer instead.
 
         Parameters
         ----------
         backward : bool
         gradient_ready : callable, optional
-            Called as ``gradient_ready(i, gradient)`` for learnable parameter i as soon as its gradient is known; the
-            gradients are then not kept as diffs.
+            Called as ``gradient_ready(i, gradient)`` for learnable parameter i as soon as its
+            gradient is known; the gradients are then not kept as diffs.
 
         Returns
         -------
@@ -181,7 +199,9 @@ class Passes:
             if gradient_ready is not None:
                 for param_id, leaf in leaves.items():
                     if leaf.requires_grad:
-                        leaf.register_post_accumulate_grad_hook(_handing_over(gradient_ready, param_id))
+                        leaf.register_post_accumulate_grad_hook(
+                            _handing_over(gradient_ready, param_id)
+                        )
             with allocation.enough_for(f"{self.file}: the backward pass", "the batch size"):
                 loss.backward()
             for param_id, leaf in leaves.items():
@@ -192,7 +212,9 @@ class Passes:
         return loss.detach()
 
     def _forward_graph(self, backward, leaves, diffs):
-        """The loss, and {blob id: tensor}; parameters go into `leaves`, blobs' gradients later into `diffs`."""
+        """The loss, and {blob id: tensor}; parameters go into `leaves`, blobs' gradients later into
+        `diffs`.
+        """
         values, losses = {}, []
         looked_at = self._wanted_blobs() if backward and self.keep_blobs else set()
         with torch.set_grad_enabled(backward):
@@ -202,7 +224,9 @@ class Passes:
                 if layer.fed_by_user:
                     for blob_id in self.top_ids[i]:
                         value = self._fast_format(self.blob_list[blob_id].tensor().detach())
-                        values[blob_id] = self._leaf(value, blob_id, diffs) if blob_id in looked_at else value
+                        values[blob_id] = (
+                            self._leaf(value, blob_id, diffs) if blob_id in looked_at else value
+                        )
                     continue
                 inputs = [
                     values[b] if need and self.layer_needs[i] else values[b].detach()
@@ -217,15 +241,23 @@ class Passes:
                 outputs = [outputs] if isinstance(outputs, torch.Tensor) else outputs
                 if layer.is_loss and inputs:
                     self._loss_inputs[i] = inputs[0].detach()
-                for blob_id, output, weight in zip(self.top_ids[i], outputs, self.loss_weights[i], strict=True):
+                for blob_id, output, weight in zip(
+                    self.top_ids[i], outputs, self.loss_weights[i], strict=True
+                ):
                     if tuple(output.shape) != self.blob_list[blob_id].shape:
                         self.blob_list[blob_id].reshape(*output.shape)
-                    values[blob_id] = output if i and self.bottom_ids[i] else self._fast_format(output)
+                    values[blob_id] = (
+                        output if i and self.bottom_ids[i] else self._fast_format(output)
+                    )
                     if not self.bottom_ids[i] and not output.requires_grad and blob_id in looked_at:
                         values[blob_id] = self._leaf(values[blob_id], blob_id, diffs)
                     if weight:
                         losses.append(weight * output.sum())
-                    if self.keep_blobs and output.requires_grad and blob_id not in self.bottom_ids[i]:
+                    if (
+                        self.keep_blobs
+                        and output.requires_grad
+                        and blob_id not in self.bottom_ids[i]
+                    ):
                         output.register_hook(_keeping(diffs, blob_id))
                 self._shapes[i] = self._shapes_now(i)
             loss = torch.stack(losses).sum() if losses else torch.zeros((), device=self.device)
@@ -237,10 +269,29 @@ class Passes:
             wanted = range(len(self.blob_list))
         else:  # code of the user's reads its layer's blobs in backward
             users = [i for i, layer in enumerate(self.layer_list) if layer.calls_user]
-            wanted = {*self.output_ids, *(b for i in users for b in (*self.bottom_ids[i], *self.top_ids[i]))}
-        taken, fed = {}, {t for i, layer in enumerate(self.layer_list) if layer.fed_by_user for t in self.top_ids[i]}
-        overwritten = {t for tops, bottoms in zip(self.top_ids, self.bottom_ids, strict=True) for t in tops if t in bottoms}
-        for blob_id in {*wanted, *(fed & overwritten)}:  # as in Caffe, the next pass starts from what has become of the data
+            wanted = {
+                *self.output_ids,
+                *(b for i in users for b in (*self.bottom_ids[i], *self.top_ids[i])),
+            }
+        taken, fed = (
+            {},
+            {
+                t
+                for i, layer in enumerate(self.layer_list)
+                if layer.fed_by_user
+                for t in self.top_ids[i]
+            },
+        )
+        overwritten = {
+            t
+            for tops, bottoms in zip(self.top_ids, self.bottom_ids, strict=True)
+            for t in tops
+            if t in bottoms
+        }
+        for blob_id in {
+            *wanted,
+            *(fed & overwritten),
+        }:  # as in Caffe, the next pass starts from what has become of the data
             if blob_id in values and blob_id not in fed - overwritten:
                 blob, value = self.blob_list[blob_id], values[blob_id].detach()
                 other = taken.setdefault(value.data_ptr(), blob)
@@ -276,7 +327,9 @@ class Passes:
 
     @staticmethod
     def _leaf(value, blob_id, diffs):
-        """Data that the net is fed with as a tensor whose gradient is asked for and goes into `diffs`."""
+        """Data that the net is fed with as a tensor whose gradient is asked for and goes into
+        `diffs`.
+        """
         leaf = value.detach().requires_grad_()
         leaf.register_hook(_keeping(diffs, blob_id))
         return leaf
@@ -285,7 +338,9 @@ class Passes:
         """Indices of the blobs whose gradient some layer's backward computes."""
         return {
             b
-            for bottoms, bottom_needs, needs in zip(self.bottom_ids, self.bottom_needs, self.layer_needs, strict=True)
+            for bottoms, bottom_needs, needs in zip(
+                self.bottom_ids, self.bottom_needs, self.layer_needs, strict=True
+            )
             for b, need in zip(bottoms, bottom_needs, strict=True)
             if need and needs
         }
@@ -294,20 +349,28 @@ class Passes:
         """Indices of the learnable parameters that some layer's backward computes the gradient of."""
         return {
             param_id
-            for ids, param_needs, layer_needs in zip(self.param_ids, self.param_needs, self.layer_needs, strict=True)
+            for ids, param_needs, layer_needs in zip(
+                self.param_ids, self.param_needs, self.layer_needs, strict=True
+            )
             for param_id, need in zip(ids, param_needs, strict=True)
             if need and layer_needs
         }
 
     def _leaves(self, i, leaves, backward):
-        """The parameters of layer i as leaves of the graph, one leaf for shared ones; frozen ones want no gradient."""
+        """The parameters of layer i as leaves of the graph, one leaf for shared ones; frozen ones
+        want no gradient.
+        """
         if not leaves:
             wanted = self._wanted_params() if backward else set()
             for param_id, blob in enumerate(self.learnable):
                 leaves[param_id] = blob.tensor().detach().requires_grad_(param_id in wanted)
         return [  # a shared parameter may have another shape here
-            (leaves[param_id] if need and self.layer_needs[i] else leaves[param_id].detach()).view(blob.shape)
-            for param_id, need, blob in zip(self.param_ids[i], self.param_needs[i], self.layer_list[i].blobs, strict=True)
+            (leaves[param_id] if need and self.layer_needs[i] else leaves[param_id].detach()).view(
+                blob.shape
+            )
+            for param_id, need, blob in zip(
+                self.param_ids[i], self.param_needs[i], self.layer_list[i].blobs, strict=True
+            )
         ]
 
     def _may_overwrite(self, i):
@@ -320,14 +383,17 @@ class Passes:
     def _overwrites_needed(self):
         """Whether a layer overwrites in place what another one's, or its own, gradient reads.
 
-        Caffe's gradients then are those of the overwritten blob, while one graph would give those of the blob before.
+        Caffe's gradients then are those of the overwritten blob, while one graph would give those
+        of the blob before.
         """
         writers, roots = {}, {}  # memory: layers that have written it, in order; blob: memory
         for i, layer in enumerate(self.layer_list):
             passes_on = layer.shares_data and self.bottom_ids[i]
             for top in self.top_ids[i]:
                 in_place = top in self.bottom_ids[i]
-                roots[top] = roots[self.bottom_ids[i][0]] if passes_on else roots[top] if in_place else top
+                roots[top] = (
+                    roots[self.bottom_ids[i][0]] if passes_on else roots[top] if in_place else top
+                )
                 if not passes_on:
                     reads = any(self.bottom_needs[i])
                     top_read = layer.reads_top if reads else NOTHING
@@ -338,7 +404,9 @@ class Passes:
                 later = [layer for layer, _, _ in chain[position + 1 :]]
                 if bottom_read == VALUES or (top_read == VALUES and later):
                     return True
-                if SIGNS in (top_read, bottom_read) and not all(layer.keeps_signs for layer in later):
+                if SIGNS in (top_read, bottom_read) and not all(
+                    layer.keeps_signs for layer in later
+                ):
                     return True
         return False
 

@@ -11,7 +11,9 @@ from caffe.proto import caffe_pb2
 from caffe.regular_file import open_regular
 
 # strings and comments, whichever begins first; a string ends on its line
-STRING_OR_COMMENT = re.compile(rb"""(?P<quote>["'])((?:\\.|(?!(?P=quote))[^\\\n])*)(?P=quote)|\#[^\n]*""")
+STRING_OR_COMMENT = re.compile(
+    rb"""(?P<quote>["'])((?:\\.|(?!(?P=quote))[^\\\n])*)(?P=quote)|\#[^\n]*"""
+)
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 WHOLE_FLOAT = re.compile(r"^(\s*\w+: -?\d+)\.0$", re.MULTILINE)
 
@@ -33,9 +35,13 @@ def parse(text, message, name="<text>"):
         match = re.match(r"(\d+):(\d+)\s*:\s*(.*)", what, re.DOTALL)
         where = f"{name}:{match.group(1)}" if match else name
         what = " ".join((match.group(3) if match else what).split())
-        raise CaffeError(f"{where}: {what} (a {message.DESCRIPTOR.name} was expected here)") from error
+        raise CaffeError(
+            f"{where}: {what} (a {message.DESCRIPTOR.name} was expected here)"
+        ) from error
     except (ValueError, RecursionError) as error:
-        raise CaffeError(f"{name}: not a {message.DESCRIPTOR.name} in prototxt form ({error})") from error
+        raise CaffeError(
+            f"{name}: not a {message.DESCRIPTOR.name} in prototxt form ({error})"
+        ) from error
 
 
 def read_text(path):
@@ -67,8 +73,8 @@ def _read_bytes(path):
 def read_message(path, message):
     """Read a prototxt file into `message`, in the form in which it is there.
 
-    Caffe's strings are bytes, Python's are text: bytes that are not UTF-8 are read as characters of Latin-1, with a warning.
-    What is in a comment does not matter.
+    Caffe's strings are bytes, Python's are text: bytes that are not UTF-8 are read as characters of
+    Latin-1, with a warning. What is in a comment does not matter.
 
     Parameters
     ----------
@@ -106,14 +112,18 @@ def _string(match, path):
     if inner.isascii() and b"\\" not in inner:
         return whole
     try:
-        value = text_encoding.CUnescape(inner.decode("utf-8", wire.LATIN_1))  # "\\351" is a byte, too
+        value = text_encoding.CUnescape(
+            inner.decode("utf-8", wire.LATIN_1)
+        )  # "\\351" is a byte, too
     except ValueError:  # a broken escape; the parser reports it with its line
         return whole
     text = value.decode("utf-8", wire.LATIN_1)
     if text.encode() == value and inner.decode("utf-8", "ignore").encode() == inner:
         return whole
     line = match.string.count(b"\n", 0, match.start()) + 1
-    log.warning("io.cpp:34", f"{path}:{line}: '{text}' is not UTF-8 there; its bytes are read as Latin-1")
+    log.warning(
+        "io.cpp:34", f"{path}:{line}: '{text}' is not UTF-8 there; its bytes are read as Latin-1"
+    )
     return b'"' + text_encoding.CEscape(text, as_utf8=True).encode() + b'"'
 
 
@@ -142,5 +152,7 @@ def read_solver(path):
 
 
 def to_text(message):
-    """A message as prototxt, fields in the order of their numbers, as Caffe logs it (`104`, not Python's `104.0`)."""
+    """A message as prototxt, fields in the order of their numbers, as Caffe logs it (`104`, not
+    Python's `104.0`).
+    """
     return WHOLE_FLOAT.sub(r"\1", text_format.MessageToString(message))

@@ -14,7 +14,8 @@ USAGE = "Net(network_file, phase, level=0, stages=None, weights=None) or Net(net
 
 
 class LayerView:
-    """A layer of the runtime's own as pycaffe shows it: `type`, `blobs`, `setup(bottom, top)`, `reshape(bottom, top)`.
+    """A layer of the runtime's own as pycaffe shows it: `type`, `blobs`, `setup(bottom, top)`,
+    `reshape(bottom, top)`.
 
     What else the layer has can be read, too.
     """
@@ -28,7 +29,9 @@ class LayerView:
         return getattr(self._layer, name)
 
     def setup(self, bottom, top):
-        """Check the settings against the bottoms (list of Blob); parameters that are there stay, as in Caffe."""
+        """Check the settings against the bottoms (list of Blob); parameters that are there stay, as
+        in Caffe.
+        """
         layer, kept = self._layer, list(self._layer.blobs)
         del layer.blobs[:]
         layer.setup([blob.shape for blob in bottom])
@@ -37,7 +40,9 @@ class LayerView:
 
     def reshape(self, bottom, top):
         """Give the tops the shapes that follow from the bottoms' (lists of Blob)."""
-        for blob, shape in zip(top, self._layer.reshape([blob.shape for blob in bottom]), strict=True):
+        for blob, shape in zip(
+            top, self._layer.reshape([blob.shape for blob in bottom]), strict=True
+        ):
             blob.reshape(*shape)
 
     def __repr__(self):
@@ -47,8 +52,8 @@ class LayerView:
 class Net(NetCore):
     """A net from a prototxt, with weights if given.
 
-    ``Net(network_file, phase, level=0, stages=None, weights=None)``, or in the old way ``Net(network_file, weights,
-    phase)``.
+    ``Net(network_file, phase, level=0, stages=None, weights=None)``, or in the old way
+    ``Net(network_file, weights, phase)``.
 
     Parameters
     ----------
@@ -78,9 +83,14 @@ class Net(NetCore):
             if weights is not None or len(given) > 2:
                 raise TypeError(USAGE)
             weights = given.pop(0)
-            log.warning("_caffe.cpp:139", "DEPRECATION WARNING - deprecated use of Python interface")
+            log.warning(
+                "_caffe.cpp:139", "DEPRECATION WARNING - deprecated use of Python interface"
+            )
             log.warning("_caffe.cpp:140", 'Use this instead (with the named "weights" parameter):')
-            log.warning("_caffe.cpp:142", f"Net('{network_file}', {given[0] if given else phase}, weights='{weights}')")
+            log.warning(
+                "_caffe.cpp:142",
+                f"Net('{network_file}', {given[0] if given else phase}, weights='{weights}')",
+            )
         named = {"phase": phase, "level": level, "stages": stages, "weights": weights}
         free = [name for name in named if name != "weights" or named["weights"] is None]
         if len(given) > len(free) or any(named[name] is not None for name in free[: len(given)]):
@@ -104,13 +114,17 @@ class Net(NetCore):
     @property
     def params(self):
         return OrderedDict(
-            (name, layer.blobs) for name, layer in zip(self.layer_names, self.layer_list, strict=True) if layer.blobs
+            (name, layer.blobs)
+            for name, layer in zip(self.layer_names, self.layer_list, strict=True)
+            if layer.blobs
         )
 
     @property
     def layers(self):
         if not hasattr(self, "_layer_views"):
-            self._layer_views = [layer.layer if layer.calls_user else LayerView(layer) for layer in self.layer_list]
+            self._layer_views = [
+                layer.layer if layer.calls_user else LayerView(layer) for layer in self.layer_list
+            ]
         return list(self._layer_views)
 
     @property
@@ -164,10 +178,14 @@ class Net(NetCore):
 
     def _check_layers(self, low, high):
         if low < 0 or high >= len(self.layer_list):
-            raise CaffeError(f"{self.file}: there are layers 0 to {len(self.layer_list) - 1}, not {low} to {high}")
+            raise CaffeError(
+                f"{self.file}: there are layers 0 to {len(self.layer_list) - 1}, not {low} to {high}"
+            )
 
     def before_forward(self, run):
-        """Call `run(i)` before layer i runs forward; from now on the solver, too, runs the net layer by layer."""
+        """Call `run(i)` before layer i runs forward; from now on the solver, too, runs the net
+        layer by layer.
+        """
         self.callbacks["before_forward"].append(run)
 
     def after_forward(self, run):
@@ -196,12 +214,16 @@ class Net(NetCore):
 
     @property
     def top_names(self):
-        return OrderedDict((n, [self.blob_names[t] for t in ids]) for n, ids in zip(self.layer_names, self.top_ids, strict=True))
+        return OrderedDict(
+            (n, [self.blob_names[t] for t in ids])
+            for n, ids in zip(self.layer_names, self.top_ids, strict=True)
+        )
 
     @property
     def bottom_names(self):
         return OrderedDict(
-            (n, [self.blob_names[t] for t in ids]) for n, ids in zip(self.layer_names, self.bottom_ids, strict=True)
+            (n, [self.blob_names[t] for t in ids])
+            for n, ids in zip(self.layer_names, self.bottom_ids, strict=True)
         )
 
     # ------------------------------------------------------------------------------------------------------- running
@@ -244,7 +266,8 @@ class Net(NetCore):
         start, end : str, optional
             First and last layer on the way back, by name.
         **kwargs
-            {output blob: ndarray}: written into the outputs' diffs first; if any is given, all must be.
+            {output blob: ndarray}: written into the outputs' diffs first; if any is given, all must
+            be.
 
         Returns
         -------
@@ -264,7 +287,8 @@ class Net(NetCore):
         return {name: by_name[self._known_blob(name)].diff for name in sorted(outputs)}
 
     def forward_all(self, blobs=None, **kwargs):
-        """Run forward over any number of items, a batch at a time; the last batch is filled up with zeros.
+        """Run forward over any number of items, a batch at a time; the last batch is filled up with
+        zeros.
 
         Parameters
         ----------
@@ -288,7 +312,8 @@ class Net(NetCore):
         blobs, diffs : list of str, optional
             What to return besides the outputs and the inputs' diffs.
         **kwargs
-            {input blob or output blob: ndarray of shape (n, ...)}; those of outputs are their diffs.
+            {input blob or output blob: ndarray of shape (n, ...)}; those of outputs are their
+            diffs.
 
         Returns
         -------
@@ -299,19 +324,32 @@ class Net(NetCore):
         back = {name: array for name, array in kwargs.items() if name not in self.inputs}
         found = self._all(
             lambda batch: {
-                **{("data", k): v for k, v in self.forward(blobs=blobs, **{n: batch[n] for n in ahead}).items()},
-                **{("diff", k): v for k, v in self.backward(diffs=diffs, **{n: batch[n] for n in back}).items()},
+                **{
+                    ("data", k): v
+                    for k, v in self.forward(blobs=blobs, **{n: batch[n] for n in ahead}).items()
+                },
+                **{
+                    ("diff", k): v
+                    for k, v in self.backward(diffs=diffs, **{n: batch[n] for n in back}).items()
+                },
             },
             kwargs,
         )
-        return tuple({k: v for (kind, k), v in found.items() if kind == wanted} for wanted in ("data", "diff"))
+        return tuple(
+            {k: v for (kind, k), v in found.items() if kind == wanted}
+            for wanted in ("data", "diff")
+        )
 
     def _all(self, run, arrays):
         lengths = {len(array) for array in arrays.values()}
         if set(self.inputs) - arrays.keys():
-            raise CaffeError(f"{self.file}: the inputs are {', '.join(self.inputs)}; given were {', '.join(arrays) or 'none'}")
+            raise CaffeError(
+                f"{self.file}: the inputs are {', '.join(self.inputs)}; given were {', '.join(arrays) or 'none'}"
+            )
         if len(lengths) != 1 or 0 in lengths:
-            raise CaffeError(f"{self.file}: the arrays must hold the same number of items, at least one, not {sorted(lengths)}")
+            raise CaffeError(
+                f"{self.file}: the arrays must hold the same number of items, at least one, not {sorted(lengths)}"
+            )
         (count,) = lengths
         size = self.blobs[self.inputs[0]].shape[0]
         found = {}
@@ -320,11 +358,16 @@ class Net(NetCore):
             for name, array in arrays.items():
                 part = np.asarray(array[start : start + size], dtype=np.float32)
                 if len(part) < size:
-                    part = np.concatenate([part, np.zeros((size - len(part), *part.shape[1:]), dtype=np.float32)])
+                    part = np.concatenate(
+                        [part, np.zeros((size - len(part), *part.shape[1:]), dtype=np.float32)]
+                    )
                 batch[name] = part
             for name, value in run(batch).items():
                 found.setdefault(name, []).append(np.array(value))
-        return {name: np.concatenate(values)[:count] if values[0].ndim else np.array(values) for name, values in found.items()}
+        return {
+            name: np.concatenate(values)[:count] if values[0].ndim else np.array(values)
+            for name, values in found.items()
+        }
 
     def set_input_arrays(self, data, labels):
         """Feed the net's first layer, a MemoryData, from arrays.
@@ -350,17 +393,23 @@ class Net(NetCore):
         for name, array in arrays.items():
             blob = by_name[name]
             if np.shape(array)[:1] != blob.shape[:1] or np.size(array) != blob.count:
-                raise CaffeError(f"{self.file}: {word} '{name}' holds {blob.shape}, the array is {np.shape(array)}")
+                raise CaffeError(
+                    f"{self.file}: {word} '{name}' holds {blob.shape}, the array is {np.shape(array)}"
+                )
             getattr(blob, attribute)[...] = np.asarray(array).reshape(blob.shape)
 
     def _layer_index(self, name):
         if name not in self.layer_names:
-            raise CaffeError(f"{self.file}: there is no layer '{name}'; there are {', '.join(self.layer_names)}")
+            raise CaffeError(
+                f"{self.file}: there is no layer '{name}'; there are {', '.join(self.layer_names)}"
+            )
         return self.layer_names.index(name)
 
     def _known_blob(self, name):
         if name not in self.blob_names:
-            raise CaffeError(f"{self.file}: there is no blob '{name}'; there are {', '.join(self.blob_names)}")
+            raise CaffeError(
+                f"{self.file}: there is no blob '{name}'; there are {', '.join(self.blob_names)}"
+            )
         return name
 
     # ------------------------------------------------------------------------------------------------------- weights

@@ -19,9 +19,10 @@ class BlobVector(list):
 class PythonLayer:
     """Base class: override setup, reshape, forward and backward.
 
-    Each gets lists of Blob; `forward` reads bottom[i].data and writes top[i].data, `backward` reads top[i].diff and writes
-    bottom[i].diff (and adds to self.blobs[i].diff).  The blobs are the net's own.  `self.param_str` is the prototxt's,
-    `self.phase` caffe.TRAIN or caffe.TEST.  `net.layers[i]` is the object itself, with all that it has kept.
+    Each gets lists of Blob; `forward` reads bottom[i].data and writes top[i].data, `backward` reads
+    top[i].diff and writes bottom[i].diff (and adds to self.blobs[i].diff).  The blobs are the net's
+    own.  `self.param_str` is the prototxt's, `self.phase` caffe.TRAIN or caffe.TEST.
+    `net.layers[i]` is the object itself, with all that it has kept.
     """
 
     type = "Python"

@@ -1,4 +1,6 @@
-"""Only regular files are read: a FIFO would make a run wait for ever, a device would fill the memory."""
+"""Only regular files are read: a FIFO would make a run wait for ever, a device would fill the
+memory.
+"""
 
 import os
 import stat
@@ -13,7 +15,11 @@ KINDS = (
     (stat.S_ISBLK, "a device"),
     (stat.S_ISSOCK, "a socket"),
 )
-PIPES = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")  # the shell's <(command) has a writer at its other end
+PIPES = (
+    "/dev/stdin",
+    "/dev/fd/",
+    "/proc/self/fd/",
+)  # the shell's <(command) has a writer at its other end
 
 
 def check(path, pipes: bool = False):
@@ -35,7 +41,9 @@ def check(path, pipes: bool = False):
         mode = os.stat(path).st_mode
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
         raise CaffeError(f"{_shown(path)}: {getattr(error, 'strerror', None) or error}") from error
-    if stat.S_ISREG(mode) or (pipes and not stat.S_ISDIR(mode) and os.fsdecode(path).startswith(PIPES)):
+    if stat.S_ISREG(mode) or (
+        pipes and not stat.S_ISDIR(mode) and os.fsdecode(path).startswith(PIPES)
+    ):
         return
     kind = next((name for is_kind, name in KINDS if is_kind(mode)), "not a regular file")
     raise CaffeError(f"{_shown(path)}: is {kind}; a file is needed here")

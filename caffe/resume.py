@@ -1,4 +1,6 @@
-"""Which snapshot a training resumes from: the newest of its prefix that is whole, by iteration number."""
+"""Which snapshot a training resumes from: the newest of its prefix that is whole, by iteration
+number.
+"""
 
 import glob
 import os
@@ -29,7 +31,8 @@ def states(prefix: str) -> list:
 
 
 def weights_of(path: str, state) -> str:
-    """The weights' file that a state names; one beside the state counts where the two were moved together.
+    """The weights' file that a state names; one beside the state counts where the two were moved
+    together.
 
     Parameters
     ----------
@@ -43,7 +46,8 @@ def weights_of(path: str, state) -> str:
 
 
 def check(path: str):
-    """Read a solver state and its weights, and see that both are whole and all their numbers finite.
+    """Read a solver state and its weights, and see that both are whole and all their numbers
+    finite.
 
     Parameters
     ----------
@@ -81,7 +85,9 @@ def newest(prefix: str):
 
 
 def good(prefix: str):
-    """Yield the whole snapshots of a snapshot_prefix, the newest first; damaged ones are skipped with a warning."""
+    """Yield the whole snapshots of a snapshot_prefix, the newest first; damaged ones are skipped
+    with a warning.
+    """
     for _, path in states(prefix):
         try:
             check(path)

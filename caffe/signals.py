@@ -1,4 +1,6 @@
-"""What signals ask of a training: SIGINT and SIGHUP as `-sigint_effect` and `-sighup_effect` say, SIGTERM to stop."""
+"""What signals ask of a training: SIGINT and SIGHUP as `-sigint_effect` and `-sighup_effect` say,
+SIGTERM to stop.
+"""
 
 import signal
 
@@ -9,7 +11,8 @@ EFFECTS = (SNAPSHOT, STOP, NONE)
 class Signals:
     """Turns signals into requests, which the solver reads after each iteration and each test batch.
 
-    A scheduler that ends a job sends SIGTERM first: it stops the training as Ctrl-C does, with a snapshot.
+    A scheduler that ends a job sends SIGTERM first: it stops the training as Ctrl-C does, with a
+    snapshot.
 
     Parameters
     ----------
@@ -17,7 +20,11 @@ class Signals:
     """
 
     def __init__(self, sigint_effect: str, sighup_effect: str):
-        self.effects = {signal.SIGHUP: sighup_effect, signal.SIGTERM: STOP, signal.SIGINT: sigint_effect}
+        self.effects = {
+            signal.SIGHUP: sighup_effect,
+            signal.SIGTERM: STOP,
+            signal.SIGINT: sigint_effect,
+        }
         self.received = set()
 
     def __enter__(self):

@@ -1,7 +1,8 @@
-"""Weights and solver states on disk: .caffemodel and .solverstate, binary protobuf or HDF5 (see hdf5_snapshot.py).
+"""Weights and solver states on disk: .caffemodel and .solverstate, binary protobuf or HDF5 (see
+hdf5_snapshot.py).
 
-The form of a file that is read is told from its content, never from its name.  Files are written under a temporary name and
-renamed when whole.
+The form of a file that is read is told from its content, never from its name.  Files are written
+under a temporary name and renamed when whole.
 """
 
 import contextlib
@@ -26,7 +27,8 @@ REMEDIES = {
 
 @contextlib.contextmanager
 def renamed_when_whole(path):
-    """Yield a temporary name beside `path`; rename it when the block ends, delete it when the block fails.
+    """Yield a temporary name beside `path`; rename it when the block ends, delete it when the block
+    fails.
 
     Raises
     ------
@@ -49,7 +51,9 @@ def renamed_when_whole(path):
 
 @contextlib.contextmanager
 def _mapped(path):
-    """The file's bytes as a memoryview; whatever breaks while they are read is a CaffeError naming the file."""
+    """The file's bytes as a memoryview; whatever breaks while they are read is a CaffeError naming
+    the file.
+    """
     try:
         with open_regular(path) as f:
             if os.fstat(f.fileno()).st_size == 0:
@@ -82,8 +86,8 @@ def read_layers(path):
     Returns
     -------
     list of (str, dict)
-        In the file's order, layer names with {index of the blob: wire.BlobArray}.  HDF5 leaves out blobs that an earlier layer
-        owns.
+        In the file's order, layer names with {index of the blob: wire.BlobArray}.  HDF5 leaves out
+        blobs that an earlier layer owns.
 
     Raises
     ------
@@ -92,7 +96,10 @@ def read_layers(path):
     path = os.fspath(path)
     if hdf5_file.is_hdf5(path):
         found = hdf5_snapshot.read_weights(path)
-        return [(n, {i: wire.BlobArray(a.reshape(-1), None, a.shape, False) for i, a in blobs.items()}) for n, blobs in found]
+        return [
+            (n, {i: wire.BlobArray(a.reshape(-1), None, a.shape, False) for i, a in blobs.items()})
+            for n, blobs in found
+        ]
     layers, complaint = [], _damaged(path)
     with _mapped(path) as view:
         found, _ = wire.split(view, (NET_LAYER, NET_LAYERS_V1))
@@ -104,17 +111,25 @@ def read_layers(path):
             layers.append(_layer(path, name, inner[LAYER_BLOBS]))
         for message in found[NET_LAYERS_V1]:
             inner, rest = wire.split(message, (V1_BLOBS, V1_V0_LAYER))
-            name, blobs = wire.parse(caffe_pb2.V1LayerParameter(), rest, complaint).name, inner[V1_BLOBS]
+            name, blobs = (
+                wire.parse(caffe_pb2.V1LayerParameter(), rest, complaint).name,
+                inner[V1_BLOBS],
+            )
             for older in inner[V1_V0_LAYER]:
                 oldest, rest = wire.split(older, (V0_BLOBS,))
-                name, blobs = wire.parse(caffe_pb2.V0LayerParameter(), rest, complaint).name, oldest[V0_BLOBS]
+                name, blobs = (
+                    wire.parse(caffe_pb2.V0LayerParameter(), rest, complaint).name,
+                    oldest[V0_BLOBS],
+                )
             layers.append(_layer(path, name, blobs))
     return layers
 
 
 def _layer(path, name, blobs):
     name = wire.readable(name)
-    return name, {i: _blob(blob, f"{path}: layer {name!r}, blob {i}") for i, blob in enumerate(blobs)}
+    return name, {
+        i: _blob(blob, f"{path}: layer {name!r}, blob {i}") for i, blob in enumerate(blobs)
+    }
 
 
 def _blob(view, where):
@@ -193,7 +208,10 @@ def write_caffemodel(path, net_param, blobs, with_diff=False):
             pieces = [clean.SerializeToString()]
             for blob in layer_blobs:
                 pieces += wire.nested(
-                    LAYER_BLOBS, wire.blob_pieces(host(blob.tensor()), host(blob.diff_tensor()) if with_diff else None)
+                    LAYER_BLOBS,
+                    wire.blob_pieces(
+                        host(blob.tensor()), host(blob.diff_tensor()) if with_diff else None
+                    ),
                 )
             for piece in wire.nested(NET_LAYER, pieces):
                 f.write(piece)
@@ -223,10 +241,18 @@ def write_caffemodel_h5(path, layer_names, blobs, owned, with_diff=False):
         The file cannot be written.
     """
     data = [
-        {i: host(blob.tensor()) for i, (blob, own) in enumerate(zip(layer, owns, strict=True)) if own}
+        {
+            i: host(blob.tensor())
+            for i, (blob, own) in enumerate(zip(layer, owns, strict=True))
+            if own
+        }
         for layer, owns in zip(blobs, owned, strict=True)
     ]
-    diff = [dict(enumerate(host(blob.diff_tensor()) for blob in layer)) for layer in blobs] if with_diff else None
+    diff = (
+        [dict(enumerate(host(blob.diff_tensor()) for blob in layer)) for layer in blobs]
+        if with_diff
+        else None
+    )
     with renamed_when_whole(path) as temporary:
         hdf5_snapshot.write_weights(temporary, layer_names, data, diff)
 
@@ -235,10 +261,17 @@ def write_caffemodel_h5(path, layer_names, blobs, owned, with_diff=False):
 
 
 class State:
-    """A solver state read: `iter`, `learned_net`, `current_step`, `history` (list of float32 arrays)."""
+    """A solver state read: `iter`, `learned_net`, `current_step`, `history` (list of float32
+    arrays).
+    """
 
     def __init__(self, iteration, learned_net, current_step, history):
-        self.iter, self.learned_net, self.current_step, self.history = iteration, learned_net, current_step, history
+        self.iter, self.learned_net, self.current_step, self.history = (
+            iteration,
+            learned_net,
+            current_step,
+            history,
+        )
 
 
 def write_solverstate(path, iteration, learned_net, current_step, history):
@@ -263,7 +296,9 @@ def write_solverstate(path, iteration, learned_net, current_step, history):
             hdf5_snapshot.write_state(temporary, iteration, learned_net, current_step, values)
             return
         with open(temporary, "wb") as f:
-            f.write(caffe_pb2.SolverState(iter=iteration, current_step=current_step).SerializeToString())
+            f.write(
+                caffe_pb2.SolverState(iter=iteration, current_step=current_step).SerializeToString()
+            )
             name = os.fsencode(learned_net)
             f.write(wire.header(STATE_LEARNED_NET, len(name)) + name)
             for array in values:
@@ -295,7 +330,10 @@ def read_solverstate(path):
             head = wire.parse(caffe_pb2.SolverState(), rest, _damaged(path))
             if not head.HasField("iter"):
                 raise CaffeError(f"{path}: holds no iteration; is it a .solverstate?")
-            history = [_blob(blob, f"{path}: history blob {i}").array() for i, blob in enumerate(found[STATE_HISTORY])]
+            history = [
+                _blob(blob, f"{path}: history blob {i}").array()
+                for i, blob in enumerate(found[STATE_HISTORY])
+            ]
         state = State(head.iter, os.fsdecode(head.learned_net), head.current_step, history)
     for word, value in (("iteration", state.iter), ("current_step", state.current_step)):
         if not 0 <= value <= MOST:

@@ -6,7 +6,18 @@ import time
 import numpy as np
 import torch
 
-from caffe import health, leftovers, log, lr_policy, mode, paired_data, prototxt, resume, snapshot, solver_nets
+from caffe import (
+    health,
+    leftovers,
+    log,
+    lr_policy,
+    mode,
+    paired_data,
+    prototxt,
+    resume,
+    snapshot,
+    solver_nets,
+)
 from caffe.error import CaffeError
 from caffe.proto import caffe_pb2
 from caffe.signals import NONE, SNAPSHOT, STOP
@@ -14,8 +25,11 @@ from caffe.update_rule import RULES
 
 SolverParameter = caffe_pb2.SolverParameter
 
-CHUNK = 1 << 16  # elements: weights, diff and history of a chunk stay in a core's cache during an update
-LOOK = 100  # on a GPU, where reading the loss waits for the device, it is checked once in so many iterations
+CHUNK = (
+    1 << 16
+)  # elements: weights, diff and history of a chunk stay in a core's cache during an update
+# on a GPU, where reading the loss waits for the device, it is checked once in so many iterations
+LOOK = 100
 
 
 class Solver:
@@ -38,7 +52,8 @@ class Solver:
         The learning rate of the next update.
     param : SolverParameter
     request : callable
-        Asked after every iteration and before every test batch; returns 'none', 'stop' or 'snapshot' (caffe/signals.py).
+        Asked after every iteration and before every test batch; returns 'none', 'stop' or
+        'snapshot' (caffe/signals.py).
     """
 
     rule_type = None
@@ -60,7 +75,10 @@ class Solver:
         self._callbacks = []
         self._losses = []
         self._check()
-        log.info("solver.cpp:45", "Initializing solver from parameters: \n" + prototxt.to_text(param).rstrip("\n"))
+        log.info(
+            "solver.cpp:45",
+            "Initializing solver from parameters: \n" + prototxt.to_text(param).rstrip("\n"),
+        )
         if param.random_seed >= 0:
             mode.set_random_seed(param.random_seed)
         self.net = solver_nets.train_net(param, self.file)
@@ -68,7 +86,9 @@ class Solver:
         for net in (self.net, *self.test_nets):
             paired_data.check(net)
         self.history = [
-            torch.zeros(blob.shape, device=self.net.device) for _ in range(self.rule.histories) for blob in self.net.learnable
+            torch.zeros(blob.shape, device=self.net.device)
+            for _ in range(self.rule.histories)
+            for blob in self.net.learnable
         ]
         log.info("solver.cpp:57", "Solver scaffolding done.")
 
@@ -76,14 +96,18 @@ class Solver:
         """Refuse settings that cannot be, before any net is built."""
         p = self.param
         if p.type not in RULES:
-            raise CaffeError(f"{self.file}: unknown solver type '{p.type}'; the types are {', '.join(RULES)}")
+            raise CaffeError(
+                f"{self.file}: unknown solver type '{p.type}'; the types are {', '.join(RULES)}"
+            )
         try:
             lr_policy.check(p)
             self.rule = RULES[p.type](p)
         except CaffeError as error:
             raise CaffeError(f"{self.file}: {error}") from error
         if p.regularization_type not in ("L1", "L2"):
-            raise CaffeError(f"{self.file}: unknown regularization_type '{p.regularization_type}'; the types are L1, L2")
+            raise CaffeError(
+                f"{self.file}: unknown regularization_type '{p.regularization_type}'; the types are L1, L2"
+            )
         if p.iter_size < 1 or p.average_loss < 1:
             raise CaffeError(f"{self.file}: iter_size and average_loss must be at least 1")
         solver_nets.set_prefix(p, self.file)
@@ -115,7 +139,9 @@ class Solver:
         self._callbacks.append((on_start, on_gradients_ready))
 
     def solve(self, resume_file=None):
-        """Train until max_iter, then snapshot and test as the prototxt says; `resume_file` is restored first."""
+        """Train until max_iter, then snapshot and test as the prototxt says; `resume_file` is
+        restored first.
+        """
         p = self.param
         if p.snapshot_after_train:
             solver_nets.check_folder(p, self.file)
@@ -133,7 +159,9 @@ class Solver:
             return
         if p.display and self.iter % p.display == 0:
             self._remember(self.net.forward_backward(backward=False))
-            log.info("solver.cpp:327", f"Iteration {self.iter}, loss = {log.number(self._smoothed())}")
+            log.info(
+                "solver.cpp:327", f"Iteration {self.iter}, loss = {log.number(self._smoothed())}"
+            )
         if p.test_interval and self.iter % p.test_interval == 0:
             self.test_all()
         log.info("solver.cpp:332", "Optimization Done.")
@@ -152,7 +180,11 @@ class Solver:
         self.stopped_early = False
         while self.iter < stop:
             self.net.clear_param_diffs()
-            if p.test_interval and self.iter % p.test_interval == 0 and (self.iter > 0 or p.test_initialization):
+            if (
+                p.test_interval
+                and self.iter % p.test_interval == 0
+                and (self.iter > 0 or p.test_initialization)
+            ):
                 self.test_all()
                 if self.stopped_early:
                     break
@@ -160,7 +192,9 @@ class Solver:
                 on_start()
             self._iterate(display=bool(p.display) and self.iter % p.display == 0)
             request = self.request()
-            if (p.snapshot > 0 and self.iter % p.snapshot == 0 and mode.root_solver()) or request == SNAPSHOT:
+            if (
+                p.snapshot > 0 and self.iter % p.snapshot == 0 and mode.root_solver()
+            ) or request == SNAPSHOT:
                 self.snapshot()
             if request == STOP:
                 self.stopped_early = True
@@ -190,10 +224,12 @@ class Solver:
             health.warn_of_collapse(self.net)
 
     def _updates_at_once(self):
-        """Whether each weight may be updated as soon as its gradient is there, and the gradient forgotten.
+        """Whether each weight may be updated as soon as its gradient is there, and the gradient
+        forgotten.
 
-        That keeps the largest gradient out of memory while the layers below are computed.  Not where somebody may look at
-        the diffs (pycaffe, callbacks, snapshot_diff, debug_info) or all of them are wanted first (clipping, iter_size).
+        That keeps the largest gradient out of memory while the layers below are computed.  Not
+        where somebody may look at the diffs (pycaffe, callbacks, snapshot_diff, debug_info) or all
+        of them are wanted first (clipping, iter_size).
         """
         p = self.param
         looked_at = self.net.keep_blobs or self._callbacks or p.snapshot_diff or p.debug_info
@@ -243,7 +279,12 @@ class Solver:
         speed = f"{log.number(per_second)} iter/s, {log.number(round(lapse, 3))}s/{self.param.display} iters"
         log.info("solver.cpp:239", f"Iteration {self.iter} ({speed}), loss = {log.number(loss)}")
         self._last = (self.iter, now)
-        self._log_outputs("Train", "solver.cpp:258", self.net, [self.net.blob_list[i].tensor() for i in self.net.output_ids])
+        self._log_outputs(
+            "Train",
+            "solver.cpp:258",
+            self.net,
+            [self.net.blob_list[i].tensor() for i in self.net.output_ids],
+        )
 
     @staticmethod
     def _log_outputs(word, position, net, values):
@@ -259,7 +300,9 @@ class Solver:
                 index += 1
 
     def test_all(self):
-        """Run every test net for its test_iter batches and log the mean of each output; a request to stop ends it early."""
+        """Run every test net for its test_iter batches and log the mean of each output; a request
+        to stop ends it early.
+        """
         if not mode.root_solver():
             return
         for i, net in enumerate(self.test_nets):
@@ -296,7 +339,9 @@ class Solver:
 
     # -------------------------------------------------------------------------------------------------------- update
     def apply_update(self):
-        """Turn the parameters' diffs into updates, subtract them from the weights, and count the iteration."""
+        """Turn the parameters' diffs into updates, subtract them from the weights, and count the
+        iteration.
+        """
         rate = lr_policy.rate(self.param, self.iter, self.current_step)[0]
         self._log_rate(rate)
         clip = self._clip_scale()
@@ -335,11 +380,16 @@ class Solver:
             w.sub_(g)
 
     def _clip_scale(self):
-        """What clip_gradients scales all diffs by; the norm is taken over all of them, before iter_size divides."""
+        """What clip_gradients scales all diffs by; the norm is taken over all of them, before
+        iter_size divides.
+        """
         limit = self.param.clip_gradients
         if limit < 0:
             return 1
-        norm = float(sum(blob.diff_tensor().double().square().sum() for blob in self.net.learnable)) ** 0.5
+        norm = (
+            float(sum(blob.diff_tensor().double().square().sum() for blob in self.net.learnable))
+            ** 0.5
+        )
         if norm <= limit:
             return 1
         scale = limit / norm
@@ -385,7 +435,8 @@ class Solver:
         Raises
         ------
         CaffeError
-            The state does not belong to this net, or its weights' file is missing; the solver is then as it was.
+            The state does not belong to this net, or its weights' file is missing; the solver is
+            then as it was.
         """
         path = os.fspath(path)
         state = snapshot.read_solverstate(path)
@@ -396,7 +447,9 @@ class Solver:
             )
         for i, (mine, theirs) in enumerate(zip(self.history, state.history, strict=True)):
             if tuple(mine.shape) != theirs.shape:
-                raise CaffeError(f"{path}: history blob {i} has the shape {theirs.shape}, this net needs {tuple(mine.shape)}")
+                raise CaffeError(
+                    f"{path}: history blob {i} has the shape {theirs.shape}, this net needs {tuple(mine.shape)}"
+                )
         if state.learned_net:
             self.net.copy_trained_layers(resume.weights_of(path, state))
         log.info("sgd_solver.cpp:336", "SGDSolver: restoring history")
@@ -412,21 +465,27 @@ class Solver:
         Returns
         -------
         str or None
-            The state resumed from; None where there is none, and the training starts from the beginning.
+            The state resumed from; None where there is none, and the training starts from the
+            beginning.
         """
         prefix = self.param.snapshot_prefix
         for path in resume.good(prefix):
             try:
                 iteration = snapshot.read_solverstate(path).iter
                 if iteration > self.param.max_iter:
-                    raise CaffeError(f"iteration {iteration} is beyond max_iter, {self.param.max_iter}")
+                    raise CaffeError(
+                        f"iteration {iteration} is beyond max_iter, {self.param.max_iter}"
+                    )
                 self.restore(path)
             except CaffeError as error:
                 resume.skipped(path, error)
                 continue
             log.info("caffe.cpp:235", f"Resuming from {path}")
             return path
-        log.info("caffe.cpp:235", f"Found no snapshot of {prefix} to resume from: starting at iteration 0")
+        log.info(
+            "caffe.cpp:235",
+            f"Found no snapshot of {prefix} to resume from: starting at iteration 0",
+        )
         return None
 
     def close(self):
@@ -436,17 +495,20 @@ class Solver:
 
 
 def _solver_class(kind):
-    return type(f"{kind}Solver", (Solver,), {"rule_type": kind, "__doc__": f"A Solver with the update rule {kind}."})
+    return type(
+        f"{kind}Solver",
+        (Solver,),
+        {"rule_type": kind, "__doc__": f"A Solver with the update rule {kind}."},
+    )
 
 
 _classes = {kind: _solver_class(kind) for kind in RULES}
-SGDSolver, NesterovSolver, AdaGradSolver, RMSPropSolver, AdaDeltaSolver, AdamSolver = _classes.values()
+SGDSolver, NesterovSolver, AdaGradSolver, RMSPropSolver, AdaDeltaSolver, AdamSolver = (
+    _classes.values()
+)
 
 
 def get_solver(solver):
     """The solver of the type that a prototxt (a path, or a SolverParameter) names."""
-    if isinstance(solver, SolverParameter):
-        kind = solver.type
-    else:
-        kind = prototxt.read_solver(solver).type
+    kind = solver.type if isinstance(solver, SolverParameter) else prototxt.read_solver(solver).type
     return _classes.get(kind, Solver)(solver)  # an unknown type is refused where it is used

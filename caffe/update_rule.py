@@ -1,12 +1,15 @@
-"""The six update rules: from a gradient to the value that is subtracted from the weights (Caffe: *_solver.cpp).
+"""The six update rules: from a gradient to the value that is subtracted from the weights (Caffe:
+*_solver.cpp).
 
-Each rule works in place on flat tensors of equal length: `g` comes in as the gradient (clipped, divided by iter_size,
-with weight decay) and goes out as the update; `h` are the history tensors of this parameter.
+Each rule works in place on flat tensors of equal length: `g` comes in as the gradient (clipped,
+divided by iter_size, with weight decay) and goes out as the update; `h` are the history tensors of
+this parameter.
 
-Every step is rounded to float32 in the order of Caffe's CPU code, so the same gradient gives the same weights to the last
-bit.  What remains between two builds of Caffe, and between Caffe and this runtime, comes from the gradients: AdaGrad and
-Adam divide by sqrt(h) + delta, so an element whose gradient nearly cancels (below delta, 1e-8 by default) turns a rounding
-error e of its gradient into a step of up to base_lr / delta * e.
+Every step is rounded to float32 in the order of Caffe's CPU code, so the same gradient gives the
+same weights to the last bit.  What remains between two builds of Caffe, and between Caffe and this
+runtime, comes from the gradients: AdaGrad and Adam divide by sqrt(h) + delta, so an element whose
+gradient nearly cancels (below delta, 1e-8 by default) turns a rounding error e of its gradient into
+a step of up to base_lr / delta * e.
 """
 
 import math
@@ -18,12 +21,16 @@ from caffe.error import CaffeError
 
 
 def axpby(alpha, x, beta, y):
-    """y = alpha x + beta y in the two steps of Caffe's caffe_cpu_axpby: y is scaled and rounded first."""
+    """y = alpha x + beta y in the two steps of Caffe's caffe_cpu_axpby: y is scaled and rounded
+    first.
+    """
     y.mul_(beta).add_(x, alpha=alpha)
 
 
 def root(x):
-    """The correctly rounded square root, as C's sqrtf; on the CPU torch.sqrt is off by one unit in the last place."""
+    """The correctly rounded square root, as C's sqrtf; on the CPU torch.sqrt is off by one unit in
+    the last place.
+    """
     return torch.from_numpy(np.sqrt(x.numpy())) if x.device.type == "cpu" else x.sqrt()
 
 
@@ -37,7 +44,9 @@ class SGD:
     def __init__(self, param):
         self.param = param
         if not self.takes_momentum and param.momentum != 0:
-            raise CaffeError(f"{self.type} takes no momentum, the prototxt gives {param.momentum:g}")
+            raise CaffeError(
+                f"{self.type} takes no momentum, the prototxt gives {param.momentum:g}"
+            )
 
     def update(self, g, h, rate, iteration):
         axpby(rate, g, self.param.momentum, h[0])
@@ -86,7 +95,9 @@ class RMSProp(SGD):
 
 
 class AdaDelta(SGD):
-    """h = momentum h + (1 - momentum) g^2, v = g sqrt((u + delta) / (h + delta)), u likewise of v; update rate v."""
+    """h = momentum h + (1 - momentum) g^2, v = g sqrt((u + delta) / (h + delta)), u likewise of v;
+    update rate v.
+    """
 
     type = "AdaDelta"
     histories = 2
@@ -100,7 +111,9 @@ class AdaDelta(SGD):
 
 
 class Adam(SGD):
-    """m, v the running means of g and g^2; update rate sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + delta), t = iter + 1."""
+    """m, v the running means of g and g^2; update rate sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) +
+    delta), t = iter + 1.
+    """
 
     type = "Adam"
     histories = 2
@@ -110,8 +123,12 @@ class Adam(SGD):
         t = iteration + 1
         axpby(1 - b1, g, b1, h[0])
         axpby(1 - b2, g * g, b2, h[1])
-        correction = np.float32(math.sqrt(1 - b2**t) / (1 - b1**t))  # Caffe's powers are double, its correction a float
-        g.copy_(h[0]).div_(root(h[1]).add_(self.param.delta)).mul_(float(np.float32(rate) * correction))
+        correction = np.float32(
+            math.sqrt(1 - b2**t) / (1 - b1**t)
+        )  # Caffe's powers are double, its correction a float
+        g.copy_(h[0]).div_(root(h[1]).add_(self.param.delta)).mul_(
+            float(np.float32(rate) * correction)
+        )
 
 
 RULES = {rule.type: rule for rule in (SGD, Nesterov, AdaGrad, RMSProp, AdaDelta, Adam)}

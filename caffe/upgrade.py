@@ -1,4 +1,6 @@
-"""Older forms of net and solver files, brought up to Caffe 1.0's form on reading (Caffe: upgrade_proto.cpp)."""
+"""Older forms of net and solver files, brought up to Caffe 1.0's form on reading (Caffe:
+upgrade_proto.cpp).
+"""
 
 from caffe import log
 from caffe.error import CaffeError
@@ -41,16 +43,24 @@ def _move_transform_fields(net, name):
                 if old.HasField(moved):
                     setattr(layer.transform_param, moved, getattr(old, moved))
                     old.ClearField(moved)
-                    log.warning("upgrade_proto.cpp:70", f"{name}: layer {layer.name}: {field}.{moved} moved to transform_param")
+                    log.warning(
+                        "upgrade_proto.cpp:70",
+                        f"{name}: layer {layer.name}: {field}.{moved} moved to transform_param",
+                    )
 
 
 def _move_inputs(net, name):
-    """`input` as an Input layer; without any dims it is dropped, as in an old .caffemodel or beside an Input layer."""
+    """`input` as an Input layer; without any dims it is dropped, as in an old .caffemodel or beside
+    an Input layer.
+    """
     if not net.input:
         return
     if not net.input_shape and not net.input_dim:
         named = ", ".join(f"'{blob}'" for blob in net.input)
-        log.warning("upgrade_proto.cpp:80", f"{name}: `input` {named} has no shape (input_shape, input_dim) and is dropped")
+        log.warning(
+            "upgrade_proto.cpp:80",
+            f"{name}: `input` {named} has no shape (input_shape, input_dim) and is dropped",
+        )
     else:
         front = type(net)().layer.add(name="input", type="Input", top=net.input)
         for shape in _input_shapes(net, name):
@@ -65,18 +75,23 @@ def _input_shapes(net, name):
     count = len(net.input)
     if net.input_shape:
         if len(net.input_shape) < count:
-            raise CaffeError(f"{name}: {count} `input` but {len(net.input_shape)} `input_shape`; give one each")
+            raise CaffeError(
+                f"{name}: {count} `input` but {len(net.input_shape)} `input_shape`; give one each"
+            )
         return [shape.dim for shape in net.input_shape[:count]]
     dims = net.input_dim
     if len(dims) < 4 * count:
-        raise CaffeError(f"{name}: {count} `input` need {4 * count} `input_dim` (four each), there are {len(dims)}")
+        raise CaffeError(
+            f"{name}: {count} `input` need {4 * count} `input_dim` (four each), there are {len(dims)}"
+        )
     return [dims[i : i + 4] for i in range(0, 4 * count, 4)]
 
 
 def upgrade_solver(solver, name):
     """Turn the old `solver_type` into `type`, in place; both at once are refused.
 
-    Nets inside a solver (net_param, train_net_param, test_net_param) are upgraded where nets are built.
+    Nets inside a solver (net_param, train_net_param, test_net_param) are upgraded where nets are
+    built.
     """
     if solver.HasField("solver_type"):
         if solver.HasField("type"):

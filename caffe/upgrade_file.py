@@ -40,4 +40,6 @@ def main(arguments, here, places, read, upgrade, dump):
         kind = "binary" if "binary" in here else "text"
         log.info(f"{here}:49", f"Wrote upgraded {type(old).__name__} {kind} proto to {target}")
 
-    return command_line.run(run, f"{here}:1", arguments, f"usage: {here.removesuffix('.cpp')} {places}\n")
+    return command_line.run(
+        run, f"{here}:1", arguments, f"usage: {here.removesuffix('.cpp')} {places}\n"
+    )

@@ -1,5 +1,5 @@
-"""Nets in the two oldest forms, V0 (`layers { layer { type: "conv" } }`) and V1 (`layers { type: CONVOLUTION }`), turned into
-today's `layer { type: "Convolution" }` (Caffe: upgrade_proto.cpp)."""
+"""Nets in the two oldest forms, V0 (`layers { layer { type: "conv" } }`) and V1 (`layers { type:
+CONVOLUTION }`), turned into today's `layer { type: "Convolution" }` (Caffe: upgrade_proto.cpp)."""
 
 from caffe import log
 from caffe.error import CaffeError
@@ -24,15 +24,37 @@ V1_TYPES = {
 }
 
 # V0's type strings and V1's enum values, where upper case alone does not give them
-V0_TYPES = {"conv": "CONVOLUTION", "images": "IMAGE_DATA", "innerproduct": "INNER_PRODUCT", "pool": "POOLING"}
+V0_TYPES = {
+    "conv": "CONVOLUTION",
+    "images": "IMAGE_DATA",
+    "innerproduct": "INNER_PRODUCT",
+    "pool": "POOLING",
+}
 
 # V0's fields in today's terms: {V0 field: {V0 type: parameter.field of V1}}
-SOURCES = {"data": "data_param", "hdf5_data": "hdf5_data_param", "images": "image_data_param", "window_data": "window_data_param"}
+SOURCES = {
+    "data": "data_param",
+    "hdf5_data": "hdf5_data_param",
+    "images": "image_data_param",
+    "window_data": "window_data_param",
+}
 V0_FIELDS = {
-    "num_output": {"conv": "convolution_param.num_output", "innerproduct": "inner_product_param.num_output"},
-    "biasterm": {"conv": "convolution_param.bias_term", "innerproduct": "inner_product_param.bias_term"},
-    "weight_filler": {"conv": "convolution_param.weight_filler", "innerproduct": "inner_product_param.weight_filler"},
-    "bias_filler": {"conv": "convolution_param.bias_filler", "innerproduct": "inner_product_param.bias_filler"},
+    "num_output": {
+        "conv": "convolution_param.num_output",
+        "innerproduct": "inner_product_param.num_output",
+    },
+    "biasterm": {
+        "conv": "convolution_param.bias_term",
+        "innerproduct": "inner_product_param.bias_term",
+    },
+    "weight_filler": {
+        "conv": "convolution_param.weight_filler",
+        "innerproduct": "inner_product_param.weight_filler",
+    },
+    "bias_filler": {
+        "conv": "convolution_param.bias_filler",
+        "innerproduct": "inner_product_param.bias_filler",
+    },
     "pad": {"conv": "convolution_param.pad", "pool": "pooling_param.pad"},
     "kernelsize": {"conv": "convolution_param.kernel_size", "pool": "pooling_param.kernel_size"},
     "group": {"conv": "convolution_param.group"},
@@ -43,7 +65,8 @@ V0_FIELDS = {
     "alpha": {"lrn": "lrn_param.alpha"},
     "beta": {"lrn": "lrn_param.beta"},
     "k": {"lrn": "lrn_param.k"},
-    "source": {kind: f"{p}.source" for kind, p in SOURCES.items()} | {"infogain_loss": "infogain_loss_param.source"},
+    "source": {kind: f"{p}.source" for kind, p in SOURCES.items()}
+    | {"infogain_loss": "infogain_loss_param.source"},
     "batchsize": {kind: f"{p}.batch_size" for kind, p in SOURCES.items()},
     "rand_skip": {"data": "data_param.rand_skip", "images": "image_data_param.rand_skip"},
     "shuffle_images": {"images": "image_data_param.shuffle"},
@@ -75,17 +98,31 @@ def upgrade_layers(net, name):
         Both forms in one net, or an entry that has no counterpart today; named with file and layer.
     """
     if net.layer:
-        raise CaffeError(f"{name}: has both `layer` and the old `layers` entries; a net is in one form only")
+        raise CaffeError(
+            f"{name}: has both `layer` and the old `layers` entries; a net is in one form only"
+        )
     old = [layer.HasField("layer") for layer in net.layers]
     if any(old) and not all(old):
-        raise CaffeError(f"{name}: some `layers` entries are V0 (with `layer` inside) and some V1; a net is in one form only")
-    layers = [_v0_to_v1(layer, name) for layer in _without_padding(net.layers, name)] if any(old) else list(net.layers)
+        raise CaffeError(
+            f"{name}: some `layers` entries are V0 (with `layer` inside) and some V1; a net is in one form only"
+        )
+    layers = (
+        [_v0_to_v1(layer, name) for layer in _without_padding(net.layers, name)]
+        if any(old)
+        else list(net.layers)
+    )
     form = "V0" if any(old) else "V1"
-    log.info("upgrade_proto.cpp:20", f"Attempting to upgrade input file specified using deprecated {form}LayerParameter: {name}")
+    log.info(
+        "upgrade_proto.cpp:20",
+        f"Attempting to upgrade input file specified using deprecated {form}LayerParameter: {name}",
+    )
     upgraded = [_v1_to_today(layer) for layer in layers]
     net.ClearField("layers")
     net.layer.extend(upgraded)
-    log.info("upgrade_proto.cpp:30", f"Successfully upgraded file specified using deprecated {form}LayerParameter")
+    log.info(
+        "upgrade_proto.cpp:30",
+        f"Successfully upgraded file specified using deprecated {form}LayerParameter",
+    )
 
 
 def _without_padding(layers, name):
@@ -123,7 +160,9 @@ def _copy(message):
 
 
 def _v0_to_v1(outer, name):
-    """One V0 entry as V1; a field that does not apply to the layer's type is left out with a warning, as in Caffe."""
+    """One V0 entry as V1; a field that does not apply to the layer's type is left out with a
+    warning, as in Caffe.
+    """
     inner, new = outer.layer, V1()
     where = f"{name}: layer '{inner.name}'"
     new.bottom.extend(outer.bottom)
@@ -132,7 +171,7 @@ def _v0_to_v1(outer, name):
     kind = inner.type
     value = V0_TYPES.get(kind, kind.upper())
     if kind:
-        if kind != kind.lower() or value not in V1.LayerType.keys():
+        if kind != kind.lower() or value not in V1.LayerType:
             raise CaffeError(f"{where}: '{kind}' is not a layer type of the V0 form")
         new.type = V1.LayerType.Value(value)
     for field, content in inner.ListFields():
@@ -171,7 +210,12 @@ def _v1_to_today(old):
     new.name = old.name
     value = V1.LayerType.Name(old.type)
     new.type = V1_TYPES.get(value, value.title().replace("_", ""))
-    lists = {"blobs_lr": "lr_mult", "weight_decay": "decay_mult", "param": "name", "blob_share_mode": "share_mode"}
+    lists = {
+        "blobs_lr": "lr_mult",
+        "weight_decay": "decay_mult",
+        "param": "name",
+        "blob_share_mode": "share_mode",
+    }
     for field, content in old.ListFields():
         if field.name in ("name", "type", "layer"):
             continue

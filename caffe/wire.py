@@ -1,7 +1,9 @@
-"""Caffe's binary files without detours: arrays go from file to NumPy and back as the bytes they are.
+"""Caffe's binary files without detours: arrays go from file to NumPy and back as the bytes they
+are.
 
-protobuf's Python classes hold every float of a `repeated float` as an object on the way in and out; a CaffeNet has 60
-million.  So this module walks the wire format itself as far as the BlobProtos, and leaves the rest to protobuf.
+protobuf's Python classes hold every float of a `repeated float` as an object on the way in and out;
+a CaffeNet has 60 million.  So this module walks the wire format itself as far as the BlobProtos,
+and leaves the rest to protobuf.
 """
 
 import codecs
@@ -15,7 +17,15 @@ from caffe.error import CaffeError
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
 # field numbers of caffe.proto
-BLOB_NUM, BLOB_WIDTH, BLOB_DATA, BLOB_DIFF, BLOB_SHAPE, BLOB_DOUBLE_DATA, BLOB_DOUBLE_DIFF = 1, 4, 5, 6, 7, 8, 9
+BLOB_NUM, BLOB_WIDTH, BLOB_DATA, BLOB_DIFF, BLOB_SHAPE, BLOB_DOUBLE_DATA, BLOB_DOUBLE_DIFF = (
+    1,
+    4,
+    5,
+    6,
+    7,
+    8,
+    9,
+)
 
 MOST = 2**31 - 1  # Caffe's axes and counts are ints
 MAX_AXES = 32  # Caffe's kMaxBlobAxes
@@ -52,7 +62,9 @@ def parse(message, data, complaint):
 
 
 def readable(name):
-    """A string read from a binary file as str; protobuf gives bytes where it is not UTF-8, which are taken for Latin-1."""
+    """A string read from a binary file as str; protobuf gives bytes where it is not UTF-8, which
+    are taken for Latin-1.
+    """
     return name if isinstance(name, str) else name.decode("utf-8", LATIN_1)
 
 
@@ -62,7 +74,9 @@ def shown(name):
 
 
 def make_readable(message):
-    """Replace, in place, every string of `message` that is not UTF-8 (see `readable`); nothing else can be assigned."""
+    """Replace, in place, every string of `message` that is not UTF-8 (see `readable`); nothing else
+    can be assigned.
+    """
     for field, value in message.ListFields():
         if field.type == field.TYPE_STRING:
             if isinstance(value, (str, bytes)):
@@ -100,7 +114,9 @@ def varint(view, at):
 
 
 def fields(view):
-    """Walk a message: (field number, wire type, value, raw span) per field; value is an int or a memoryview."""
+    """Walk a message: (field number, wire type, value, raw span) per field; value is an int or a
+    memoryview.
+    """
     at = 0
     while at < len(view):
         start = at
@@ -126,7 +142,9 @@ def fields(view):
 
 
 def split(view, inner_fields):
-    """Separate the fields numbered in `inner_fields` from the rest: ({number: [memoryview, ...]}, rest as bytes)."""
+    """Separate the fields numbered in `inner_fields` from the rest: ({number: [memoryview, ...]},
+    rest as bytes).
+    """
     found = {number: [] for number in inner_fields}
     rest = []
     for number, kind, value, raw in fields(view):
@@ -140,7 +158,8 @@ def split(view, inner_fields):
 class BlobArray:
     """A BlobProto read: `data` and `diff` (flat float32 arrays, diff may be None) and `shape`.
 
-    `shape` is a tuple; blobs in the old form (num, channels, height, width) have `legacy` set and four axes.
+    `shape` is a tuple; blobs in the old form (num, channels, height, width) have `legacy` set and
+    four axes.
     """
 
     def __init__(self, data, diff, shape, legacy):
@@ -152,7 +171,8 @@ class BlobArray:
 
 
 def read_blob(view):
-    """Read one BlobProto by the rules of Caffe's Blob::FromProto: num, channels, height and width count before shape.
+    """Read one BlobProto by the rules of Caffe's Blob::FromProto: num, channels, height and width
+    count before shape.
 
     Raises
     ------
@@ -164,8 +184,16 @@ def read_blob(view):
     old, shape, is_old = [0, 0, 0, 0], [], False
     for number, kind, value, _ in fields(view):
         if number in parts:
-            width = np.dtype("<f8") if number in (BLOB_DOUBLE_DATA, BLOB_DOUBLE_DIFF) else np.dtype("<f4")
-            if kind == VARINT or len(value) % width.itemsize or (kind != BYTES and len(value) != width.itemsize):
+            width = (
+                np.dtype("<f8")
+                if number in (BLOB_DOUBLE_DATA, BLOB_DOUBLE_DIFF)
+                else np.dtype("<f4")
+            )
+            if (
+                kind == VARINT
+                or len(value) % width.itemsize
+                or (kind != BYTES and len(value) != width.itemsize)
+            ):
                 raise Truncated
             parts[number].append(np.frombuffer(value, dtype=width))
         elif BLOB_NUM <= number <= BLOB_WIDTH and kind == VARINT:
@@ -173,7 +201,9 @@ def read_blob(view):
         elif number == BLOB_SHAPE and kind == BYTES:
             shape += _dims(value)
     shape = tuple(old if is_old else shape)
-    if len(shape) > MAX_AXES or any(dim > MOST for dim in shape):  # a negative one is read as a very large one
+    if len(shape) > MAX_AXES or any(
+        dim > MOST for dim in shape
+    ):  # a negative one is read as a very large one
         raise CaffeError(f"a blob cannot have the shape {_signed(shape)}")
     data = _flat(parts[BLOB_DATA], parts[BLOB_DOUBLE_DATA])
     diff = _flat(parts[BLOB_DIFF], parts[BLOB_DOUBLE_DIFF])
@@ -211,11 +241,15 @@ def _signed(shape):
 
 
 def _flat(single, double):
-    """The values of a `repeated float` or, where it has any, of its double twin; None if both are empty."""
+    """The values of a `repeated float` or, where it has any, of its double twin; None if both are
+    empty.
+    """
     for chunks in (double, single):
         if any(map(len, chunks)):
             with np.errstate(over="ignore", invalid="ignore"):
-                return (chunks[0] if len(chunks) == 1 else np.concatenate(chunks)).astype(np.float32, copy=False)
+                return (chunks[0] if len(chunks) == 1 else np.concatenate(chunks)).astype(
+                    np.float32, copy=False
+                )
     return None
 
 

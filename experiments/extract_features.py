@@ -2,8 +2,9 @@
 
 Reads:   a deploy prototxt, a .caffemodel, images
 Writes:  one .npz a blob: ids, features (N, D) float32, blob, weights_sha256
-Paper:   the features behind every experiment (centre crop of the image resized to 256x256, one view)
-Usage:   python experiments/extract_features.py --net F --weights F --blobs fc7,fc6 --images DIR --out 'f_{blob}.npz'
+Paper:   the features behind every experiment (centre crop of the image resized to 256x256, one
+view) Usage:   python experiments/extract_features.py --net F --weights F --blobs fc7,fc6 --images
+DIR --out 'f_{blob}.npz'
 """
 
 import texttopicnet.startup  # noqa: F401  isort: skip
@@ -16,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from texttopicnet import artefacts, features, files, images, options
-from texttopicnet.artefacts import UserError
+from texttopicnet import artefacts, command_line, features, files, images
+from texttopicnet.errors import UserError
 
 ENDINGS = (".jpg", ".jpeg", ".png")
 
@@ -28,9 +29,11 @@ def image_files(folder=None, listing=None):
     Parameters
     ----------
     folder : Path, optional
-        Searched recursively for JPEG and PNG files; an image's id is its path below the folder without the ending.
+        Searched recursively for JPEG and PNG files; an image's id is its path below the folder
+        without the ending.
     listing : Path, optional
-        Text file with a path a line, relative ones from where the command runs; the id is the line without the ending.
+        Text file with a path a line, relative ones from where the command runs; the id is the line
+        without the ending.
 
     Returns
     -------
@@ -43,13 +46,17 @@ def image_files(folder=None, listing=None):
         No image, or two of one id.
     """
     if listing is not None:
-        text = files.read(artefacts.existing(listing, "one image path per line")).decode("utf-8", "surrogateescape")
+        text = files.read(artefacts.existing(listing, "one image path per line")).decode(
+            "utf-8", "surrogateescape"
+        )
         rows = text.splitlines()
         found = [(row.strip(), Path(row.strip())) for row in rows if row.strip()]
     else:
         folder = artefacts.existing(folder, "the data set's README")
         paths = map(Path, files.walk(folder))
-        found = sorted((p.relative_to(folder).as_posix(), p) for p in paths if p.suffix.lower() in ENDINGS)
+        found = sorted(
+            (p.relative_to(folder).as_posix(), p) for p in paths if p.suffix.lower() in ENDINGS
+        )
     by_id = {}
     for name, path in found:
         image = name.removesuffix(path.suffix) if path.suffix.lower() in ENDINGS else name
@@ -116,7 +123,9 @@ def extract(net, paths, blobs, batch):
     found, done = {}, 0
     with tqdm(total=len(paths), unit="image") as bar:
         for x in batches(paths, size, batch):
-            if source.data.shape[0] != len(x):  # the first batch, and the last where it is a shorter one
+            if source.data.shape[0] != len(
+                x
+            ):  # the first batch, and the last where it is a shorter one
                 source.reshape(*x.shape)
                 net.reshape()
             source.data[...] = x
@@ -132,7 +141,9 @@ def extract(net, paths, blobs, batch):
 
 
 def load_net(prototxt, weights, blobs, gpu):
-    """caffe.Net in phase TEST; UserError for files that do not fit each other and for blobs that it lacks."""
+    """caffe.Net in phase TEST; UserError for files that do not fit each other and for blobs that it
+    lacks.
+    """
     os.environ.setdefault("GLOG_minloglevel", "1")  # the net's own text is not a result
     import caffe
     from caffe.snapshot import read_layers
@@ -146,26 +157,44 @@ def load_net(prototxt, weights, blobs, gpu):
     except caffe.CaffeError as error:
         raise UserError(f"{prototxt} with {weights}: {error}") from error
     if len(net.inputs) != 1 or len(net.blobs[net.inputs[0]].shape) != 4:
-        raise UserError(f"{prototxt} needs one input blob (N, 3, size, size): give the deploy prototxt")
+        raise UserError(
+            f"{prototxt} needs one input blob (N, 3, size, size): give the deploy prototxt"
+        )
     for blob in blobs:
         if blob not in net.blobs:
             raise UserError(f"{prototxt} has no blob {blob}: it has {', '.join(net.blobs)}")
     lacking = net.params.keys() - {name for name, _ in read_layers(weights)}
     if lacking:  # Caffe would go on with whatever the fillers drew
-        raise UserError(f"{weights} holds no weights for {', '.join(sorted(lacking))} of {prototxt}")
+        raise UserError(
+            f"{weights} holds no weights for {', '.join(sorted(lacking))} of {prototxt}"
+        )
     return net
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--net", type=Path, default=artefacts.ROOT / "CNN" / "CaffeNet" / "deploy.prototxt")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--net", type=Path, default=artefacts.ROOT / "CNN" / "CaffeNet" / "deploy.prototxt"
+    )
     parser.add_argument("--weights", type=Path, required=True, help=".caffemodel")
-    parser.add_argument("--blobs", default="fc7", help="names with commas between, e.g. fc7,fc6,pool5,prob")
+    parser.add_argument(
+        "--blobs", default="fc7", help="names with commas between, e.g. fc7,fc6,pool5,prob"
+    )
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--images", type=Path, help="folder, searched recursively; id: path below it without ending")
-    source.add_argument("--list", type=Path, help="file with an image path a line; id: the line without ending")
-    parser.add_argument("--out", required=True, help=".npz file; with several blobs {blob} in it stands for the name")
-    parser.add_argument("--batch", type=options.whole("--batch"), default=50)
+    source.add_argument(
+        "--images", type=Path, help="folder, searched recursively; id: path below it without ending"
+    )
+    source.add_argument(
+        "--list", type=Path, help="file with an image path a line; id: the line without ending"
+    )
+    parser.add_argument(
+        "--out",
+        required=True,
+        help=".npz file; with several blobs {blob} in it stands for the name",
+    )
+    parser.add_argument("--batch", type=command_line.whole("--batch"), default=50)
     parser.add_argument("--gpu", action="store_true")
     parser.add_argument("--force", action="store_true")
     args = parser.parse_args()
@@ -181,7 +210,9 @@ def main():
     artefacts.existing(args.net, "the file of the net (CNN/CaffeNet/deploy.prototxt)")
     artefacts.existing(args.weights, "caffe train --solver solver.prototxt")
     by_id = image_files(args.images, args.list)
-    print(f"features: {', '.join(blobs)} of {args.net} with {args.weights} for {len(by_id)} images, batch {args.batch}")
+    print(
+        f"features: {', '.join(blobs)} of {args.net} with {args.weights} for {len(by_id)} images, batch {args.batch}"
+    )
 
     net = load_net(args.net, args.weights, blobs, args.gpu)
     digest = artefacts.sha256(args.weights)
@@ -191,4 +222,4 @@ def main():
 
 
 if __name__ == "__main__":
-    artefacts.run(main)
+    command_line.run(main)

@@ -1,9 +1,10 @@
 """Describe the distribution of image labels, of several label files side by side.
 
-Reads:   training_labels<topics>.json of each LABELS; the bow.mm that lies beside it, if there is one
-Writes:  experiments/results/text/label_distribution.json below --work
+Reads:   training_labels<topics>.json of each LABELS; the bow.mm that lies beside it, if there is
+one Writes:  experiments/results/text/label_distribution.json below --work
 Paper:   section 3.1 (what the net is to predict)
-Usage:   python experiments/label_distribution.py NAME=LABELS [NAME=LABELS ...] [--work DIR] [--force]
+Usage:   python experiments/label_distribution.py NAME=LABELS [NAME=LABELS ...] [--work DIR]
+[--force]
 """
 
 import texttopicnet.startup  # noqa: F401  isort: skip
@@ -14,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from texttopicnet import artefacts, bags, options, results, training_labels
-from texttopicnet.artefacts import UserError
+from texttopicnet import artefacts, bags, command_line, json_files, results, training_labels
+from texttopicnet.errors import UserError
 
 MADE_BY = "python LDA/generate_train_labels.py"
 
@@ -31,9 +32,10 @@ def describe(labels):
     Returns
     -------
     dict
-        non_zero, sum, largest, entropy: means over the images of the number of topics above 0, their sum, the largest of
-        them, and -sum p log p in nats (0 log 0 = 0) of the vector as it stands, not normalised; median_non_zero; least_topic
-        and most_topic: the smallest and the largest of the topics' means.
+        non_zero, sum, largest, entropy: means over the images of the number of topics above 0,
+        their sum, the largest of them, and -sum p log p in nats (0 log 0 = 0) of the vector as it
+        stands, not normalised; median_non_zero; least_topic and most_topic: the smallest and the
+        largest of the topics' means.
     """
     labels = np.asarray(labels, dtype=np.float64)
     non_zero = (labels > 0).sum(axis=1)
@@ -52,19 +54,27 @@ def describe(labels):
 
 def read_labels(path):
     """The vectors of a label file, ndarray of float64, shape (n_images, n_topics), checked."""
-    labels = artefacts.read_json(path, MADE_BY)
-    if not isinstance(labels, dict) or not all(isinstance(vector, list) for vector in labels.values()):
+    labels = json_files.read(path, MADE_BY)
+    if not isinstance(labels, dict) or not all(
+        isinstance(vector, list) for vector in labels.values()
+    ):
         raise UserError(f"{path} holds something else than labels: labels are made with {MADE_BY}")
     width = len(next(iter(labels.values()), []))
-    return np.array([vector for _, vector in training_labels.checked("lda", labels.items(), width, MADE_BY)])
+    return np.array(
+        [vector for _, vector in training_labels.checked("lda", labels.items(), width, MADE_BY)]
+    )
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("labels", nargs="+", metavar="NAME=LABELS", help="the table's name for a label file")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "labels", nargs="+", metavar="NAME=LABELS", help="the table's name for a label file"
+    )
     parser.add_argument("--work", type=Path, default=artefacts.ROOT)
     parser.add_argument("--force", action="store_true")
-    options.add_trust_pickle(parser)
+    command_line.add_trust_pickle(parser)
     args = parser.parse_args()
     start = time.perf_counter()
 
@@ -87,7 +97,10 @@ def main():
         if bow.is_file():
             corpus = bags.open_corpus(bow, args.trust_pickle)
             values[name]["distinct_words"] = corpus.num_nnz / corpus.num_docs
-        print(f"{name}, {len(labels)} labels: " + ", ".join(f"{what} {value:.4f}" for what, value in values[name].items()))
+        print(
+            f"{name}, {len(labels)} labels: "
+            + ", ".join(f"{what} {value:.4f}" for what, value in values[name].items())
+        )
     results.save(
         output,
         results.record(
@@ -104,4 +117,4 @@ def main():
 
 
 if __name__ == "__main__":
-    artefacts.run(main)
+    command_line.run(main)

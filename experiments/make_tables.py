@@ -1,9 +1,10 @@
 """Make the tables and the report page from the result records, beside the paper's numbers.
 
-Reads:   experiments/paper.json, WORK/experiments/results/*.json; for the report's examples DATA/Wikipedia/
-Writes:  WORK/experiments/tables.md and report.html; with --readme the part of README.md between its results marks
-Paper:   the tables of VOC2007 SVMs, STL-10 and Wikipedia retrieval
-Usage:   python experiments/make_tables.py [--work DIR] [--results DIR] [--data DIR] [--force] [--readme FILE [--check]]
+Reads:   experiments/paper.json, WORK/experiments/results/*.json; for the report's examples
+DATA/Wikipedia/ Writes:  WORK/experiments/tables.md and report.html; with --readme the part of
+README.md between its results marks Paper:   the tables of VOC2007 SVMs, STL-10 and Wikipedia
+retrieval Usage:   python experiments/make_tables.py [--work DIR] [--results DIR] [--data DIR]
+[--force] [--readme FILE [--check]]
 """
 
 import texttopicnet.startup  # noqa: F401  isort: skip
@@ -17,7 +18,8 @@ from pathlib import Path
 import cv2
 import jinja2
 
-from texttopicnet import artefacts, files, images, results
+from texttopicnet import artefacts, atomic_files, command_line, files, images, json_files, results
+from texttopicnet.errors import UserError
 from texttopicnet.tables import markdown, percent, runs, update_readme
 
 HERE = Path(__file__).resolve().parent
@@ -45,7 +47,9 @@ def own_svm(records):
 def own_name(name, record, difficult="leave-out"):
     """Whose number it is, what it was measured on, and how the net came about."""
     text = f"this project, {name} ({record['note'] or 'no note'})"
-    return text + ("; difficult objects as positives, as the original" if difficult == "positive" else "")
+    return text + (
+        "; difficult objects as positives, as the original" if difficult == "positive" else ""
+    )
 
 
 def svm_layers(paper, records, only=None):
@@ -53,19 +57,42 @@ def svm_layers(paper, records, only=None):
     rows = []
     for r in paper["voc2007_svm_layers"]["rows"]:
         if not only or r["method"].startswith(only):
-            cells = [f"paper: {r['method']}", *(number(r["values"][b]) for b in LAYERS), "—", "VOC2007", r["mark"]]
+            cells = [
+                f"paper: {r['method']}",
+                *(number(r["values"][b]) for b in LAYERS),
+                "—",
+                "VOC2007",
+                r["mark"],
+            ]
             rows.append({"cells": cells, "own": False})
     svm = own_svm(records)
     for (name, difficult), layers in sorted(svm.items()):
         first = next(iter(layers.values()))
-        values = [percent(layers[b]["values"]["mean"]["area"]) if b in layers else NOT_RUN for b in LAYERS]
+        values = [
+            percent(layers[b]["values"]["mean"]["area"]) if b in layers else NOT_RUN for b in LAYERS
+        ]
         chance = percent(first["values"]["mean"]["chance"])
-        rows.append({"cells": [own_name(name, first, difficult), *values, chance, first["corpus"], "run"], "own": True})
+        rows.append(
+            {
+                "cells": [
+                    own_name(name, first, difficult),
+                    *values,
+                    chance,
+                    first["corpus"],
+                    "run",
+                ],
+                "own": True,
+            }
+        )
     if not svm:
-        rows.append({"cells": ["this project", *[NOT_RUN] * len(LAYERS), "—", "—", "—"], "own": True})
+        rows.append(
+            {"cells": ["this project", *[NOT_RUN] * len(LAYERS), "—", "—", "—"], "own": True}
+        )
     return {
         "title": "VOC2007 classification by linear SVM: mean AP by layer, percent",
-        "lead": [f"AP is the area under the curve (scikit-learn's average_precision_score). {REMEMBERED}."],
+        "lead": [
+            f"AP is the area under the curve (scikit-learn's average_precision_score). {REMEMBERED}."
+        ],
         "header": ["method", *LAYERS, "chance", "measured on", "mark"],
         "rows": rows,
         "text": [0, 6, 7],
@@ -83,7 +110,11 @@ def svm_classes(paper, records):
             classes += [c for c in r["values"]["classes"] if c not in classes]
     rows = []
     for r in paper_rows:
-        cells = [f"paper: {r['method']}", *(number(r["values"].get(c), 0) for c in classes), r["mark"]]
+        cells = [
+            f"paper: {r['method']}",
+            *(number(r["values"].get(c), 0) for c in classes),
+            r["mark"],
+        ]
         rows.append({"cells": cells, "own": False})
     for (name, _), layers in sorted(own.items()):
         for layer in LAYERS:
@@ -97,7 +128,13 @@ def svm_classes(paper, records):
     if not own:
         rows.append({"cells": ["this project", *[NOT_RUN] * len(classes), "—"], "own": True})
     lead = [f"The paper's rows: {paper['voc2007_svm_classes']['note']}. {REMEMBERED}."]
-    return {"title": title, "lead": lead, "header": ["method", *classes, "mark"], "rows": rows, "text": [0]}
+    return {
+        "title": title,
+        "lead": lead,
+        "header": ["method", *classes, "mark"],
+        "rows": rows,
+        "text": [0],
+    }
 
 
 def retrieval(paper, records, only=None):
@@ -105,8 +142,16 @@ def retrieval(paper, records, only=None):
     rows = []
     for r in paper["wikipedia_retrieval"]["rows"]:
         if not only or r["method"].startswith(only):
-            method = f"paper: {r['method']}" + (" (supervised)" if "supervised" in r.get("note", "") else "")
-            cells = [method, *(number(r["values"][d], 2) for d in DIRECTIONS), "—", "Wikipedia, 693 pairs", r["mark"]]
+            method = f"paper: {r['method']}" + (
+                " (supervised)" if "supervised" in r.get("note", "") else ""
+            )
+            cells = [
+                method,
+                *(number(r["values"][d], 2) for d in DIRECTIONS),
+                "—",
+                "Wikipedia, 693 pairs",
+                r["mark"],
+            ]
             rows.append({"cells": cells, "own": False})
     own = [r for r in records.values() if r["experiment"] == "retrieval"]
     for r in own:
@@ -118,7 +163,15 @@ def retrieval(paper, records, only=None):
     return {
         "title": "Retrieval in topic space: mean AP over all candidates, percent",
         "lead": [f"{REMEMBERED}."],
-        "header": ["method", "image query", "text query", "average", "chance", "measured on", "mark"],
+        "header": [
+            "method",
+            "image query",
+            "text query",
+            "average",
+            "chance",
+            "measured on",
+            "mark",
+        ],
         "rows": rows,
         "text": [0, 5, 6],
     }
@@ -127,7 +180,10 @@ def retrieval(paper, records, only=None):
 def stl10(paper, records):
     """STL-10 accuracy; this project has no record of it."""
     rows = [
-        {"cells": [f"paper: {r['method']}", number(r["values"]["accuracy"], 2), r["mark"]], "own": False}
+        {
+            "cells": [f"paper: {r['method']}", number(r["values"]["accuracy"], 2), r["mark"]],
+            "own": False,
+        }
         for r in paper["stl10"]["rows"]
     ]
     rows.append({"cells": ["this project", NOT_RUN, "—"], "own": True})
@@ -143,7 +199,11 @@ def stl10(paper, records):
 
 def readme_tables(paper, records):
     """What stands between the README's marks: the paper's own method and ours."""
-    return [retrieval(paper, records, "TextTopicNet"), svm_layers(paper, records, "TextTopicNet"), runs(records)]
+    return [
+        retrieval(paper, records, "TextTopicNet"),
+        svm_layers(paper, records, "TextTopicNet"),
+        runs(records),
+    ]
 
 
 def png(figure):
@@ -160,7 +220,14 @@ def draw(records):
     matplotlib.use("Agg")
     from matplotlib import pyplot, ticker
 
-    pyplot.rcParams.update({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "text.parse_math": False})
+    pyplot.rcParams.update(
+        {
+            "font.size": 10,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "text.parse_math": False,
+        }
+    )
     blue, grey = "#1f6fb2", "#9aa4ae"
     figures = []
 
@@ -183,14 +250,34 @@ def draw(records):
         figure, axes = pyplot.subplots(figsize=(8, 3.2))
         for shift, direction, colour in ((-0.2, "image_query", blue), (0.2, "text_query", grey)):
             values = [100 * r["values"]["categories"][n][direction] for n in names]
-            axes.bar([i + shift for i in range(len(names))], values, 0.38, color=colour, label=direction.replace("_", " "))
+            axes.bar(
+                [i + shift for i in range(len(names))],
+                values,
+                0.38,
+                color=colour,
+                label=direction.replace("_", " "),
+            )
         chance = 100 * r["values"]["chance"]
-        axes.axhline(chance, color="#b5402a", linewidth=1, linestyle="--", label=f"chance, all pairs ({chance:.1f})")
+        axes.axhline(
+            chance,
+            color="#b5402a",
+            linewidth=1,
+            linestyle="--",
+            label=f"chance, all pairs ({chance:.1f})",
+        )
         axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
         axes.set(ylabel="mean AP, percent", ylim=(0, 100))
         axes.legend(frameon=False, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
-        add(figure, "Retrieval by category", f"Mean AP over all candidates; {r['split']['pairs']} pairs. {r['note']}")
-    svm = {name: layers for (name, difficult), layers in own_svm(records).items() if difficult == "leave-out"}
+        add(
+            figure,
+            "Retrieval by category",
+            f"Mean AP over all candidates; {r['split']['pairs']} pairs. {r['note']}",
+        )
+    svm = {
+        name: layers
+        for (name, difficult), layers in own_svm(records).items()
+        if difficult == "leave-out"
+    }
     if svm:
         layers = [b for b in LAYERS if any(b in found for found in svm.values())]
         figure, axes = pyplot.subplots(figsize=(8, 3))
@@ -198,14 +285,22 @@ def draw(records):
             for i, layer in enumerate(layers):
                 if layer in svm.get(name, {}):
                     value = 100 * svm[name][layer]["values"]["mean"]["area"]
-                    axes.bar(i + 0.4 * k - 0.2, value, 0.38, color=colour, label=name if i == 0 else None)
+                    axes.bar(
+                        i + 0.4 * k - 0.2, value, 0.38, color=colour, label=name if i == 0 else None
+                    )
                     axes.text(i + 0.4 * k - 0.2, value + 1, f"{value:.1f}", ha="center")
         chance = 100 * next(iter(next(iter(svm.values())).values()))["values"]["mean"]["chance"]
-        axes.axhline(chance, color="#b5402a", linewidth=1, linestyle="--", label=f"chance ({chance:.1f})")
+        axes.axhline(
+            chance, color="#b5402a", linewidth=1, linestyle="--", label=f"chance ({chance:.1f})"
+        )
         axes.set_xticks(range(len(layers)), layers)
         axes.set(ylabel="mean AP, percent", ylim=(0, 100))
         axes.legend(frameon=False, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
-        add(figure, "VOC2007 SVM by layer", "Mean over the classes; the untrained net has the same fillers and seed.")
+        add(
+            figure,
+            "VOC2007 SVM by layer",
+            "Mean over the classes; the untrained net has the same fillers and seed.",
+        )
     return figures
 
 
@@ -218,14 +313,25 @@ def examples(records, data):
                 found = []
                 for image in query["images"]:
                     path = files.member(folder, f"images/{image['category']}/{image['id']}.jpg")
-                    small = cv2.imencode(".jpg", images.resized(images.read_image(path), 128))[1].tobytes()
+                    small = cv2.imencode(".jpg", images.resized(images.read_image(path), 128))[
+                        1
+                    ].tobytes()
                     jpeg = base64.b64encode(small).decode()
                     right = image["category"] == query["category"]
                     found.append({"jpeg": jpeg, "category": image["category"], "right": right})
-                text = files.read_member(folder, f"texts/{query['text']}.xml").decode("utf-8", "replace")
+                text = files.read_member(folder, f"texts/{query['text']}.xml").decode(
+                    "utf-8", "replace"
+                )
                 words = " ".join(MARKUP.sub(" ", text).split())[:220] + " ..."
-                rows.append({"category": query["category"], "ap": percent(query["ap"]), "words": words, "images": found})
-    except artefacts.UserError as error:
+                rows.append(
+                    {
+                        "category": query["category"],
+                        "ap": percent(query["ap"]),
+                        "words": words,
+                        "images": found,
+                    }
+                )
+    except UserError as error:
         print(f"the report has no examples: {error}")
         return []
     return rows
@@ -233,9 +339,15 @@ def examples(records, data):
 
 def report(tables, records, data):
     """The report page as HTML."""
-    notes = sorted({r["note"] for r in records.values() if r["note"] and r.get("name") != "untrained"})
-    lead = "; ".join(notes) or ("Results of this project's scripts." if records else "Nothing has been run yet.")
-    template = jinja2.Template((HERE / "report.html.jinja").read_text(encoding="utf-8"), autoescape=True)
+    notes = sorted(
+        {r["note"] for r in records.values() if r["note"] and r.get("name") != "untrained"}
+    )
+    lead = "; ".join(notes) or (
+        "Results of this project's scripts." if records else "Nothing has been run yet."
+    )
+    template = jinja2.Template(
+        (HERE / "report.html.jinja").read_text(encoding="utf-8"), autoescape=True
+    )
     return template.render(
         lead=lead,
         figures=draw(records),
@@ -248,32 +360,55 @@ def report(tables, records, data):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, default=artefacts.ROOT, help="folder of artefacts")
-    parser.add_argument("--results", type=Path, help="folder of records; default: WORK/experiments/results")
-    parser.add_argument("--data", type=Path, default=artefacts.DATA, help="folder that holds Wikipedia/, for the examples")
-    parser.add_argument("--readme", type=Path, help="put the tables between this file's marks, and make nothing else")
-    parser.add_argument("--check", action="store_true", help="with --readme: change nothing, fail where it differs")
+    parser.add_argument(
+        "--results", type=Path, help="folder of records; default: WORK/experiments/results"
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=artefacts.DATA,
+        help="folder that holds Wikipedia/, for the examples",
+    )
+    parser.add_argument(
+        "--readme",
+        type=Path,
+        help="put the tables between this file's marks, and make nothing else",
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="with --readme: change nothing, fail where it differs"
+    )
     parser.add_argument("--force", action="store_true", help="replace existing outputs")
     args = parser.parse_args()
 
     folder = args.results or args.work / "experiments" / "results"
-    paper = artefacts.read_json(HERE / "paper.json", "git checkout experiments/paper.json")["tables"]
+    paper = json_files.read(HERE / "paper.json", "git checkout experiments/paper.json")["tables"]
     records = results.load_all(folder)
     print(f"tables from {len(records)} records in {folder}")
     if args.readme:
-        update_readme(args.readme, readme_tables(paper, records), folder, "python experiments/make_tables.py", args.check)
+        update_readme(
+            args.readme,
+            readme_tables(paper, records),
+            folder,
+            "python experiments/make_tables.py",
+            args.check,
+        )
         print(f"tables: {args.readme}")
         return 0
     outputs = [args.work / "experiments" / name for name in ("tables.md", "report.html")]
     for output in outputs:
         artefacts.refuse_existing(output, args.force)
-    tables = [f(paper, records) for f in (retrieval, svm_layers, svm_classes, stl10)] + [runs(records)]
+    tables = [f(paper, records) for f in (retrieval, svm_layers, svm_classes, stl10)] + [
+        runs(records)
+    ]
     page = report(tables, records, args.data)
-    with artefacts.written_whole(*outputs) as (tables_path, report_path):
-        tables_path.write_text("\n".join(markdown(t) for t in tables), encoding="utf-8", errors="backslashreplace")
+    with atomic_files.written_whole(*outputs) as (tables_path, report_path):
+        tables_path.write_text(
+            "\n".join(markdown(t) for t in tables), encoding="utf-8", errors="backslashreplace"
+        )
         report_path.write_text(page, encoding="utf-8", errors="backslashreplace")
     print(f"tables: {outputs[0]}\nreport: {outputs[1]}")
     return 0
 
 
 if __name__ == "__main__":
-    artefacts.run(main)
+    command_line.run(main)

@@ -1,4 +1,5 @@
-"""Make the tables of LDA/README.md: text-to-text retrieval, the distribution of the labels, the number of topics.
+"""Make the tables of LDA/README.md: text-to-text retrieval, the distribution of the labels, the
+number of topics.
 
 Reads:   experiments/results/text/*.json (--results names another folder)
 Writes:  the part of LDA/README.md between its results marks (--readme names another file)
@@ -11,7 +12,8 @@ import texttopicnet.startup  # noqa: F401  isort: skip
 import argparse
 from pathlib import Path
 
-from texttopicnet import artefacts, results
+from texttopicnet import artefacts, command_line, results
+from texttopicnet.errors import UserError
 from texttopicnet.tables import percent, runs, update_readme
 
 COLUMNS = {
@@ -34,17 +36,26 @@ def row_name(row):
 
 def spread(values, digits):
     """Mean of some numbers, and least to most where they are several."""
-    mean, least, most = (f"{value:.{digits}f}" for value in (sum(values) / len(values), min(values), max(values)))
+    mean, least, most = (
+        f"{value:.{digits}f}" for value in (sum(values) / len(values), min(values), max(values))
+    )
     return mean + (f" ({least}–{most})" if len(values) > 1 else "")
 
 
 def retrieval(record):
     """Mean AP of each embedding by each measure."""
-    rows, measures = record["values"]["rows"], list(dict.fromkeys(row["measure"] for row in record["values"]["rows"]))
+    rows, measures = (
+        record["values"]["rows"],
+        list(dict.fromkeys(row["measure"] for row in record["values"]["rows"])),
+    )
     scores = {}
     for row in rows:
-        scores.setdefault(row_name(row), {})[row["measure"]] = spread([100 * ap for ap in row["seeds"].values()], 1)
-    cells = [[name, *(found.get(measure, "—") for measure in measures)] for name, found in scores.items()]
+        scores.setdefault(row_name(row), {})[row["measure"]] = spread(
+            [100 * ap for ap in row["seeds"].values()], 1
+        )
+    cells = [
+        [name, *(found.get(measure, "—") for measure in measures)] for name, found in scores.items()
+    ]
     cells.append(["chance", *[percent(record["values"]["chance"])] * len(measures)])
     tokens, split = record["tokens"], record["split"]
     return {
@@ -68,7 +79,13 @@ def categories(record):
         "title": f"The same by category, {record['name']}: by cosine, percent",
         "lead": [],
         "header": ["embedding", *names],
-        "rows": [{"cells": [row_name(row), *(percent(row["categories"][c], 0) for c in names)], "own": True} for row in rows],
+        "rows": [
+            {
+                "cells": [row_name(row), *(percent(row["categories"][c], 0) for c in names)],
+                "own": True,
+            }
+            for row in rows
+        ],
         "text": [0],
     }
 
@@ -78,14 +95,19 @@ def distribution(record):
     rows = [
         {
             "cells": [name, f"{record['split'][name]:,}"]
-            + [f"{found[key]:.{digits}f}" if key in found else "—" for key, (_, digits) in COLUMNS.items()],
+            + [
+                f"{found[key]:.{digits}f}" if key in found else "—"
+                for key, (_, digits) in COLUMNS.items()
+            ],
             "own": True,
         }
         for name, found in record["values"].items()
     ]
     return {
         "title": "Distribution of the labels: means over the images",
-        "lead": ["Entropy is that of the vector as it stands in the file, not normalised to sum 1."],
+        "lead": [
+            "Entropy is that of the vector as it stands in the file, not normalised to sum 1."
+        ],
         "header": ["labels", "number", *(title for title, _ in COLUMNS.values())],
         "rows": rows,
         "text": [0],
@@ -98,7 +120,10 @@ def number_of_topics(name, record):
     rows = []
     for k in sorted({model["topics"] for model in models}):
         own = [model for model in models if model["topics"] == k]
-        measured = [spread([model[what] for model in own], digits) for what, digits in (("perplexity", 0), ("coherence", 3))]
+        measured = [
+            spread([model[what] for model in own], digits)
+            for what, digits in (("perplexity", 0), ("coherence", 3))
+        ]
         rows.append({"cells": [str(k), *measured], "own": True})
     return {
         "title": f"The number of topics, {name.removeprefix('choose_topics_')}",
@@ -125,25 +150,45 @@ def tables(records):
     for record in records.values():
         if record["experiment"] == "text_to_text_retrieval":
             found += [retrieval(record), categories(record)]
-    found += [distribution(record) for record in records.values() if record["experiment"] == "label_distribution"]
-    found += [number_of_topics(name, record) for name, record in records.items() if record["experiment"] == "choose_topics"]
+    found += [
+        distribution(record)
+        for record in records.values()
+        if record["experiment"] == "label_distribution"
+    ]
+    found += [
+        number_of_topics(name, record)
+        for name, record in records.items()
+        if record["experiment"] == "choose_topics"
+    ]
     return [*found, runs({name: seeded(record) for name, record in records.items()})]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--results", type=Path, default=artefacts.ROOT / "experiments" / "results" / "text")
+    parser.add_argument(
+        "--results", type=Path, default=artefacts.ROOT / "experiments" / "results" / "text"
+    )
     parser.add_argument("--readme", type=Path, default=artefacts.ROOT / "LDA" / "README.md")
-    parser.add_argument("--check", action="store_true", help="change nothing, fail where the file differs")
+    parser.add_argument(
+        "--check", action="store_true", help="change nothing, fail where the file differs"
+    )
     args = parser.parse_args()
 
     records = results.load_all(args.results)
     if not records:
-        raise artefacts.UserError(f"{args.results} holds no records: make them with bash scripts/text_records.sh")
+        raise UserError(
+            f"{args.results} holds no records: make them with bash scripts/text_records.sh"
+        )
     print(f"tables from {len(records)} records in {args.results}")
-    update_readme(args.readme, tables(records), args.results, "python experiments/make_text_tables.py", args.check)
+    update_readme(
+        args.readme,
+        tables(records),
+        args.results,
+        "python experiments/make_text_tables.py",
+        args.check,
+    )
     print(f"tables: {args.readme}")
 
 
 if __name__ == "__main__":
-    artefacts.run(main)
+    command_line.run(main)

@@ -1,9 +1,10 @@
 """Retrieve Wikipedia texts by image and images by text: the net's topic vectors against the LDA's.
 
-Reads:   Wikipedia/{testset_txt_img_cat.list,categories.list,texts} below --data; LDA/; the images' prob features
-Writes:  experiments/results/retrieval.json below --work
+Reads:   Wikipedia/{testset_txt_img_cat.list,categories.list,texts} below --data; LDA/; the images'
+prob features Writes:  experiments/results/retrieval.json below --work
 Paper:   the table of Wikipedia retrieval (mean average precision for image and for text queries)
-Usage:   python experiments/multi_modal_retrieval.py [--data DIR] [--work DIR] [--features FILE] [--topics 40]
+Usage:   python experiments/multi_modal_retrieval.py [--data DIR] [--work DIR] [--features FILE]
+[--topics 40]
 """
 
 import texttopicnet.startup  # noqa: F401  isort: skip
@@ -15,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from texttopicnet import artefacts, average_precision, features, options, results
-from texttopicnet.artefacts import UserError
+from texttopicnet import artefacts, average_precision, command_line, features, results
+from texttopicnet.errors import UserError
 from texttopicnet.retrieval import PAPER_PAIRS, divergences, rank, read_pairs, text_file
 
 
@@ -32,11 +33,14 @@ def retrieve(texts, images, text_ids, image_ids, categories):
     Returns
     -------
     dict
-        {'image_query' and 'text_query': (queries, ranking, ap)}; `queries` and `ranking` as from `rank`, ap float64
-        (n_pairs,) in the order of `queries`.
+        {'image_query' and 'text_query': (queries, ranking, ap)}; `queries` and `ranking` as from
+        `rank`, ap float64 (n_pairs,) in the order of `queries`.
     """
     scores = divergences(texts, images)
-    directions = {"image_query": (scores.T, image_ids, text_ids), "text_query": (scores, text_ids, image_ids)}
+    directions = {
+        "image_query": (scores.T, image_ids, text_ids),
+        "text_query": (scores, text_ids, image_ids),
+    }
     found = {}
     for direction, (matrix, query_ids, candidate_ids) in directions.items():
         queries, ranking = rank(matrix, query_ids, candidate_ids)
@@ -46,28 +50,53 @@ def retrieve(texts, images, text_ids, image_ids, categories):
 
 
 def examples(found, text_ids, image_ids, categories, names, n_images=6):
-    """The first images for the first text (by id) of each category: a rule, so that nobody picks the pretty ones."""
+    """The first images for the first text (by id) of each category: a rule, so that nobody picks
+    the pretty ones.
+    """
     queries, ranking, ap = found["text_query"]
     rows = []
     for c, name in enumerate(names):
         of_category = np.flatnonzero(categories[queries] == c)
         if len(of_category):
             i = of_category[0]
-            first = [{"id": image_ids[j], "category": names[categories[j]]} for j in ranking[i, :n_images]]
-            rows.append({"text": text_ids[queries[i]], "category": name, "ap": float(ap[i]), "images": first})
+            first = [
+                {"id": image_ids[j], "category": names[categories[j]]}
+                for j in ranking[i, :n_images]
+            ]
+            rows.append(
+                {
+                    "text": text_ids[queries[i]],
+                    "category": name,
+                    "ap": float(ap[i]),
+                    "images": first,
+                }
+            )
     return rows
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, default=artefacts.DATA)
     parser.add_argument("--work", type=Path, default=artefacts.ROOT)
-    parser.add_argument("--features", type=Path, help="default: experiments/features/wikipedia_prob.npz below --work")
-    parser.add_argument("--topics", type=options.whole("--topics"), default=40)
-    parser.add_argument("--note", default="", help="what stands beside the number: training corpus, iterations")
-    parser.add_argument("--seed", type=options.seed(), default=0, help="of the LDA's inference, as in generate_train_labels.py")
+    parser.add_argument(
+        "--features",
+        type=Path,
+        help="default: experiments/features/wikipedia_prob.npz below --work",
+    )
+    parser.add_argument("--topics", type=command_line.whole("--topics"), default=40)
+    parser.add_argument(
+        "--note", default="", help="what stands beside the number: training corpus, iterations"
+    )
+    parser.add_argument(
+        "--seed",
+        type=command_line.seed(),
+        default=0,
+        help="of the LDA's inference, as in generate_train_labels.py",
+    )
     parser.add_argument("--force", action="store_true")
-    options.add_trust_pickle(parser)
+    command_line.add_trust_pickle(parser)
     args = parser.parse_args()
     start = time.perf_counter()
 
@@ -76,16 +105,23 @@ def main():
     folder = args.data / "Wikipedia"
     text_ids, image_ids, categories, names = read_pairs(folder)
     counts = np.bincount(categories, minlength=len(names))
-    print(f"Wikipedia retrieval: {len(text_ids)} pairs in {len(names)} categories, {args.topics} topics")
+    print(
+        f"Wikipedia retrieval: {len(text_ids)} pairs in {len(names)} categories, {args.topics} topics"
+    )
 
     source = args.features or args.work / "experiments" / "features" / "wikipedia_prob.npz"
     prob = features.load(source, blob="prob")
     if prob.array.shape[1] != args.topics:
-        raise UserError(f"{source} holds {prob.array.shape[1]} numbers an image, not {args.topics}: see --topics")
+        raise UserError(
+            f"{source} holds {prob.array.shape[1]} numbers an image, not {args.topics}: see --topics"
+        )
     wanted = [f"{names[c]}/{image}" for c, image in zip(categories, image_ids, strict=True)]
     images = prob.array[prob.rows(wanted, f"{folder / 'testset_txt_img_cat.list'} and {source}")]
     if images.var(axis=0).max() < 1e-7:
-        print("warning: the outputs hardly differ between images: the net has collapsed", file=sys.stderr)
+        print(
+            "warning: the outputs hardly differ between images: the net has collapsed",
+            file=sys.stderr,
+        )
 
     files = [text_file(folder, text) for text in text_ids]
     texts = text_topics(files, args.work, args.topics, args.seed, args.trust_pickle)
@@ -93,9 +129,14 @@ def main():
 
     values = {direction: float(ap.mean()) for direction, (_, _, ap) in found.items()}
     values["average"] = (values["image_query"] + values["text_query"]) / 2
-    values["chance"] = float((average_precision.retrieval_by_chance(counts[categories], len(text_ids))).mean())
+    values["chance"] = float(
+        (average_precision.retrieval_by_chance(counts[categories], len(text_ids))).mean()
+    )
     values["categories"] = {
-        name: {direction: float(ap[categories[q] == c].mean()) for direction, (q, _, ap) in found.items()}
+        name: {
+            direction: float(ap[categories[q] == c].mean())
+            for direction, (q, _, ap) in found.items()
+        }
         for c, name in enumerate(names)
         if counts[c]
     }
@@ -104,9 +145,14 @@ def main():
         output,
         results.record(
             experiment="retrieval",
-            corpus="Wikipedia (Rasiwasia et al.)" if paper_set else "another set in the layout of the Wikipedia set",
+            corpus="Wikipedia (Rasiwasia et al.)"
+            if paper_set
+            else "another set in the layout of the Wikipedia set",
             values=values,
-            split={"pairs": len(text_ids), "categories": dict(zip(names, counts.tolist(), strict=True))},
+            split={
+                "pairs": len(text_ids),
+                "categories": dict(zip(names, counts.tolist(), strict=True)),
+            },
             seed=args.seed,
             inputs={
                 "features": source,
@@ -114,7 +160,9 @@ def main():
                 "texts": files,
                 "dictionary": args.work / artefacts.DICTIONARY,
                 # gensim lays a model's large arrays beside it
-                "lda_model": list((args.work / "LDA").glob(Path(artefacts.lda_model(args.topics)).name + "*")),
+                "lda_model": list(
+                    (args.work / "LDA").glob(Path(artefacts.lda_model(args.topics)).name + "*")
+                ),
             },
             seconds=time.perf_counter() - start,
             note=args.note,
@@ -126,7 +174,9 @@ def main():
         ),
     )
     for name, row in values["categories"].items():
-        print(f"{name:>20}: image query {row['image_query']:.4f}, text query {row['text_query']:.4f}")
+        print(
+            f"{name:>20}: image query {row['image_query']:.4f}, text query {row['text_query']:.4f}"
+        )
     print(
         f"mean AP over {len(text_ids)} pairs: image query {values['image_query']:.4f}, text query "
         f"{values['text_query']:.4f}, average {values['average']:.4f}, chance {values['chance']:.4f} -> {output}"
@@ -134,8 +184,12 @@ def main():
 
 
 def text_topics(files, work, num_topics, seed, trust=False):
-    """Topic vectors of articles by the LDA model below `work`: ndarray of float32, shape (n_files, num_topics)."""
-    from texttopicnet import text  # gensim and NLTK take seconds to import: --help need not wait for them
+    """Topic vectors of articles by the LDA model below `work`: ndarray of float32, shape (n_files,
+    num_topics).
+    """
+    from texttopicnet import (
+        text,  # gensim and NLTK take seconds to import: --help need not wait for them
+    )
     from texttopicnet.topics import TopicModel
 
     model = TopicModel.load(work, num_topics, trust)
@@ -143,4 +197,4 @@ def text_topics(files, work, num_topics, seed, trust=False):
 
 
 if __name__ == "__main__":
-    artefacts.run(main)
+    command_line.run(main)

@@ -3,9 +3,11 @@
 Reads:   WORK/CNN/<net>/trained.log and trained.caffemodel
 Writes:  WORK/experiments/results/training.json
 Paper:   section 4.2 (training)
-Usage:   python experiments/record_training.py [--work DIR] [--net CaffeNet] [--seed 0] [--note TEXT] [--force]
+Usage:   python experiments/record_training.py [--work DIR] [--net CaffeNet] [--seed 0] [--note
+TEXT] [--force]
 
-A run that was stopped and taken up again appends to one log; its seconds are those of all its parts.
+A run that was stopped and taken up again appends to one log; its seconds are those of all its
+parts.
 """
 
 import texttopicnet.startup  # noqa: F401  isort: skip
@@ -15,9 +17,12 @@ import datetime
 import re
 from pathlib import Path
 
-from texttopicnet import artefacts, options, results
+from texttopicnet import artefacts, command_line, results
+from texttopicnet.errors import UserError
 
-LINE = re.compile(r"[IWEF](\d{4} \d\d:\d\d:\d\d\.\d+)\s+(\d+) (?:solver|caffe)\.cpp:\d+\] (.*)")  # not the data threads'
+LINE = re.compile(
+    r"[IWEF](\d{4} \d\d:\d\d:\d\d\.\d+)\s+(\d+) (?:solver|caffe)\.cpp:\d+\] (.*)"
+)  # not the data threads'
 LOSS = re.compile(r"Iteration (\d+)(?: \(.*\))?, loss = ([-+.\deE]+)")
 
 
@@ -27,12 +32,17 @@ def read_log(path):
     Returns
     -------
     losses : dict
-        {iteration: displayed loss, averaged as average_loss says}; of an iteration that ran twice the later one.
+        {iteration: displayed loss, averaged as average_loss says}; of an iteration that ran twice
+        the later one.
     seconds : float
         From the first to the last line of each process, added up.
     """
     losses, spans = {}, {}
-    for row in artefacts.existing(path, "scripts/05_train_cnn.sh").read_text("utf-8", "replace").splitlines():
+    for row in (
+        artefacts.existing(path, "scripts/05_train_cnn.sh")
+        .read_text("utf-8", "replace")
+        .splitlines()
+    ):
         found = LINE.match(row)
         if not found:
             continue
@@ -43,7 +53,9 @@ def read_log(path):
         if loss:
             losses[int(loss[1])] = float(loss[2])
     if not losses:
-        raise artefacts.UserError(f"{path} holds no line 'Iteration N ..., loss = ...': it is no log of caffe train")
+        raise UserError(
+            f"{path} holds no line 'Iteration N ..., loss = ...': it is no log of caffe train"
+        )
     year = 366 * 86400
     return losses, sum((end - start).total_seconds() % year for start, end in spans.values())
 
@@ -51,11 +63,17 @@ def read_log(path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, default=artefacts.ROOT, help="folder for artefacts")
-    parser.add_argument("--model", default="train_val.prototxt", help="what the solver calls its net")
+    parser.add_argument(
+        "--model", default="train_val.prototxt", help="what the solver calls its net"
+    )
     parser.add_argument("--net", default="CaffeNet", help="folder of CNN/ that was trained")
     parser.add_argument("--name", default="trained", help="of the log and the weights")
-    parser.add_argument("--iterations", type=options.whole("--iterations"), help="of the schedule; default: the last in the log")
-    parser.add_argument("--seed", type=options.seed(), default=0, help="the run's random_seed")
+    parser.add_argument(
+        "--iterations",
+        type=command_line.whole("--iterations"),
+        help="of the schedule; default: the last in the log",
+    )
+    parser.add_argument("--seed", type=command_line.seed(), default=0, help="the run's random_seed")
     parser.add_argument("--note", default="", help="what a reader must know beside the numbers")
     parser.add_argument("--force", action="store_true", help="replace an existing output")
     args = parser.parse_args()
@@ -84,4 +102,4 @@ def main():
 
 
 if __name__ == "__main__":
-    artefacts.run(main)
+    command_line.run(main)

@@ -1,9 +1,10 @@
 """Retrieve texts by texts of the same category: what each embedding keeps of a text's subject.
 
-Reads:   SET/{trainset,testset}_txt_img_cat.list, categories.list, texts/; with --articles the files below that folder
-Writes:  experiments/results/text/retrieval_<name>.json below --work, after each embedding: a stopped run resumes
-Paper:   none of its tables; the embeddings are those of the journal version (arXiv 1807.02110)
-Usage:   python experiments/text_to_text_retrieval.py [--set DIR] [--articles DIR] [--name wikipedia] [--passes 1 5 20 50]
+Reads:   SET/{trainset,testset}_txt_img_cat.list, categories.list, texts/; with --articles the files
+below that folder Writes:  experiments/results/text/retrieval_<name>.json below --work, after each
+embedding: a stopped run resumes Paper:   none of its tables; the embeddings are those of the
+journal version (arXiv 1807.02110) Usage:   python experiments/text_to_text_retrieval.py [--set DIR]
+[--articles DIR] [--name wikipedia] [--passes 1 5 20 50]
 """
 
 import texttopicnet.startup  # noqa: F401  isort: skip
@@ -20,10 +21,24 @@ from gensim.corpora import Dictionary
 from sklearn.metrics.pairwise import cosine_similarity
 from threadpoolctl import threadpool_limits
 
-from texttopicnet import artefacts, average_precision, embeddings, options, parallel, results, retrieval, text, topics, vocabulary
-from texttopicnet.artefacts import UserError
+from texttopicnet import (
+    artefacts,
+    average_precision,
+    command_line,
+    embeddings,
+    json_files,
+    parallel,
+    results,
+    retrieval,
+    text,
+    topics,
+    vocabulary,
+)
+from texttopicnet.errors import UserError
 
-ALL_WORDS = "tfidf of all words"  # the reference: not squeezed into as few numbers as a net predicts
+ALL_WORDS = (
+    "tfidf of all words"  # the reference: not squeezed into as few numbers as a net predicts
+)
 UNSEEDED = ("tfidf", ALL_WORDS)  # nothing random in them: one seed is enough
 KL, KL_WHOLE, COSINE = "KL", "KL, whole", "cosine"
 
@@ -46,7 +61,8 @@ def average_precisions(scores, ids, categories):
     Parameters
     ----------
     scores : ndarray of float64, shape (n_texts, n_texts)
-        Row: query, column: candidate; small where they agree.  Finite; the diagonal, a text against itself, is not looked at.
+        Row: query, column: candidate; small where they agree.  Finite; the diagonal, a text against
+        itself, is not looked at.
     ids : list of str
         Of the texts; equal scores are ranked in their order.
     categories : ndarray of int64, shape (n_texts,)
@@ -59,7 +75,9 @@ def average_precisions(scores, ids, categories):
     scores = np.array(scores, dtype=np.float64)
     np.fill_diagonal(scores, np.inf)
     queries, ranking = retrieval.rank(scores, ids, ids)
-    relevant = categories[ranking[:, :-1]] == categories[queries][:, None]  # the text itself is last
+    relevant = (
+        categories[ranking[:, :-1]] == categories[queries][:, None]
+    )  # the text itself is last
     ap = np.empty(len(ids))
     ap[queries] = average_precision.retrieval(relevant)
     return ap
@@ -69,19 +87,35 @@ def measure(corpus, job):
     """Learn one embedding and rank by it: {measure: AP of each text}."""
     name, passes, seed = job
     learn_from = corpus.dictionary, corpus.bows
-    with threadpool_limits(1, user_api="blas"):  # a process is one core's, and sums do not depend on the number of cores
+    with threadpool_limits(
+        1, user_api="blas"
+    ):  # a process is one core's, and sums do not depend on the number of cores
         if name == "lda":
-            model = topics.TopicModel.learn(*learn_from, corpus.num_topics, passes=passes, workers=1, seed=seed)
+            model = topics.TopicModel.learn(
+                *learn_from, corpus.num_topics, passes=passes, workers=1, seed=seed
+            )
             vectors = model.topic_vectors(corpus.texts, seed).astype(np.float64)
-            whole = model.distributions([np.array(corpus.dictionary.doc2idx(t), np.int32) for t in corpus.texts], seed)
-            scores = {KL: retrieval.divergences(vectors, vectors), KL_WHOLE: retrieval.divergences(whole, whole)}
+            whole = model.distributions(
+                [np.array(corpus.dictionary.doc2idx(t), np.int32) for t in corpus.texts], seed
+            )
+            scores = {
+                KL: retrieval.divergences(vectors, vectors),
+                KL_WHOLE: retrieval.divergences(whole, whole),
+            }
         else:
             learnt = "tfidf" if name == ALL_WORDS else name
             model = embeddings.learn(learnt, *learn_from, corpus.articles, corpus.num_topics, seed)
-            vectors = model.sparse_vectors(corpus.texts) if name == ALL_WORDS else model.vectors(corpus.texts, seed)
+            vectors = (
+                model.sparse_vectors(corpus.texts)
+                if name == ALL_WORDS
+                else model.vectors(corpus.texts, seed)
+            )
             scores = {}
         scores[COSINE] = -cosine_similarity(vectors.astype(np.float64))
-    return {measure: average_precisions(matrix, corpus.ids, corpus.categories) for measure, matrix in scores.items()}
+    return {
+        measure: average_precisions(matrix, corpus.ids, corpus.categories)
+        for measure, matrix in scores.items()
+    }
 
 
 def text_files(folder, ids):
@@ -94,12 +128,16 @@ def article_files(args):
         return text_files(args.set, retrieval.read_pairs(args.set, retrieval.TRAIN_LIST)[0])
     found = sorted(path for path in args.articles.rglob("*") if path.is_file())
     if not found:
-        raise UserError(f"{args.articles} holds no articles: give the folder of the texts to learn from (data/README.md)")
+        raise UserError(
+            f"{args.articles} holds no articles: give the folder of the texts to learn from (data/README.md)"
+        )
     return found
 
 
 def prepare(articles, texts, ids, categories, args):
-    """The dictionary of the articles, filtered as in learn_LDA_model.py, and what goes with it; refused where it is too small."""
+    """The dictionary of the articles, filtered as in learn_LDA_model.py, and what goes with it;
+    refused where it is too small.
+    """
     dictionary = Dictionary(articles)
     most = max(dictionary.dfs.values(), default=0)
     dictionary.filter_extremes(args.no_below, args.no_above)
@@ -121,7 +159,8 @@ def prepare(articles, texts, ids, categories, args):
 
 
 class Kept:
-    """What was measured so far, {(embedding, passes, seed): {measure: AP of each text}}, in a file beside the record.
+    """What was measured so far, {(embedding, passes, seed): {measure: AP of each text}}, in a file
+    beside the record.
 
     A run that was stopped resumes from it; the run that has measured everything removes it.
     """
@@ -133,21 +172,32 @@ class Kept:
             path.unlink(missing_ok=True)
         if not path.exists():
             return
-        found = artefacts.read_json(path, "python experiments/text_to_text_retrieval.py --force")
-        if not isinstance(found, dict) or found.get("described") != json.loads(json.dumps(described)):
-            raise UserError(f"{path} was measured with other texts or settings: give another --name to keep it, or --force")
+        found = json_files.read(path, "python experiments/text_to_text_retrieval.py --force")
+        if not isinstance(found, dict) or found.get("described") != json.loads(
+            json.dumps(described)
+        ):
+            raise UserError(
+                f"{path} was measured with other texts or settings: give another --name to keep it, or --force"
+            )
         self.seconds = found["seconds"]
-        self.measured = {tuple(job): {m: np.array(ap) for m, ap in of.items()} for job, of in found["measured"]}
+        self.measured = {
+            tuple(job): {m: np.array(ap) for m, ap in of.items()} for job, of in found["measured"]
+        }
 
     def add(self, job, found, seconds):
         self.measured[job] = found
-        rows = [[job, {measure: ap.tolist() for measure, ap in of.items()}] for job, of in self.measured.items()]
+        rows = [
+            [job, {measure: ap.tolist() for measure, ap in of.items()}]
+            for job, of in self.measured.items()
+        ]
         value = {"described": self.described, "seconds": seconds, "measured": rows}
-        artefacts.write_json(self.path, value)
+        json_files.write(self.path, value)
 
 
 def rows_of(measured, categories, names):
-    """Rows of the record: mean AP of each embedding and measure, over the texts and then over the seeds."""
+    """Rows of the record: mean AP of each embedding and measure, over the texts and then over the
+    seeds.
+    """
     rows = []
     for (name, passes), group in itertools.groupby(measured, key=lambda m: m[0][:2]):
         group = list(group)
@@ -155,36 +205,79 @@ def rows_of(measured, categories, names):
             aps = {job[2]: found[measure] for job, found in group}
             means = [float(ap.mean()) for ap in aps.values()]
             mean_ap = np.mean(list(aps.values()), axis=0)
-            row = {"embedding": name, "passes": passes, "measure": measure, "mean": float(np.mean(means))}
-            row |= {"least": min(means), "most": max(means), "seeds": dict(zip(map(str, aps), means, strict=True))}
-            row["categories"] = {names[c]: float(mean_ap[categories == c].mean()) for c in np.unique(categories)}
+            row = {
+                "embedding": name,
+                "passes": passes,
+                "measure": measure,
+                "mean": float(np.mean(means)),
+            }
+            row |= {
+                "least": min(means),
+                "most": max(means),
+                "seeds": dict(zip(map(str, aps), means, strict=True)),
+            }
+            row["categories"] = {
+                names[c]: float(mean_ap[categories == c].mean()) for c in np.unique(categories)
+            }
             rows.append(row)
     return rows
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--set", type=Path, default=artefacts.DATA / "Wikipedia", help="folder of the retrieval set")
-    parser.add_argument("--articles", type=Path, help="learn from all files below this folder, not from the set's training texts")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--set", type=Path, default=artefacts.DATA / "Wikipedia", help="folder of the retrieval set"
+    )
+    parser.add_argument(
+        "--articles",
+        type=Path,
+        help="learn from all files below this folder, not from the set's training texts",
+    )
     parser.add_argument("--name", default="wikipedia", help="goes into the record's name")
     parser.add_argument("--work", type=Path, default=artefacts.ROOT)
-    parser.add_argument("--topics", type=options.whole("--topics"), default=40, help="topics, or width of another embedding")
-    parser.add_argument("--passes", type=options.whole("--passes"), nargs="+", default=[1, 5, 20, 50], help="of LDA")
-    parser.add_argument("--seeds", type=options.seed("--seeds"), nargs="+", default=[0, 1, 2])
-    parser.add_argument("--embeddings", nargs="+", choices=[*embeddings.NAMES, ALL_WORDS], default=[*embeddings.NAMES, ALL_WORDS])
     parser.add_argument(
-        "--no-below", type=options.whole("--no-below", 0), default=topics.NO_BELOW, help="documents a word must be in"
+        "--topics",
+        type=command_line.whole("--topics"),
+        default=40,
+        help="topics, or width of another embedding",
+    )
+    parser.add_argument(
+        "--passes",
+        type=command_line.whole("--passes"),
+        nargs="+",
+        default=[1, 5, 20, 50],
+        help="of LDA",
+    )
+    parser.add_argument("--seeds", type=command_line.seed("--seeds"), nargs="+", default=[0, 1, 2])
+    parser.add_argument(
+        "--embeddings",
+        nargs="+",
+        choices=[*embeddings.NAMES, ALL_WORDS],
+        default=[*embeddings.NAMES, ALL_WORDS],
+    )
+    parser.add_argument(
+        "--no-below",
+        type=command_line.whole("--no-below", 0),
+        default=topics.NO_BELOW,
+        help="documents a word must be in",
     )
     parser.add_argument(
         "--workers",
-        type=options.whole("--workers", 1, 1024),
+        type=command_line.whole("--workers", 1, 1024),
         default=2,
         help="embeddings learnt at one time; the numbers do not depend on it",
     )
     parser.add_argument(
-        "--no-above", type=options.share("--no-above", one=True), default=topics.NO_ABOVE, help="share of documents it may be in"
+        "--no-above",
+        type=command_line.share("--no-above", one=True),
+        default=topics.NO_ABOVE,
+        help="share of documents it may be in",
     )
-    parser.add_argument("--note", default="", help="what stands beside the numbers: the texts they were learnt from")
+    parser.add_argument(
+        "--note", default="", help="what stands beside the numbers: the texts they were learnt from"
+    )
     parser.add_argument("--force", action="store_true")
     args = parser.parse_args()
     start = time.perf_counter()
@@ -197,9 +290,13 @@ def main():
     counts = np.bincount(categories, minlength=len(names))
     if (counts == 1).any():
         alone = names[list(counts).index(1)]
-        raise UserError(f"{args.set / retrieval.TEST_LIST}: {alone} has one text only, which no other can be found by")
+        raise UserError(
+            f"{args.set / retrieval.TEST_LIST}: {alone} has one text only, which no other can be found by"
+        )
     texts, articles = text_files(args.set, ids), article_files(args)
-    print(f"text-to-text retrieval: {len(ids)} texts in {len(names)} categories, embeddings learnt from {len(articles)} articles")
+    print(
+        f"text-to-text retrieval: {len(ids)} texts in {len(names)} categories, embeddings learnt from {len(articles)} articles"
+    )
 
     tokens = list(text.tokenize_files([*articles, *texts], args.workers))
     corpus = prepare(tokens[: len(articles)], tokens[len(articles) :], ids, categories, args)
@@ -210,12 +307,20 @@ def main():
         for seed in (args.seeds[:1] if name in UNSEEDED else dict.fromkeys(args.seeds))
     ]
     paper_set = counts.tolist() == retrieval.PAPER_PAIRS
-    chance = float(average_precision.retrieval_by_chance(counts[categories] - 1, len(ids) - 1).mean())
+    chance = float(
+        average_precision.retrieval_by_chance(counts[categories] - 1, len(ids) - 1).mean()
+    )
     record = results.record(
         experiment="text_to_text_retrieval",
-        corpus="Wikipedia (Rasiwasia et al.)" if paper_set else "another set in the layout of the Wikipedia set",
+        corpus="Wikipedia (Rasiwasia et al.)"
+        if paper_set
+        else "another set in the layout of the Wikipedia set",
         values={"chance": chance, "rows": []},
-        split={"learnt from": len(articles), "texts": len(ids), "categories": dict(zip(names, counts.tolist(), strict=True))},
+        split={
+            "learnt from": len(articles),
+            "texts": len(ids),
+            "categories": dict(zip(names, counts.tolist(), strict=True)),
+        },
         seed=args.seeds,
         inputs={"pairs": args.set / retrieval.TEST_LIST, "texts": texts, "articles": articles},
         seconds=0,
@@ -230,13 +335,20 @@ def main():
     kept = Kept(kept_path, same | {"words of": vocabulary.digest(corpus.dictionary)}, args.force)
     missing = [job for job in jobs if job not in kept.measured]
     if len(missing) < len(jobs):
-        print(f"{kept_path}: {len(jobs) - len(missing)} of {len(jobs)} embeddings and seeds are measured already")
-    for job, found in zip(missing, parallel.ordered_map(measure, missing, args.workers, corpus), strict=True):
+        print(
+            f"{kept_path}: {len(jobs) - len(missing)} of {len(jobs)} embeddings and seeds are measured already"
+        )
+    for job, found in zip(
+        missing, parallel.ordered_map(measure, missing, args.workers, corpus), strict=True
+    ):
         record["seconds"] = round(kept.seconds + time.perf_counter() - start, 1)
         kept.add(job, found, record["seconds"])
         save(output, record, kept, jobs, categories, names)
         said = ", ".join(f"{m} {ap.mean():.4f}" for m, ap in found.items())
-        print(f"{job[0]}{f', passes {job[1]}' if job[1] else ''}, seed {job[2]}: mean AP by {said}", flush=True)
+        print(
+            f"{job[0]}{f', passes {job[1]}' if job[1] else ''}, seed {job[2]}: mean AP by {said}",
+            flush=True,
+        )
     save(output, record, kept, jobs, categories, names)
     kept_path.unlink(missing_ok=True)
     print(f"mean AP by chance {chance:.4f} -> {output}")
@@ -254,4 +366,4 @@ def mean_length(documents):
 
 
 if __name__ == "__main__":
-    artefacts.run(main)
+    command_line.run(main)

@@ -1,7 +1,7 @@
 """Get WordNet 3.0, which NLTK's lemmatizer needs, into data/nltk_data/ (idempotent; no root).
 
-Reads:   NLTK's own download server; where that is out of reach, Debian's packages wordnet-base, wordnet-sense-index
-Writes:  data/nltk_data/corpora/wordnet/
+Reads:   NLTK's own download server; where that is out of reach, Debian's packages wordnet-base,
+wordnet-sense-index Writes:  data/nltk_data/corpora/wordnet/
 Paper:   section 3 (text preprocessing)
 Usage:   python scripts/get_wordnet.py
 """
@@ -13,15 +13,21 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from texttopicnet import artefacts
+from texttopicnet import artefacts, command_line
+from texttopicnet.errors import UserError
 
 FOLDER = artefacts.DATA / "nltk_data" / "corpora" / "wordnet"
 PACKAGES = ("wordnet-base", "wordnet-sense-index")
-FILES = ("cntlist.rev", "index.sense", *(f"{kind}.{pos}" for kind in ("index", "data") for pos in ("noun", "verb", "adj", "adv")))
+FILES = (
+    "cntlist.rev",
+    "index.sense",
+    *(f"{kind}.{pos}" for kind in ("index", "data") for pos in ("noun", "verb", "adj", "adv")),
+)
 EXCEPTIONS = tuple(f"{pos}.exc" for pos in ("noun", "verb", "adj", "adv"))
 SECONDS = 20  # how long the download server is waited for
 
-# lexnames(5WN): the lexicographer files in order, with their parts of speech (1 noun, 2 verb, 3 adjective, 4 adverb)
+# lexnames(5WN): the lexicographer files in order, with their parts of speech (1 noun, 2 verb, 3
+# adjective, 4 adverb)
 LEXNAMES = (
     ("all pert", "adj", 3),
     ("all", "adv", 4),
@@ -49,7 +55,12 @@ def works():
     nltk.data.path.insert(0, str(FOLDER.parent.parent))
     try:
         lemmatize = WordNetLemmatizer().lemmatize
-        return [lemmatize(w) for w in ("topics", "mice", "churches", "running")] == ["topic", "mouse", "church", "running"]
+        return [lemmatize(w) for w in ("topics", "mice", "churches", "running")] == [
+            "topic",
+            "mouse",
+            "church",
+            "running",
+        ]
     except LookupError:
         return False
 
@@ -61,7 +72,12 @@ def by_nltk():
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(SECONDS)
     try:
-        return nltk.download("wordnet", download_dir=str(FOLDER.parent.parent), quiet=True, print_error_to=io.StringIO())
+        return nltk.download(
+            "wordnet",
+            download_dir=str(FOLDER.parent.parent),
+            quiet=True,
+            print_error_to=io.StringIO(),
+        )
     except Exception:  # whatever the network does wrong, the packages are tried next
         return False
     finally:
@@ -79,19 +95,29 @@ def by_debian():
             lists = ["-o", f"Dir::State={folder}/state", "-o", f"Dir::Cache={folder}/cache"]
             for name in ("state/lists/partial", "cache/archives/partial"):
                 Path(folder, name).mkdir(parents=True)
-            subprocess.run(["apt-get", *lists, "update"], cwd=folder, capture_output=True, text=True)
-            done = subprocess.run(["apt-get", *lists, *command[1:]], cwd=folder, capture_output=True, text=True)
+            subprocess.run(
+                ["apt-get", *lists, "update"], cwd=folder, capture_output=True, text=True
+            )
+            done = subprocess.run(
+                ["apt-get", *lists, *command[1:]], cwd=folder, capture_output=True, text=True
+            )
         if done.returncode:
             return "apt-get download failed: " + " ".join(done.stderr.split())[-200:]
         for package in sorted(Path(folder).glob("*.deb")):
-            subprocess.run(["dpkg", "-x", str(package), f"{folder}/out"], check=True, capture_output=True)
+            subprocess.run(
+                ["dpkg", "-x", str(package), f"{folder}/out"], check=True, capture_output=True
+            )
         source = Path(folder) / "out" / "usr" / "share" / "wordnet"
         made = Path(folder) / "wordnet"
         made.mkdir()
         for name in (*FILES, *EXCEPTIONS):
             shutil.copy(source / name, made / name)
-        names = [f"{pos}.{word}\t{number}" for words, pos, number in LEXNAMES for word in words.split()]
-        (made / "lexnames").write_text("".join(f"{i:02d}\t{name}\n" for i, name in enumerate(names)))
+        names = [
+            f"{pos}.{word}\t{number}" for words, pos, number in LEXNAMES for word in words.split()
+        ]
+        (made / "lexnames").write_text(
+            "".join(f"{i:02d}\t{name}\n" for i, name in enumerate(names))
+        )
         shutil.rmtree(FOLDER, ignore_errors=True)
         FOLDER.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(str(made), str(FOLDER))
@@ -106,7 +132,7 @@ def main():
     print(f"getting WordNet 3.0 into {FOLDER}")
     wrong = "" if by_nltk() and works() else by_debian()
     if wrong or not works():
-        raise artefacts.UserError(
+        raise UserError(
             f"WordNet could not be had, neither from NLTK's server nor from Debian ({wrong or 'the files do not work'}): put"
             f" nltk_data's corpora/wordnet into {FOLDER} by hand"
         )
@@ -115,4 +141,4 @@ def main():
 
 
 if __name__ == "__main__":
-    artefacts.run(main)
+    command_line.run(main)

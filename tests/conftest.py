@@ -1,4 +1,6 @@
-"""All tests: the log level is Caffe's default, whatever the user's environment says; scripts as modules, topic models by hand."""
+"""All tests: the log level is Caffe's default, whatever the user's environment says; scripts as
+modules, topic models by hand.
+"""
 
 import importlib.util
 import os
@@ -18,7 +20,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="session")
 def load_script():
-    """load_script("LDA/x.py"): the script as a module, whose functions worker processes find by name."""
+    """load_script("LDA/x.py"): the script as a module, whose functions worker processes find by
+    name.
+    """
 
     def load_script(path):
         name = Path(path).stem
@@ -33,7 +37,9 @@ def load_script():
 
 @pytest.fixture(scope="session")
 def model_of():
-    """model_of(rows, words): a TopicModel that is sure of its topics' probabilities, given as rows over the words."""
+    """model_of(rows, words): a TopicModel that is sure of its topics' probabilities, given as rows
+    over the words.
+    """
 
     def model_of(rows, words):
         dictionary = Dictionary([words])

@@ -6,17 +6,47 @@ import numpy as np
 
 COUNT = int(os.environ.get("FUZZ_MUTANTS", "300"))  # per kind of file
 SEED = int(os.environ.get("FUZZ_SEED", "0"))
-NUMBERS = [0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**63 - 1, 2**63, 2**64 - 1]
+NUMBERS = [
+    0,
+    1,
+    2,
+    0x7F,
+    0x80,
+    0xFF,
+    0x7FFF,
+    0xFFFF,
+    2**31 - 1,
+    2**31,
+    2**32 - 1,
+    2**32,
+    2**63 - 1,
+    2**63,
+    2**64 - 1,
+]
 
 
 def mutants(data, count=COUNT, seed=SEED):
     """Yield `count` damaged copies of `data`, with one to four changes each.
 
-    The changes: bits flipped, a byte or a run of bytes replaced, an end cut off, bytes inserted or deleted, a piece copied or
-    moved elsewhere, a number of 1 to 8 bytes set to a telling value or to an address in the file, or changed by one, a protobuf
-    tag or length replaced.
+    The changes: bits flipped, a byte or a run of bytes replaced, an end cut off, bytes inserted or
+    deleted, a piece copied or moved elsewhere, a number of 1 to 8 bytes set to a telling value or
+    to an address in the file, or changed by one, a protobuf tag or length replaced.
     """
-    changes = [flip, run, truncate, insert, delete, copy, swap, number, number, address, step, tag, length]
+    changes = [
+        flip,
+        run,
+        truncate,
+        insert,
+        delete,
+        copy,
+        swap,
+        number,
+        number,
+        address,
+        step,
+        tag,
+        length,
+    ]
     for i in range(count):
         rng = np.random.default_rng([seed, i])
         damaged = bytearray(data)
@@ -44,7 +74,9 @@ def flip(data, rng):
 def run(data, rng):
     part = piece(data, rng)
     size = len(data[part])
-    data[part] = rng.choice([bytes(size), b"\xff" * size, rng.bytes(size)])[:size].ljust(size, b"\0")
+    data[part] = rng.choice([bytes(size), b"\xff" * size, rng.bytes(size)])[:size].ljust(
+        size, b"\0"
+    )
 
 
 def truncate(data, rng):
@@ -82,7 +114,9 @@ def number(data, rng):
 
 
 def address(data, rng):
-    """Let an aligned number point to another place in the file, so that structures may contain themselves."""
+    """Let an aligned number point to another place in the file, so that structures may contain
+    themselves.
+    """
     at = place(data, rng) // 8 * 8
     if at + 8 <= len(data):
         data[at : at + 8] = (place(data, rng) // 8 * 8).to_bytes(8, "little")

@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from texttopicnet import artefacts
-from texttopicnet.artefacts import UserError
+from texttopicnet import artefacts, atomic_files, command_line, json_files
+from texttopicnet.errors import UserError
 
 
 def names_in(folder):
@@ -33,10 +33,13 @@ def test_names_of_other_embeddings_do_not_meet_ldas():
 
 def test_renamed_when_whole(tmp_path):
     final = tmp_path / "new" / "folder" / "a.txt"
-    with artefacts.written_whole(final) as temporary:
+    with atomic_files.written_whole(final) as temporary:
         temporary.write_text("half")
-        assert temporary != final and temporary.name == "a.txt"
-        assert temporary.parent.parent == final.parent  # one file system, so that the renaming is one step
+        assert temporary != final
+        assert temporary.name == "a.txt"
+        assert (
+            temporary.parent.parent == final.parent
+        )  # one file system, so that the renaming is one step
         assert not final.exists()
     assert final.read_text() == "half"
     assert names_in(final.parent) == ["a.txt"]
@@ -44,7 +47,7 @@ def test_renamed_when_whole(tmp_path):
 
 def test_the_old_output_stands_until_the_new_one_is_whole(tmp_path):
     (tmp_path / "a.txt").write_text("old")
-    with artefacts.written_whole(tmp_path / "a.txt") as temporary:
+    with atomic_files.written_whole(tmp_path / "a.txt") as temporary:
         temporary.write_text("new")
         assert (tmp_path / "a.txt").read_text() == "old"
     assert (tmp_path / "a.txt").read_text() == "new"
@@ -53,7 +56,10 @@ def test_the_old_output_stands_until_the_new_one_is_whole(tmp_path):
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, UserError])
 def test_nothing_is_left_behind_by_an_exception(tmp_path, error):
     (tmp_path / "a.txt").write_text("old")
-    with pytest.raises(error), artefacts.written_whole(tmp_path / "a.txt", tmp_path / "b") as (a, b):
+    with (
+        pytest.raises(error),
+        atomic_files.written_whole(tmp_path / "a.txt", tmp_path / "b") as (a, b),
+    ):
         a.write_text("half")
         b.mkdir()
         (b / "data.mdb").write_text("half")
@@ -64,11 +70,15 @@ def test_nothing_is_left_behind_by_an_exception(tmp_path, error):
 
 
 def test_side_files_move_along(tmp_path):
-    with artefacts.written_whole(tmp_path / "a", tmp_path / "b") as (a, b):
+    with atomic_files.written_whole(tmp_path / "a", tmp_path / "b") as (a, b):
         a.write_text("a")
         b.write_text("b")
         (a.parent / "a.state").write_text("side")
-    assert {name: (tmp_path / name).read_text() for name in names_in(tmp_path)} == {"a": "a", "a.state": "side", "b": "b"}
+    assert {name: (tmp_path / name).read_text() for name in names_in(tmp_path)} == {
+        "a": "a",
+        "a.state": "side",
+        "b": "b",
+    }
 
 
 def test_side_files_are_there_before_the_named_output(tmp_path, monkeypatch):
@@ -79,16 +89,17 @@ def test_side_files_are_there_before_the_named_output(tmp_path, monkeypatch):
         replace(source, target)
 
     monkeypatch.setattr(os, "replace", noted)
-    with artefacts.written_whole(tmp_path / "a") as temporary:
+    with atomic_files.written_whole(tmp_path / "a") as temporary:
         for name in ("a", "a.state", "Z"):
             (temporary.parent / name).write_text(name)
-    assert sorted(order) == ["Z", "a", "a.state"] and order[-1] == "a"
+    assert sorted(order) == ["Z", "a", "a.state"]
+    assert order[-1] == "a"
 
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from texttopicnet import artefacts
+from texttopicnet import atomic_files
 replace, moved = os.replace, []
 def replace_or_die(source, target):
     if len(moved) == int(sys.argv[2]):
@@ -97,7 +108,7 @@ def replace_or_die(source, target):
     replace(source, target)
 os.replace = replace_or_die
 folder = Path(sys.argv[1])
-with artefacts.written_whole(folder / "a", folder / "b") as paths:
+with atomic_files.written_whole(folder / "a", folder / "b") as paths:
     for path in (*paths, paths[0].with_name("a.state")):
         path.write_text("new")
 """
@@ -110,16 +121,19 @@ def test_a_kill_amid_the_renaming_leaves_no_mixture(tmp_path, moved):
     command = [sys.executable, "-c", KILLED, str(tmp_path), str(moved)]
     assert subprocess.run(command, cwd=artefacts.ROOT).returncode == -signal.SIGKILL
     found = {p.name: p.read_text() for p in tmp_path.iterdir() if p.is_file()}
-    assert "b" not in found and found.get("a", "new") == "new"  # a named output that is there is new, and so its side file
+    assert "b" not in found
+    assert found.get("a", "new") == "new"
     assert found["a.state"] == "new" or "a" not in found
-    with artefacts.written_whole(tmp_path / "c") as temporary:  # who writes next clears away what was left
+    with atomic_files.written_whole(
+        tmp_path / "c"
+    ) as temporary:  # who writes next clears away what was left
         temporary.write_text("c")
     assert not [name for name in names_in(tmp_path) if name.startswith(".tmp-")]
 
 
 def test_a_folder_that_somebody_writes_in_is_no_leaving(tmp_path):
-    with artefacts.written_whole(tmp_path / "a") as a:
-        with artefacts.written_whole(tmp_path / "b") as b:
+    with atomic_files.written_whole(tmp_path / "a") as a:
+        with atomic_files.written_whole(tmp_path / "b") as b:
             b.write_text("b")
         a.write_text("a")
     assert names_in(tmp_path) == ["a", "b"]
@@ -128,36 +142,42 @@ def test_a_folder_that_somebody_writes_in_is_no_leaving(tmp_path):
 def test_a_folder_takes_the_place_of_a_folder(tmp_path):
     (tmp_path / "lmdb").mkdir()
     (tmp_path / "lmdb" / "old").write_text("old")
-    with artefacts.written_whole(tmp_path / "lmdb") as temporary:
+    with atomic_files.written_whole(tmp_path / "lmdb") as temporary:
         temporary.mkdir()
         (temporary / "data.mdb").write_text("new")
-    assert names_in(tmp_path) == ["lmdb"] and names_in(tmp_path / "lmdb") == ["data.mdb"]
+    assert names_in(tmp_path) == ["lmdb"]
+    assert names_in(tmp_path / "lmdb") == ["data.mdb"]
 
 
 def test_outputs_of_two_folders_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="share one folder"), artefacts.written_whole(tmp_path / "a", tmp_path / "x" / "b"):
+    with (
+        pytest.raises(ValueError, match="share one folder"),
+        atomic_files.written_whole(tmp_path / "a", tmp_path / "x" / "b"),
+    ):
         pass
     assert names_in(tmp_path) == []
 
 
-@pytest.mark.parametrize("value", [{"b": [0.5, 1e-9], "a": 'ü "quoted"\n'}, {}, [1, None, "x"], 0.1])
+@pytest.mark.parametrize(
+    "value", [{"b": [0.5, 1e-9], "a": 'ü "quoted"\n'}, {}, [1, None, "x"], 0.1]
+)
 def test_json_comes_back(tmp_path, value):
-    artefacts.write_json(tmp_path / "a.json", value)
-    assert artefacts.read_json(tmp_path / "a.json", "-") == value
+    json_files.write(tmp_path / "a.json", value)
+    assert json_files.read(tmp_path / "a.json", "-") == value
     assert names_in(tmp_path) == ["a.json"]
 
 
 def test_json_keeps_the_order_one_entry_a_line(tmp_path):
-    artefacts.write_json(tmp_path / "a.json", {"b": [1, 2], "a": "text"})
+    json_files.write(tmp_path / "a.json", {"b": [1, 2], "a": "text"})
     assert (tmp_path / "a.json").read_text() == '{"b": [1, 2],\n"a": "text"}\n'
 
 
 def test_json_from_a_stream(tmp_path):
-    assert artefacts.write_json(tmp_path / "a.json", iter([("b", [0.5]), ("a", "ü")])) == 2
+    assert json_files.write(tmp_path / "a.json", iter([("b", [0.5]), ("a", "ü")])) == 2
     assert (tmp_path / "a.json").read_text() == '{"b": [0.5],\n"a": "\\u00fc"}\n'
-    assert list(artefacts.stream_json(tmp_path / "a.json", "-")) == [("b", [0.5]), ("a", "ü")]
-    assert artefacts.write_json(tmp_path / "a.json", iter([])) == 0
-    assert list(artefacts.stream_json(tmp_path / "a.json", "-")) == []
+    assert list(json_files.stream(tmp_path / "a.json", "-")) == [("b", [0.5]), ("a", "ü")]
+    assert json_files.write(tmp_path / "a.json", iter([])) == 0
+    assert list(json_files.stream(tmp_path / "a.json", "-")) == []
 
 
 def test_a_stream_that_ends_in_an_error_leaves_the_old_json(tmp_path):
@@ -165,26 +185,29 @@ def test_a_stream_that_ends_in_an_error_leaves_the_old_json(tmp_path):
         yield "a", 2
         raise UserError("stopped")
 
-    artefacts.write_json(tmp_path / "a.json", {"a": 1})
+    json_files.write(tmp_path / "a.json", {"a": 1})
     with pytest.raises(UserError, match="stopped"):
-        artefacts.write_json(tmp_path / "a.json", entries())
-    assert artefacts.read_json(tmp_path / "a.json", "-") == {"a": 1} and names_in(tmp_path) == ["a.json"]
+        json_files.write(tmp_path / "a.json", entries())
+    assert json_files.read(tmp_path / "a.json", "-") == {"a": 1}
+    assert names_in(tmp_path) == ["a.json"]
 
 
 @pytest.mark.parametrize("content", [b'{"a": 1, "b"', b"", b'{"a": 1} x', b'{"a": "\xff"}'])
 def test_broken_json_in_a_stream(tmp_path, content):
     (tmp_path / "a.json").write_bytes(content)
-    with pytest.raises(UserError, match="a.json is not valid JSON .*: make it again with python make.py") as caught:
-        list(artefacts.stream_json(tmp_path / "a.json", "python make.py"))
+    with pytest.raises(
+        UserError, match=r"a.json is not valid JSON .*: make it again with python make.py"
+    ) as caught:
+        list(json_files.stream(tmp_path / "a.json", "python make.py"))
     assert "\n" not in str(caught.value)
-    with pytest.raises(UserError, match="b.json does not exist: make it with python make.py"):
-        list(artefacts.stream_json(tmp_path / "b.json", "python make.py"))
+    with pytest.raises(UserError, match=r"b.json does not exist: make it with python make.py"):
+        list(json_files.stream(tmp_path / "b.json", "python make.py"))
 
 
 def test_json_that_cannot_be_written_leaves_the_old_one(tmp_path):
-    artefacts.write_json(tmp_path / "a.json", {"a": 1})
+    json_files.write(tmp_path / "a.json", {"a": 1})
     with pytest.raises(TypeError):
-        artefacts.write_json(tmp_path / "a.json", {"a": object()})
+        json_files.write(tmp_path / "a.json", {"a": object()})
     assert json.loads((tmp_path / "a.json").read_text()) == {"a": 1}
     assert names_in(tmp_path) == ["a.json"]
 
@@ -192,15 +215,17 @@ def test_json_that_cannot_be_written_leaves_the_old_one(tmp_path):
 def test_missing_and_broken_json_name_file_and_command(tmp_path):
     path = tmp_path / "a.json"
     with pytest.raises(UserError) as caught:
-        artefacts.read_json(path, "python make.py")
+        json_files.read(path, "python make.py")
     assert str(caught.value) == f"{path} does not exist: make it with python make.py"
     path.write_text('{"a": 1')
-    with pytest.raises(UserError, match="a.json is not valid JSON .*: make it again with python make.py") as caught:
-        artefacts.read_json(path, "python make.py")
+    with pytest.raises(
+        UserError, match=r"a.json is not valid JSON .*: make it again with python make.py"
+    ) as caught:
+        json_files.read(path, "python make.py")
     assert "\n" not in str(caught.value)
     path.write_bytes(b'{"a": "\xff"}')  # no UTF-8
-    with pytest.raises(UserError, match="a.json is not valid JSON"):
-        artefacts.read_json(path, "python make.py")
+    with pytest.raises(UserError, match=r"a.json is not valid JSON"):
+        json_files.read(path, "python make.py")
 
 
 def test_existing(tmp_path):
@@ -218,7 +243,8 @@ def test_no_output_is_overwritten_unasked(tmp_path):
     with pytest.raises(UserError) as caught:
         artefacts.refuse_existing(tmp_path / "a", force=False)
     assert (
-        str(caught.value) == f"{tmp_path / 'a'} exists already: give --force to replace it, or another --work folder to keep it"
+        str(caught.value)
+        == f"{tmp_path / 'a'} exists already: give --force to replace it, or another --work folder to keep it"
     )
 
 
@@ -227,17 +253,17 @@ def test_run_turns_a_user_error_into_one_line(capsys):
         raise UserError("x.json does not exist: make it with y")
 
     with pytest.raises(SystemExit) as stopped:
-        artefacts.run(fails)
+        command_line.run(fails)
     assert stopped.value.code == 1
     assert capsys.readouterr().err == "error: x.json does not exist: make it with y\n"
 
 
 def test_run_leaves_status_and_other_errors_alone(capsys):
     with pytest.raises(SystemExit) as stopped:
-        artefacts.run(lambda: 0)
+        command_line.run(lambda: 0)
     assert stopped.value.code == 0
     with pytest.raises(ZeroDivisionError):  # a fault of ours keeps its traceback
-        artefacts.run(lambda: 1 / 0)
+        command_line.run(lambda: 1 / 0)
 
 
 def test_run_says_that_it_was_interrupted(capsys):
@@ -245,12 +271,14 @@ def test_run_says_that_it_was_interrupted(capsys):
         raise KeyboardInterrupt
 
     with pytest.raises(SystemExit) as stopped:
-        artefacts.run(interrupted)
+        command_line.run(interrupted)
     assert stopped.value.code == 130
     assert capsys.readouterr().err.startswith("interrupted")
 
 
-@pytest.mark.parametrize("data", [b"", b"abc", bytes(range(256)) * 8192 + b"x"])  # the last is longer than a block
+@pytest.mark.parametrize(
+    "data", [b"", b"abc", bytes(range(256)) * 8192 + b"x"]
+)  # the last is longer than a block
 def test_sha256(tmp_path, data):
     (tmp_path / "a").write_bytes(data)
     assert artefacts.sha256(tmp_path / "a") == hashlib.sha256(data).hexdigest()
@@ -258,22 +286,32 @@ def test_sha256(tmp_path, data):
 
 def test_sha256_of_abc(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")  # FIPS 180-2, appendix B.1
-    assert artefacts.sha256(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert (
+        artefacts.sha256(tmp_path / "a")
+        == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    )
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])
 def test_what_dead_processes_left_is_cleared_away(tmp_path, kind):
-    """Files <name>.tmp<process> of the same name; those of a process that runs, and of other names, stay."""
+    """Files <name>.tmp<process> of the same name; those of a process that runs, and of other names,
+    stay.
+    """
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
-    kept = [f"a.json.tmp{os.getpid()}", f"b.json.tmp{process.pid}", f"a.json.tmp{process.pid}x", "a.json.tmp"]
+    kept = [
+        f"a.json.tmp{os.getpid()}",
+        f"b.json.tmp{process.pid}",
+        f"a.json.tmp{process.pid}x",
+        "a.json.tmp",
+    ]
     for name in (f"a.json.tmp{process.pid}", "a.json.tmp99999999999999999999", *kept):
         if kind == "file":
             (tmp_path / name).write_text("half")
         else:
             (tmp_path / name).mkdir()
             (tmp_path / name / "data.mdb").write_text("half")
-    artefacts.write_json(tmp_path / "a.json", {})
+    json_files.write(tmp_path / "a.json", {})
     assert names_in(tmp_path) == sorted(["a.json", *kept])
 
 
@@ -294,37 +332,43 @@ DEEP = 200_000
 )
 def test_json_that_would_break_the_reader(tmp_path, content):
     (tmp_path / "a.json").write_text(content, encoding="utf-8")
-    with pytest.raises(UserError, match="a.json is not valid JSON .*: make it again with make") as caught:
-        list(artefacts.stream_json(tmp_path / "a.json", "make"))
+    with pytest.raises(
+        UserError, match=r"a.json is not valid JSON .*: make it again with make"
+    ) as caught:
+        list(json_files.stream(tmp_path / "a.json", "make"))
     assert len(str(caught.value)) < 500
     if "udcff" not in content:  # which the other reader takes
-        with pytest.raises(UserError, match="a.json is not valid JSON"):
-            artefacts.read_json(tmp_path / "a.json", "make")
+        with pytest.raises(UserError, match=r"a.json is not valid JSON"):
+            json_files.read(tmp_path / "a.json", "make")
 
 
 @pytest.mark.parametrize("value", [[], ["a", {"b": 1}], "a", 1.5, None, [[{"a": [1]}]]])
 def test_a_stream_of_json_that_is_not_an_object_is_empty(tmp_path, value):
     (tmp_path / "a.json").write_text(json.dumps(value))
-    assert list(artefacts.stream_json(tmp_path / "a.json", "-")) == []
+    assert list(json_files.stream(tmp_path / "a.json", "-")) == []
 
 
 def test_a_stream_gives_values_of_every_kind(tmp_path):
     value = {"a": 1, "b": [1.5, [True, None], {}], "c": {"d": {"a": []}}, "": "x", "e": []}
-    artefacts.write_json(tmp_path / "a.json", value)
-    assert list(artefacts.stream_json(tmp_path / "a.json", "-")) == list(value.items())
+    json_files.write(tmp_path / "a.json", value)
+    assert list(json_files.stream(tmp_path / "a.json", "-")) == list(value.items())
 
 
 def test_a_folder_in_a_files_place_is_one_sentence(tmp_path):
     (tmp_path / "a.json").mkdir()
-    for read in (artefacts.read_json, lambda *args: list(artefacts.stream_json(*args))):
-        with pytest.raises(UserError, match="a.json cannot be read .Is a directory.: make it again with make"):
+    for read in (json_files.read, lambda *args: list(json_files.stream(*args))):
+        with pytest.raises(
+            UserError, match=r"a.json cannot be read .Is a directory.: make it again with make"
+        ):
             read(tmp_path / "a.json", "make")
 
 
 def test_a_fifo_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a.json")
-    for read in (artefacts.read_json, lambda *args: list(artefacts.stream_json(*args))):
-        with pytest.raises(UserError, match="a.json cannot be read .not a regular file.: make it again with make"):
+    for read in (json_files.read, lambda *args: list(json_files.stream(*args))):
+        with pytest.raises(
+            UserError, match=r"a.json cannot be read .not a regular file.: make it again with make"
+        ):
             read(tmp_path / "a.json", "make")
 
 
@@ -350,47 +394,63 @@ runpy.run_path("LDA/learn_LDA_model.py", run_name="__main__")
 
 def test_ctrl_c_while_libraries_are_loading_is_quiet():
     process = subprocess.Popen(
-        [sys.executable, "-c", SLOW], cwd=artefacts.ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", SLOW],
+        cwd=artefacts.ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout.readline() == "loading\n"
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=30)
-    assert process.returncode == -signal.SIGINT and error == ""
+    assert process.returncode == -signal.SIGINT
+    assert error == ""
 
 
 def test_every_script_is_quiet_from_its_first_import_on():
     for folder in ("LDA", "CNN", "experiments"):
         for path in (artefacts.ROOT / folder).glob("*.py"):
             code = path.read_text()
-            if "artefacts.run(main)" in code:
+            if "command_line.run(main)" in code:
                 assert code.index("import texttopicnet.startup") == code.index("import "), path
 
 
 RUNNING = """
 import sys, time
-from texttopicnet import artefacts
+from texttopicnet import command_line
 import signal
 signal.signal(signal.SIGINT, signal.SIG_DFL)  # as texttopicnet.startup leaves it
 def main():
     print("running", flush=True)
     time.sleep(60)
-artefacts.run(main)
+command_line.run(main)
 """
 
 
 def test_ctrl_c_afterwards_is_one_line():
     process = subprocess.Popen(
-        [sys.executable, "-c", RUNNING], cwd=artefacts.ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", RUNNING],
+        cwd=artefacts.ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout.readline() == "running\n"
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=30)
-    assert process.returncode == 130 and error == "interrupted: nothing half written was left behind\n"
+    assert process.returncode == 130
+    assert error == "interrupted: nothing half written was left behind\n"
 
 
 def test_names_that_the_terminal_cannot_show_are_printed(tmp_path):
-    code = "from texttopicnet import artefacts; artefacts.run(lambda: print('\\udcff \u65e5'))"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=artefacts.ROOT, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "ascii"}
+    code = (
+        "from texttopicnet import command_line; command_line.run(lambda: print('\\udcff \u65e5'))"
     )
-    assert done.returncode == 0 and done.stdout == b"\\udcff \\u65e5\n"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=artefacts.ROOT,
+        capture_output=True,
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+    )
+    assert done.returncode == 0
+    assert done.stdout == b"\\udcff \\u65e5\n"

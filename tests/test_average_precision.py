@@ -1,4 +1,6 @@
-"""Each average precision against values computed by hand, by its definition, and against the original's recording."""
+"""Each average precision against values computed by hand, by its definition, and against the
+original's recording.
+"""
 
 import importlib.util
 
@@ -17,11 +19,14 @@ def test_area_by_hand():
 
 def test_voc_11_point_by_hand():
     # recall 0..0.5 is reached with precision 1, recall 0.6..1 with 2/3
-    assert average_precision.voc_11_point([1, -1, 1, -1], [4, 3, 2, 1]) == pytest.approx((6 * 1 + 5 * 2 / 3) / 11)
+    assert average_precision.voc_11_point([1, -1, 1, -1], [4, 3, 2, 1]) == pytest.approx(
+        (6 * 1 + 5 * 2 / 3) / 11
+    )
 
 
 def test_voc_11_point_counts_the_recall_that_floating_point_would_miss():
-    # ten positives, the fourth behind a negative: recall 0.3 is reached exactly at rank 3, with precision 1
+    # ten positives, the fourth behind a negative: recall 0.3 is reached exactly at rank 3, with
+    # precision 1
     labels = [1, 1, 1] + [-1] * 7 + [1] * 7
     expected = (4 * 1 + 7 * 10 / 17) / 11  # precision rises to 10/17 at the end
     assert average_precision.voc_11_point(labels, -np.arange(17)) == pytest.approx(expected)
@@ -43,9 +48,11 @@ def naive_11_point(labels, scores):
 @pytest.mark.parametrize("seed", range(10))
 def test_voc_11_point_is_its_definition_with_ties_too(seed):
     rng = np.random.default_rng(seed)
-    labels = rng.integers(0, 2, 40).tolist() + [1]
+    labels = [*rng.integers(0, 2, 40).tolist(), 1]
     scores = rng.integers(0, 12, 41).tolist()
-    assert average_precision.voc_11_point(labels, scores) == pytest.approx(naive_11_point(labels, scores), abs=1e-14)
+    assert average_precision.voc_11_point(labels, scores) == pytest.approx(
+        naive_11_point(labels, scores), abs=1e-14
+    )
 
 
 @pytest.mark.parametrize("name", ["area", "voc_11_point"])
@@ -58,7 +65,10 @@ def test_order_of_images_does_not_matter_even_in_ties(name):
 
 
 @pytest.mark.parametrize("name", ["area", "voc_11_point"])
-@pytest.mark.parametrize(("labels", "scores"), [([-1, -1], [1, 2]), ([1, -1], [1]), ([1, -1], [np.nan, 1]), ([[1]], [[1]])])
+@pytest.mark.parametrize(
+    ("labels", "scores"),
+    [([-1, -1], [1, 2]), ([1, -1], [1]), ([1, -1], [np.nan, 1]), ([[1]], [[1]])],
+)
 def test_what_has_no_ap_is_refused(name, labels, scores):
     with pytest.raises(ValueError):
         getattr(average_precision, name)(labels, scores)
@@ -101,7 +111,9 @@ def test_retrieval_is_the_originals():
     recorded = np.load(GOLDEN)
     script = load_script("experiments/multi_modal_retrieval.py")
     text_ids, image_ids = recorded["text_ids"].tolist(), recorded["image_ids"].tolist()
-    found = script.retrieve(recorded["text"], recorded["image"], text_ids, image_ids, recorded["category"])
+    found = script.retrieve(
+        recorded["text"], recorded["image"], text_ids, image_ids, recorded["category"]
+    )
     for direction, ids in (("image_query", image_ids), ("text_query", text_ids)):
         queries, _, ap = found[direction]
         assert [ids[q] for q in queries] == recorded[f"{direction}_order"].tolist()

@@ -1,4 +1,6 @@
-"""dictionary.dict and bow.mm: pairs that belong together, and every way in which they do not or are not whole."""
+"""dictionary.dict and bow.mm: pairs that belong together, and every way in which they do not or are
+not whole.
+"""
 
 import pickle
 import shutil
@@ -8,11 +10,17 @@ import pytest
 from gensim.corpora import Dictionary, MmCorpus
 
 from texttopicnet import artefacts, bags, pickles, vocabulary
-from texttopicnet.artefacts import UserError
+from texttopicnet.errors import UserError
 from texttopicnet.token_store import TokenStore
 
 DOCUMENTS = [["piano", "violin"], [], ["goal", "piano", "piano"], ["goal", "violin"], []]
-BOWS = [[(0, 1), (1, 1)], [], [(0, 2), (2, 1)], [(1, 1), (2, 1)], []]  # ids by the alphabet within a document
+BOWS = [
+    [(0, 1), (1, 1)],
+    [],
+    [(0, 2), (2, 1)],
+    [(1, 1), (2, 1)],
+    [],
+]  # ids by the alphabet within a document
 
 
 def make(work, documents=DOCUMENTS):
@@ -43,7 +51,8 @@ def load(work, by_number=True):
 
 def test_a_pair_that_belongs_together_is_loaded(work):
     dictionary, corpus = load(work)
-    assert dictionary.token2id == {"piano": 0, "violin": 1, "goal": 2} and len(corpus) == 5
+    assert dictionary.token2id == {"piano": 0, "violin": 1, "goal": 2}
+    assert len(corpus) == 5
     assert list(corpus) == BOWS == [corpus[i] for i in range(5)]
 
 
@@ -51,7 +60,13 @@ def test_a_pair_that_belongs_together_is_loaded(work):
     "documents",
     [
         [["piano", "violin"]],
-        [["violin", "goal"], [], ["piano", "violin", "violin"], ["piano", "goal"], []],  # same words and counts, other ids
+        [
+            ["violin", "goal"],
+            [],
+            ["piano", "violin", "violin"],
+            ["piano", "goal"],
+            [],
+        ],  # same words and counts, other ids
         [["organ", "violin"], [], ["goal", "organ"], ["goal"], []],
         [*DOCUMENTS, ["piano"]],
     ],
@@ -61,10 +76,12 @@ def test_a_dictionary_of_another_corpus_is_refused(work, documents):
     if {*Dictionary(documents).dfs.values()} == {2} and not load_is_recorded(work):
         return  # without a record, words that are in as many documents cannot be told apart
     with pytest.raises(
-        UserError, match=r"dictionary.dict \(\d words\) and .*bow.mm \(3 words\) do not belong together"
+        UserError,
+        match=r"dictionary.dict \(\d words\) and .*bow.mm \(3 words\) do not belong together",
     ) as caught:
         load(work)
-    assert "--force" not in str(caught.value) and "another --work folder" in str(caught.value)
+    assert "--force" not in str(caught.value)
+    assert "another --work folder" in str(caught.value)
 
 
 def load_is_recorded(work):
@@ -88,34 +105,47 @@ def test_a_pair_that_replaces_the_recorded_one_is_judged_by_its_counts(work, tmp
 def test_a_cut_bow_is_refused_wherever_it_ends(work, cut):
     path = work / artefacts.BOW
     path.write_bytes(path.read_bytes()[:-cut])
-    with pytest.raises(UserError, match="bow.mm is damaged") as caught:
+    with pytest.raises(UserError, match=r"bow.mm is damaged") as caught:
         load(work)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"\n", b"no matrix\n", b"%%MatrixMarket matrix coordinate real general\nx y z\n", b"\xff" * 300]
+    "content",
+    [
+        b"",
+        b"\n",
+        b"no matrix\n",
+        b"%%MatrixMarket matrix coordinate real general\nx y z\n",
+        b"\xff" * 300,
+    ],
 )
 def test_a_bow_that_is_something_else_is_refused(work, content):
     (work / artefacts.BOW).write_bytes(content)
-    with pytest.raises(UserError, match="bow.mm"):
+    with pytest.raises(UserError, match=r"bow.mm"):
         load(work)
 
 
-@pytest.mark.parametrize(("old", "new"), [(b"1 2 1", b"1 1 1"), (b"4 3 1", b"4 9 1"), (b"4 3 1", b"2 3 1"), (b"4 3 1", b"4 x 1")])
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(b"1 2 1", b"1 1 1"), (b"4 3 1", b"4 9 1"), (b"4 3 1", b"2 3 1"), (b"4 3 1", b"4 x 1")],
+)
 def test_a_damaged_line_is_refused(work, old, new):
     path = work / artefacts.BOW
     assert old in path.read_bytes()
     path.write_bytes(path.read_bytes().replace(old, new))
-    with pytest.raises(UserError, match="bow.mm is damaged|do not belong together"):
+    with pytest.raises(UserError, match=r"bow.mm is damaged|do not belong together"):
         load(work)
 
 
-@pytest.mark.parametrize("index", [[97, -1, 103], [98, -1, 110, 121, 133], [97, -1, -1, 121, 133], "97", None, [[97]] * 5])
+@pytest.mark.parametrize(
+    "index",
+    [[97, -1, 103], [98, -1, 110, 121, 133], [97, -1, -1, 121, 133], "97", None, [[97]] * 5],
+)
 def test_an_index_of_another_bow_is_refused_where_documents_are_read_by_number(work, index):
     path = work / "LDA" / "bow.mm.index"
     path.write_bytes(pickle.dumps(index))
-    with pytest.raises(UserError, match="bow.mm.index"):
+    with pytest.raises(UserError, match=r"bow.mm.index"):
         load(work)
     assert list(load(work, by_number=False)[1]) == BOWS
 
@@ -126,14 +156,17 @@ def test_the_index_is_the_one_gensim_wrote(work):
         stale = [97, -1, 109, 121, 133]
         stale[at] += 12
         (work / "LDA" / "bow.mm.index").write_bytes(pickle.dumps(stale))
-        with pytest.raises(UserError, match="bow.mm.index is not the index of"):
+        with pytest.raises(UserError, match=r"bow.mm.index is not the index of"):
             load(work)
 
 
 @pytest.mark.parametrize("name", ["dictionary.dict", "bow.mm", "bow.mm.index"])
 def test_what_is_missing_names_its_command(work, name):
     (work / "LDA" / name).unlink()
-    with pytest.raises(UserError, match=f"{name} does not exist: make it with python LDA/learn_LDA_model.py, in another --work"):
+    with pytest.raises(
+        UserError,
+        match=f"{name} does not exist: make it with python LDA/learn_LDA_model.py, in another --work",
+    ):
         load(work)
 
 
@@ -143,7 +176,7 @@ def test_an_index_cannot_run_code(work, tmp_path):
             return open, (str(tmp_path / "ran"), "w")
 
     (work / "LDA" / "bow.mm.index").write_bytes(pickle.dumps(Planted()))
-    with pytest.raises(UserError, match="bow.mm.index was not loaded: it asks for _?io.open"):
+    with pytest.raises(UserError, match=r"bow.mm.index was not loaded: it asks for _?io.open"):
         load(work, by_number=False)
     assert not (tmp_path / "ran").exists()
 
@@ -171,7 +204,7 @@ def test_a_damaged_dictionary_is_refused(work, changes):
     dictionary = Dictionary.load(str(work / artefacts.DICTIONARY))
     vars(dictionary).update(changes)
     dictionary.save(str(work / artefacts.DICTIONARY))
-    with pytest.raises(UserError, match="dictionary.dict is damaged"):
+    with pytest.raises(UserError, match=r"dictionary.dict is damaged"):
         load(work)
 
 
@@ -181,4 +214,5 @@ def test_a_dictionary_gets_what_early_versions_did_not_save(work):
     dictionary.id2token = {0: "wrong"}
     dictionary.save(str(work / artefacts.DICTIONARY))
     loaded, _ = load(work)
-    assert loaded.cfs == {} and [loaded[i] for i in range(3)] == ["piano", "violin", "goal"]
+    assert loaded.cfs == {}
+    assert [loaded[i] for i in range(3)] == ["piano", "violin", "goal"]

@@ -13,7 +13,7 @@ import pytest
 from gensim.corpora import Dictionary
 
 from texttopicnet import lda_training, parallel
-from texttopicnet.artefacts import UserError
+from texttopicnet.errors import UserError
 
 
 class Dask:
@@ -22,7 +22,9 @@ class Dask:
     def __init__(self, folder):
         self.folder, self.processes = folder, []
         self.file = folder / "scheduler.json"
-        self.scheduler = self.start("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", self.file)
+        self.scheduler = self.start(
+            "scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", self.file
+        )
         while not self.file.exists() or not self.file.read_text():
             assert self.scheduler.poll() is None
             time.sleep(0.05)
@@ -31,12 +33,22 @@ class Dask:
     def start(self, *arguments):
         dask = Path(sys.executable).with_name("dask")
         with open(self.folder / "log", "a") as log:
-            process = subprocess.Popen([dask, *arguments, "--no-dashboard"], cwd=self.folder, stdout=log, stderr=log)
+            process = subprocess.Popen(
+                [dask, *arguments, "--no-dashboard"], cwd=self.folder, stdout=log, stderr=log
+            )
         self.processes.append(process)
         return process
 
     def add_worker(self):
-        return self.start("worker", self.address, "--nthreads", "1", "--no-nanny", "--local-directory", self.folder)
+        return self.start(
+            "worker",
+            self.address,
+            "--nthreads",
+            "1",
+            "--no-nanny",
+            "--local-directory",
+            self.folder,
+        )
 
     def workers(self, count):
         """That many running ones."""
@@ -65,17 +77,27 @@ def dask(tmp_path_factory):
 
 
 def test_a_scheduler_without_workers_is_one_sentence(dask):
-    with pytest.raises(UserError, match=f"at {dask.address} has no workers: start some with dask worker {dask.address}"):
-        with parallel.executor(1, dask.address):
-            pass
+    with (
+        pytest.raises(
+            UserError,
+            match=f"at {dask.address} has no workers: start some with dask worker {dask.address}",
+        ),
+        parallel.executor(1, dask.address),
+    ):
+        pass
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "tcp://127.0.0.1:no", "nonsense"])
 def test_no_scheduler_is_one_sentence(address, monkeypatch):
     monkeypatch.setattr(parallel, "PATIENCE", 0.5)
-    with pytest.raises(UserError, match=f"no Dask scheduler answers at {address}: start one with dask scheduler"):
-        with parallel.executor(1, address):
-            pass
+    with (
+        pytest.raises(
+            UserError,
+            match=f"no Dask scheduler answers at {address}: start one with dask scheduler",
+        ),
+        parallel.executor(1, address),
+    ):
+        pass
 
 
 def test_results_in_order_though_a_worker_is_killed(dask, recwarn, capfd):
@@ -97,7 +119,8 @@ def test_results_in_order_though_a_worker_is_killed(dask, recwarn, capfd):
                 break
     assert results == [10 * x for x in range(60)]
     assert pids == {victim.pid, other.pid}
-    assert not recwarn.list and capfd.readouterr() == ("", "")
+    assert not recwarn.list
+    assert capfd.readouterr() == ("", "")
 
 
 def test_an_error_comes_through_and_a_missing_module_is_reported(dask):
@@ -111,14 +134,19 @@ def test_an_error_comes_through_and_a_missing_module_is_reported(dask):
     with parallel.executor(1, dask.address) as cluster:
         with pytest.raises(TimeoutError, match="three"):
             list(parallel.ordered_map(fail, range(3), 1, executor=cluster))
-        with pytest.raises(UserError, match="a Dask worker lacks a module .*no_such_module.*: install it there"):
+        with pytest.raises(
+            UserError, match=r"a Dask worker lacks a module .*no_such_module.*: install it there"
+        ):
             list(parallel.ordered_map(import_what_is_not_there, range(3), 1, executor=cluster))
 
 
 def test_a_cluster_without_the_project_is_one_sentence(dask, monkeypatch):
     dask.workers(1)
     monkeypatch.setattr(parallel, "_answer", of_this_module)  # which the cluster has not
-    with pytest.raises(UserError, match=f"scheduler at {dask.address} or a worker lacks this project .*test_cluster.*: install"):
+    with pytest.raises(
+        UserError,
+        match=f"scheduler at {dask.address} or a worker lacks this project .*test_cluster.*: install",
+    ):
         with parallel.executor(1, dask.address):
             pass
 
@@ -145,7 +173,7 @@ def test_a_worker_killed_in_training_costs_time_not_the_model(dask, monkeypatch)
                 yield document
 
     victim, _ = dask.workers(2)
-    arguments = dict(num_topics=5, passes=2, update_every=2, chunk=150)
+    arguments = {"num_topics": 5, "passes": 2, "update_every": 2, "chunk": 150}
     with parallel.executor(1, dask.address) as cluster:
         lda = lda_training.learn(dictionary, Killing(bows), executor=cluster, **arguments)
     assert victim.wait() == -9
@@ -191,5 +219,8 @@ def test_a_lost_scheduler_is_one_sentence(dask):  # the last test: the scheduler
         results = parallel.ordered_map(slow, range(1000), 1, executor=cluster)
         assert next(results) == 0
         dask.scheduler.kill()
-        with pytest.raises(UserError, match=f"the Dask scheduler at {dask.address} was lost: start it and its workers again"):
+        with pytest.raises(
+            UserError,
+            match=f"the Dask scheduler at {dask.address} was lost: start it and its workers again",
+        ):
             list(results)

@@ -1,4 +1,6 @@
-"""Images and labels packed into LMDBs: what stands in the records, their order, and what is refused."""
+"""Images and labels packed into LMDBs: what stands in the records, their order, and what is
+refused.
+"""
 
 import io
 import os
@@ -17,8 +19,8 @@ from PIL import Image
 import caffe
 from caffe import prototxt
 from caffe.proto import caffe_pb2
-from texttopicnet import artefacts, images
-from texttopicnet.artefacts import UserError
+from texttopicnet import artefacts, images, json_files
+from texttopicnet.errors import UserError
 
 SCRIPT = artefacts.ROOT / "CNN/create_lmdb.py"
 SIDE = 32  # of the stored images in most tests
@@ -33,7 +35,9 @@ def script(load_script):
 def jpeg(seed, height=SIDE, width=SIDE):
     """A JPEG of quality 80: stored bytes differ from bytes encoded anew."""
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    return cv2.imencode(".jpg", cv2.GaussianBlur(pixels, (0, 0), 3), [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()
+    return cv2.imencode(
+        ".jpg", cv2.GaussianBlur(pixels, (0, 0), 3), [cv2.IMWRITE_JPEG_QUALITY, 80]
+    )[1].tobytes()
 
 
 def pil_bytes(mode, colour, kind, side=SIDE, **arguments):
@@ -44,7 +48,9 @@ def pil_bytes(mode, colour, kind, side=SIDE, **arguments):
 
 @pytest.fixture
 def files(tmp_path):
-    """files({image: bytes}): they lie in the collection, and image i of them has the label [i / 100, 0.5, 0]."""
+    """files({image: bytes}): they lie in the collection, and image i of them has the label [i /
+    100, 0.5, 0].
+    """
 
     def write(contents):
         for name, data in contents.items():
@@ -52,7 +58,7 @@ def files(tmp_path):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
         labels = {name: [i / 100, 0.5, 0.0] for i, name in enumerate(contents)}
-        artefacts.write_json(tmp_path / "work" / artefacts.training_labels(TOPICS), labels)
+        json_files.write(tmp_path / "work" / artefacts.training_labels(TOPICS), labels)
         return labels
 
     return write
@@ -63,8 +69,18 @@ def run(script, monkeypatch, tmp_path):
     """run(...): the folder the LMDBs are in."""
 
     def run(*arguments, topics=TOPICS, size=SIDE):
-        command = ["x", "--data", str(tmp_path / "data"), "--work", str(tmp_path / "work"), "--workers", "1"]
-        monkeypatch.setattr(sys, "argv", [*command, "--topics", str(topics), "--size", str(size), *arguments])
+        command = [
+            "x",
+            "--data",
+            str(tmp_path / "data"),
+            "--work",
+            str(tmp_path / "work"),
+            "--workers",
+            "1",
+        ]
+        monkeypatch.setattr(
+            sys, "argv", [*command, "--topics", str(topics), "--size", str(size), *arguments]
+        )
         assert script.main() == 0
         return tmp_path / "work" / "CNN" / "CaffeNet"
 
@@ -74,7 +90,10 @@ def run(script, monkeypatch, tmp_path):
 def records(path):
     """{key: Datum} in the LMDB's order."""
     found = {}
-    with lmdb.open(str(path), readonly=True, lock=False) as environment, environment.begin() as transaction:
+    with (
+        lmdb.open(str(path), readonly=True, lock=False) as environment,
+        environment.begin() as transaction,
+    ):
         for key, value in transaction.cursor():
             found[key.decode()] = caffe_pb2.Datum.FromString(value)
     return found
@@ -99,7 +118,8 @@ def test_equal_keys_in_one_shuffled_order(files, run, capsys):
     assert list(packed) == list(targets)
     assert [key.split("_")[0] for key in packed] == [f"{i:08d}" for i in range(12)]
     order = [image_of(key) for key in packed]
-    assert sorted(order) == sorted(labels) and order not in (sorted(labels), list(labels))
+    assert sorted(order) == sorted(labels)
+    assert order not in (sorted(labels), list(labels))
     for key, datum in targets.items():
         np.testing.assert_array_equal(datum.float_data, np.float32(labels[image_of(key)]))
     assert sorted(p.name for p in folder.iterdir()) == ["train_images_lmdb", "train_labels_lmdb"]
@@ -115,7 +135,7 @@ def test_the_seed_alone_makes_the_order(files, run, tmp_path):
     labels = files(twelve())
     first = list(pairs(run())[0])
     path = tmp_path / "work" / artefacts.training_labels(TOPICS)
-    artefacts.write_json(path, dict(reversed(labels.items())))  # the same labels in another order
+    json_files.write(path, dict(reversed(labels.items())))  # the same labels in another order
     assert list(pairs(run("--force", "--workers", "2"))[0]) == first
     assert list(pairs(run("--force", "--seed", "1"))[0]) != first
 
@@ -125,7 +145,13 @@ def test_a_colour_jpeg_of_that_size_is_stored_byte_for_byte(files, run):
     files(contents)
     for key, datum in pairs(run())[0].items():
         assert datum.data == contents[image_of(key)]
-        assert datum.encoded and (datum.channels, datum.height, datum.width, datum.label) == (3, SIDE, SIDE, 0)
+        assert datum.encoded
+        assert (datum.channels, datum.height, datum.width, datum.label) == (
+            3,
+            SIDE,
+            SIDE,
+            0,
+        )
 
 
 @pytest.mark.parametrize(
@@ -144,7 +170,12 @@ def test_other_images_are_warped_and_encoded_in_colour(files, run, data):
     ((datum,), _) = (list(part.values()) for part in pairs(run()))
     assert datum.data != data
     assert datum.data == images.encoded(images.resized(images.decode(data, "a"), SIDE))
-    assert datum.data.startswith(b"\xff\xd8") and (datum.channels, datum.height, datum.width) == (3, SIDE, SIDE)
+    assert datum.data.startswith(b"\xff\xd8")
+    assert (datum.channels, datum.height, datum.width) == (
+        3,
+        SIDE,
+        SIDE,
+    )
     own = cv2.imdecode(np.frombuffer(datum.data, np.uint8), cv2.IMREAD_UNCHANGED)
     assert own.shape == (SIDE, SIDE, 3)  # without being told to, Caffe reads three channels
 
@@ -152,7 +183,17 @@ def test_other_images_are_warped_and_encoded_in_colour(files, run, data):
 def test_size_is_256_unless_told(files, script, monkeypatch, tmp_path):
     contents = {"images/a.jpg": jpeg(1, 256, 256), "images/b.jpg": jpeg(2, 255, 256)}
     files(contents)
-    command = ["x", "--data", str(tmp_path / "data"), "--work", str(tmp_path / "work"), "--topics", "3", "--net", "Other"]
+    command = [
+        "x",
+        "--data",
+        str(tmp_path / "data"),
+        "--work",
+        str(tmp_path / "work"),
+        "--topics",
+        "3",
+        "--net",
+        "Other",
+    ]
     monkeypatch.setattr(sys, "argv", command)
     script.main()
     packed, _ = pairs(tmp_path / "work" / "CNN" / "Other")
@@ -164,18 +205,20 @@ def test_size_is_256_unless_told(files, script, monkeypatch, tmp_path):
 def test_labels_are_floats_of_40_by_1_by_1(files, run, tmp_path):
     files({"images/a.jpg": jpeg(1)})
     vector = [0.025 * (i % 2) for i in range(40)]
-    artefacts.write_json(tmp_path / "work" / artefacts.training_labels(40), {"images/a.jpg": vector})
+    json_files.write(tmp_path / "work" / artefacts.training_labels(40), {"images/a.jpg": vector})
     (datum,) = pairs(run(topics=40))[1].values()
     assert (datum.channels, datum.height, datum.width) == (40, 1, 1)
     assert list(datum.float_data) == np.float32(vector).tolist()
-    assert datum.data == b"" and not datum.encoded
+    assert datum.data == b""
+    assert not datum.encoded
 
 
 def test_a_share_is_held_out(files, run, capsys):
     labels = files(twelve())
     folder = run("--val-fraction", "0.25")
     (train, train_labels), (val, val_labels) = pairs(folder), pairs(folder, "val")
-    assert list(train) == list(train_labels) and list(val) == list(val_labels)
+    assert list(train) == list(train_labels)
+    assert list(val) == list(val_labels)
     assert (len(train), len(val)) == (9, 3)
     assert sorted(image_of(key) for key in [*train, *val]) == sorted(labels)
     assert [*train, *val] == list(pairs(run("--force"))[0])  # the end of the same order
@@ -201,17 +244,19 @@ def test_shares_that_leave_nothing_are_refused(files, run, tmp_path, share, sent
 def test_bad_images_are_counted_and_the_first_is_named(files, run, script, capsys):
     contents = twelve()
     bad = np.array(sorted(contents))[script.shuffled(12, 0)][4::3].tolist()
-    contents |= {name: b"\xff\xd8 no picture" for name in bad}
+    contents |= dict.fromkeys(bad, b"\xff\xd8 no picture")
     labels = files(contents)
     folder = run()
     packed, targets = pairs(folder)
-    assert list(packed) == list(targets) and len(packed) == 9
+    assert list(packed) == list(targets)
+    assert len(packed) == 9
     assert {image_of(key) for key in packed} == set(labels) - set(bad)
     for key, datum in targets.items():  # no label slipped to a neighbour
         np.testing.assert_array_equal(datum.float_data, np.float32(labels[image_of(key)]))
         assert packed[key].data == contents[image_of(key)]
     printed = capsys.readouterr().out.splitlines()
-    assert printed[1].startswith("left out: 3 bad images; the first: ") and f"{bad[0]}: is not an image" in printed[1]
+    assert printed[1].startswith("left out: 3 bad images; the first: ")
+    assert f"{bad[0]}: is not an image" in printed[1]
     assert printed[2].startswith("9 images and labels")
 
 
@@ -219,12 +264,15 @@ def test_a_missing_image_is_a_bad_one(files, run, tmp_path, capsys):
     files(twelve())
     (tmp_path / "data" / "ImageCLEF_Wikipedia" / "images/1/4.jpg").unlink()
     assert len(pairs(run())[0]) == 11
-    assert "left out: 1 bad images" in (printed := capsys.readouterr().out) and "images/1/4.jpg" in printed
+    assert "left out: 1 bad images" in (printed := capsys.readouterr().out)
+    assert "images/1/4.jpg" in printed
 
 
 def test_no_good_image_is_an_error_and_nothing_is_left(files, run, tmp_path):
     files({f"images/{i}.jpg": b"no picture" for i in range(3)})
-    with pytest.raises(UserError, match="none of the images .* 3 of 3 are bad; the first: .*is not an image"):
+    with pytest.raises(
+        UserError, match=r"none of the images .* 3 of 3 are bad; the first: .*is not an image"
+    ):
         run()
     assert list((tmp_path / "work" / "CNN" / "CaffeNet").iterdir()) == []
 
@@ -265,14 +313,16 @@ def test_an_lmdb_grows_when_it_is_full(files, run, script, monkeypatch):
     files(contents)
     packed, targets = pairs(run(size=200))
     assert sum(map(len, contents.values())) > 2 * script.Writer.FIRST_MAP
-    assert {image_of(key): datum.data for key, datum in packed.items()} == contents and list(packed) == list(targets)
+    assert {image_of(key): datum.data for key, datum in packed.items()} == contents
+    assert list(packed) == list(targets)
 
 
 def test_long_names_have_keys_too(files, run):
     long = "images/" + "/".join(["x" * 200] * 3)
     files({f"{long}{i}.jpg": jpeg(i) for i in range(3)})
     packed, targets = pairs(run())
-    assert list(packed) == list(targets) and {len(key) for key in packed} == {511}
+    assert list(packed) == list(targets)
+    assert {len(key) for key in packed} == {511}
 
 
 @pytest.mark.parametrize("left", ["train_images_lmdb", "train_labels_lmdb"])
@@ -289,27 +339,36 @@ def test_labels_that_are_no_topic_vectors_are_refused(files, run, tmp_path):
     path = tmp_path / "work" / artefacts.training_labels(TOPICS)
     path.rename(path.with_name("training_labels4.json"))
     with pytest.raises(
-        UserError, match="not a vector of 4 lda numbers .width 3.*; make the labels with python LDA/generate_train_labels.py"
+        UserError,
+        match=r"not a vector of 4 lda numbers .width 3.*; make the labels with python LDA/generate_train_labels.py",
     ):
         run(topics=4)
-    with pytest.raises(UserError, match="training_labels3.json does not exist: make it with python LDA/generate_train_labels.py"):
+    with pytest.raises(
+        UserError,
+        match=r"training_labels3.json does not exist: make it with python LDA/generate_train_labels.py",
+    ):
         run()
 
 
 @pytest.fixture
 def signed(files, tmp_path):
-    """Twelve images, red, green and blue, with signed labels beside those of lda: a unit vector for each colour."""
+    """Twelve images, red, green and blue, with signed labels beside those of lda: a unit vector for
+    each colour.
+    """
     colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
-    images_of = files({f"images/{i}.jpg": pil_bytes("RGB", colours[i % 3], "JPEG") for i in range(12)})
+    images_of = files(
+        {f"images/{i}.jpg": pil_bytes("RGB", colours[i % 3], "JPEG") for i in range(12)}
+    )
     rows = [[-0.6, 0.0, 0.8], [0.0, -1.0, 0.0], [0.48, 0.6, -0.64]]
     labels = {name: rows[i % 3] for i, name in enumerate(images_of)}
-    artefacts.write_json(tmp_path / "work" / artefacts.training_labels(TOPICS, "lsi"), labels)
+    json_files.write(tmp_path / "work" / artefacts.training_labels(TOPICS, "lsi"), labels)
     return labels
 
 
 def test_labels_of_another_embedding(signed, run, capsys):
     packed, targets = pairs(run("--embedding", "lsi"))
-    assert list(packed) == list(targets) and len(targets) == 12
+    assert list(packed) == list(targets)
+    assert len(targets) == 12
     for key, datum in targets.items():
         assert (datum.channels, datum.height, datum.width) == (3, 1, 1)
         assert list(datum.float_data) == np.float32(signed[image_of(key)]).tolist()
@@ -324,21 +383,28 @@ def test_labels_are_checked_as_their_embedding_asks(signed, run, tmp_path):
     (folder / "training_labels_lsi3.json").rename(folder / "training_labels_tfidf3.json")
     with pytest.raises(
         UserError,
-        match="not a vector of 3 tfidf numbers.*; make the labels with python LDA/generate_train_labels.py --embedding tfidf",
+        match=r"not a vector of 3 tfidf numbers.*; make the labels with python LDA/generate_train_labels.py --embedding tfidf",
     ):
         run("--embedding", "tfidf")
-    with pytest.raises(UserError, match="lsi3.json does not exist: make it with .*generate_train_labels.py --embedding lsi"):
+    with pytest.raises(
+        UserError,
+        match=r"lsi3.json does not exist: make it with .*generate_train_labels.py --embedding lsi",
+    ):
         run("--embedding", "lsi")
 
 
 def test_a_net_learns_signed_labels(signed, run, tmp_path):
-    """From the LMDBs through train_val_euclidean.prototxt's own data and loss layers, with one layer between them."""
+    """From the LMDBs through train_val_euclidean.prototxt's own data and loss layers, with one
+    layer between them.
+    """
     folder = run("--embedding", "lsi")
     net = prototxt.read_net(artefacts.ROOT / "CNN/CaffeNet/train_val_euclidean.prototxt")
     kept = [layer for layer in net.layer if layer.name in ("data", "label", "fc8", "loss")]
     del net.layer[:]
     net.layer.extend(kept)
-    for layer, source in zip(net.layer[:2], ("train_images_lmdb", "train_labels_lmdb"), strict=True):
+    for layer, source in zip(
+        net.layer[:2], ("train_images_lmdb", "train_labels_lmdb"), strict=True
+    ):
         layer.data_param.source, layer.data_param.batch_size = str(folder / source), 12
     net.layer[0].transform_param.ClearField("crop_size")
     net.layer[0].transform_param.mirror = False
@@ -352,11 +418,15 @@ def test_a_net_learns_signed_labels(signed, run, tmp_path):
     )
     solver = caffe.get_solver(str(tmp_path / "solver.prototxt"))
     solver.step(1)
-    assert solver.net.blobs["loss"].data == pytest.approx(0.5)  # outputs 0, targets of length 1: half of 1
+    assert solver.net.blobs["loss"].data == pytest.approx(
+        0.5
+    )  # outputs 0, targets of length 1: half of 1
     solver.step(60)
     assert solver.net.blobs["loss"].data < 0.01
     wanted = solver.net.blobs["label"].data.reshape(12, TOPICS)
-    np.testing.assert_allclose(solver.net.blobs["fc8"].data, wanted, atol=0.2)  # numbers below 0 among them
+    np.testing.assert_allclose(
+        solver.net.blobs["fc8"].data, wanted, atol=0.2
+    )  # numbers below 0 among them
     solver.net.close()
 
 
@@ -367,8 +437,19 @@ def test_another_collection(files, run, tmp_path):
 
 
 def test_a_missing_collection_is_one_sentence_and_status_1(tmp_path):
-    artefacts.write_json(tmp_path / "work" / artefacts.training_labels(TOPICS), {"images/a.jpg": [0.5, 0.5, 0.0]})
-    command = [sys.executable, str(SCRIPT), "--data", str(tmp_path), "--work", str(tmp_path / "work"), "--topics", "3"]
+    json_files.write(
+        tmp_path / "work" / artefacts.training_labels(TOPICS), {"images/a.jpg": [0.5, 0.5, 0.0]}
+    )
+    command = [
+        sys.executable,
+        str(SCRIPT),
+        "--data",
+        str(tmp_path),
+        "--work",
+        str(tmp_path / "work"),
+        "--topics",
+        "3",
+    ]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr == (
@@ -380,9 +461,15 @@ def test_the_data_layer_gives_what_features_are_taken_from(files, run, tmp_path)
     """Training's and extraction's way to an image agree: the Data layer in TEST is `network_input`."""
     turned = Image.Exif()
     turned[0x0112] = 6  # a camera's orientation, which neither heeds
-    gradient = Image.fromarray(np.mgrid[0:256, 0:256].astype(np.uint8)[[0, 1, 1]].transpose(1, 2, 0))
+    gradient = Image.fromarray(
+        np.mgrid[0:256, 0:256].astype(np.uint8)[[0, 1, 1]].transpose(1, 2, 0)
+    )
     gradient.save(file := io.BytesIO(), "JPEG", exif=turned)
-    contents = {"images/a.jpg": jpeg(1, 256, 256), "images/b.jpg": file.getvalue(), "images/c.jpg": jpeg(2, 256, 256)}
+    contents = {
+        "images/a.jpg": jpeg(1, 256, 256),
+        "images/b.jpg": file.getvalue(),
+        "images/c.jpg": jpeg(2, 256, 256),
+    }
     labels = files(contents)
     folder = run(size=256)
     names = [image_of(key) for key in pairs(folder)[0]]
@@ -395,8 +482,12 @@ def test_the_data_layer_gives_what_features_are_taken_from(files, run, tmp_path)
     )
     net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST)
     net.forward()
-    for name, data, label in zip(names, net.blobs["data"].data, net.blobs["label"].data, strict=True):
-        np.testing.assert_allclose(data, images.network_input(images.decode(contents[name], name)), atol=1e-4)
+    for name, data, label in zip(
+        names, net.blobs["data"].data, net.blobs["label"].data, strict=True
+    ):
+        np.testing.assert_allclose(
+            data, images.network_input(images.decode(contents[name], name)), atol=1e-4
+        )
         np.testing.assert_allclose(label.ravel(), labels[name], rtol=1e-6)
     net.close()
 
@@ -416,7 +507,10 @@ def test_names_that_lead_out_of_the_collection_are_bad_images(files, run, tmp_pa
         "a\0b",
         "x" * 300,
     ]
-    artefacts.write_json(tmp_path / "work" / artefacts.training_labels(TOPICS), labels | dict.fromkeys(bad, [0.1, 0.5, 0.0]))
+    json_files.write(
+        tmp_path / "work" / artefacts.training_labels(TOPICS),
+        labels | {key: [0.1, 0.5, 0.0] for key in bad},
+    )
     folder = run()
     assert [key[9:] for key in records(folder / "train_images_lmdb")] == ["images/1.jpg"]
     assert f"left out: {len(bad)} bad images; the first: " in capsys.readouterr().out
@@ -435,12 +529,18 @@ def test_an_image_whose_header_declares_too_many_pixels_is_a_bad_one(files, run,
 
 @pytest.mark.parametrize(
     "content",
-    ['{"a.jpg": ' + "[" * 200_000 + "]" * 200_000 + "}", '{"a.jpg": [' + "9" * 5000 + ", 0, 0]}", '{"\\udcff": [0.1, 0.5, 0]}'],
+    [
+        '{"a.jpg": ' + "[" * 200_000 + "]" * 200_000 + "}",
+        '{"a.jpg": [' + "9" * 5000 + ", 0, 0]}",
+        '{"\\udcff": [0.1, 0.5, 0]}',
+    ],
 )
 def test_labels_that_would_break_the_reader_are_one_sentence(files, run, tmp_path, content):
     files({"a.jpg": jpeg(1)})
     (tmp_path / "work" / artefacts.training_labels(TOPICS)).write_text(content)
-    with pytest.raises(UserError, match="training_labels3.json is not valid JSON .*generate_train_labels.py"):
+    with pytest.raises(
+        UserError, match=r"training_labels3.json is not valid JSON .*generate_train_labels.py"
+    ):
         run()
 
 
@@ -449,6 +549,7 @@ def test_a_folder_whose_name_is_not_utf8_is_one_sentence(files, run, tmp_path):
     work = tmp_path / "w\udcff"
     shutil.copytree(tmp_path / "work", work)
     with pytest.raises(
-        UserError, match=r"w\\xff/CNN/CaffeNet: LMDB takes only folders whose names are UTF-8: give another --work"
+        UserError,
+        match=r"w\\xff/CNN/CaffeNet: LMDB takes only folders whose names are UTF-8: give another --work",
     ):
         run("--work", str(work))

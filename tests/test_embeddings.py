@@ -1,4 +1,6 @@
-"""Other text embeddings than LDA: unit lengths, one vector a text and seed, the same bytes in every process, gensim's files."""
+"""Other text embeddings than LDA: unit lengths, one vector a text and seed, the same bytes in every
+process, gensim's files.
+"""
 
 import os
 import shutil
@@ -10,10 +12,18 @@ import pytest
 from gensim.corpora import Dictionary
 
 from texttopicnet import artefacts, embeddings, topics, training_labels
-from texttopicnet.artefacts import UserError
+from texttopicnet.errors import UserError
 
-SUBJECTS = ["piano violin melody sonata", "football stadium goal referee", "cannon soldier battle trench"]
-DOCUMENTS = [(subject.split() * (4 + i))[i:] + ["history"] * (i % 2) for subject in SUBJECTS for i in range(6)]
+SUBJECTS = [
+    "piano violin melody sonata",
+    "football stadium goal referee",
+    "cannon soldier battle trench",
+]
+DOCUMENTS = [
+    (subject.split() * (4 + i))[i:] + ["history"] * (i % 2)
+    for subject in SUBJECTS
+    for i in range(6)
+]
 LEARNT = embeddings.NAMES[1:]  # all but lda
 K = 4
 
@@ -44,7 +54,8 @@ def learnt():
 @pytest.mark.parametrize("name", embeddings.NAMES)
 def test_vectors_have_the_width_and_the_numbers_that_are_promised(learnt, name):
     vectors = learnt[name].vectors(iter(DOCUMENTS))
-    assert vectors.shape == (18, K) and vectors.dtype == np.float32
+    assert vectors.shape == (18, K)
+    assert vectors.dtype == np.float32
     list(training_labels.checked(name, enumerate(vectors.tolist()), K, "-"))
     signed = learnt[name].loss == "EuclideanLoss"
     assert signed == (vectors.min() < 0) == (name in embeddings.SIGNED)
@@ -64,7 +75,9 @@ def test_texts_of_one_subject_are_near(learnt, name):
 def test_a_vector_depends_on_text_and_seed_alone(learnt, name):
     embedding, text = learnt[name], DOCUMENTS[7]
     alone = embedding.vectors([text], seed=3)[0]
-    np.testing.assert_array_equal(embedding.vectors([DOCUMENTS[0], text, DOCUMENTS[2]], seed=3)[1], alone)
+    np.testing.assert_array_equal(
+        embedding.vectors([DOCUMENTS[0], text, DOCUMENTS[2]], seed=3)[1], alone
+    )
     np.testing.assert_array_equal(embedding.vectors([text], seed=3)[0], alone)
     assert (embedding.vectors([text], seed=4)[0] == alone).all() == (name not in ("lda", "doc2vec"))
 
@@ -72,7 +85,8 @@ def test_a_vector_depends_on_text_and_seed_alone(learnt, name):
 @pytest.mark.parametrize("name", LEARNT)
 def test_no_known_word_no_vector(learnt, name):
     vectors = learnt[name].vectors([[], ["unheard"], DOCUMENTS[0]])
-    assert not vectors[:2].any() and vectors[2].any()
+    assert not vectors[:2].any()
+    assert vectors[2].any()
     assert learnt[name].vectors([]).shape == (0, K)
 
 
@@ -87,12 +101,21 @@ def test_what_was_saved_is_loaded(learnt, name, tmp_path):
     embedding = learnt[name]
     embedding.vectors(DOCUMENTS[:3])  # use does not change what is saved
     if name != "lda":
-        embedding.dictionary.save(str((tmp_path / "LDA").mkdir() or tmp_path / artefacts.DICTIONARY))
+        embedding.dictionary.save(
+            str((tmp_path / "LDA").mkdir() or tmp_path / artefacts.DICTIONARY)
+        )
     embedding.save(tmp_path)
     assert not list(tmp_path.rglob(".tmp-*"))
     loaded = embeddings.load(name, tmp_path, K)
-    assert (type(loaded), loaded.name, loaded.num_topics, loaded.loss) == (type(embedding), name, K, embedding.loss)
-    np.testing.assert_array_equal(loaded.vectors(DOCUMENTS, seed=2), embedding.vectors(DOCUMENTS, seed=2))
+    assert (type(loaded), loaded.name, loaded.num_topics, loaded.loss) == (
+        type(embedding),
+        name,
+        K,
+        embedding.loss,
+    )
+    np.testing.assert_array_equal(
+        loaded.vectors(DOCUMENTS, seed=2), embedding.vectors(DOCUMENTS, seed=2)
+    )
 
 
 @pytest.mark.parametrize("name", LEARNT)
@@ -104,9 +127,12 @@ def test_plain_gensim_reads_the_files(learnt, name, tmp_path):
     elif name == "lsi":
         (bow,) = [learnt[name].tfidf[learnt[name].dictionary.doc2bow(DOCUMENTS[8])]]
         found = np.array([weight for _, weight in model[bow]])
-        np.testing.assert_allclose(found / np.linalg.norm(found), learnt[name].vectors([DOCUMENTS[8]])[0], rtol=1e-5)
+        np.testing.assert_allclose(
+            found / np.linalg.norm(found), learnt[name].vectors([DOCUMENTS[8]])[0], rtol=1e-5
+        )
     else:
-        assert model.wv.most_similar("piano", topn=12)[0][0] in model.wv and model.wv["goal"].shape == (K,)
+        assert model.wv.most_similar("piano", topn=12)[0][0] in model.wv
+        assert model.wv["goal"].shape == (K,)
 
 
 BYTES = """
@@ -129,7 +155,14 @@ def test_same_seed_same_bytes_whatever_the_process_hashes(tmp_path):
         command = [sys.executable, "-c", BYTES, str(tmp_path / hash_seed)]
         environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
         printed.append(
-            subprocess.run(command, cwd=artefacts.ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+            subprocess.run(
+                command,
+                cwd=artefacts.ROOT,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
         )
     assert printed[0] == printed[1]
     assert len(printed[0].splitlines()) >= 2 * len(LEARNT)
@@ -141,8 +174,9 @@ def test_another_seed_gives_another_model(learnt, name):
     assert (other.vectors(DOCUMENTS) != learnt[name].vectors(DOCUMENTS)).any()
 
 
-# -------------------------------------------------------------------------------------------------- numbers by hand
-# "common" stands in both texts: idf log2(2/2) = 0; "rare" and "odd" in one of two: idf 1
+# --------------------------------------------------------------------------------------------------
+# numbers by hand "common" stands in both texts: idf log2(2/2) = 0; "rare" and "odd" in one of two:
+# idf 1
 TWO = [["common", "rare", "rare"], ["common", "odd"]]
 
 
@@ -150,19 +184,28 @@ def test_sparse_vectors_by_hand():
     embedding = learn("tfidf", 2, TWO)
     column = embedding.dictionary.token2id
     rows = embedding.sparse_vectors([*TWO, ["rare", "odd", "odd", "common"], ["unheard"]]).toarray()
-    assert rows.shape == (4, 3) and not rows[:, column["common"]].any() and not rows[3].any()
+    assert rows.shape == (4, 3)
+    assert not rows[:, column["common"]].any()
+    assert not rows[3].any()
     np.testing.assert_allclose(rows[:3, column["rare"]], [1, 0, 0.2**0.5])
     np.testing.assert_allclose(rows[:3, column["odd"]], [0, 1, 0.8**0.5])
 
 
 def test_tfidf_takes_the_words_that_weigh_most():
-    documents = [["rare", "x"]] + [["usual"]] * 2 + [["x"]] * 2  # idf over 5 texts: rare log2 5, usual log2 2.5, x log2 5/3
+    documents = (
+        [["rare", "x"]] + [["usual"]] * 2 + [["x"]] * 2
+    )  # idf over 5 texts: rare log2 5, usual log2 2.5, x log2 5/3
     embedding = learn("tfidf", 2, documents)
     words = [embedding.dictionary[i] for i in embedding.model.chosen]
-    assert words == ["x", "usual"]  # weights of the texts' vectors, summed: x 2.30, usual 2, rare 0.95
+    assert words == [
+        "x",
+        "usual",
+    ]  # weights of the texts' vectors, summed: x 2.30, usual 2, rare 0.95
     (vector,) = embedding.vectors([["usual", "rare"]])
     usual, rare = np.log2([2.5, 5])
-    np.testing.assert_allclose(vector, [0, usual / np.hypot(usual, rare)], rtol=1e-6)  # the weights of the whole vector
+    np.testing.assert_allclose(
+        vector, [0, usual / np.hypot(usual, rare)], rtol=1e-6
+    )  # the weights of the whole vector
 
 
 def test_word_vectors_are_averaged_with_tfidf_weights():
@@ -177,7 +220,9 @@ def test_word_vectors_are_averaged_with_tfidf_weights():
 def test_lsi_of_a_low_rank_is_filled_with_zeros():
     vectors = learn("lsi", 5, TWO).vectors(TWO)
     assert not vectors[:, 2:].any()
-    np.testing.assert_allclose(np.abs(vectors[:, :2]), np.abs(vectors[:, :2]).round(), atol=1e-6)  # two texts, two axes
+    np.testing.assert_allclose(
+        np.abs(vectors[:, :2]), np.abs(vectors[:, :2]).round(), atol=1e-6
+    )  # two texts, two axes
 
 
 # ------------------------------------------------------------------------------------------------------ the corpus
@@ -193,7 +238,9 @@ def test_texts_are_streamed(name):
 @pytest.mark.parametrize("name", ["word2vec", "fasttext", "doc2vec"])
 @pytest.mark.parametrize("at", [1, 2])
 def test_an_error_in_reading_comes_through(name, at):
-    """gensim reads for its vocabulary, then in a thread for each epoch, and would wait for ever for a thread that died."""
+    """gensim reads for its vocabulary, then in a thread for each epoch, and would wait for ever for
+    a thread that died.
+    """
 
     class Failing:
         passes = 0
@@ -202,20 +249,26 @@ def test_an_error_in_reading_comes_through(name, at):
             self.passes += 1
             yield from DOCUMENTS[:3]
             if self.passes == at:
-                raise artefacts.UserError("the disk is gone")
+                raise UserError("the disk is gone")
             yield from DOCUMENTS[3:]
 
     dictionary = Dictionary(DOCUMENTS)
-    with pytest.raises(artefacts.UserError, match="the disk is gone"):
+    with pytest.raises(UserError, match="the disk is gone"):
         embeddings.learn(name, dictionary, [dictionary.doc2bow(d) for d in DOCUMENTS], Failing(), 4)
 
 
 def test_long_texts_come_in_pieces(monkeypatch):
     monkeypatch.setattr(embeddings, "LONGEST", 4)
     dictionary = Dictionary([["a", "b"]])
-    texts = embeddings._Texts([["a", "x", "b", "a", "a", "b"], [], ["b"]], dictionary, "-", tagged=True)
+    texts = embeddings._Texts(
+        [["a", "x", "b", "a", "a", "b"], [], ["b"]], dictionary, "-", tagged=True
+    )
     for _ in range(2):
-        assert [(t.words, t.tags) for t in texts] == [(["a", "b", "a", "a"], [0]), (["b"], [0]), (["b"], [2])]
+        assert [(t.words, t.tags) for t in texts] == [
+            (["a", "b", "a", "a"], [0]),
+            (["b"], [0]),
+            (["b"], [2]),
+        ]
 
 
 def test_gensim_takes_pieces_of_that_length_whole():
@@ -237,7 +290,10 @@ def test_a_long_texts_end_counts_in_doc2vec(learnt, monkeypatch):
 # -------------------------------------------------------------------------------------------------------- refusals
 @pytest.mark.parametrize("name", LEARNT)
 def test_a_missing_model_names_the_command(name, tmp_path):
-    with pytest.raises(UserError, match=f"{name}4.model does not exist: .*LDA/generate_train_labels.py --embedding {name}"):
+    with pytest.raises(
+        UserError,
+        match=f"{name}4.model does not exist: .*LDA/generate_train_labels.py --embedding {name}",
+    ):
         embeddings.load(name, tmp_path, K)
 
 
@@ -245,7 +301,10 @@ def test_a_missing_model_names_the_command(name, tmp_path):
 def test_a_model_of_another_dictionary_is_refused_with_both_sizes(learnt, name, tmp_path):
     learnt[name].save(tmp_path)
     Dictionary([["piano", "goal"]]).save(str(tmp_path / artefacts.DICTIONARY))
-    with pytest.raises(UserError, match=rf"dictionary.dict \(2 words\) and .*{name}4.model.* \(learnt with 13\) do not belong"):
+    with pytest.raises(
+        UserError,
+        match=rf"dictionary.dict \(2 words\) and .*{name}4.model.* \(learnt with 13\) do not belong",
+    ):
         embeddings.load(name, tmp_path, K)
 
 
@@ -266,13 +325,21 @@ def test_models_of_another_kind_width_or_dictionary_are_refused(learnt, name, tm
     embedding.dictionary.save(str(tmp_path / artefacts.DICTIONARY))
     for file in list(path.parent.glob(f"{name}4.model*")):
         shutil.copy(file, file.with_name(file.name.replace("4", "6", 1)))
-    with pytest.raises(UserError, match=f"{name}6.model and the files beside it are not a {name} model of 6 numbers"):
+    with pytest.raises(
+        UserError,
+        match=f"{name}6.model and the files beside it are not a {name} model of 6 numbers",
+    ):
         embeddings.load(name, tmp_path, 6)
-    other = learn(name, documents=[[word.upper() for word in d] for d in DOCUMENTS], epochs=1)  # other words, same counts
+    other = learn(
+        name, documents=[[word.upper() for word in d] for d in DOCUMENTS], epochs=1
+    )  # other words, same counts
     other.save(tmp_path / "other")
     if name != "tfidf":
         shutil.copy(tmp_path / "other" / artefacts.embedding_model(name, K), path)
-        with pytest.raises(UserError, match=f"{name}4.model and the files beside it .*learnt with another dictionary"):
+        with pytest.raises(
+            UserError,
+            match=f"{name}4.model and the files beside it .*learnt with another dictionary",
+        ):
             embeddings.load(name, tmp_path, K)
         embedding.save(tmp_path)
         path.with_name(f"{name}4.model.tfidf").unlink()
@@ -283,26 +350,34 @@ def test_models_of_another_kind_width_or_dictionary_are_refused(learnt, name, tm
     shutil.copy(tmp_path / artefacts.embedding_model(kind, K), path)
     with pytest.raises(UserError, match=f"{name}4.model") as caught:
         embeddings.load(name, tmp_path, K)
-    assert "\n" not in str(caught.value) and "--force" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "--force" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", embeddings.NAMES)
 def test_corpora_of_one_or_two_words_work_or_are_one_sentence(name):
     for documents in ([["a"]], [[], ["a"]], [["a", "b"], ["b", "c"], []], [["a"]] * 3):
         vectors = learn(name, 1, documents, epochs=1).vectors(documents)
-        assert np.isfinite(vectors).all() and vectors.shape == (len(documents), 1)
+        assert np.isfinite(vectors).all()
+        assert vectors.shape == (len(documents), 1)
     for documents in ([], [[]]):
-        with pytest.raises(UserError, match=f"the dictionary has 0 words, too few for 1 numbers of {name}"):
+        with pytest.raises(
+            UserError, match=f"the dictionary has 0 words, too few for 1 numbers of {name}"
+        ):
             learn(name, 1, documents)
 
 
 @pytest.mark.parametrize(("name", "words"), [("tfidf", 3), ("lsi", 0), ("word2vec", 0)])
 def test_too_few_words_are_refused(name, words):
-    with pytest.raises(UserError, match=f"dictionary has {words} words, too few for 4 numbers of {name}"):
+    with pytest.raises(
+        UserError, match=f"dictionary has {words} words, too few for 4 numbers of {name}"
+    ):
         learn(name, 4, [["a", "b", "c"][:words]])
 
 
 def test_lda_is_the_topic_model(learnt, tmp_path):
     learnt["lda"].save(tmp_path)
     wanted = topics.TopicModel.load(tmp_path, K).topic_vectors(DOCUMENTS, seed=2)
-    np.testing.assert_array_equal(embeddings.load("lda", tmp_path, K).vectors(DOCUMENTS, seed=2), wanted)
+    np.testing.assert_array_equal(
+        embeddings.load("lda", tmp_path, K).vectors(DOCUMENTS, seed=2), wanted
+    )

@@ -1,4 +1,6 @@
-"""Features from image files through a small net of the runtime's, checked against a forward written out by hand."""
+"""Features from image files through a small net of the runtime's, checked against a forward written
+out by hand.
+"""
 
 import os
 import sys
@@ -9,7 +11,7 @@ import pytest
 
 import caffe
 from texttopicnet import artefacts, features, images
-from texttopicnet.artefacts import UserError
+from texttopicnet.errors import UserError
 
 SIDE = 9
 DEPLOY = f"""
@@ -31,13 +33,22 @@ def script(load_script):
 
 @pytest.fixture
 def folder(tmp_path):
-    """deploy.prototxt, weights.caffemodel and seven images of several sizes and kinds below images/."""
+    """deploy.prototxt, weights.caffemodel and seven images of several sizes and kinds below
+    images/.
+    """
     (tmp_path / "deploy.prototxt").write_text(DEPLOY)
     caffe.set_random_seed(0)
-    caffe.Net(str(tmp_path / "deploy.prototxt"), caffe.TEST).save(str(tmp_path / "weights.caffemodel"))
+    caffe.Net(str(tmp_path / "deploy.prototxt"), caffe.TEST).save(
+        str(tmp_path / "weights.caffemodel")
+    )
     rng = np.random.default_rng(0)
     for i in range(7):
-        path = tmp_path / "images" / ("a" if i % 2 else "b.c") / f"{i}.{'png' if i == 3 else 'JPG' if i == 4 else 'jpg'}"
+        path = (
+            tmp_path
+            / "images"
+            / ("a" if i % 2 else "b.c")
+            / f"{i}.{'png' if i == 3 else 'JPG' if i == 4 else 'jpg'}"
+        )
         path.parent.mkdir(parents=True, exist_ok=True)
         shape = (40 + i, 60) if i == 5 else (40 + i, 60, 3)
         cv2.imwrite(str(path), rng.integers(0, 256, shape, dtype=np.uint8))
@@ -46,35 +57,67 @@ def folder(tmp_path):
 
 
 def run(script, monkeypatch, folder, *arguments, blobs="prob,conv", out="f_{blob}.npz"):
-    files = ["--net", str(folder / "deploy.prototxt"), "--weights", str(folder / "weights.caffemodel")]
-    monkeypatch.setattr(sys, "argv", ["x", *files, "--blobs", blobs, "--out", str(folder / out), *arguments])
+    files = [
+        "--net",
+        str(folder / "deploy.prototxt"),
+        "--weights",
+        str(folder / "weights.caffemodel"),
+    ]
+    monkeypatch.setattr(
+        sys, "argv", ["x", *files, "--blobs", blobs, "--out", str(folder / out), *arguments]
+    )
     script.main()
     return [features.load(folder / out.replace("{blob}", blob)) for blob in blobs.split(",")]
 
 
 def test_features_are_the_nets(script, monkeypatch, folder, capsys):
-    prob, conv = run(script, monkeypatch, folder, "--images", str(folder / "images"), "--batch", "3")
+    prob, conv = run(
+        script, monkeypatch, folder, "--images", str(folder / "images"), "--batch", "3"
+    )
     assert prob.ids == conv.ids == ["a/1", "a/3", "a/5", "b.c/0", "b.c/2", "b.c/4", "b.c/6"]
     assert (prob.array.shape, conv.array.shape) == ((7, 3), (7, 2 * 2 * 2))
     assert (prob.blob, conv.blob) == ("prob", "conv")
     assert prob.weights_sha256 == artefacts.sha256(folder / "weights.caffemodel")
 
     net = caffe.Net(str(folder / "deploy.prototxt"), str(folder / "weights.caffemodel"), caffe.TEST)
-    (w, b), (v, c) = ([p.data.astype(np.float64) for p in net.params[name]] for name in ("conv", "fc"))
-    for i, name in enumerate(["a/1.jpg", "a/3.png", "a/5.jpg", "b.c/0.jpg", "b.c/2.jpg", "b.c/4.JPG", "b.c/6.jpg"]):
-        x = images.network_input(images.read_image(folder / "images" / name), SIDE).astype(np.float64)
+    (w, b), (v, c) = (
+        [p.data.astype(np.float64) for p in net.params[name]] for name in ("conv", "fc")
+    )
+    for i, name in enumerate(
+        ["a/1.jpg", "a/3.png", "a/5.jpg", "b.c/0.jpg", "b.c/2.jpg", "b.c/4.JPG", "b.c/6.jpg"]
+    ):
+        x = images.network_input(images.read_image(folder / "images" / name), SIDE).astype(
+            np.float64
+        )
         windows = [x[:, y : y + 5, z : z + 5] for y in (0, 4) for z in (0, 4)]
-        flat = np.array([[max(0, (w[k] * window).sum() + b[k]) for window in windows] for k in range(2)]).reshape(-1)
+        flat = np.array(
+            [[max(0, (w[k] * window).sum() + b[k]) for window in windows] for k in range(2)]
+        ).reshape(-1)
         np.testing.assert_allclose(conv.array[i], flat, rtol=1e-4, atol=1e-4)
-        np.testing.assert_allclose(prob.array[i], 1 / (1 + np.exp(-(v @ flat + c))), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            prob.array[i], 1 / (1 + np.exp(-(v @ flat + c))), rtol=1e-4, atol=1e-5
+        )
     printed = capsys.readouterr().out.splitlines()
-    assert "7 images, batch 3" in printed[0] and printed[-1].endswith("f_conv.npz")
+    assert "7 images, batch 3" in printed[0]
+    assert printed[-1].endswith("f_conv.npz")
 
 
 @pytest.mark.parametrize("batch", ["1", "7", "50"])
 def test_batches_do_not_change_features(script, monkeypatch, folder, batch):
-    (first,) = run(script, monkeypatch, folder, "--images", str(folder / "images"), blobs="fc", out="a.npz")
-    (second,) = run(script, monkeypatch, folder, "--images", str(folder / "images"), "--batch", batch, blobs="fc", out="b.npz")
+    (first,) = run(
+        script, monkeypatch, folder, "--images", str(folder / "images"), blobs="fc", out="a.npz"
+    )
+    (second,) = run(
+        script,
+        monkeypatch,
+        folder,
+        "--images",
+        str(folder / "images"),
+        "--batch",
+        batch,
+        blobs="fc",
+        out="b.npz",
+    )
     assert first.ids == second.ids
     np.testing.assert_allclose(first.array, second.array, rtol=1e-5, atol=1e-6)
 
@@ -82,10 +125,19 @@ def test_batches_do_not_change_features(script, monkeypatch, folder, batch):
 def test_list_keeps_its_order_and_ids(script, monkeypatch, folder):
     rows = [str(folder / "images" / "b.c" / "2.jpg"), str(folder / "images" / "a" / "3.png")]
     (folder / "some.list").write_text("\n".join(rows) + "\n")
-    (found,) = run(script, monkeypatch, folder, "--list", str(folder / "some.list"), blobs="fc", out="a.npz")
+    (found,) = run(
+        script, monkeypatch, folder, "--list", str(folder / "some.list"), blobs="fc", out="a.npz"
+    )
     assert found.ids == [row[: -len(".jpg")] for row in rows]
-    (whole,) = run(script, monkeypatch, folder, "--images", str(folder / "images"), blobs="fc", out="b.npz")
-    np.testing.assert_allclose(found.array, whole.array[[whole.ids.index("b.c/2"), whole.ids.index("a/3")]], rtol=1e-5, atol=1e-6)
+    (whole,) = run(
+        script, monkeypatch, folder, "--images", str(folder / "images"), blobs="fc", out="b.npz"
+    )
+    np.testing.assert_allclose(
+        found.array,
+        whole.array[[whole.ids.index("b.c/2"), whole.ids.index("a/3")]],
+        rtol=1e-5,
+        atol=1e-6,
+    )
 
 
 def test_bad_image_is_named_and_nothing_written(script, monkeypatch, folder):
@@ -103,7 +155,7 @@ def test_one_id_for_two_images_is_refused(script, monkeypatch, folder):
 
 def test_weights_of_another_net_are_refused(script, monkeypatch, folder):
     (folder / "deploy.prototxt").write_text(DEPLOY.replace("num_output: 3", "num_output: 5"))
-    with pytest.raises(UserError, match="deploy.prototxt with .*weights.caffemodel: .*fc"):
+    with pytest.raises(UserError, match=r"deploy.prototxt with .*weights.caffemodel: .*fc"):
         run(script, monkeypatch, folder, "--images", str(folder / "images"))
 
 
@@ -141,24 +193,34 @@ def test_folder_without_images(script, monkeypatch, folder):
 
 def test_broken_features_files_are_named(tmp_path):
     (tmp_path / "f.npz").write_bytes(b"PK nothing")
-    with pytest.raises(UserError, match="f.npz is not a features file"):
+    with pytest.raises(UserError, match=r"f.npz is not a features file"):
         features.load(tmp_path / "f.npz")
-    np.savez(tmp_path / "g.npz", ids=np.array(["a", "a"]), features=np.zeros((2, 1), "f4"), blob="x", weights_sha256="")
+    np.savez(
+        tmp_path / "g.npz",
+        ids=np.array(["a", "a"]),
+        features=np.zeros((2, 1), "f4"),
+        blob="x",
+        weights_sha256="",
+    )
     with pytest.raises(UserError, match="image id a is in it twice"):
         features.load(tmp_path / "g.npz")
     with pytest.raises(UserError, match="image b are not finite"):
-        features.save(tmp_path / "h.npz", features.Features(["a", "b"], np.float32([[1], [np.nan]]), "x", ""))
+        features.save(
+            tmp_path / "h.npz", features.Features(["a", "b"], np.float32([[1], [np.nan]]), "x", "")
+        )
 
 
 def test_a_folder_with_cycles_and_other_files(script, tmp_path):
-    """Links to folders are followed, cycles are not; a FIFO named as an image is one sentence when it is read."""
+    """Links to folders are followed, cycles are not; a FIFO named as an image is one sentence when
+    it is read.
+    """
     (tmp_path / "set").mkdir()
     (tmp_path / "set/a.jpg").write_bytes(b"a")
     (tmp_path / "set/up").symlink_to("..")
     os.mkfifo(tmp_path / "fifo.jpg")
     found = script.image_files(tmp_path)
     assert list(found) == ["fifo", "set/a"]
-    with pytest.raises(UserError, match="fifo.jpg: cannot be read .not a regular file."):
+    with pytest.raises(UserError, match=r"fifo.jpg: cannot be read .not a regular file."):
         next(script.batches(list(found.values()), 227, 2))
 
 

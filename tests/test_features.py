@@ -1,4 +1,6 @@
-"""Features files: what is not one is a sentence that names the file, whatever np.load would make of it."""
+"""Features files: what is not one is a sentence that names the file, whatever np.load would make of
+it.
+"""
 
 import os
 import resource
@@ -7,14 +9,21 @@ import numpy as np
 import pytest
 
 from texttopicnet import features
-from texttopicnet.artefacts import UserError
+from texttopicnet.errors import UserError
 from texttopicnet.features import Features
 
-GOOD = {"ids": ["a", "b"], "features": np.ones((2, 3), np.float32), "blob": "fc7", "weights_sha256": "ab"}
+GOOD = {
+    "ids": ["a", "b"],
+    "features": np.ones((2, 3), np.float32),
+    "blob": "fc7",
+    "weights_sha256": "ab",
+}
 
 
 def test_round_trip(tmp_path):
-    features.save(tmp_path / "f.npz", Features(["a/1", "é"], np.float32([[1, 2], [3, 4]]), "fc7", "ab"))
+    features.save(
+        tmp_path / "f.npz", Features(["a/1", "é"], np.float32([[1, 2], [3, 4]]), "fc7", "ab")
+    )
     found = features.load(tmp_path / "f.npz", blob="fc7")
     assert (found.ids, found.blob, found.weights_sha256) == (["a/1", "é"], "fc7", "ab")
     np.testing.assert_array_equal(found.array, np.float32([[1, 2], [3, 4]]))
@@ -40,7 +49,8 @@ def test_other_arrays_are_refused(tmp_path, changed):
     np.savez(tmp_path / "f.npz", **{**GOOD, **changed})
     with pytest.raises(UserError) as caught:
         features.load(tmp_path / "f.npz")
-    assert "f.npz" in str(caught.value) and "\n" not in str(caught.value)
+    assert "f.npz" in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_other_files_are_refused(tmp_path):
@@ -53,7 +63,7 @@ def test_other_files_are_refused(tmp_path):
     for name in ("array", "lacking", "empty", "pipe", "folder"):
         with pytest.raises(UserError, match=rf"{name}.npz is not a (features|regular) file"):
             features.load(tmp_path / f"{name}.npz")
-    with pytest.raises(UserError, match="none.npz does not exist"):
+    with pytest.raises(UserError, match=r"none.npz does not exist"):
         features.load(tmp_path / "none.npz")
 
 
@@ -61,8 +71,10 @@ def test_a_full_disk_is_one_sentence(tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
     try:
-        with pytest.raises(UserError, match="f.npz.*(File too large|no space|No space)"):
-            features.save(tmp_path / "f.npz", Features(["a"], np.ones((1, 100_000), np.float32), "fc7", "ab"))
+        with pytest.raises(UserError, match=r"f.npz.*(File too large|no space|No space)"):
+            features.save(
+                tmp_path / "f.npz", Features(["a"], np.ones((1, 100_000), np.float32), "fc7", "ab")
+            )
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert os.listdir(tmp_path) == []

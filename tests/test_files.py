@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from texttopicnet import files
-from texttopicnet.artefacts import UserError
+from texttopicnet.errors import UserError
 from texttopicnet.files import Unusable
 
 
@@ -46,7 +46,9 @@ def test_which_names_stay_inside(tmp_path, name, why):
 
 @pytest.fixture
 def collection(tmp_path):
-    """A collection with images/1.jpg; beside it a secret, and a disk with photos/2.jpg and photos/set/3.jpg."""
+    """A collection with images/1.jpg; beside it a secret, and a disk with photos/2.jpg and
+    photos/set/3.jpg.
+    """
     for name in ("data/images/1.jpg", "secret", "disk/photos/2.jpg", "disk/photos/set/3.jpg"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)
@@ -71,7 +73,10 @@ def test_a_linked_file_must_lie_in_the_collection_or_in_its_linked_folder(collec
     assert files.read_member(collection, "photos/same.jpg") == b"disk/photos/set/3.jpg"
     for place in ("images/secret.jpg", "photos/secret.jpg"):
         (collection / place).symlink_to(collection.parent / "secret")
-        with pytest.raises(Unusable, match="secret.jpg: cannot be read .it is a link to a file outside the collection"):
+        with pytest.raises(
+            Unusable,
+            match=r"secret.jpg: cannot be read .it is a link to a file outside the collection",
+        ):
             files.read_member(collection, place)
 
 
@@ -99,14 +104,14 @@ def test_only_regular_files_are_read(collection):
     assert found == reasons
     listener.close()
     for path in ("/dev/zero", "/dev/null"):
-        with pytest.raises(Unusable, match="cannot be read .not a regular file."):
+        with pytest.raises(Unusable, match=r"cannot be read .not a regular file."):
             files.read(path)
 
 
 def test_a_file_that_is_too_large_is_not_read(tmp_path):
     with open(tmp_path / "sparse", "wb") as file:
         file.truncate(1 << 40)
-    with pytest.raises(Unusable, match="cannot be read .larger than 256 MiB."):
+    with pytest.raises(Unusable, match=r"cannot be read .larger than 256 MiB."):
         files.read(tmp_path / "sparse")
     (tmp_path / "a").write_bytes(b"12345")
     assert files.read(tmp_path / "a", 5) == b"12345"
@@ -117,14 +122,21 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path):
 def test_text_and_its_other_name_are_one_folder(collection):
     (collection / "_text").mkdir()
     (collection / "_text/a").write_text("a")
-    assert files.find_article(collection, "text/a") == files.find_article(collection, "_text/a") == "_text/a"
+    assert (
+        files.find_article(collection, "text/a")
+        == files.find_article(collection, "_text/a")
+        == "_text/a"
+    )
     (collection / "text").mkdir()
     (collection / "text/a").write_text("b")
-    assert files.find_article(collection, "text/a") == "text/a" and files.find_article(collection, "_text/a") == "_text/a"
-    with pytest.raises(Unusable, match="text/b: cannot be read .No such file"):
+    assert files.find_article(collection, "text/a") == "text/a"
+    assert files.find_article(collection, "_text/a") == "_text/a"
+    with pytest.raises(Unusable, match=r"text/b: cannot be read .No such file"):
         files.find_article(collection, "text/b")
     os.mkfifo(collection / "_text/c")
-    with pytest.raises(Unusable, match="_text/c: cannot be read .not a regular file"):  # says more than that text/c is missing
+    with pytest.raises(
+        Unusable, match=r"_text/c: cannot be read .not a regular file"
+    ):  # says more than that text/c is missing
         files.find_article(collection, "text/c")
     with pytest.raises(Unusable, match="leads out"):
         files.find_article(collection, "../secret")
@@ -141,7 +153,10 @@ def test_walks_follow_links_to_folders_but_no_cycles(tmp_path):
     (tmp_path / "top/a/y").symlink_to("../c")  # and one of two folders
     (tmp_path / "top/self").symlink_to("self")
     cycles = []
-    found = files.walk(tmp_path / "top", lambda reason, path: cycles.append((reason, os.path.relpath(path, tmp_path / "top"))))
+    found = files.walk(
+        tmp_path / "top",
+        lambda reason, path: cycles.append((reason, os.path.relpath(path, tmp_path / "top"))),
+    )
     assert [os.path.relpath(path, tmp_path / "top") for path in found] == [
         *("a/1", "a/b/2", "a/y/3", "c/3", "c/x/1", "c/x/b/2", "d/4", "self"),
     ]
@@ -164,7 +179,9 @@ def test_a_walk_goes_deeper_than_pythons_recursion(tmp_path):
 def test_a_folder_that_is_not_there_is_left_out(tmp_path):
     left_out = []
     assert list(files.walk(tmp_path / "none", lambda *why: left_out.append(why))) == []
-    assert left_out == [("folder cannot be read (No such file or directory)", str(tmp_path / "none"))]
+    assert left_out == [
+        ("folder cannot be read (No such file or directory)", str(tmp_path / "none"))
+    ]
 
 
 def test_names_that_no_terminal_takes_are_shown(tmp_path):
@@ -172,9 +189,11 @@ def test_names_that_no_terminal_takes_are_shown(tmp_path):
     path = os.fsencode(tmp_path) + b"/\xff"
     open(path, "wb").close()
     (name,) = files.walk(tmp_path)
-    assert files.read(name) == b"" and files.printable(name).endswith("/\\xff")
+    assert files.read(name) == b""
+    assert files.printable(name).endswith("/\\xff")
 
 
 def test_the_error_comes_back_whole_from_another_process():
     error = pickle.loads(pickle.dumps(Unusable("a/b", files.NOT_REGULAR)))
-    assert str(error) == "a/b: cannot be read (not a regular file)" and error.reason == files.NOT_REGULAR
+    assert str(error) == "a/b: cannot be read (not a regular file)"
+    assert error.reason == files.NOT_REGULAR

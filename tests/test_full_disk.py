@@ -1,6 +1,7 @@
 """A full disk ends each stage with one sentence that names the file, and what was there stays.
 
-A limit on the size of a file stands for the full disk: the system refuses to write beyond it, as it does where no space is left.
+A limit on the size of a file stands for the full disk: the system refuses to write beyond it, as it
+does where no space is left.
 """
 
 import contextlib
@@ -16,8 +17,8 @@ import numpy as np
 import pytest
 from gensim.models import LdaModel
 
-from texttopicnet import artefacts, features
-from texttopicnet.artefacts import UserError
+from texttopicnet import artefacts, atomic_files, features, json_files
+from texttopicnet.errors import UserError
 
 WORDS = ["piano", "violin", "harbour", "castle", "glacier", "volcano", "guitar", "museum"]
 
@@ -73,7 +74,11 @@ ALL = ("--no-below", "1", "--no-above", "1")
 
 
 def files_in(folder):
-    return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(folder): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 def test_each_stage_names_the_file(run, corpus, capsys, load_script, monkeypatch):
@@ -86,13 +91,20 @@ def test_each_stage_names_the_file(run, corpus, capsys, load_script, monkeypatch
     assert run(*pair) == 0
 
     assert run(*learn, size=4096).startswith(f"{work / artefacts.TOKENS}: ")
-    assert (work / artefacts.TOKENS).stat().st_size <= 4096  # even the database's first pages do not fit
+    assert (
+        work / artefacts.TOKENS
+    ).stat().st_size <= 4096  # even the database's first pages do not fit
     assert run(*learn) == 0
     model = work / artefacts.lda_model(2)
     before = files_in(work)
     sizes = {name: (work / name).stat().st_size for name in (artefacts.DICTIONARY, artefacts.BOW)}
-    script = load_script("LDA/learn_LDA_model.py")  # the limit begins after the store, which would meet it first
-    bags, temporary = f"{work / artefacts.DICTIONARY} or {work / artefacts.BOW}", f"a temporary file in {work / 'LDA'}"
+    script = load_script(
+        "LDA/learn_LDA_model.py"
+    )  # the limit begins after the store, which would meet it first
+    bags, temporary = (
+        f"{work / artefacts.DICTIONARY} or {work / artefacts.BOW}",
+        f"a temporary file in {work / 'LDA'}",
+    )
     for size, name in ((10, temporary), (max(sizes.values()) - 1, bags)):
         with monkeypatch.context() as patch:
             make_bags = script.make_bags
@@ -115,13 +127,17 @@ def test_each_stage_names_the_file(run, corpus, capsys, load_script, monkeypatch
     assert {name: data for name, data in files_in(work).items() if "tokens" not in name.name} == {
         name: data for name, data in before.items() if "tokens" not in name.name
     }
-    assert run(*learn, "--force") == 0 and LdaModel.load(str(model)).num_topics == 2
+    assert run(*learn, "--force") == 0
+    assert LdaModel.load(str(model)).num_topics == 2
 
     labels = work / artefacts.training_labels(2)
     assert run(*label, size=8) == f"a temporary file in {work / 'LDA'} {why}"
     assert run(*label, size=80) == f"{labels} {why}"
     assert run(*label) == 0
-    assert run("LDA/show_topics.py", "--topics", "2", size=1000) == f"{work / artefacts.TOPICS_PAGE} {why}"
+    assert (
+        run("LDA/show_topics.py", "--topics", "2", size=1000)
+        == f"{work / artefacts.TOPICS_PAGE} {why}"
+    )
 
     said = run("CNN/create_lmdb.py", *TWO, size=100_000)
     assert said.startswith(f"{work / 'CNN/CaffeNet/train_images_lmdb'}: cannot be written (")
@@ -132,7 +148,10 @@ def test_each_stage_names_the_file(run, corpus, capsys, load_script, monkeypatch
 
 def test_features(tmp_path):
     found = features.Features(["a", "b"], np.ones((2, 5000), np.float32), "fc7", "0" * 64)
-    with files_of_at_most(20_000), pytest.raises(UserError, match=r"a.npz cannot be written \(.*\): free space there"):
+    with (
+        files_of_at_most(20_000),
+        pytest.raises(UserError, match=r"a.npz cannot be written \(.*\): free space there"),
+    ):
         features.save(tmp_path / "a.npz", found)
     assert list(tmp_path.iterdir()) == []
     features.save(tmp_path / "a.npz", found)
@@ -141,7 +160,12 @@ def test_features(tmp_path):
 def test_tables(load_script, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["x", "--work", str(tmp_path)])
     script = load_script("experiments/make_tables.py")
-    with files_of_at_most(1000), pytest.raises(UserError, match="tables.md or .*report.html cannot be written .File too large."):
+    with (
+        files_of_at_most(1000),
+        pytest.raises(
+            UserError, match=r"tables.md or .*report.html cannot be written .File too large."
+        ),
+    ):
         script.main()
     assert not (tmp_path / "experiments/tables.md").exists()
 
@@ -149,80 +173,111 @@ def test_tables(load_script, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("error", "says"),
     [
-        (OSError(errno.ENOSPC, "No space left on device"), "a.txt cannot be written (No space left on device): free space there"),
-        (OSError(errno.EDQUOT, "Disk quota exceeded"), "a.txt cannot be written (Disk quota exceeded): free space there"),
-        (OSError("1000 requested and 7 written"), "a.txt cannot be written (No space left on device): free space there"),  # NumPy
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            "a.txt cannot be written (No space left on device): free space there",
+        ),
+        (
+            OSError(errno.EDQUOT, "Disk quota exceeded"),
+            "a.txt cannot be written (Disk quota exceeded): free space there",
+        ),
+        (
+            OSError("1000 requested and 7 written"),
+            "a.txt cannot be written (No space left on device): free space there",
+        ),  # NumPy
     ],
 )
 def test_whatever_the_library_raises(tmp_path, error, says):
     (tmp_path / "a.txt").write_text("old")
-    with pytest.raises(UserError) as caught, artefacts.written_whole(tmp_path / "a.txt"):
+    with pytest.raises(UserError) as caught, atomic_files.written_whole(tmp_path / "a.txt"):
         raise error
-    assert says in str(caught.value) and (tmp_path / "a.txt").read_text() == "old"
+    assert says in str(caught.value)
+    assert (tmp_path / "a.txt").read_text() == "old"
 
 
 def test_an_error_of_something_else_keeps_its_traceback(tmp_path):
-    with pytest.raises(FileNotFoundError), artefacts.written_whole(tmp_path / "a.txt"):
+    with pytest.raises(FileNotFoundError), atomic_files.written_whole(tmp_path / "a.txt"):
         open(tmp_path / "none")
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     for place in ("file/LDA/a.json", "x" * 300 + "/a.json"):
-        with pytest.raises(UserError, match="a.json cannot be written"):
-            artefacts.write_json(tmp_path / place, {})
+        with pytest.raises(UserError, match=r"a.json cannot be written"):
+            json_files.write(tmp_path / place, {})
 
 
 PRINTS = """
 import resource, sys
-from texttopicnet import artefacts
+from texttopicnet import command_line
 resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
 def main():
     print("x" * 1000)
     return 0
-artefacts.run(main)
+command_line.run(main)
 """
 
 
 def test_output_to_a_full_disk(tmp_path):
     with open(tmp_path / "log", "w") as log:
         command = [sys.executable, "-c", PRINTS]
-        done = subprocess.run(command, cwd=artefacts.ROOT, stdout=log, stderr=subprocess.PIPE, text=True)
+        done = subprocess.run(
+            command, cwd=artefacts.ROOT, stdout=log, stderr=subprocess.PIPE, text=True
+        )
     assert done.returncode == 1
-    assert done.stderr == "error: the output cannot be written (File too large): free space there, and run this again\n"
+    assert (
+        done.stderr
+        == "error: the output cannot be written (File too large): free space there, and run this again\n"
+    )
 
 
 PIPED = """
-from texttopicnet import artefacts
+from texttopicnet import command_line
 def main():
     for i in range(100_000):
         print(i)
     return 0
-artefacts.run(main)
+command_line.run(main)
 """
 
 
 def test_a_reader_that_has_had_enough(tmp_path):
-    process = subprocess.Popen([sys.executable, "-c", PIPED], cwd=artefacts.ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", PIPED],
+        cwd=artefacts.ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     process.stdout.read(1)
     process.stdout.close()
-    assert process.stderr.read() == b"" and process.wait() == 1
+    assert process.stderr.read() == b""
+    assert process.wait() == 1
     process.stderr.close()
 
 
 PAIRS = """
 import resource, json, sys
-from texttopicnet import artefacts
+from texttopicnet import command_line
 from texttopicnet.pairs import Pairs
 resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
-artefacts.run(lambda: len(Pairs.load(sys.argv[1])) and 0)
+command_line.run(lambda: len(Pairs.load(sys.argv[1])) and 0)
 """
 
 
 def test_a_temporary_database_that_does_not_fit(tmp_path):
-    (tmp_path / "a.json").write_text(json.dumps({f"images/{i}.jpg": "text/" + "a" * 200 for i in range(30_000)}))
+    (tmp_path / "a.json").write_text(
+        json.dumps({f"images/{i}.jpg": "text/" + "a" * 200 for i in range(30_000)})
+    )
     command = [sys.executable, "-c", PAIRS, str(tmp_path / "a.json")]
-    done = subprocess.run(command, cwd=artefacts.ROOT, capture_output=True, text=True, env=os.environ | {"TMPDIR": str(tmp_path)})
+    done = subprocess.run(
+        command,
+        cwd=artefacts.ROOT,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+    )
     assert done.returncode == 1
-    assert done.stderr.startswith(f"error: SQLite's temporary file in {tmp_path} cannot be written (")
+    assert done.stderr.startswith(
+        f"error: SQLite's temporary file in {tmp_path} cannot be written ("
+    )
     assert done.stderr.count("\n") == 1

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from texttopicnet import artefacts
-from texttopicnet.artefacts import UserError
+from texttopicnet.errors import UserError
 from texttopicnet.token_store import TokenStore
 
 SCRIPT = artefacts.ROOT / "LDA/generate_train_dict.py"
@@ -48,7 +48,11 @@ class Collection:
         def attribute(key, value):
             return f' {key}="{value}"' if value else ""
 
-        fields = {"file": attribute("file", file), "en": attribute("article", en), "de": attribute("article", de)}
+        fields = {
+            "file": attribute("file", file),
+            "en": attribute("article", en),
+            "de": attribute("article", de),
+        }
         return self.file(f"metadata/{name}.xml", METADATA.format(name=name, **fields).encode())
 
     def image(self, name, height=256, width=256, kind=".jpg", grey=False):
@@ -75,7 +79,14 @@ def run(script, monkeypatch, tmp_path):
     """run(...): the dictionary the script wrote."""
 
     def run(*arguments):
-        command = ["x", "--data", str(tmp_path / "data"), "--work", str(tmp_path / "work"), *arguments]
+        command = [
+            "x",
+            "--data",
+            str(tmp_path / "data"),
+            "--work",
+            str(tmp_path / "work"),
+            *arguments,
+        ]
         monkeypatch.setattr(sys, "argv", command)
         assert script.main() == 0
         return json.loads((tmp_path / "work" / artefacts.TRAIN_DICT).read_text())
@@ -101,7 +112,8 @@ def test_images_and_articles_sorted(collection, run, tmp_path, capsys):
         ("images/2/9.jpg", "text/en/2/9"),
     ]
     printed = capsys.readouterr().out.splitlines()
-    assert "4 metadata files" in printed[0] and len(printed) == 2
+    assert "4 metadata files" in printed[0]
+    assert len(printed) == 2
     assert printed[-1] == f"4 images, 3 articles: {tmp_path / 'work' / artefacts.TRAIN_DICT}"
 
 
@@ -116,7 +128,9 @@ def test_one_side_of_255_pixels_is_not(collection, run, capsys, size):
     collection.add("1/1")
     small = collection.add("1/2", height=size[0], width=size[1])
     assert list(run()) == ["images/1/1.jpg"]
-    assert left_out(capsys.readouterr().out) == [f"left out: 1 smaller than 256 pixels; the first is {small}"]
+    assert left_out(capsys.readouterr().out) == [
+        f"left out: 1 smaller than 256 pixels; the first is {small}"
+    ]
 
 
 def test_names_with_two_dots_and_capitals(collection, run):
@@ -133,7 +147,11 @@ def test_names_with_two_dots_and_capitals(collection, run):
 
 @pytest.mark.parametrize(
     ("named", "lies"),
-    [("text/en/1/1", "_text/en/1/1"), ("_text/en/1/1", "text/en/1/1"), ("_text/en/1/1", "_text/en/1/1")],
+    [
+        ("text/en/1/1", "_text/en/1/1"),
+        ("_text/en/1/1", "text/en/1/1"),
+        ("_text/en/1/1", "_text/en/1/1"),
+    ],
 )
 def test_the_article_as_it_lies_on_the_disk(collection, run, named, lies):
     collection.image("images/1/1.jpg")
@@ -161,7 +179,9 @@ def test_a_grey_jpeg_is_an_image(collection, run):
 
 def test_every_blemish_is_counted_by_its_reason_and_the_first_is_named(collection, run, capsys):
     collection.add("1/1")
-    broken = collection.file("metadata/2/1.xml", b'<image id="2" file="images/1/1.jpg"><text xml:lang="en">')
+    broken = collection.file(
+        "metadata/2/1.xml", b'<image id="2" file="images/1/1.jpg"><text xml:lang="en">'
+    )
     collection.file("metadata/2/2.xml", b"")
     no_article = collection.metadata("3/1", "images/1/1.jpg", "text/en/none")
     german = collection.metadata("3/2", "images/1/1.jpg", de="text/en/1/1")
@@ -230,31 +250,47 @@ def test_entities_are_refused(collection, run, capsys, xml):
     collection.add("1/1")
     path = collection.file("metadata/2/1.xml", xml.encode("utf-16" if "UTF-16" in xml else "utf-8"))
     assert list(run()) == ["images/1/1.jpg"]  # from the harmless file
-    assert left_out(capsys.readouterr().out) == [f"left out: 1 XML that declares entities (refused); the first is {path}"]
+    assert left_out(capsys.readouterr().out) == [
+        f"left out: 1 XML that declares entities (refused); the first is {path}"
+    ]
 
 
 def test_a_bare_document_type_and_the_predefined_entities_are_harmless(collection, run, capsys):
     collection.image("images/a & b.jpg")
     collection.article("text/en/1/1")
-    collection.file("metadata/1.xml", f'<!DOCTYPE image><image file="images/a &amp; b.jpg">{CAPTION}</image>'.encode())
+    collection.file(
+        "metadata/1.xml",
+        f'<!DOCTYPE image><image file="images/a &amp; b.jpg">{CAPTION}</image>'.encode(),
+    )
     assert run() == {"images/a & b.jpg": "text/en/1/1"}
     assert left_out(capsys.readouterr().out) == []
 
 
 def test_nothing_usable_is_one_sentence_and_status_1(collection, tmp_path):
     collection.add("1/1", height=64)
-    command = [sys.executable, str(SCRIPT), "--data", str(tmp_path / "data"), "--work", str(tmp_path / "work")]
+    command = [
+        sys.executable,
+        str(SCRIPT),
+        "--data",
+        str(tmp_path / "data"),
+        "--work",
+        str(tmp_path / "work"),
+    ]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
         f"error: no usable image in {collection.folder}: are images/, metadata/ and text/ of the collection there?"
     )
-    assert "Traceback" not in done.stderr and "smaller than 256 pixels" in done.stdout
+    assert "Traceback" not in done.stderr
+    assert "smaller than 256 pixels" in done.stdout
     assert not (tmp_path / "work" / artefacts.TRAIN_DICT).exists()
 
 
 def test_missing_collection_is_named(run):
-    with pytest.raises(UserError, match="metadata does not exist: make it with the download that data/README.md describes"):
+    with pytest.raises(
+        UserError,
+        match=r"metadata does not exist: make it with the download that data/README.md describes",
+    ):
         run()
 
 
@@ -263,7 +299,9 @@ def test_existing_output_is_kept_without_force(collection, run, tmp_path):
     run()
     collection.add("1/2")
     before = (tmp_path / "work" / artefacts.TRAIN_DICT).read_bytes()
-    with pytest.raises(UserError, match="train_dict_ImageCLEF_Wikipedia.json exists already: give --force"):
+    with pytest.raises(
+        UserError, match=r"train_dict_ImageCLEF_Wikipedia.json exists already: give --force"
+    ):
         run()
     assert (tmp_path / "work" / artefacts.TRAIN_DICT).read_bytes() == before
     assert list(run("--force")) == ["images/1/1.jpg", "images/1/2.jpg"]
@@ -291,12 +329,20 @@ def dump_of(pages):
 
 @pytest.fixture
 def from_dump(collection, run, tmp_path):
-    """from_dump(images, ...): the dictionary the script wrote of a dump and a list; images/x/<id>#*.jpg lie in the collection."""
+    """from_dump(images, ...): the dictionary the script wrote of a dump and a list;
+    images/x/<id>#*.jpg lie in the collection.
+    """
     (tmp_path / "wiki.xml.bz2").write_bytes(bz2.compress(dump_of(PAGES).encode()))
 
     def from_dump(entries, *arguments):
         (tmp_path / "list.json").write_text(json.dumps(entries))
-        return run("--dump", str(tmp_path / "wiki.xml.bz2"), "--images", str(tmp_path / "list.json"), *arguments)
+        return run(
+            "--dump",
+            str(tmp_path / "wiki.xml.bz2"),
+            "--images",
+            str(tmp_path / "list.json"),
+            *arguments,
+        )
 
     return from_dump
 
@@ -306,8 +352,20 @@ def test_articles_of_a_dump(collection, from_dump, tmp_path, capsys, workers):
     for name in ("7#a", "7#b", "9#a", "10#a", "12#a", "99#a"):
         collection.image(f"images/x/{name}.jpg")
     collection.image("images/x/7#small.jpg", height=255)
-    listed = ["images/x/7#b.jpg", "images/x/7#a.jpg", "images/x/7#small.jpg", "images/x/7#gone.jpg", "images/x/9#a.jpg"]
-    listed += ["images/x/10#a.jpg", "images/x/12#a.jpg", "images/x/99#a.jpg", "images/x/none.jpg", 7]
+    listed = [
+        "images/x/7#b.jpg",
+        "images/x/7#a.jpg",
+        "images/x/7#small.jpg",
+        "images/x/7#gone.jpg",
+        "images/x/9#a.jpg",
+    ]
+    listed += [
+        "images/x/10#a.jpg",
+        "images/x/12#a.jpg",
+        "images/x/99#a.jpg",
+        "images/x/none.jpg",
+        7,
+    ]
     assert from_dump(listed, "--workers", workers) == {
         "images/x/7#a.jpg": "7",
         "images/x/7#b.jpg": "7",
@@ -322,13 +380,18 @@ def test_articles_of_a_dump(collection, from_dump, tmp_path, capsys, workers):
         "left out: 1 smaller than 256 pixels; the first is images/x/7#small.jpg",
     ]
     with TokenStore(tmp_path / "work") as store:
-        assert store.tokens("7")[:2] == ["piano", "violin"] and len(store.tokens("7")) == 52
-        assert store.opening("7")[0] == "Piano" and store.opening("7")[1].startswith("'''The piano''' and the violins")
-        assert "11" not in store and "8" not in store  # no image is listed for the one, the other is no article
+        assert store.tokens("7")[:2] == ["piano", "violin"]
+        assert len(store.tokens("7")) == 52
+        assert store.opening("7")[0] == "Piano"
+        assert store.opening("7")[1].startswith("'''The piano''' and the violins")
+        assert "11" not in store
+        assert "8" not in store
         assert store.blemishes(["7", "12"]) == {"empty after preprocessing": (1, "12")}
 
 
-def test_a_dump_that_ends_early_keeps_what_was_read_and_a_second_run_goes_on(collection, from_dump, tmp_path):
+def test_a_dump_that_ends_early_keeps_what_was_read_and_a_second_run_goes_on(
+    collection, from_dump, tmp_path
+):
     collection.image("images/x/7#a.jpg")
     collection.image("images/x/11#a.jpg")
     whole = dump_of(PAGES).encode()
@@ -336,12 +399,14 @@ def test_a_dump_that_ends_early_keeps_what_was_read_and_a_second_run_goes_on(col
     size = path.stat().st_size
     path.write_bytes(bz2.compress(whole[: whole.index(b"harbour")]))
     with pytest.raises(
-        UserError, match="wiki.xml.bz2 ends early or is damaged, the last page read is 10 .Grand piano.: fetch it"
+        UserError,
+        match=r"wiki.xml.bz2 ends early or is damaged, the last page read is 10 .Grand piano.: fetch it",
     ):
         from_dump(listed)
     assert not (tmp_path / "work" / artefacts.TRAIN_DICT).exists()
     with TokenStore(tmp_path / "work") as store:
-        assert "7" in store and "11" not in store
+        assert "7" in store
+        assert "11" not in store
     path.write_bytes(bz2.compress(whole))
     assert path.stat().st_size == size
     assert from_dump(listed) == {"images/x/11#a.jpg": "11", "images/x/7#a.jpg": "7"}
@@ -352,8 +417,12 @@ def test_a_page_is_tokenized_once_a_dump(collection, from_dump, script, monkeypa
     from_dump(["images/x/7#a.jpg"], "--workers", "1")
     monkeypatch.setattr(script.text, "tokens_of", lambda clean: 1 / 0)
     assert from_dump(["images/x/7#a.jpg"], "--workers", "1", "--force") == {"images/x/7#a.jpg": "7"}
-    changed = [(number, title, ns, body.replace("piano", "harp")) for number, title, ns, body in PAGES]
-    (tmp_path / "wiki.xml.bz2").write_bytes(bz2.compress(dump_of(changed).encode()))  # another text of the same page
+    changed = [
+        (number, title, ns, body.replace("piano", "harp")) for number, title, ns, body in PAGES
+    ]
+    (tmp_path / "wiki.xml.bz2").write_bytes(
+        bz2.compress(dump_of(changed).encode())
+    )  # another text of the same page
     with pytest.raises(ZeroDivisionError):
         from_dump(["images/x/7#a.jpg"], "--workers", "1", "--force")
 
@@ -368,17 +437,33 @@ def test_a_model_from_a_dump(collection, from_dump, tmp_path):
     collection.image("images/x/7#a.jpg")
     collection.image("images/x/11#a.jpg")
     from_dump(["images/x/7#a.jpg", "images/x/11#a.jpg"])
-    common = ["--data", str(tmp_path / "data"), "--work", str(tmp_path / "work"), "--topics", "2", "--workers", "1"]
-    for script, more in (("learn_LDA_model", ["--no-below", "1", "--no-above", "1"]), ("generate_train_labels", [])):
+    common = [
+        "--data",
+        str(tmp_path / "data"),
+        "--work",
+        str(tmp_path / "work"),
+        "--topics",
+        "2",
+        "--workers",
+        "1",
+    ]
+    for script, more in (
+        ("learn_LDA_model", ["--no-below", "1", "--no-above", "1"]),
+        ("generate_train_labels", []),
+    ):
         done = subprocess.run(
-            [sys.executable, str(SCRIPT.with_name(f"{script}.py")), *common, *more], capture_output=True, text=True
+            [sys.executable, str(SCRIPT.with_name(f"{script}.py")), *common, *more],
+            capture_output=True,
+            text=True,
         )
         assert done.returncode == 0, done.stderr
     labels = json.loads((tmp_path / "work" / artefacts.training_labels(2)).read_text())
-    assert list(labels) == ["images/x/11#a.jpg", "images/x/7#a.jpg"] and len(labels["images/x/7#a.jpg"]) == 2
+    assert list(labels) == ["images/x/11#a.jpg", "images/x/7#a.jpg"]
+    assert len(labels["images/x/7#a.jpg"]) == 2
 
 
-# ------------------------------------------------------------------------------------ one bad item never ends a stage
+# ------------------------------------------------------------------------------------ one bad item
+# never ends a stage
 def jpeg_that_declares(height, width):
     data = bytearray(cv2.imencode(".jpg", np.zeros((16, 16, 3), np.uint8))[1].tobytes())
     at = data.find(b"\xff\xc0")
@@ -387,21 +472,41 @@ def jpeg_that_declares(height, width):
 
 
 def whole_jpeg():
-    return cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 255, (256, 256, 3), np.uint8))[1].tobytes()
+    return cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 255, (256, 256, 3), np.uint8))[
+        1
+    ].tobytes()
 
 
 BAD_IMAGES = {  # content, or a function of the path that makes it; the reason
     "empty": (b"", "named .jpg but is not a JPEG"),
     "two bytes": (b"\xff\xd8", "image cannot be decoded"),
-    "bomb of 20,000": (jpeg_that_declares(20_000, 20_000), "image has more than 100,000,000 pixels"),
-    "bomb of 40,000": (jpeg_that_declares(40_000, 40_000), "image has more than 100,000,000 pixels"),
-    "bomb of 65,500": (jpeg_that_declares(65_500, 65_500), "image has more than 100,000,000 pixels"),
-    "header of 9,000 and no more": (jpeg_that_declares(9000, 9000)[:200], "image cannot be decoded"),
+    "bomb of 20,000": (
+        jpeg_that_declares(20_000, 20_000),
+        "image has more than 100,000,000 pixels",
+    ),
+    "bomb of 40,000": (
+        jpeg_that_declares(40_000, 40_000),
+        "image has more than 100,000,000 pixels",
+    ),
+    "bomb of 65,500": (
+        jpeg_that_declares(65_500, 65_500),
+        "image has more than 100,000,000 pixels",
+    ),
+    "header of 9,000 and no more": (
+        jpeg_that_declares(9000, 9000)[:200],
+        "image cannot be decoded",
+    ),
     "truncated": (whole_jpeg()[:3000], "image cannot be decoded"),
-    "PNG": (cv2.imencode(".png", np.zeros((300, 300, 3), np.uint16))[1].tobytes(), "named .jpg but is not a JPEG"),
+    "PNG": (
+        cv2.imencode(".png", np.zeros((300, 300, 3), np.uint16))[1].tobytes(),
+        "named .jpg but is not a JPEG",
+    ),
     "folder": (lambda path: path.mkdir(), "image cannot be read (Is a directory)"),
     "FIFO": (os.mkfifo, "image cannot be read (not a regular file)"),
-    "link to itself": (lambda path: path.symlink_to(path.name), "image cannot be read (a loop of symbolic links)"),
+    "link to itself": (
+        lambda path: path.symlink_to(path.name),
+        "image cannot be read (a loop of symbolic links)",
+    ),
     "link to /dev/zero": (
         lambda path: path.symlink_to("/dev/zero"),
         "image cannot be read (it is a link to a file outside the collection)",
@@ -410,7 +515,7 @@ BAD_IMAGES = {  # content, or a function of the path that makes it; the reason
 }
 
 
-@pytest.mark.parametrize("content, reason", BAD_IMAGES.values(), ids=BAD_IMAGES)
+@pytest.mark.parametrize(("content", "reason"), BAD_IMAGES.values(), ids=BAD_IMAGES)
 def test_a_bad_image_is_counted(collection, run, capsys, content, reason):
     collection.add("1/1")
     bad = collection.metadata("1/2", "images/bad.jpg", "text/en/1/1")
@@ -435,7 +540,9 @@ def test_a_bad_image_is_counted(collection, run, capsys, content, reason):
     ],
 )
 @pytest.mark.parametrize("what", ["image", "article"])
-def test_a_name_that_leads_nowhere_or_out_is_counted(collection, run, capsys, tmp_path, name, reason, what):
+def test_a_name_that_leads_nowhere_or_out_is_counted(
+    collection, run, capsys, tmp_path, name, reason, what
+):
     collection.add("1/1")
     collection.image("outside.jpg").rename(collection.data / "outside.jpg")
     (collection.data / "outside").write_text("a secret")
@@ -450,17 +557,28 @@ def test_a_name_that_leads_nowhere_or_out_is_counted(collection, run, capsys, tm
     ("make", "reason"),
     [
         (os.mkfifo, "metadata file cannot be read (not a regular file)"),
-        (lambda path: path.symlink_to(path.name), "metadata file cannot be read (a loop of symbolic links)"),
-        (lambda path: path.write_bytes(b'<image file="images/1/1.jpg">' + b"<a>" * 100_000), "broken XML"),
+        (
+            lambda path: path.symlink_to(path.name),
+            "metadata file cannot be read (a loop of symbolic links)",
+        ),
+        (
+            lambda path: path.write_bytes(b'<image file="images/1/1.jpg">' + b"<a>" * 100_000),
+            "broken XML",
+        ),
         (lambda path: path.write_bytes(b"<image"), "broken XML"),
-        (lambda path: path.write_bytes(b'<?xml version="1.0" encoding="nonsense"?><image/>'), "broken XML"),
+        (
+            lambda path: path.write_bytes(b'<?xml version="1.0" encoding="nonsense"?><image/>'),
+            "broken XML",
+        ),
     ],
 )
 def test_a_bad_metadata_file_is_counted(collection, run, capsys, make, reason):
     good = collection.add("1/1")
     make(good.with_name("2.xml"))
     assert list(run("--workers", "1")) == ["images/1/1.jpg"]
-    assert left_out(capsys.readouterr().out) == [f"left out: 1 {reason}; the first is {good.with_name('2.xml')}"]
+    assert left_out(capsys.readouterr().out) == [
+        f"left out: 1 {reason}; the first is {good.with_name('2.xml')}"
+    ]
 
 
 def test_a_metadata_file_whose_name_is_not_utf8(collection, run, capsys):
@@ -470,7 +588,9 @@ def test_a_metadata_file_whose_name_is_not_utf8(collection, run, capsys):
     with open(folder + b"/\xfe.xml", "wb") as file:
         file.write(b"<image")
     assert list(run("--workers", "2")) == ["images/1/1.jpg"]
-    assert left_out(capsys.readouterr().out) == [f"left out: 1 broken XML; the first is {good.parent}/\\xfe.xml"]
+    assert left_out(capsys.readouterr().out) == [
+        f"left out: 1 broken XML; the first is {good.parent}/\\xfe.xml"
+    ]
 
 
 def test_links_to_folders_are_followed_and_cycles_are_counted(collection, run, capsys, tmp_path):
@@ -488,9 +608,17 @@ def test_links_to_folders_are_followed_and_cycles_are_counted(collection, run, c
 
 def test_entries_of_a_list_that_lead_out_are_counted(collection, from_dump, capsys):
     collection.image("images/x/7#a.jpg")
-    (collection.data / "outside.jpg").write_bytes((collection.folder / "images/x/7#a.jpg").read_bytes())
+    (collection.data / "outside.jpg").write_bytes(
+        (collection.folder / "images/x/7#a.jpg").read_bytes()
+    )
     (collection.folder / "images/x/7#link.jpg").symlink_to("../../../outside.jpg")
-    listed = ["images/x/7#a.jpg", "images/../../7#b.jpg", "images/x/7#link.jpg", "images/x/7#c\0.jpg", "a\\..\\b/x/7#d.jpg"]
+    listed = [
+        "images/x/7#a.jpg",
+        "images/../../7#b.jpg",
+        "images/x/7#link.jpg",
+        "images/x/7#c\0.jpg",
+        "a\\..\\b/x/7#d.jpg",
+    ]
     assert list(from_dump(listed, "--workers", "1")) == ["images/x/7#a.jpg"]
     assert left_out(capsys.readouterr().out) == [
         "left out: 1 image cannot be read (it is a link to a file outside the collection); the first is images/x/7#link.jpg",

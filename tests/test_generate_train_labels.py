@@ -7,8 +7,8 @@ import sys
 import pytest
 from gensim.corpora import Dictionary, MmCorpus
 
-from texttopicnet import artefacts, text
-from texttopicnet.artefacts import UserError
+from texttopicnet import artefacts, json_files, text
+from texttopicnet.errors import UserError
 from texttopicnet.topics import TopicModel
 
 ARTICLES = {
@@ -39,7 +39,7 @@ def learnt(tmp_path_factory):
         path = folder / "data" / "ImageCLEF_Wikipedia" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(words)
-    artefacts.write_json(folder / "work" / artefacts.TRAIN_DICT, PAIRS)
+    json_files.write(folder / "work" / artefacts.TRAIN_DICT, PAIRS)
     documents = [text.tokenize(words) for words in ARTICLES.values()]
     dictionary = Dictionary(documents)
     bows = [dictionary.doc2bow(tokens) for tokens in documents]
@@ -58,7 +58,15 @@ def run(script, monkeypatch, folder):
     """run(...): the path of the labels the script wrote."""
 
     def run(*arguments, topics=3):
-        command = ["x", "--data", str(folder / "data"), "--work", str(folder / "work"), "--workers", "1"]
+        command = [
+            "x",
+            "--data",
+            str(folder / "data"),
+            "--work",
+            str(folder / "work"),
+            "--workers",
+            "1",
+        ]
         monkeypatch.setattr(sys, "argv", [*command, "--topics", str(topics), *arguments])
         assert script.main() == 0
         return folder / "work" / artefacts.training_labels(topics)
@@ -99,7 +107,9 @@ def test_same_seed_same_bytes(run):
 @pytest.mark.parametrize("name", ["lsi", "tfidf", "word2vec"])
 def test_other_embeddings(run, folder, capsys, name):
     """Their model is learnt first, and then is there; the files are the same for the same seed."""
-    with pytest.raises(UserError, match="bow.mm does not exist: make it with python LDA/learn_LDA_model.py"):
+    with pytest.raises(
+        UserError, match=r"bow.mm does not exist: make it with python LDA/learn_LDA_model.py"
+    ):
         run("--embedding", name)
     documents = [text.tokenize(words) for words in ARTICLES.values()]
     dictionary = Dictionary.load(str(folder / "work" / artefacts.DICTIONARY))
@@ -109,16 +119,20 @@ def test_other_embeddings(run, folder, capsys, name):
     path = folder / "work" / artefacts.training_labels(3, name)
     loss = "SigmoidCrossEntropyLoss" if name == "tfidf" else "EuclideanLoss"
     printed = capsys.readouterr().out.splitlines()
-    assert printed[0] == f"learning {name} from 4 documents, seed 0" and printed[-1] == f"5 labels, for {loss}: {path}"
+    assert printed[0] == f"learning {name} from 4 documents, seed 0"
+    assert printed[-1] == f"5 labels, for {loss}: {path}"
     labels, first = json.loads(path.read_text()), path.read_bytes()
-    assert list(labels) == list(PAIRS) and labels["images/3.jpg"] == labels["images/0.jpg"] != labels["images/1.jpg"]
+    assert list(labels) == list(PAIRS)
+    assert labels["images/3.jpg"] == labels["images/0.jpg"] != labels["images/1.jpg"]
     assert labels["images/4.jpg"] == [0, 0, 0]
     assert not (folder / "work" / artefacts.training_labels(3)).exists()
     path.unlink()
     run("--embedding", name, "--workers", "2")
-    assert "learning" not in capsys.readouterr().out and path.read_bytes() == first
+    assert "learning" not in capsys.readouterr().out
+    assert path.read_bytes() == first
     run("--embedding", name, "--force")
-    assert "learning" in capsys.readouterr().out and path.read_bytes() == first
+    assert "learning" in capsys.readouterr().out
+    assert path.read_bytes() == first
 
 
 @pytest.mark.parametrize("name", ["lsi", "tfidf", "word2vec"])
@@ -127,8 +141,10 @@ def test_a_dictionary_of_another_bow_is_refused_for_other_embeddings(run, folder
     documents = [text.tokenize(words) for words in ARTICLES.values()]
     dictionary = Dictionary.load(str(folder / "work" / artefacts.DICTIONARY))
     MmCorpus.serialize(str(folder / "work" / artefacts.BOW), map(dictionary.doc2bow, documents))
-    Dictionary(documents[::-1] + [["extra"]]).save(str(folder / "work" / artefacts.DICTIONARY))
-    with pytest.raises(UserError, match="dictionary.dict .7 words. and .*bow.mm .6 words. do not belong together"):
+    Dictionary([*documents[::-1], ["extra"]]).save(str(folder / "work" / artefacts.DICTIONARY))
+    with pytest.raises(
+        UserError, match=r"dictionary.dict .7 words. and .*bow.mm .6 words. do not belong together"
+    ):
         run("--embedding", name)
     assert not (folder / "work" / artefacts.training_labels(3, name)).exists()
 
@@ -139,7 +155,9 @@ def test_articles_without_a_word_are_counted_with_what_they_get(run, folder, nam
     dictionary = Dictionary.load(str(folder / "work" / artefacts.DICTIONARY))
     MmCorpus.serialize(str(folder / "work" / artefacts.BOW), map(dictionary.doc2bow, documents))
     run("--embedding", name)
-    said = "articles: 1 without any word of the dictionary get the vector 0; the first is text/empty"
+    said = (
+        "articles: 1 without any word of the dictionary get the vector 0; the first is text/empty"
+    )
     assert capsys.readouterr().out.splitlines()[-2] == said
 
 
@@ -157,7 +175,9 @@ def test_what_is_printed(run, capsys):
 def test_a_model_of_another_number_of_topics_is_refused(run, folder):
     for path in (folder / "work" / "LDA").glob("ldamodel3.lda*"):
         path.rename(path.with_name(path.name.replace("3", "4")))
-    with pytest.raises(UserError, match="ldamodel4.lda is a model of 3 topics, not of 4: see --topics"):
+    with pytest.raises(
+        UserError, match=r"ldamodel4.lda is a model of 3 topics, not of 4: see --topics"
+    ):
         run(topics=4)
     assert not (folder / "work" / artefacts.training_labels(4)).exists()
 
@@ -171,19 +191,24 @@ def test_with_another_dictionary_the_models_own_words_are_used(run, folder, caps
 
 
 def test_what_is_missing_names_its_command(run, folder):
-    with pytest.raises(UserError, match="ldamodel5.lda does not exist: make it with python LDA/learn_LDA_model.py --topics 5"):
+    with pytest.raises(
+        UserError,
+        match=r"ldamodel5.lda does not exist: make it with python LDA/learn_LDA_model.py --topics 5",
+    ):
         run(topics=5)
     (folder / "data" / "ImageCLEF_Wikipedia" / "text" / "both").unlink()
     with pytest.raises(UserError, match="text/both: cannot be read"):
         run()
     (folder / "work" / artefacts.TRAIN_DICT).unlink()
-    with pytest.raises(UserError, match="does not exist: make it with python LDA/generate_train_dict.py"):
+    with pytest.raises(
+        UserError, match=r"does not exist: make it with python LDA/generate_train_dict.py"
+    ):
         run()
     assert not (folder / "work" / artefacts.training_labels(3)).exists()
 
 
 def test_existing_labels_are_kept_without_force(run):
     before = run().read_bytes()
-    with pytest.raises(UserError, match="training_labels3.json exists already: give --force"):
+    with pytest.raises(UserError, match=r"training_labels3.json exists already: give --force"):
         run()
     assert run("--force").read_bytes() == before

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from texttopicnet import images
-from texttopicnet.artefacts import UserError
+from texttopicnet.errors import UserError
 
 
 def bytes_of(image, kind, **arguments):
@@ -39,7 +39,8 @@ def one_colour(mode, colour, **arguments):
 )
 def test_every_kind_becomes_bgr(data, bgr):
     image = images.decode(data, "a")
-    assert image.shape == (16, 24, 3) and image.dtype == np.uint8
+    assert image.shape == (16, 24, 3)
+    assert image.dtype == np.uint8
     assert np.abs(image.astype(int) - bgr).max() <= 2
 
 
@@ -55,24 +56,32 @@ def test_a_cameras_orientation_is_not_heeded():
     left_dark = Image.fromarray(np.repeat(np.uint8([[0] * 30 + [255] * 30]), 40, axis=0))
     image = images.decode(bytes_of(left_dark, "JPEG", exif=exif), "a")
     assert image.shape == (40, 60, 3)
-    assert image[:, :25].max() < 20 and image[:, 35:].min() > 235
-    turned = cv2.imdecode(np.frombuffer(bytes_of(left_dark, "JPEG", exif=exif), np.uint8), cv2.IMREAD_COLOR)
+    assert image[:, :25].max() < 20
+    assert image[:, 35:].min() > 235
+    turned = cv2.imdecode(
+        np.frombuffer(bytes_of(left_dark, "JPEG", exif=exif), np.uint8), cv2.IMREAD_COLOR
+    )
     assert turned.shape == (60, 40, 3)  # the tag is there
 
 
-@pytest.mark.parametrize("data", [b"", b"no picture", b"\xff\xd8\xff", one_colour("RGB", (1, 2, 3))[:20]])
+@pytest.mark.parametrize(
+    "data", [b"", b"no picture", b"\xff\xd8\xff", one_colour("RGB", (1, 2, 3))[:20]]
+)
 def test_what_cannot_be_decoded_is_named(tmp_path, data):
     (tmp_path / "a.jpg").write_bytes(data)
     with pytest.raises(UserError) as caught:
         images.read_image(tmp_path / "a.jpg")
-    assert str(caught.value) == f"{tmp_path / 'a.jpg'}: is not an image that OpenCV can decode; repair it or leave it out"
+    assert (
+        str(caught.value)
+        == f"{tmp_path / 'a.jpg'}: is not an image that OpenCV can decode; repair it or leave it out"
+    )
 
 
 def test_what_cannot_be_read_is_named(tmp_path):
     with pytest.raises(UserError) as caught:
         images.read_image(str(tmp_path / "a.jpg"))
     assert str(caught.value) == f"{tmp_path / 'a.jpg'}: cannot be read (No such file or directory)"
-    with pytest.raises(UserError, match="cannot be read .Is a directory"):
+    with pytest.raises(UserError, match=r"cannot be read .Is a directory"):
         images.read_image(tmp_path)
 
 
@@ -113,7 +122,8 @@ def test_network_input_by_hand():
     y, x = np.mgrid[0:256, 0:256]
     image = np.stack([y, x, np.full_like(x, 7)], axis=2).astype(np.uint8)
     found = images.network_input(image)
-    assert found.shape == (3, 227, 227) and found.dtype == np.float32
+    assert found.shape == (3, 227, 227)
+    assert found.dtype == np.float32
     i = np.arange(14, 14 + 227)  # floor((256 - 227) / 2) = 14
     np.testing.assert_allclose(found[0], np.repeat(i[:, None], 227, axis=1) - 104.00699, atol=1e-4)
     np.testing.assert_allclose(found[1], np.repeat(i[None], 227, axis=0) - 116.66877, atol=1e-4)
@@ -128,8 +138,10 @@ def test_network_input_of_another_crop_and_mean():
     image[0] = image[19] = image[:, 0] = image[:, 19] = 255  # all of the border goes
     found = images.network_input(image, crop=18, mean_bgr=(1, 2, 3))
     assert found.shape == (3, 18, 18)
-    assert found[:, 0, 0].tolist() == [9, 18, 27] and found[:, 17, 17].tolist() == [39, 48, 57]
-    assert found.max() == 57 and found[:, 5, 5].tolist() == [-1, -2, -3]
+    assert found[:, 0, 0].tolist() == [9, 18, 27]
+    assert found[:, 17, 17].tolist() == [39, 48, 57]
+    assert found.max() == 57
+    assert found[:, 5, 5].tolist() == [-1, -2, -3]
 
 
 def test_network_input_of_one_colour_is_that_colour_whatever_its_size():
@@ -142,7 +154,8 @@ def test_encoded_is_a_jpeg_of_quality_95():
     image = np.random.default_rng(0).integers(0, 256, (32, 48, 3), dtype=np.uint8)
     data = images.encoded(image)
     assert data == cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
-    assert data.startswith(b"\xff\xd8") and images.decode(data, "a").shape == (32, 48, 3)
+    assert data.startswith(b"\xff\xd8")
+    assert images.decode(data, "a").shape == (32, 48, 3)
     smooth = cv2.GaussianBlur(image, (0, 0), 5)
     assert np.abs(images.decode(images.encoded(smooth), "a").astype(int) - smooth).max() <= 8
 
@@ -165,11 +178,17 @@ def header(kind, height, width):
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "GIF"])
 @pytest.mark.parametrize(
-    ("height", "width"), [(20_000, 20_000), (40_000, 40_000), (65_000, 65_000), (1540, 65_000), (10_001, 10_000)]
+    ("height", "width"),
+    [(20_000, 20_000), (40_000, 40_000), (65_000, 65_000), (1540, 65_000), (10_001, 10_000)],
 )
-def test_a_header_of_too_many_pixels_is_refused_before_anything_is_decoded(monkeypatch, kind, height, width):
+def test_a_header_of_too_many_pixels_is_refused_before_anything_is_decoded(
+    monkeypatch, kind, height, width
+):
     monkeypatch.setattr(cv2, "imdecode", None)
-    with pytest.raises(UserError, match=f"a.x: its header declares {width} x {height} pixels, more than 100,000,000; make it"):
+    with pytest.raises(
+        UserError,
+        match=f"a.x: its header declares {width} x {height} pixels, more than 100,000,000; make it",
+    ):
         images.decode(header(kind, height, width), "a.x")
 
 
@@ -194,7 +213,13 @@ def test_the_size_in_the_header(kind):
 def test_the_size_of_a_jpeg_behind_other_segments(progressive):
     exif = Image.Exif()
     exif[0x010E] = "\xff\xc0" * 500  # looks like a frame header, inside a segment
-    data = bytes_of(Image.new("RGB", (24, 16)), "JPEG", exif=exif, progressive=progressive, comment=b"\xff\xc0" * 100)
+    data = bytes_of(
+        Image.new("RGB", (24, 16)),
+        "JPEG",
+        exif=exif,
+        progressive=progressive,
+        comment=b"\xff\xc0" * 100,
+    )
     assert images.size(data) == (16, 24)
     assert images.size(data[:2] + b"\xff" * 5 + data[2:]) == (16, 24)  # fill bytes
 
@@ -213,7 +238,7 @@ def test_the_size_of_a_jpeg_behind_other_segments(progressive):
     ],
 )
 def test_what_is_not_an_image(data):
-    with pytest.raises(UserError, match="a.jpg: is not an image that OpenCV can decode"):
+    with pytest.raises(UserError, match=r"a.jpg: is not an image that OpenCV can decode"):
         images.decode(data, "a.jpg")
 
 

@@ -17,7 +17,9 @@ from texttopicnet.topics import _OneStart
 def model(num_topics, words=300, alpha="symmetric", **settings):
     """A model whose topics are drawn, sharp as learnt ones: most words have a few topics."""
     dictionary = Dictionary([[f"w{i:03}" for i in range(words)]])
-    lda = LdaModel(id2word=dictionary, num_topics=num_topics, alpha=alpha, random_state=0, **settings)
+    lda = LdaModel(
+        id2word=dictionary, num_topics=num_topics, alpha=alpha, random_state=0, **settings
+    )
     rng = np.random.default_rng(num_topics)
     lda.state.sstats[...] = rng.gamma(0.1, 100.0, (num_topics, words))
     lda.state.sstats[:, -20:] = 1000.0  # words of every topic
@@ -43,7 +45,9 @@ def by_gensim(lda, bags, start):
             return np.tile(start, (size[0], 1))
 
     lda.random_state = Start()
-    gamma, _ = lda.inference([list(zip(ids.tolist(), counts.tolist(), strict=True)) for ids, counts in bags])
+    gamma, _ = lda.inference(
+        [list(zip(ids.tolist(), counts.tolist(), strict=True)) for ids, counts in bags]
+    )
     return gamma
 
 
@@ -53,10 +57,13 @@ LENGTHS = [0, 1, 1, 2, 3, 5, 8, 31, 32, 33, 64, 90, 150, 150, 151, 400, 1000, 30
 @pytest.mark.parametrize("num_topics", [1, 2, 7, 20, 40, 100])
 def test_gensims_gamma(num_topics):
     lda, start = model(num_topics), _OneStart(3, num_topics).row
-    bags = articles(lda, LENGTHS, seed=1)  # in other draws a short article stands on a knife's edge, and rounding decides
+    bags = articles(
+        lda, LENGTHS, seed=1
+    )  # in other draws a short article stands on a knife's edge, and rounding decides
     gamma, close = inference.gammas(lda, bags, start)
     wanted = by_gensim(lda, bags, start)
-    assert gamma.dtype == np.float32 and gamma.shape == wanted.shape
+    assert gamma.dtype == np.float32
+    assert gamma.shape == wanted.shape
     clear = [i for i in range(len(bags)) if i not in close]
     assert len(clear) > 0.7 * len(bags)
     vectors, wanted = (g / g.sum(axis=1, keepdims=True) for g in (gamma, wanted))
@@ -69,7 +76,8 @@ def test_a_model_in_double_precision():
     lda, start = model(40, dtype=np.float64), _OneStart(3, 40).row
     bags = articles(lda, LENGTHS)
     gamma, close = inference.gammas(lda, bags, start)
-    assert gamma.dtype == np.float64 and close == set()
+    assert gamma.dtype == np.float64
+    assert close == set()
     np.testing.assert_allclose(gamma, by_gensim(lda, bags, start), rtol=1e-8)
 
 
@@ -103,7 +111,9 @@ def test_a_row_depends_on_its_own_article_to_the_bit():
 
 
 def test_by_hand_two_rounds():
-    """Two words, two topics, each word its topic's own: round 1 gives gamma = alpha + count; round 2 changes nothing."""
+    """Two words, two topics, each word its topic's own: round 1 gives gamma = alpha + count; round
+    2 changes nothing.
+    """
     lda = model(2, words=30)
     lda.expElogbeta[...] = 0
     lda.expElogbeta[0, 4] = lda.expElogbeta[1, 9] = 1
@@ -114,7 +124,9 @@ def test_by_hand_two_rounds():
 
 
 def test_a_topic_that_comes_back_from_alpha():
-    """The second topic begins at alpha, so small that its share is 1e-9; but the second word is its alone."""
+    """The second topic begins at alpha, so small that its share is 1e-9; but the second word is its
+    alone.
+    """
     lda, start = model(2, words=30, alpha=np.array([0.05, 0.05], np.float32)), np.array([1, 0.05])
     lda.expElogbeta[...] = 0
     lda.expElogbeta[0, 4] = lda.expElogbeta[1, 9] = 1
@@ -128,23 +140,30 @@ def test_an_article_without_words_has_the_prior():
     lda = model(4)
     empty = np.array([], int), np.array([], int)
     gamma, close = inference.gammas(lda, [empty], np.ones(4))
-    assert gamma.tolist() == [[0.25] * 4] and close == set()
+    assert gamma.tolist() == [[0.25] * 4]
+    assert close == set()
 
 
 def test_no_articles():
     gamma, close = inference.gammas(model(4), [], np.ones(4))
-    assert gamma.shape == (0, 4) and close == set()
+    assert gamma.shape == (0, 4)
+    assert close == set()
 
 
 def test_exp_digamma():
-    assert inference.exp_digamma(1.0) == pytest.approx(np.exp(-0.5772156649015329), rel=1e-12)  # digamma(1) = -Euler's constant
+    assert inference.exp_digamma(1.0) == pytest.approx(
+        np.exp(-0.5772156649015329), rel=1e-12
+    )  # digamma(1) = -Euler's constant
     x = np.concatenate([np.geomspace(0.002, 1e7, 2000), np.linspace(0.5, 20, 500)])
-    np.testing.assert_allclose([inference.exp_digamma(each) for each in x], np.exp(psi(x)), rtol=2e-12)
+    np.testing.assert_allclose(
+        [inference.exp_digamma(each) for each in x], np.exp(psi(x)), rtol=2e-12
+    )
 
 
 def test_bag_of_words():
     ids, counts = inference.bag_of_words(np.array([7, -1, 3, 7, 0, -1, 7], np.int32))
-    assert ids.tolist() == [0, 3, 7] and counts.tolist() == [1, 1, 3]
+    assert ids.tolist() == [0, 3, 7]
+    assert counts.tolist() == [1, 1, 3]
     for nothing in ([], [-1, -1]):
         ids, counts = inference.bag_of_words(np.array(nothing, np.int32))
         assert len(ids) == len(counts) == 0
@@ -153,8 +172,17 @@ def test_bag_of_words():
 def test_where_nothing_can_be_written():
     """No folder for compiled code: it is compiled in every process."""
     code = "from texttopicnet import inference; print(inference.exp_digamma(1.0), inference.exp_digamma._cache)"
-    environment = os.environ | {"NUMBA_CACHE_LOCATOR_CLASSES": "ZipCacheLocator"}  # refuses a folder that is no archive
-    run = subprocess.run([sys.executable, "-c", code], cwd=artefacts.ROOT, env=environment, capture_output=True, text=True)
+    environment = os.environ | {
+        "NUMBA_CACHE_LOCATOR_CLASSES": "ZipCacheLocator"
+    }  # refuses a folder that is no archive
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=artefacts.ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
     assert run.returncode == 0, run.stderr
     value, cache = run.stdout.split(maxsplit=1)
-    assert float(value) == pytest.approx(0.561459483566885) and "NullCache" in cache
+    assert float(value) == pytest.approx(0.561459483566885)
+    assert "NullCache" in cache

@@ -1,4 +1,6 @@
-"""The labels' distribution against values computed by hand, and the real labels against what is known of them."""
+"""The labels' distribution against values computed by hand, and the real labels against what is
+known of them.
+"""
 
 import json
 import sys
@@ -8,7 +10,7 @@ import pytest
 from gensim.corpora import MmCorpus
 
 from texttopicnet import artefacts
-from texttopicnet.artefacts import UserError
+from texttopicnet.errors import UserError
 
 REAL = artefacts.ROOT.parent / "shared" / "data" / "labels" / "imageclef_10k_training_labels40.json"
 
@@ -19,7 +21,9 @@ def script(load_script):
 
 
 def test_by_hand(script):
-    found = script.describe([[0.5, 0.25, 0, 0], [0, 1, 0, 0], [0.25, 0.25, 0.25, 0.25], [0.5, 0.25, 0.25, 0]])
+    found = script.describe(
+        [[0.5, 0.25, 0, 0], [0, 1, 0, 0], [0.25, 0.25, 0.25, 0.25], [0.5, 0.25, 0.25, 0]]
+    )
     ln2 = np.log(2)
     expected = {
         "non_zero": (2 + 1 + 4 + 3) / 4,
@@ -59,9 +63,13 @@ def test_files_side_by_side(script, monkeypatch, tmp_path, capsys):
     second = write(tmp_path / "b" / "labels.json", {"1.jpg": [0.2, 0.1, 0.7]})
     MmCorpus.serialize(str(tmp_path / "b" / "bow.mm"), [[(0, 4), (1, 1)], [(2, 1)]])
     run(script, monkeypatch, f"flat={first}", f"peaked={second}", "--work", tmp_path)
-    record = json.loads((tmp_path / "experiments" / "results" / "text" / "label_distribution.json").read_text())
-    assert record["split"] == {"flat": 2, "peaked": 1} and record["inputs"]["flat"]["sha256"]
-    assert record["values"]["flat"]["non_zero"] == 1.5 and "distinct_words" not in record["values"]["flat"]
+    record = json.loads(
+        (tmp_path / "experiments" / "results" / "text" / "label_distribution.json").read_text()
+    )
+    assert record["split"] == {"flat": 2, "peaked": 1}
+    assert record["inputs"]["flat"]["sha256"]
+    assert record["values"]["flat"]["non_zero"] == 1.5
+    assert "distinct_words" not in record["values"]["flat"]
     assert record["values"]["peaked"]["distinct_words"] == 1.5
     assert "flat, 2 labels: non_zero 1.5" in capsys.readouterr().out
     with pytest.raises(UserError, match="--force"):

@@ -13,16 +13,19 @@ from gensim.models import LdaModel
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from texttopicnet import lda_training, parallel
-from texttopicnet.artefacts import UserError
+from texttopicnet.errors import UserError
 from texttopicnet.topics import TopicModel
 
 CHUNK = 40  # 190 documents: 5 chunks, updates after the 2nd, the 4th and at the pass's end
-ARGUMENTS = dict(num_topics=5, passes=3, seed=4, update_every=2, chunk=CHUNK)
+ARGUMENTS = {"num_topics": 5, "passes": 3, "seed": 4, "update_every": 2, "chunk": CHUNK}
 
 
 def corpus_of(count=190):
     rng = np.random.default_rng(0)
-    documents = [[f"word{i}" for i in 12 * (n % 5) + rng.integers(0, 20, rng.integers(0, 60))] for n in range(count)]
+    documents = [
+        [f"word{i}" for i in 12 * (n % 5) + rng.integers(0, 20, rng.integers(0, 60))]
+        for n in range(count)
+    ]
     dictionary = Dictionary(documents)
     return dictionary, [dictionary.doc2bow(document) for document in documents]
 
@@ -52,7 +55,14 @@ def uninterrupted(corpus):
 def gensims(corpus):
     dictionary, bows = corpus
     return LdaModel(
-        bows, id2word=dictionary, num_topics=5, passes=3, random_state=4, chunksize=CHUNK, update_every=2, eval_every=None
+        bows,
+        id2word=dictionary,
+        num_topics=5,
+        passes=3,
+        random_state=4,
+        chunksize=CHUNK,
+        update_every=2,
+        eval_every=None,
     )
 
 
@@ -62,7 +72,8 @@ def assert_same(lda, other, folder):
     for name, model in {"lda": lda, "other": other}.items():
         TopicModel(model.id2word, model).save(folder / name)
         files.append({path.name: path.read_bytes() for path in (folder / name / "LDA").iterdir()})
-    assert files[0] == files[1] and "ldamodel5.lda.state" in files[0]
+    assert files[0] == files[1]
+    assert "ldamodel5.lda.state" in files[0]
 
 
 class Watched:
@@ -91,8 +102,11 @@ def test_smaller_pieces_are_gensims_model_up_to_rounding(corpus, uninterrupted):
     lda, wanted = uninterrupted, gensims(corpus)
     np.testing.assert_allclose(lda.state.sstats, wanted.state.sstats, rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(lda.get_topics(), wanted.get_topics(), atol=1e-5)
-    assert lda.num_updates == wanted.num_updates == 190 and lda.state.numdocs == 190
-    np.testing.assert_array_equal(lda.random_state.get_state()[1], wanted.random_state.get_state()[1])
+    assert lda.num_updates == wanted.num_updates == 190
+    assert lda.state.numdocs == 190
+    np.testing.assert_array_equal(
+        lda.random_state.get_state()[1], wanted.random_state.get_state()[1]
+    )
     assert lda.get_topics().max() > 0.04  # something was learnt of 68 words
 
 
@@ -110,7 +124,9 @@ def test_what_is_returned_is_gensims_and_can_learn_on(corpus, uninterrupted, tmp
 
 
 class Counting(parallel.Here):
-    """An executor of two processes that works when it is asked for the result, and notes what waits."""
+    """An executor of two processes that works when it is asked for the result, and notes what
+    waits.
+    """
 
     size = 2
 
@@ -125,7 +141,9 @@ class Counting(parallel.Here):
     def result(self, future):
         self.waiting -= 1
         function, arguments = future
-        self.threads |= {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+        self.threads |= {
+            library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"
+        }
         return function(*arguments)
 
 
@@ -133,10 +151,16 @@ def test_few_pieces_wait_and_blas_has_one_thread(corpus, monkeypatch):
     monkeypatch.setattr(lda_training, "PIECE", 4)
     executor = Counting()
     with threadpool_limits(limits=2, user_api="blas"):
-        lda = lda_training.learn(*corpus, executor=executor, **ARGUMENTS | {"update_every": 50, "passes": 1})
-        after = {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
-    assert executor.most == parallel.AHEAD * 2 + 1 and executor.waiting == 0
-    assert executor.threads == {1} and after == {2}
+        lda = lda_training.learn(
+            *corpus, executor=executor, **ARGUMENTS | {"update_every": 50, "passes": 1}
+        )
+        after = {
+            library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"
+        }
+    assert executor.most == parallel.AHEAD * 2 + 1
+    assert executor.waiting == 0
+    assert executor.threads == {1}
+    assert after == {2}
     assert lda.num_updates == 190
 
 
@@ -155,13 +179,17 @@ def kill():
         (3 * 190, 190),
     ],
 )
-def test_after_a_kill_the_second_run_gives_the_same_bytes(corpus, uninterrupted, tmp_path, capsys, killed_at, read, workers):
+def test_after_a_kill_the_second_run_gives_the_same_bytes(
+    corpus, uninterrupted, tmp_path, capsys, killed_at, read, workers
+):
     dictionary, bows = corpus
     checkpoint = tmp_path / "checkpoint"
-    given = dict(workers=workers, checkpoint=checkpoint, seconds=0)
+    given = {"workers": workers, "checkpoint": checkpoint, "seconds": 0}
     first_chunk = CHUNK  # read to tell one corpus from another
     killed = Watched(bows, first_chunk + killed_at, kill)
-    process = multiprocessing.get_context("fork").Process(target=learn, args=((dictionary, killed),), kwargs=given)
+    process = multiprocessing.get_context("fork").Process(
+        target=learn, args=((dictionary, killed),), kwargs=given
+    )
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
@@ -174,18 +202,22 @@ def test_after_a_kill_the_second_run_gives_the_same_bytes(corpus, uninterrupted,
     assert_same(lda, uninterrupted, tmp_path)
 
 
-def test_after_the_last_update_nothing_is_learnt_again(corpus, uninterrupted, tmp_path, monkeypatch):
-    given = dict(checkpoint=tmp_path / "checkpoint", seconds=0)
+def test_after_the_last_update_nothing_is_learnt_again(
+    corpus, uninterrupted, tmp_path, monkeypatch
+):
+    given = {"checkpoint": tmp_path / "checkpoint", "seconds": 0}
     assert_same(learn(corpus, **given), uninterrupted, tmp_path / "first")
     monkeypatch.setattr(lda_training, "_sstats", None)
     assert_same(learn(corpus, **given), uninterrupted, tmp_path / "second")
 
 
-def test_a_killed_worker_is_one_sentence_and_the_second_run_goes_on(corpus, uninterrupted, tmp_path, capsys):
+def test_a_killed_worker_is_one_sentence_and_the_second_run_goes_on(
+    corpus, uninterrupted, tmp_path, capsys
+):
     dictionary, bows = corpus
-    given = dict(workers=2, checkpoint=tmp_path / "checkpoint", seconds=0)
+    given = {"workers": 2, "checkpoint": tmp_path / "checkpoint", "seconds": 0}
     killed = Watched(bows, CHUNK + 190 + 100, lambda: multiprocessing.active_children()[0].kill())
-    with pytest.raises(UserError, match="a worker process was killed .*: start again"):
+    with pytest.raises(UserError, match=r"a worker process was killed .*: start again"):
         learn((dictionary, killed), **given)
     assert_same(learn(corpus, **given), uninterrupted, tmp_path)
     assert "checkpoint: resuming after document " in capsys.readouterr().err
@@ -195,19 +227,26 @@ def test_a_checkpoint_is_written_when_the_seconds_are_over(corpus, tmp_path, mon
     clock = itertools.count(step=25)  # a look at it, an update
     monkeypatch.setattr(lda_training.time, "monotonic", lambda: next(clock))
     written = []
-    monkeypatch.setattr(lda_training.np, "savez", lambda file, **arrays: written.append(arrays["about"]))
+    monkeypatch.setattr(
+        lda_training.np, "savez", lambda file, **arrays: written.append(arrays["about"])
+    )
     learn(corpus, checkpoint=tmp_path / "checkpoint", seconds=60)
     # looks at 25, 50, 75 (written at 100), 125, 150, 175 (written at 200), 225, 250, 275
     assert ['"at": [0, 190]' in about for about in written] == [True, False, False]
     assert ['"at": [1, 190]' in about for about in written] == [False, True, False]
 
 
-@pytest.mark.parametrize("changes", [{"seed": 5}, {"passes": 2}, {"num_topics": 6}, {"update_every": 1}, {"chunk": 30}])
+@pytest.mark.parametrize(
+    "changes", [{"seed": 5}, {"passes": 2}, {"num_topics": 6}, {"update_every": 1}, {"chunk": 30}]
+)
 def test_a_checkpoint_of_other_settings_is_reported_and_ignored(corpus, tmp_path, capsys, changes):
-    given = dict(checkpoint=tmp_path / "checkpoint", seconds=0)
+    given = {"checkpoint": tmp_path / "checkpoint", "seconds": 0}
     learn(corpus, **given)
     lda = learn(corpus, **given, **changes)
-    assert "checkpoint is of another corpus or other settings: learning from the beginning" in capsys.readouterr().err
+    assert (
+        "checkpoint is of another corpus or other settings: learning from the beginning"
+        in capsys.readouterr().err
+    )
     assert lda.get_topics().tobytes() == learn(corpus, **changes).get_topics().tobytes()
 
 
@@ -216,18 +255,23 @@ def test_a_checkpoint_of_other_settings_is_reported_and_ignored(corpus, tmp_path
     [
         lambda dictionary, bows: (dictionary, bows[1:]),
         lambda dictionary, bows: (dictionary, [bows[1], bows[0], *bows[2:]]),
-        lambda dictionary, bows: (Dictionary([["other", *(w for w in dictionary.token2id if w != "word0")]]), bows),
+        lambda dictionary, bows: (
+            Dictionary([["other", *(w for w in dictionary.token2id if w != "word0")]]),
+            bows,
+        ),
     ],
 )
 def test_a_checkpoint_of_another_corpus_is_reported_and_ignored(corpus, tmp_path, capsys, other):
-    given = dict(checkpoint=tmp_path / "checkpoint", seconds=0)
+    given = {"checkpoint": tmp_path / "checkpoint", "seconds": 0}
     learn(corpus, **given)
     learn(other(*corpus), **given)
     assert "checkpoint is of another corpus or other settings" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04 cut off"])
-def test_a_broken_checkpoint_is_reported_and_ignored(corpus, uninterrupted, tmp_path, capsys, content):
+def test_a_broken_checkpoint_is_reported_and_ignored(
+    corpus, uninterrupted, tmp_path, capsys, content
+):
     (tmp_path / "checkpoint").write_bytes(content)
     lda = learn(corpus, checkpoint=tmp_path / "checkpoint")
     assert "checkpoint is not a checkpoint (" in capsys.readouterr().err
@@ -265,7 +309,9 @@ def spoilt(**changes):
         lambda arrays: arrays | {"sstats": np.array([{}], object)},  # a pickle
     ],
 )
-def test_a_checkpoint_that_does_not_fit_is_reported_and_ignored(corpus, uninterrupted, tmp_path, capsys, spoil):
+def test_a_checkpoint_that_does_not_fit_is_reported_and_ignored(
+    corpus, uninterrupted, tmp_path, capsys, spoil
+):
     path = tmp_path / "checkpoint"
     learn(corpus, checkpoint=path, seconds=0)
     with np.load(path) as file:

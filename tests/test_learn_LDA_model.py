@@ -1,4 +1,6 @@
-"""Topics from a corpus of five articles: documents, dictionary, bags and model as gensim reads them."""
+"""Topics from a corpus of five articles: documents, dictionary, bags and model as gensim reads
+them.
+"""
 
 import shutil
 import signal
@@ -10,8 +12,8 @@ import pytest
 from gensim.corpora import Dictionary, MmCorpus
 from gensim.models import LdaModel
 
-from texttopicnet import artefacts, token_store
-from texttopicnet.artefacts import UserError
+from texttopicnet import artefacts, json_files, token_store
+from texttopicnet.errors import UserError
 
 ARTICLES = {  # name: text, number of images
     "text/a": ("The piano, the piano and the violin.", 3),
@@ -35,14 +37,16 @@ def script(load_script):
 
 @pytest.fixture
 def corpus(tmp_path):
-    """The data folder; the train dict lies in work/, its images in an order that is not the articles'."""
+    """The data folder; the train dict lies in work/, its images in an order that is not the
+    articles'.
+    """
     pairs = {}
     for name, (text, count) in reversed(ARTICLES.items()):
         path = tmp_path / "data" / "ImageCLEF_Wikipedia" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         pairs |= {f"images/{name[-1]}{i}.jpg": name for i in range(count)}
-    artefacts.write_json(tmp_path / "work" / artefacts.TRAIN_DICT, pairs)
+    json_files.write(tmp_path / "work" / artefacts.TRAIN_DICT, pairs)
     return tmp_path
 
 
@@ -54,7 +58,17 @@ def run(script, monkeypatch, corpus):
         folder = corpus / work / "LDA"
         if work != "work":
             shutil.copytree(corpus / "work", folder.parent)
-        command = ["x", "--data", str(corpus / "data"), "--work", str(folder.parent), "--topics", "3", "--workers", workers]
+        command = [
+            "x",
+            "--data",
+            str(corpus / "data"),
+            "--work",
+            str(folder.parent),
+            "--topics",
+            "3",
+            "--workers",
+            workers,
+        ]
         monkeypatch.setattr(sys, "argv", [*command, *arguments])
         assert script.main() == 0
         return folder
@@ -68,7 +82,10 @@ ALL = ["--no-below", "1", "--no-above", "1"]
 def counts(folder):
     """The documents as {word: count}, in the order of bow.mm."""
     dictionary = Dictionary.load(str(folder / "dictionary.dict"))
-    return [{dictionary[i]: int(n) for i, n in document} for document in MmCorpus(str(folder / "bow.mm"))]
+    return [
+        {dictionary[i]: int(n) for i, n in document}
+        for document in MmCorpus(str(folder / "bow.mm"))
+    ]
 
 
 def test_one_document_an_image(run):
@@ -118,8 +135,12 @@ def test_the_dictionary_is_that_of_gensims_own_counting(script, monkeypatch, wor
     wanted.filter_extremes(1, 1.0)
     for name in ("token2id", "dfs", "cfs", "num_docs", "num_pos", "num_nnz"):
         assert getattr(found, name) == getattr(wanted, name), name
-    bags = script.bags_of(found.token2id, [token_store.packed([*tokens, "unknown"]) for tokens in texts])
-    assert [list(map(tuple, bag.tolist())) for bag in bags] == [wanted.doc2bow(tokens) for tokens in texts]
+    bags = script.bags_of(
+        found.token2id, [token_store.packed([*tokens, "unknown"]) for tokens in texts]
+    )
+    assert [list(map(tuple, bag.tolist())) for bag in bags] == [
+        wanted.doc2bow(tokens) for tokens in texts
+    ]
 
 
 def test_a_dictionary_that_grows_too_large_is_cut_to_the_most_frequent_words(script, monkeypatch):
@@ -127,16 +148,28 @@ def test_a_dictionary_that_grows_too_large_is_cut_to_the_most_frequent_words(scr
         monkeypatch.setattr(script, name, value)
     texts = [["a", "b"], ["a", "b", "c", "d"], ["d", "e"], ["e"]]
     found = script.make_dictionary(((token_store.packed(tokens), 1) for tokens in texts), 1, 1, 1.0)
-    # after two articles a, b (2 each) and one of c, d (1 each) stay; after four, one of those with 2 goes
-    assert found.num_docs == 4 and len(found) == 3 and max(found.dfs.values()) == 2
+    # after two articles a, b (2 each) and one of c, d (1 each) stay; after four, one of those with
+    # 2 goes
+    assert found.num_docs == 4
+    assert len(found) == 3
+    assert max(found.dfs.values()) == 2
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--no-below", "3", "--no-above", "1"], ["castle", "glacier", "piano", "violin"]),  # in 3, 3, 4, 3 of 8
-        (["--no-below", "1", "--no-above", "0.4"], ["castle", "glacier", "harbour", "violin", "volcano"]),  # at most 3.2
-        (["--no-below", "2", "--no-above", "1", "--unique-articles"], ["castle", "glacier", "harbour", "piano"]),
+        (
+            ["--no-below", "3", "--no-above", "1"],
+            ["castle", "glacier", "piano", "violin"],
+        ),  # in 3, 3, 4, 3 of 8
+        (
+            ["--no-below", "1", "--no-above", "0.4"],
+            ["castle", "glacier", "harbour", "violin", "volcano"],
+        ),  # at most 3.2
+        (
+            ["--no-below", "2", "--no-above", "1", "--unique-articles"],
+            ["castle", "glacier", "harbour", "piano"],
+        ),
     ],
 )
 def test_the_saved_dictionary_is_filtered_and_its_ids_are_the_bags(run, arguments, words):
@@ -145,7 +178,8 @@ def test_the_saved_dictionary_is_filtered_and_its_ids_are_the_bags(run, argument
     assert sorted(dictionary.token2id) == words
     assert sorted(dictionary.token2id.values()) == list(range(len(words)))
     lda = LdaModel.load(str(folder / "ldamodel3.lda"))
-    assert lda.num_terms == len(words) and lda.num_topics == 3
+    assert lda.num_terms == len(words)
+    assert lda.num_topics == 3
     assert lda.id2word.token2id == dictionary.token2id
     # every document has the words that its article keeps, none shifted
     tokens = [["piano", "piano", "violin"], ["piano", "harbour"], ["harbour", "castle", "glacier"]]
@@ -156,7 +190,9 @@ def test_the_saved_dictionary_is_filtered_and_its_ids_are_the_bags(run, argument
 
 
 def test_defaults_are_the_originals(script, monkeypatch, corpus):
-    monkeypatch.setattr(sys, "argv", ["x", "--data", str(corpus / "data"), "--work", str(corpus / "work")])
+    monkeypatch.setattr(
+        sys, "argv", ["x", "--data", str(corpus / "data"), "--work", str(corpus / "work")]
+    )
     with pytest.raises(UserError) as caught:
         script.main()
     assert str(caught.value) == (
@@ -178,7 +214,8 @@ def test_what_is_printed(run, corpus, capsys):
     assert printed[2] == "dictionary: 6 words; 17 counts in 8 documents"
     assert [line.split(":")[0] for line in printed[3:6]] == ["topic 0", "topic 1", "topic 2"]
     assert all(len(line.split(": ")[1].split()) == 6 for line in printed[3:6])
-    assert printed[6].startswith("perplexity ") and printed[6].endswith(
+    assert printed[6].startswith("perplexity ")
+    assert printed[6].endswith(
         f" (of the first 7 documents that are not empty, learnt from): {folder / 'ldamodel3.lda'}"
     )
 
@@ -187,12 +224,15 @@ def test_perplexity_passes_over_empty_documents(run, script, monkeypatch, capsys
     monkeypatch.setattr(script, "MEASURED", 1)  # the first document is an empty article's
     run(*ALL)
     printed = capsys.readouterr().out.splitlines()[-1]
-    assert float(printed.split()[1]) > 1 and "(of the first 1 documents that are not empty" in printed
+    assert float(printed.split()[1]) > 1
+    assert "(of the first 1 documents that are not empty" in printed
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_articles_with_blemishes_are_counted_and_the_first_is_named(run, corpus, capsys, workers):
-    """Articles come in the order of their names; none of these stops the run, and the good ones are learnt from."""
+    """Articles come in the order of their names; none of these stops the run, and the good ones are
+    learnt from.
+    """
     text = corpus / "data" / "ImageCLEF_Wikipedia" / "text"
     contents = {
         "f": "the piano caf\xe9".encode("latin-1"),
@@ -204,27 +244,45 @@ def test_articles_with_blemishes_are_counted_and_the_first_is_named(run, corpus,
     }
     for name, content in contents.items():
         (text / name).write_bytes(content)
-    pairs = artefacts.read_json(corpus / "work" / artefacts.TRAIN_DICT, "-")
-    artefacts.write_json(corpus / "work" / artefacts.TRAIN_DICT, pairs | {f"images/{n}.jpg": f"text/{n}" for n in contents})
+    pairs = json_files.read(corpus / "work" / artefacts.TRAIN_DICT, "-")
+    json_files.write(
+        corpus / "work" / artefacts.TRAIN_DICT,
+        pairs | {f"images/{n}.jpg": f"text/{n}" for n in contents},
+    )
     folder = run(*ALL, workers=workers)
-    assert [line for line in capsys.readouterr().out.splitlines() if line.startswith("articles")] == [
+    assert [
+        line for line in capsys.readouterr().out.splitlines() if line.startswith("articles")
+    ] == [
         "articles: 3 empty after preprocessing; the first is text/e",
         "articles: 1 longer than 10 MB; the first is text/j",
         "articles: 2 not UTF-8; the first is text/f",
         "articles: 2 templates more than 40 deep; the first is text/h",
     ]
-    assert counts(folder)[-6:] == [{"piano": 1, "caf": 1}, {}, {"violin": 1}, {}, {"piano": 2_000_000}, {"castle": 1}]
+    assert counts(folder)[-6:] == [
+        {"piano": 1, "caf": 1},
+        {},
+        {"violin": 1},
+        {},
+        {"piano": 2_000_000},
+        {"castle": 1},
+    ]
 
 
 def test_same_seed_same_bytes_whatever_the_workers(run):
     runs = [("7", "1"), ("7", "2"), ("8", "1")]
-    folders = [run(*ALL, "--passes", "2", "--seed", seed, work=f"w{i}", workers=n) for i, (seed, n) in enumerate(runs)]
-    first, again, other = [{p.name: p.read_bytes() for p in f.iterdir() if p.name != "tokens.sqlite"} for f in folders]
+    folders = [
+        run(*ALL, "--passes", "2", "--seed", seed, work=f"w{i}", workers=n)
+        for i, (seed, n) in enumerate(runs)
+    ]
+    first, again, other = [
+        {p.name: p.read_bytes() for p in f.iterdir() if p.name != "tokens.sqlite"} for f in folders
+    ]
     assert set(FILES) < set(first)
     assert [name for name in first if first[name] != again[name]] == []
     assert first["dictionary.dict"] == other["dictionary.dict"]
     topics = [LdaModel.load(str(folder / "ldamodel3.lda")).get_topics() for folder in folders]
-    assert (topics[0] == topics[1]).all() and (topics[0] != topics[2]).any()
+    assert (topics[0] == topics[1]).all()
+    assert (topics[0] != topics[2]).any()
 
 
 def test_dictionary_and_bags_serve_again(run, corpus, capsys):
@@ -233,7 +291,10 @@ def test_dictionary_and_bags_serve_again(run, corpus, capsys):
     before = {name: (folder / name).stat().st_mtime_ns for name in ("dictionary.dict", "bow.mm")}
     capsys.readouterr()
     run(*ALL, "--topics", "4")
-    assert "dictionary.dict and bow.mm are there already, made from the same articles" in capsys.readouterr().out
+    assert (
+        "dictionary.dict and bow.mm are there already, made from the same articles"
+        in capsys.readouterr().out
+    )
     assert {name: (folder / name).stat().st_mtime_ns for name in before} == before
     assert LdaModel.load(str(folder / "ldamodel4.lda")).num_topics == 4
     run(*ALL, "--topics", "5", "--unique-articles")
@@ -256,22 +317,44 @@ def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 setattr(owner, place, die)
 sys.argv = ["x", *arguments]
-artefacts.run(script.main)
+command_line.run(script.main)
 """
 
 
 @pytest.mark.parametrize(
-    "where", [("store", "keep"), ("script", "make_dictionary"), ("script", "Bags"), ("lda", "learn"), ("lda", "top_words")]
+    "where",
+    [
+        ("store", "keep"),
+        ("script", "make_dictionary"),
+        ("script", "Bags"),
+        ("lda", "learn"),
+        ("lda", "top_words"),
+    ],
 )
 def test_a_killed_run_leaves_no_half_artefact_and_a_second_one_goes_on(run, corpus, where):
     """Killed -9 before the tokens, the dictionary, the bags, the training, and after the model."""
     wanted = run(*ALL, work="uninterrupted")
-    arguments = ["--data", corpus / "data", "--work", corpus / "work", "--topics", "3", "--workers", "1", *ALL]
-    done = subprocess.run([sys.executable, "-c", KILLED, *where, *map(str, arguments)], cwd=artefacts.ROOT)
+    arguments = [
+        "--data",
+        corpus / "data",
+        "--work",
+        corpus / "work",
+        "--topics",
+        "3",
+        "--workers",
+        "1",
+        *ALL,
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, *where, *map(str, arguments)], cwd=artefacts.ROOT
+    )
     assert done.returncode == -signal.SIGKILL
     folder = corpus / "work" / "LDA"
     for name in FILES[:2]:
-        assert not (folder / name).exists() or (folder / name).read_bytes() == (wanted / name).read_bytes()
+        assert (
+            not (folder / name).exists()
+            or (folder / name).read_bytes() == (wanted / name).read_bytes()
+        )
     assert (folder / "ldamodel3.lda").exists() == (where == ("lda", "top_words"))
     folder = run(*ALL, *(["--force"] if where == ("lda", "top_words") else []))
     assert names_in(folder) == names_in(wanted)
@@ -287,7 +370,7 @@ def test_several_workers_tokenize_the_same_corpus(run):
 
 
 def test_a_cluster_that_does_not_answer_is_one_sentence(run, corpus):
-    with pytest.raises(UserError, match="tcp://127.0.0.1:9"):
+    with pytest.raises(UserError, match=r"tcp://127.0.0.1:9"):
         run(*ALL, "--scheduler", "tcp://127.0.0.1:9")
     assert names_in(corpus / "work" / "LDA") == LEFT
 
@@ -301,7 +384,9 @@ def test_a_missing_article_is_named_and_nothing_is_left(run, corpus):
 
 def test_a_missing_train_dict_names_its_command(run, corpus):
     (corpus / "work" / artefacts.TRAIN_DICT).unlink()
-    with pytest.raises(UserError, match="does not exist: make it with python LDA/generate_train_dict.py"):
+    with pytest.raises(
+        UserError, match=r"does not exist: make it with python LDA/generate_train_dict.py"
+    ):
         run(*ALL)
 
 
@@ -313,15 +398,21 @@ def test_what_was_not_made_here_is_not_replaced_and_no_advice_says_so(run, corpu
     before = names_in(folder), (folder / "dictionary.dict").read_bytes()
     with pytest.raises(
         UserError,
-        match="dictionary.dict was not made in this work folder, and would be overwritten: give another --work folder, or move",
+        match=r"dictionary.dict was not made in this work folder, and would be overwritten: give another --work folder, or move",
     ):
         run(*ALL)
-    assert (names_in(folder), (folder / "dictionary.dict").read_bytes()) == (sorted([*before[0], "tokens.sqlite"]), before[1])
+    assert (names_in(folder), (folder / "dictionary.dict").read_bytes()) == (
+        sorted([*before[0], "tokens.sqlite"]),
+        before[1],
+    )
     LdaModel(id2word=downloaded, num_topics=3).save(str(folder / "ldamodel3.lda"))
     for content in (None, b"damaged"):
         if content:
             (folder / "ldamodel3.lda").write_bytes(content)
-        with pytest.raises(UserError, match="ldamodel3.lda exists already and was not made here: give another --work") as caught:
+        with pytest.raises(
+            UserError,
+            match=r"ldamodel3.lda exists already and was not made here: give another --work",
+        ) as caught:
             run(*ALL)
         assert "--force" not in str(caught.value)
     run(*ALL, "--force")
@@ -331,7 +422,7 @@ def test_what_was_not_made_here_is_not_replaced_and_no_advice_says_so(run, corpu
 def test_an_existing_model_is_kept_without_force(run):
     folder = run(*ALL)
     before = {name: (folder / name).read_bytes() for name in FILES}
-    with pytest.raises(UserError, match="ldamodel3.lda exists already: give --force"):
+    with pytest.raises(UserError, match=r"ldamodel3.lda exists already: give --force"):
         run(*ALL, "--unique-articles")
     assert {name: (folder / name).read_bytes() for name in FILES} == before
     run(*ALL, "--unique-articles", "--force")
@@ -362,7 +453,9 @@ def test_an_existing_model_is_kept_without_force(run):
 def test_the_advice_fits_the_cause(script, documents, num_documents, no_below, no_above, advice):
     said = script.why_no_word(np.array(documents), num_documents, no_below, no_above)
     assert said.endswith(f"for so small a corpus {advice}")
-    assert said.startswith(f"none of the {len(documents)} words is in at least {no_below} (--no-below) and at most {no_above:g}")
+    assert said.startswith(
+        f"none of the {len(documents)} words is in at least {no_below} (--no-below) and at most {no_above:g}"
+    )
     for count, option in zip(documents, [(no_below, no_above)] * len(documents), strict=True):
         assert not script.is_kept(np.array(count), num_documents, *option)
 
@@ -385,7 +478,7 @@ def test_small_corpora_are_learnt_from_as_the_message_says(run, corpus, count):
     for i in range(count):
         (corpus / f"data/ImageCLEF_Wikipedia/text/{i}").write_text(" ".join(rng.choice(words, 60)))
         pairs[f"images/{i}.jpg"] = f"text/{i}"
-    artefacts.write_json(corpus / "work" / artefacts.TRAIN_DICT, pairs)
+    json_files.write(corpus / "work" / artefacts.TRAIN_DICT, pairs)
     with pytest.raises(UserError, match="for so small a corpus give ") as caught:
         run()
     options = str(caught.value).partition("corpus give ")[2].partition(",")[0].split()
@@ -394,13 +487,19 @@ def test_small_corpora_are_learnt_from_as_the_message_says(run, corpus, count):
 
 
 def test_a_dictionary_of_few_words_comes_with_advice(script, capsys):
-    """60 words in 2 of 30 documents each, and one in 15: that one is a dictionary, but hardly one to learn from."""
+    """60 words in 2 of 30 documents each, and one in 15: that one is a dictionary, but hardly one
+    to learn from.
+    """
     texts = [
-        ["everywhere"] * (i < 15) + [f"word{i}", f"word{(i + 1) % 30}", f"other{i}", f"other{(i + 1) % 30}"] for i in range(30)
+        ["everywhere"] * (i < 15)
+        + [f"word{i}", f"word{(i + 1) % 30}", f"other{i}", f"other{(i + 1) % 30}"]
+        for i in range(30)
     ]
     articles = [(token_store.packed(tokens), 1) for tokens in texts]
     assert list(script.make_dictionary(articles, 1, 10, 0.5).token2id) == ["everywhere"]
-    assert capsys.readouterr().out == "only 1 of 61 words are left: with --no-below 2 it would be 61\n"
+    assert (
+        capsys.readouterr().out == "only 1 of 61 words are left: with --no-below 2 it would be 61\n"
+    )
     script.make_dictionary(articles, 1, 2, 0.5)
     assert capsys.readouterr().out == ""
 
@@ -411,7 +510,8 @@ def test_a_dictionary_that_was_not_made_here_is_not_overwritten(run, corpus):
     Dictionary([["piano", "violin"]]).save(str(path))
     before = path.read_bytes()
     with pytest.raises(
-        UserError, match="dictionary.dict was not made in this work folder, and would be overwritten: give another"
+        UserError,
+        match=r"dictionary.dict was not made in this work folder, and would be overwritten: give another",
     ):
         run(*ALL)
     assert path.read_bytes() == before

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from texttopicnet import results, tables
-from texttopicnet.artefacts import UserError
+from texttopicnet.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -24,7 +24,15 @@ def paper():
 
 
 def make_record(experiment, values, **more):
-    common = {"corpus": "a set", "values": values, "split": {"pairs": 4}, "seed": 3, "inputs": {}, "seconds": 2, "note": "a note"}
+    common = {
+        "corpus": "a set",
+        "values": values,
+        "split": {"pairs": 4},
+        "seed": 3,
+        "inputs": {},
+        "seconds": 2,
+        "note": "a note",
+    }
     return results.record(experiment=experiment, **common, **more)
 
 
@@ -36,8 +44,12 @@ def records():
     more = {"layer": "fc7", "name": "trained", "difficult": "leave-out"}
     return {
         "retrieval": make_record("retrieval", score | {"categories": {"a": score}}, examples=[]),
-        "voc2007_svm_fc7_trained": make_record("voc2007_svm", {"mean": mean, "classes": classes}, **more),
-        "training": make_record("training", {"last_loss": 1.5, "iterations": 20}, losses=[[0, 3.0], [20, 1.5]]),
+        "voc2007_svm_fc7_trained": make_record(
+            "voc2007_svm", {"mean": mean, "classes": classes}, **more
+        ),
+        "training": make_record(
+            "training", {"last_loss": 1.5, "iterations": 20}, losses=[[0, 3.0], [20, 1.5]]
+        ),
     }
 
 
@@ -47,7 +59,9 @@ def own(table):
 
 def test_own_rows_are_the_records(script, paper, records):
     (row,) = own(script.retrieval(paper, records))
-    assert row[1:5] == ["25.00", "75.00", "50.00", "12.50"] and "a note" in row[0] and row[-1] == "run"
+    assert row[1:5] == ["25.00", "75.00", "50.00", "12.50"]
+    assert "a note" in row[0]
+    assert row[-1] == "run"
     (row,) = own(script.svm_layers(paper, records))
     assert row[1:6] == ["not run", "not run", "not run", "50.0", "20.0"]
     table = script.svm_classes(paper, records)
@@ -92,11 +106,15 @@ def test_readme_between_its_marks(script, monkeypatch, tmp_path, records):
         monkeypatch.setattr(sys, "argv", [*arguments, *more])
         return script.main()
 
-    with pytest.raises(UserError, match="README.md are not those of"):
+    with pytest.raises(UserError, match=r"README.md are not those of"):
         run("--check")
-    assert run() == 0 and run("--check") == 0
+    assert run() == 0
+    assert run("--check") == 0
     text = readme.read_text()
-    assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text and "75.00" in text
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "old" not in text
+    assert "75.00" in text
     readme.write_text(text.replace("75.00", "76.00"))
     with pytest.raises(UserError, match="are not those of"):
         run("--check")
@@ -109,23 +127,29 @@ def test_the_projects_readme_and_its_records_agree(script, monkeypatch):
     folder = ROOT / "experiments" / "results" / "openstax_short"
     arguments = ["--results", str(folder), "--readme", str(ROOT / "README.md"), "--check"]
     monkeypatch.setattr(sys, "argv", ["make_tables.py", *arguments])
-    assert list(folder.glob("*.json")) and script.main() == 0
+    assert list(folder.glob("*.json"))
+    assert script.main() == 0
 
 
 def test_report_draws_every_record(script, monkeypatch, tmp_path, records):
     for name, record in records.items():
         results.save(tmp_path / "experiments" / "results" / f"{name}.json", record)
-    monkeypatch.setattr(sys, "argv", ["make_tables.py", "--work", str(tmp_path), "--data", str(tmp_path)])
+    monkeypatch.setattr(
+        sys, "argv", ["make_tables.py", "--work", str(tmp_path), "--data", str(tmp_path)]
+    )
     assert script.main() == 0
     page = (tmp_path / "experiments" / "report.html").read_text()
-    assert page.count("data:image/png") == 3 and "a note" in page
+    assert page.count("data:image/png") == 3
+    assert "a note" in page
     with pytest.raises(UserError, match="--force"):
         script.main()
 
 
 def cells_of(markdown):
     """The rows of a GitHub table as GitHub splits them: at bars that no backslash escapes."""
-    return [re.split(r"(?<!\\)\|", row)[1:-1] for row in markdown.splitlines() if row.startswith("|")]
+    return [
+        re.split(r"(?<!\\)\|", row)[1:-1] for row in markdown.splitlines() if row.startswith("|")
+    ]
 
 
 def test_notes_and_names_are_shown_as_they_are(script, paper, records, monkeypatch, tmp_path):
@@ -146,5 +170,6 @@ def test_notes_and_names_are_shown_as_they_are(script, paper, records, monkeypat
     monkeypatch.setattr("sys.argv", ["x", "--work", str(tmp_path)])
     assert script.main() == 0
     written = (tmp_path / "experiments/tables.md").read_text()
-    assert "<script>" not in written and "&lt;script&gt;" in written
+    assert "<script>" not in written
+    assert "&lt;script&gt;" in written
     assert tables.escaped("TextTopicNet (CNN), pool5: 1.5 %") == "TextTopicNet (CNN), pool5: 1.5 %"

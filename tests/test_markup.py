@@ -10,12 +10,69 @@ from hypothesis import strategies as st
 from texttopicnet import markup
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"
-PIECES = (
-    "{{ }} {{a|b}} [[File: [[Image:x|y ]] <!-- --> <ref> </ref> <ref/> <nowiki> </nowiki> <math </math> <b> < [ ] [[ | || ! { }"
-    " {| |- |} |-1 [[a|b]] [a|b|c] [[Category:x]] http://a.b [http://a [http://a&b] &amp; &#65; & style=a class= colspan"
-    " align=left scope= a=b é _"
-).split()
-PIECES += [" ", "  ", "\n", "\n ", "\t", "\n[[en:b]]", "\n[[a-b:", "\n!", "\n| ", "word ", 'a="b" ', "'''", "=="]
+PIECES = [
+    "{{",
+    "}}",
+    "{{a|b}}",
+    "[[File:",
+    "[[Image:x|y",
+    "]]",
+    "<!--",
+    "-->",
+    "<ref>",
+    "</ref>",
+    "<ref/>",
+    "<nowiki>",
+    "</nowiki>",
+    "<math",
+    "</math>",
+    "<b>",
+    "<",
+    "[",
+    "]",
+    "[[",
+    "|",
+    "||",
+    "!",
+    "{",
+    "}",
+    "{|",
+    "|-",
+    "|}",
+    "|-1",
+    "[[a|b]]",
+    "[a|b|c]",
+    "[[Category:x]]",
+    "http://a.b",
+    "[http://a",
+    "[http://a&b]",
+    "&amp;",
+    "&#65;",
+    "&",
+    "style=a",
+    "class=",
+    "colspan",
+    "align=left",
+    "scope=",
+    "a=b",
+    "é",
+    "_",
+]
+PIECES += [
+    " ",
+    "  ",
+    "\n",
+    "\n ",
+    "\t",
+    "\n[[en:b]]",
+    "\n[[a-b:",
+    "\n!",
+    "\n| ",
+    "word ",
+    'a="b" ',
+    "'''",
+    "==",
+]
 
 
 @pytest.mark.parametrize(
@@ -42,7 +99,9 @@ def test_as_gensim_on_random_markup(pieces):
 
 
 def test_a_caption_that_makes_up_a_link_as_gensim():
-    """gensim replaces the first occurrence of a link's text: here the one that the first caption made."""
+    """gensim replaces the first occurrence of a link's text: here the one that the first caption
+    made.
+    """
     raw = "[[Fi[[File:x|le:b]]]] and [[File:b]]"
     assert markup.filter_wiki(raw) == filter_wiki(raw) == "File:b and File:b"
     # of two thousand of them gensim makes the same in seconds, and of a hundred thousand in hours
@@ -51,7 +110,15 @@ def test_a_caption_that_makes_up_a_link_as_gensim():
 
 @pytest.mark.parametrize(
     ("raw", "depth"),
-    [("", 0), ("{a}", 0), ("{{a}}{{b}}", 1), ("{{a|{{b}} {{c}}}}", 2), ("{{{{a}}}}", 2), ("}}}}{{a", 1), ("{{" * 50, 50)],
+    [
+        ("", 0),
+        ("{a}", 0),
+        ("{{a}}{{b}}", 1),
+        ("{{a|{{b}} {{c}}}}", 2),
+        ("{{{{a}}}}", 2),
+        ("}}}}{{a", 1),
+        ("{{" * 50, 50),
+    ],
 )
 def test_depth_of_templates(raw, depth):
     assert markup.template_depth(raw) == depth
@@ -60,15 +127,30 @@ def test_depth_of_templates(raw, depth):
 def test_as_gensim_on_real_articles():
     if not SHARED.is_dir():
         pytest.skip(f"the real articles are not here ({SHARED})")
-    folders = ("openstax/ImageCLEF_Wikipedia/text", "openstax/Wikipedia/texts", "wikipedia_texts/texts", "wikipedia_texts")
-    files = sorted({p for name in folders for p in (SHARED / name).rglob("*") if p.is_file() and p.suffix in ("", ".xml")})
+    folders = (
+        "openstax/ImageCLEF_Wikipedia/text",
+        "openstax/Wikipedia/texts",
+        "wikipedia_texts/texts",
+        "wikipedia_texts",
+    )
+    files = sorted(
+        {
+            p
+            for name in folders
+            for p in (SHARED / name).rglob("*")
+            if p.is_file() and p.suffix in ("", ".xml")
+        }
+    )
     assert len(files) > 4000
     for path in files[::10]:  # every tenth: all of them take half a minute
         raw = path.read_bytes().decode("utf-8", "replace")
         assert markup.filter_wiki(raw) == filter_wiki(raw), path
 
 
-@pytest.mark.parametrize("mark", ["{{", "[[File:", "<!--", "<ref>", "<", "[", "[[", "[a://b ", "|", "\n[[en:b", "<math ", "{|"])
+@pytest.mark.parametrize(
+    "mark",
+    ["{{", "[[File:", "<!--", "<ref>", "<", "[", "[[", "[a://b ", "|", "\n[[en:b", "<math ", "{|"],
+)
 def test_marks_that_nothing_closes_do_not_stall(mark):
     """gensim's expressions take time with the square of such a text: minutes for this one."""
     assert isinstance(markup.filter_wiki(mark * 50_000), str)

@@ -1,4 +1,6 @@
-"""Artefacts of other stop words are recognised, by their record, by their words, or by the store beside them."""
+"""Artefacts of other stop words are recognised, by their record, by their words, or by the store
+beside them.
+"""
 
 import json
 import sqlite3
@@ -9,7 +11,7 @@ from gensim.corpora import Dictionary
 from gensim.models import LdaModel
 
 from texttopicnet import artefacts, embeddings, origin, text, token_store, topics
-from texttopicnet.artefacts import UserError
+from texttopicnet.errors import UserError
 from texttopicnet.pairs import Pairs
 from texttopicnet.token_store import TokenStore
 
@@ -26,7 +28,9 @@ def pairs():
 
 def store_of(work, texts):
     store = TokenStore(work)
-    store.keep((name, "stamp", token_store.packed(words.split()), []) for name, words in texts.items())
+    store.keep(
+        (name, "stamp", token_store.packed(words.split()), []) for name, words in texts.items()
+    )
     return store
 
 
@@ -35,14 +39,20 @@ TEXTS = {"text/1": "piano violin", "text/2": "castle"}
 
 def test_the_digest_is_of_texts_names_copies_and_order(tmp_path, pairs):
     first = origin.digest(store_of(tmp_path / "a", TEXTS), pairs)
-    assert origin.digest(store_of(tmp_path / "b", TEXTS | {"text/3": "not of the pairs"}), pairs) == first
+    assert (
+        origin.digest(store_of(tmp_path / "b", TEXTS | {"text/3": "not of the pairs"}), pairs)
+        == first
+    )
     assert origin.digest(store_of(tmp_path / "c", TEXTS | {"text/2": "castles"}), pairs) != first
-    assert origin.digest(store_of(tmp_path / "d", TEXTS | {"text/1": "violin piano"}), pairs) != first
+    assert (
+        origin.digest(store_of(tmp_path / "d", TEXTS | {"text/1": "violin piano"}), pairs) != first
+    )
     unique = origin.digest(store_of(tmp_path / "a", TEXTS), pairs, unique_articles=True)
     assert unique != first
     pairs.add("d.jpg", "text/1")  # one more image of an article
     store = store_of(tmp_path / "a", TEXTS)
-    assert origin.digest(store, pairs) != first and origin.digest(store, pairs, unique_articles=True) == unique
+    assert origin.digest(store, pairs) != first
+    assert origin.digest(store, pairs, unique_articles=True) == unique
     other_order = Pairs()
     for image, article in {"a.jpg": "text/1", "b.jpg": "text/2", "c.jpg": "text/2"}.items():
         other_order.add(image, article)
@@ -52,7 +62,8 @@ def test_the_digest_is_of_texts_names_copies_and_order(tmp_path, pairs):
 def test_the_record_is_saved_with_the_dictionary_and_with_each_model(tmp_path, pairs):
     record = origin.record(store_of(tmp_path, TEXTS), pairs, False, 1, 0.5)
     assert json.loads(json.dumps(record)) == record
-    assert record["stop_words"]["count"] == 174 and record["versions"]["stop-words"] == "2018.7.23"
+    assert record["stop_words"]["count"] == 174
+    assert record["versions"]["stop-words"] == "2018.7.23"
     dictionary = Dictionary([["piano", "violin"], ["castle"]])
     dictionary.made_from = record
     topics.TopicModel(dictionary, LdaModel(id2word=dictionary, num_topics=2)).save(tmp_path)
@@ -88,12 +99,19 @@ def test_a_model_with_the_record_of_another_list_is_refused(tmp_path, pairs, mon
 
 @pytest.mark.parametrize("more", [0, 1])
 def test_a_large_dictionary_without_a_record_is_known_by_its_words(tmp_path, more):
-    """1,000 words of which none is among those that the other list removes; with one of them it is taken as it is."""
-    dictionary = saved(tmp_path, Dictionary([[f"word{i}" for i in range(1000)] + origin.TELLING[:more]]))
+    """1,000 words of which none is among those that the other list removes; with one of them it is
+    taken as it is.
+    """
+    dictionary = saved(
+        tmp_path, Dictionary([[f"word{i}" for i in range(1000)] + origin.TELLING[:more]])
+    )
     if more:
         assert topics.TopicModel.load(tmp_path, 2).dictionary.token2id == dictionary.token2id
     else:
-        with pytest.raises(UserError, match="dictionary.dict was made with other stop words .it has none of within, among"):
+        with pytest.raises(
+            UserError,
+            match=r"dictionary.dict was made with other stop words .it has none of within, among",
+        ):
             topics.TopicModel.load(tmp_path, 2)
 
 
@@ -101,7 +119,8 @@ def test_the_telling_words_are_of_the_other_list_alone():
     """A token that only the other list removes, whatever its form in the text."""
     assert len(set(origin.TELLING)) >= 20
     for word in origin.TELLING:
-        assert word in OTHER_LIST and text.token_of(word) == word
+        assert word in OTHER_LIST
+        assert text.token_of(word) == word
 
 
 def test_a_small_dictionary_without_a_record_is_taken_as_it_is(tmp_path):
@@ -120,14 +139,19 @@ def old_store(work, stop_words="2025.11.4", bow=("sha", False, 20, 0.5)):
     )
     versions = [origin.versions()[name] for name in ("gensim", "nltk")]
     rows = {"made with": [1, *versions, stop_words], "bow.mm": bow}
-    database.executemany("INSERT INTO settings VALUES (?, ?)", [(key, json.dumps(value)) for key, value in rows.items()])
+    database.executemany(
+        "INSERT INTO settings VALUES (?, ?)",
+        [(key, json.dumps(value)) for key, value in rows.items()],
+    )
     database.execute("INSERT INTO articles (name, stamp, tokens) VALUES ('text/1', '1 1', x'00')")
     database.commit()
     database.close()
 
 
 @pytest.mark.parametrize("opened", [False, True])
-def test_the_store_of_the_other_list_tells_of_a_dictionary_without_a_record(tmp_path, capsys, opened):
+def test_the_store_of_the_other_list_tells_of_a_dictionary_without_a_record(
+    tmp_path, capsys, opened
+):
     old_store(tmp_path)
     saved(tmp_path, Dictionary([["piano", "violin"]]))
     if opened:  # emptied, and it says so; what it knew of the dictionary stays
@@ -137,7 +161,10 @@ def test_the_store_of_the_other_list_tells_of_a_dictionary_without_a_record(tmp_
         assert capsys.readouterr().out == f"{tmp_path / artefacts.TOKENS} {said}\n"
         with TokenStore(tmp_path):
             assert capsys.readouterr().out == ""  # once
-    with pytest.raises(UserError, match="dictionary.dict was made with other stop words .so says .*tokens.sqlite.*--force"):
+    with pytest.raises(
+        UserError,
+        match=r"dictionary.dict was made with other stop words .so says .*tokens.sqlite.*--force",
+    ):
         topics.TopicModel.load(tmp_path, 2)
 
 
@@ -146,7 +173,8 @@ def test_an_old_store_of_the_same_list_tells_nothing_against_the_model(tmp_path)
     saved(tmp_path, Dictionary([["piano", "violin"]]))
     topics.TopicModel.load(tmp_path, 2)
     with TokenStore(tmp_path) as store:
-        assert "text/1" not in store and store.was_made_here()
+        assert "text/1" not in store
+        assert store.was_made_here()
     topics.TopicModel.load(tmp_path, 2)
 
 

@@ -9,7 +9,7 @@ import signal
 import pytest
 
 from texttopicnet import parallel
-from texttopicnet.artefacts import UserError
+from texttopicnet.errors import UserError
 
 
 def scaled(factor, offset, x):
@@ -32,7 +32,9 @@ def name_of_process(x):
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_results_in_the_order_of_the_items(workers):
-    assert list(parallel.ordered_map(scaled, range(40), workers, 10, 1)) == [10 * x + 1 for x in range(40)]
+    assert list(parallel.ordered_map(scaled, range(40), workers, 10, 1)) == [
+        10 * x + 1 for x in range(40)
+    ]
     assert list(parallel.ordered_map(scaled, [], workers, 10, 1)) == []
 
 
@@ -45,7 +47,9 @@ def test_one_worker_is_this_process_and_two_are_not():
 def test_items_are_fetched_as_results_are_taken(workers):
     """An endless generator is worked on, and no more than a few items ahead."""
     taken = []
-    results = parallel.ordered_map(scaled, (taken.append(i) or i for i in itertools.count()), workers, 1, 0)
+    results = parallel.ordered_map(
+        scaled, (taken.append(i) or i for i in itertools.count()), workers, 1, 0
+    )
     assert list(itertools.islice(results, 20)) == list(range(20))
     assert len(taken) <= 20 + parallel.AHEAD * workers + 1
     results.close()
@@ -68,8 +72,11 @@ def test_an_executor_works_for_several_maps(workers):
     with parallel.executor(workers) as executor:
         pids = set(parallel.ordered_map(name_of_process, range(5), 1, executor=executor))
         pids |= set(parallel.ordered_map(name_of_process, range(5), 1, executor=executor))
-        assert list(parallel.ordered_map(scaled, range(9), 1, 10, 1, executor=executor)) == [10 * x + 1 for x in range(9)]
-    assert len(pids) <= workers and (os.getpid() in pids) == (workers == 1)
+        assert list(parallel.ordered_map(scaled, range(9), 1, 10, 1, executor=executor)) == [
+            10 * x + 1 for x in range(9)
+        ]
+    assert len(pids) <= workers
+    assert (os.getpid() in pids) == (workers == 1)
 
 
 def test_the_workers_of_a_killed_process_end():
@@ -97,7 +104,12 @@ def test_groups():
 
 
 @pytest.mark.parametrize(
-    "error", [OSError(38, "Function not implemented"), PermissionError(13, "Permission denied"), ImportError("x")]
+    "error",
+    [
+        OSError(38, "Function not implemented"),
+        PermissionError(13, "Permission denied"),
+        ImportError("x"),
+    ],
 )
 def test_without_semaphores_work_is_done_in_this_process(monkeypatch, capsys, error):
     """As where /dev/shm is missing or not writable."""
@@ -110,12 +122,18 @@ def test_without_semaphores_work_is_done_in_this_process(monkeypatch, capsys, er
     try:
         assert set(parallel.ordered_map(name_of_process, range(3), 2)) == {os.getpid()}
         with parallel.executor(4) as executor:
-            assert list(parallel.ordered_map(scaled, range(3), 1, 2, 1, executor=executor)) == [1, 3, 5]
-        assert parallel.usable(3) == 1 and parallel.usable(1) == 1
+            assert list(parallel.ordered_map(scaled, range(3), 1, 2, 1, executor=executor)) == [
+                1,
+                3,
+                5,
+            ]
+        assert parallel.usable(3) == 1
+        assert parallel.usable(1) == 1
     finally:
         parallel._semaphore_error.cache_clear()
     said = capsys.readouterr().err.splitlines()
-    assert len(said) == 3 and said[0] == f"no semaphores ({error}; is /dev/shm writable?): working in one process"
+    assert len(said) == 3
+    assert said[0] == f"no semaphores ({error}; is /dev/shm writable?): working in one process"
 
 
 def test_with_semaphores_the_workers_are_those_asked_for():

@@ -9,7 +9,8 @@ from caffe.proto import caffe_pb2
 from texttopicnet import embeddings
 
 CNN = Path(__file__).resolve().parents[1] / "CNN"
-# layer: outputs, kernel, stride, pad, group, std of the weights, value of the biases; of the original's train_val.prototxt
+# layer: outputs, kernel, stride, pad, group, std of the weights, value of the biases; of the
+# original's train_val.prototxt
 CONVOLUTIONS = {
     "conv1": (96, 11, 4, 0, 1, 0.01, 0),
     "conv2": (256, 5, 1, 2, 2, 0.01, 1),
@@ -44,7 +45,8 @@ def test_caffenet_has_the_originals_values(name):
             round(p.weight_filler.std, 6),
             p.bias_filler.value,
         ) == values
-        assert p.weight_filler.type == "gaussian" and p.bias_filler.type == "constant"
+        assert p.weight_filler.type == "gaussian"
+        assert p.bias_filler.type == "constant"
     for layer, values in INNER_PRODUCTS.items():
         p = found[layer].inner_product_param
         assert (p.num_output, round(p.weight_filler.std, 6), p.bias_filler.value) == values
@@ -56,26 +58,43 @@ def test_caffenet_has_the_originals_values(name):
     for norm in ("norm1", "norm2"):
         p = found[norm].lrn_param
         assert (p.local_size, round(p.alpha, 8), p.beta) == (5, 0.0001, 0.75)
-    assert found["loss"].type == "SigmoidCrossEntropyLoss" and list(found["loss"].bottom) == ["fc8", "label"]
+    assert found["loss"].type == "SigmoidCrossEntropyLoss"
+    assert list(found["loss"].bottom) == [
+        "fc8",
+        "label",
+    ]
 
 
 @pytest.mark.parametrize("net", ["CaffeNet", "CaffeNetSample"])
 def test_signed_targets_change_the_loss_and_nothing_else(net):
-    """EuclideanLoss takes any bottoms of one count; fc8 is what deploy.prototxt computes in front of its sigmoid."""
-    usual, signed = (prototxt.read_net(CNN / net / f"{name}.prototxt") for name in ("train_val", "train_val_euclidean"))
-    assert [layer.type for layer in usual.layer if layer.name == "loss"] == ["SigmoidCrossEntropyLoss"]
+    """EuclideanLoss takes any bottoms of one count; fc8 is what deploy.prototxt computes in front
+    of its sigmoid.
+    """
+    usual, signed = (
+        prototxt.read_net(CNN / net / f"{name}.prototxt")
+        for name in ("train_val", "train_val_euclidean")
+    )
+    assert [layer.type for layer in usual.layer if layer.name == "loss"] == [
+        "SigmoidCrossEntropyLoss"
+    ]
     (loss,) = (layer for layer in signed.layer if layer.name == "loss")
     assert loss.type == "EuclideanLoss" == embeddings.loss("lsi")
     loss.type = "SigmoidCrossEntropyLoss"
     assert signed == usual
     sigmoid = layers(CNN / net / "deploy.prototxt")["prob"]
-    assert list(sigmoid.bottom) == ["fc8"] != list(sigmoid.top)  # not in place: extract_features.py can take fc8
+    assert (
+        list(sigmoid.bottom) == ["fc8"] != list(sigmoid.top)
+    )  # not in place: extract_features.py can take fc8
 
 
 @pytest.mark.parametrize("net", ["CaffeNet", "CaffeNetSample"])
 def test_signed_targets_keep_the_schedule(net):
-    usual, signed = (prototxt.read_solver(CNN / net / f"{name}.prototxt") for name in ("solver", "solver_euclidean"))
-    assert signed.net == "train_val_euclidean.prototxt" and signed.snapshot_prefix == f"{usual.snapshot_prefix}_euclidean"
+    usual, signed = (
+        prototxt.read_solver(CNN / net / f"{name}.prototxt")
+        for name in ("solver", "solver_euclidean")
+    )
+    assert signed.net == "train_val_euclidean.prototxt"
+    assert signed.snapshot_prefix == f"{usual.snapshot_prefix}_euclidean"
     assert signed.base_lr <= usual.base_lr
     for p in (usual, signed):
         p.ClearField("net"), p.ClearField("snapshot_prefix"), p.ClearField("base_lr")
@@ -84,14 +103,18 @@ def test_signed_targets_keep_the_schedule(net):
 
 def test_the_solver_has_the_originals_values():
     p = prototxt.read_solver(CNN / "CaffeNet" / "solver.prototxt")
-    assert (p.base_lr, p.gamma, p.momentum, p.weight_decay) == pytest.approx((0.001, 0.1, 0.9, 0.0005))
+    assert (p.base_lr, p.gamma, p.momentum, p.weight_decay) == pytest.approx(
+        (0.001, 0.1, 0.9, 0.0005)
+    )
     assert (p.lr_policy, p.stepsize, p.max_iter, p.snapshot) == ("step", 50000, 160000, 10000)
     assert not p.test_iter
 
 
 @pytest.mark.parametrize("net", ["CaffeNet", "CaffeNetSample"])
 def test_deploy_is_the_trained_net(net):
-    """Same layers, same shapes of parameters; Input in front, the sigmoid behind, no dropout needed."""
+    """Same layers, same shapes of parameters; Input in front, the sigmoid behind, no dropout
+    needed.
+    """
     train, deploy = layers(CNN / net / "train_val.prototxt"), layers(CNN / net / "deploy.prototxt")
     for name, layer in train.items():
         for field in ("convolution_param", "inner_product_param", "pooling_param", "lrn_param"):
@@ -111,12 +134,19 @@ def test_deploy_is_the_trained_net(net):
 
 
 def test_the_samples_net_has_caffenets_layer_types():
-    kinds = [[layer.type for layer in layers(CNN / n / "train_val.prototxt").values()] for n in ("CaffeNet", "CaffeNetSample")]
+    kinds = [
+        [layer.type for layer in layers(CNN / n / "train_val.prototxt").values()]
+        for n in ("CaffeNet", "CaffeNetSample")
+    ]
     assert kinds[0] == kinds[1]
 
 
-@pytest.mark.parametrize("path", sorted(CNN.glob("*/solver*.prototxt")), ids=lambda p: f"{p.parent.name}/{p.name}")
+@pytest.mark.parametrize(
+    "path", sorted(CNN.glob("*/solver*.prototxt")), ids=lambda p: f"{p.parent.name}/{p.name}"
+)
 def test_solvers_name_nets_that_are_there(path):
     p = prototxt.read_solver(path)
-    assert (path.parent / p.net).is_file() and (path.parent / p.snapshot_prefix).parent.is_dir()
-    assert p.max_iter % max(p.snapshot, 1) == 0 and p.max_iter % max(p.display, 1) == 0
+    assert (path.parent / p.net).is_file()
+    assert (path.parent / p.snapshot_prefix).parent.is_dir()
+    assert p.max_iter % max(p.snapshot, 1) == 0
+    assert p.max_iter % max(p.display, 1) == 0

@@ -16,7 +16,9 @@ MEAN = (104.00699, 116.66877, 122.67892)
 
 @pytest.fixture
 def corpus(tmp_path, monkeypatch):
-    """Five images of 256x256 whose green is the row, red the column and blue the number of the image; their labels."""
+    """Five images of 256x256 whose green is the row, red the column and blue the number of the
+    image; their labels.
+    """
     monkeypatch.syspath_prepend(str(FOLDER))
     monkeypatch.delitem(sys.modules, "layers", raising=False)
     work = tmp_path / "CNN" / "CaffeNet"
@@ -69,10 +71,15 @@ def test_crops_and_mirrors(corpus):
         for pixels in data:
             green, red = pixels[1] + MEAN[1], pixels[2] + MEAN[2]
             top, left, right = round(green[0, 0]), round(red[0, 0]), round(red[0, -1])
-            np.testing.assert_allclose(green, np.repeat(np.arange(top, top + 227)[:, None], 227, 1), atol=1e-4)
-            assert abs(left - right) == 226 and 0 <= min(left, right) <= 29 and 0 <= top <= 29
+            np.testing.assert_allclose(
+                green, np.repeat(np.arange(top, top + 227)[:, None], 227, 1), atol=1e-4
+            )
+            assert abs(left - right) == 226
+            assert 0 <= min(left, right) <= 29
+            assert 0 <= top <= 29
             seen.add((top, min(left, right), left > right))
-    assert len(seen) > 8 and {mirrored for _, _, mirrored in seen} == {True, False}
+    assert len(seen) > 8
+    assert {mirrored for _, _, mirrored in seen} == {True, False}
 
 
 def test_an_epoch_shows_an_image_once_and_labels_go_with_images(corpus):
@@ -92,7 +99,7 @@ def test_same_seed_same_batches(corpus):
 
 
 @pytest.mark.parametrize(
-    "more, message",
+    ("more", "message"),
     [
         ({"raw": "__import__('os').getcwd()"}, "no Python dict literal"),
         ({"raw": "{'mean': (1, 2, 3)}"}, "needs .'batch_size', 'img_dir', 'mean', 'num_topics'"),
@@ -110,20 +117,30 @@ def test_refused(corpus, more, message):
 
 def test_a_bad_image_is_named(corpus):
     (corpus / "1.png").write_bytes(b"no image")
-    with pytest.raises(caffe.CaffeError, match="1.png: is not an image"):
+    with pytest.raises(caffe.CaffeError, match=r"1.png: is not an image"):
         net(corpus, shuffle=False).forward()
 
 
 def test_the_prototxt_as_it_stands_feeds_a_batch(corpus, monkeypatch):
-    """train_val_python.prototxt, with CaffeNet's layers left out and the batch made as small as the corpus."""
+    """train_val_python.prototxt, with CaffeNet's layers left out and the batch made as small as the
+    corpus.
+    """
     text = (FOLDER / "train_val_python.prototxt").read_text()
     layer = text[text.index("layer {") : text.index("layer {", text.index("layer {") + 1)]
-    layer = layer.replace("'num_topics': 40", "'num_topics': 2").replace("'batch_size': 64", "'batch_size': 5")
+    layer = layer.replace("'num_topics': 40", "'num_topics': 2").replace(
+        "'batch_size': 64", "'batch_size': 5"
+    )
     path = corpus / "net.prototxt"
     path.write_text(layer.replace("../../data/ImageCLEF_Wikipedia/", "../.."))
     found = caffe.Net(str(path), caffe.TRAIN)
     found.forward()
-    assert sorted(np.rint((found.blobs["data"].data[:, 0, 0, 0] + MEAN[0]) / 40).astype(int)) == [0, 1, 2, 3, 4]
+    assert sorted(np.rint((found.blobs["data"].data[:, 0, 0, 0] + MEAN[0]) / 40).astype(int)) == [
+        0,
+        1,
+        2,
+        3,
+        4,
+    ]
 
 
 def test_the_originals_own_quoting_is_understood(corpus):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from texttopicnet.artefacts import UserError
+from texttopicnet.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
 LOG = """net
@@ -30,12 +30,13 @@ def script(load_script):
 def test_two_parts_of_a_run_over_new_year(script, tmp_path):
     (tmp_path / "t.log").write_text(LOG)
     losses, seconds = script.read_log(tmp_path / "t.log")
-    assert losses == {0: 8.5, 20: 3.5, 40: 0.02, 50: 0.01} and seconds == pytest.approx(15.5 + 10)
+    assert losses == {0: 8.5, 20: 3.5, 40: 0.02, 50: 0.01}
+    assert seconds == pytest.approx(15.5 + 10)
 
 
 def test_no_log(script, tmp_path):
     (tmp_path / "t.log").write_text("nothing\n")
-    with pytest.raises(UserError, match="t.log holds no line"):
+    with pytest.raises(UserError, match=r"t.log holds no line"):
         script.read_log(tmp_path / "t.log")
 
 
@@ -48,4 +49,6 @@ def test_record(script, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["record_training.py", "--work", str(tmp_path), "--seed", "5"])
     assert script.main() == 0
     found = json.loads((tmp_path / "experiments" / "results" / "training.json").read_text())
-    assert found["values"] == {"last_loss": 0.01, "iterations": 50} and found["seed"] == 5 and found["seconds"] == 25.5
+    assert found["values"] == {"last_loss": 0.01, "iterations": 50}
+    assert found["seed"] == 5
+    assert found["seconds"] == 25.5

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from texttopicnet import artefacts, results
-from texttopicnet.artefacts import UserError
+from texttopicnet.errors import UserError
 
 
 def make(tmp_path, **changes):
@@ -28,17 +28,24 @@ def make(tmp_path, **changes):
 
 def git(folder, *arguments):
     identity = ["-c", "user.name=n", "-c", "user.email=n@example.org", "-c", "commit.gpgsign=false"]
-    subprocess.run(["git", "-C", str(folder), *identity, *arguments], check=True, capture_output=True)
+    subprocess.run(
+        ["git", "-C", str(folder), *identity, *arguments], check=True, capture_output=True
+    )
 
 
 def test_record_says_what_it_takes(tmp_path):
     record = make(tmp_path, layer="fc7")
     assert set(results.FIELDS) < set(record)
-    assert record["inputs"]["features"] == {"path": "features/fc7.npz", "sha256": hashlib.sha256(b"abc").hexdigest()}
+    assert record["inputs"]["features"] == {
+        "path": "features/fc7.npz",
+        "sha256": hashlib.sha256(b"abc").hexdigest(),
+    }
     assert record["seconds"] == 1.3
     assert record["layer"] == "fc7"
     assert record["versions"]["numpy"].count(".") == 2
-    assert record["hardware"]["cores"] >= 1 and record["hardware"]["cpu"] and record["hardware"]["gpu"]
+    assert record["hardware"]["cores"] >= 1
+    assert record["hardware"]["cpu"]
+    assert record["hardware"]["gpu"]
     assert record["paper_set"] is False
     assert str(tmp_path) not in json.dumps(record)
 
@@ -65,7 +72,7 @@ def test_further_entries_do_not_replace(tmp_path):
 
 def test_what_is_no_record_is_named(tmp_path):
     (tmp_path / "x.json").write_text('{"values": {}}')
-    with pytest.raises(UserError, match="x.json is not a result record: it lacks experiment"):
+    with pytest.raises(UserError, match=r"x.json is not a result record: it lacks experiment"):
         results.load_all(tmp_path)
 
 
@@ -76,7 +83,8 @@ def test_commit_clean_dirty_and_without_git(tmp_path):
     git(tmp_path, "add", "f")
     git(tmp_path, "commit", "-q", "-m", "one")
     clean = results.commit(tmp_path)
-    assert len(clean) == 40 and int(clean, 16) >= 0
+    assert len(clean) == 40
+    assert int(clean, 16) >= 0
     (tmp_path / "untracked").write_text("1")
     assert results.commit(tmp_path) == clean
     (tmp_path / "f").write_text("2")
@@ -89,7 +97,10 @@ def test_checksum_of_a_folder_is_of_sha256sums_lines(tmp_path):
     (tmp_path / "s").mkdir()
     (tmp_path / "b.txt").write_bytes(b"b")
     (tmp_path / "s" / "a.txt").write_bytes(b"a")
-    rows = sorted(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in (("b.txt", b"b"), ("s/a.txt", b"a")))
+    rows = sorted(
+        f"{hashlib.sha256(data).hexdigest()}  {name}\n"
+        for name, data in (("b.txt", b"b"), ("s/a.txt", b"a"))
+    )
     expected = hashlib.sha256("".join(rows).encode()).hexdigest()
     assert results.checksum(tmp_path) == expected
     assert results.checksum([tmp_path / "s" / "a.txt", tmp_path / "b.txt"]) == expected

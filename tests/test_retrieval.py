@@ -1,11 +1,13 @@
-"""The retrieval set's lists, the divergence and the ranking; the original's recording is in test_average_precision.py."""
+"""The retrieval set's lists, the divergence and the ranking; the original's recording is in
+test_average_precision.py.
+"""
 
 import numpy as np
 import pytest
 import scipy.stats
 
 from texttopicnet import artefacts, retrieval
-from texttopicnet.artefacts import UserError
+from texttopicnet.errors import UserError
 
 
 def test_divergence_is_scipys_entropy():
@@ -13,14 +15,17 @@ def test_divergence_is_scipys_entropy():
     texts = rng.dirichlet(np.full(8, 0.3), 7).astype(np.float32)
     texts[texts < 0.01] = 0
     images = rng.random((5, 8)).astype(np.float32)
-    expected = [[scipy.stats.entropy(t.astype(float), i.astype(float)) for i in images] for t in texts]
+    expected = [
+        [scipy.stats.entropy(t.astype(float), i.astype(float)) for i in images] for t in texts
+    ]
     np.testing.assert_allclose(retrieval.divergences(texts, images), expected, rtol=0, atol=1e-12)
 
 
 def test_zeros_on_both_sides():
     found = retrieval.divergences([[1.0, 0.0], [0.0, 0.0]], [[0.5, 0.5], [0.0, 1.0], [1.0, 0.0]])
     assert np.isfinite(found).all()
-    assert found[0, 0] == pytest.approx(np.log(2)) and found[0, 2] == pytest.approx(0)
+    assert found[0, 0] == pytest.approx(np.log(2))
+    assert found[0, 2] == pytest.approx(0)
     assert found[0, 1] > 80  # log of the smallest normal float32
     assert found[1, 0] == pytest.approx(0)  # nothing above the threshold: uniform
 
@@ -36,7 +41,9 @@ def test_equal_vectors_give_equal_scores_wherever_they_stand():
 
 
 def test_ties_in_the_order_of_sorted_ids():
-    queries, ranking = retrieval.rank(np.array([[1.0, 0.0, 1.0], [2.0, 2.0, 2.0]]), ["q2", "q1"], ["c", "b", "a"])
+    queries, ranking = retrieval.rank(
+        np.array([[1.0, 0.0, 1.0], [2.0, 2.0, 2.0]]), ["q2", "q1"], ["c", "b", "a"]
+    )
     assert queries.tolist() == [1, 0]
     assert ranking.tolist() == [[2, 1, 0], [1, 2, 0]]
 
@@ -47,7 +54,12 @@ def test_the_training_list_is_read_as_the_test_list(tmp_path):
     (tmp_path / retrieval.TRAIN_LIST).write_text("t2\ti2\t2\n\nt3\ti3\t1\n")
     assert retrieval.read_pairs(tmp_path)[0] == ["t1"]
     texts, images, categories, names = retrieval.read_pairs(tmp_path, retrieval.TRAIN_LIST)
-    assert (texts, images, categories.tolist(), names) == (["t2", "t3"], ["i2", "i3"], [1, 0], ["a", "b"])
+    assert (texts, images, categories.tolist(), names) == (
+        ["t2", "t3"],
+        ["i2", "i3"],
+        [1, 0],
+        ["a", "b"],
+    )
 
 
 @pytest.mark.parametrize(
@@ -71,10 +83,11 @@ def test_a_category_may_have_several_words(tmp_path):
     (tmp_path / "categories.list").write_text("visual arts\r\n  new  media \n\nwar\n")
     (tmp_path / "testset_txt_img_cat.list").write_text("t1\ti1\t2\r\nt2\ti2\t3\r\n")
     texts, images, categories, names = retrieval.read_pairs(tmp_path)
-    assert names == ["visual arts", "new  media", "war"] and categories.tolist() == [1, 2]
+    assert names == ["visual arts", "new  media", "war"]
+    assert categories.tolist() == [1, 2]
     assert (texts, images) == (["t1", "t2"], ["i1", "i2"])
     (tmp_path / "categories.list").write_text("war\nwar\n")
-    with pytest.raises(UserError, match="categories.list: war is in it more than once"):
+    with pytest.raises(UserError, match=r"categories.list: war is in it more than once"):
         retrieval.read_pairs(tmp_path)
 
 
@@ -89,7 +102,7 @@ def test_ids_do_not_lead_out_of_the_set(tmp_path, row):
 def test_lists_that_are_not_text_are_one_sentence(tmp_path):
     (tmp_path / "categories.list").write_bytes(b"caf\xe9\n")
     (tmp_path / "testset_txt_img_cat.list").write_text("t\ti\t1\n")
-    with pytest.raises(UserError, match="categories.list cannot be read as text"):
+    with pytest.raises(UserError, match=r"categories.list cannot be read as text"):
         retrieval.read_pairs(tmp_path)
 
 
@@ -103,9 +116,14 @@ def test_the_real_list_has_the_papers_categories():
     assert len(names) == 10
 
 
-@pytest.mark.parametrize("row", ["../../etc/passwd\tb\t1", "a\t/etc/passwd\t1", "a\tb\\..\\c\t1", "a\0\tb\t1"])
+@pytest.mark.parametrize(
+    "row", ["../../etc/passwd\tb\t1", "a\t/etc/passwd\t1", "a\tb\\..\\c\t1", "a\0\tb\t1"]
+)
 def test_an_id_that_leads_out_of_the_set_is_named(tmp_path, row):
     (tmp_path / "categories.list").write_text("art\n")
     (tmp_path / retrieval.TEST_LIST).write_text(f"x\ty\t1\n{row}\n")
-    with pytest.raises(UserError, match="testset_txt_img_cat.list, line 2: an id is not the name of a file of the set"):
+    with pytest.raises(
+        UserError,
+        match=r"testset_txt_img_cat.list, line 2: an id is not the name of a file of the set",
+    ):
         retrieval.read_pairs(tmp_path)

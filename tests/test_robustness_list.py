@@ -7,7 +7,9 @@ FOLDER = Path(__file__).parent
 
 
 def test_the_list_names_tests_that_exist():
-    rows = re.findall(r"^\| .+ \| (.+\.py.*) \|$", (FOLDER / "robustness.md").read_text("utf-8"), flags=re.M)
+    rows = re.findall(
+        r"^\| .+ \| (.+\.py.*) \|$", (FOLDER / "robustness.md").read_text("utf-8"), flags=re.M
+    )
     assert len(rows) > 50
     missing = []
     for named in ", ".join(rows).split(", "):

@@ -1,4 +1,6 @@
-"""The whole chain on the embedded sample, by the command of the README: scripts/run_all.sh --sample."""
+"""The whole chain on the embedded sample, by the command of the README: scripts/run_all.sh
+--sample.
+"""
 
 import json
 import os
@@ -17,7 +19,13 @@ ROOT = Path(__file__).resolve().parents[1]
 def run_all(folder, *arguments):
     command = ["bash", str(ROOT / "scripts" / "run_all.sh"), "--sample", *arguments]
     command += ["--data", str(folder / "data"), "--work", str(folder / "work")]
-    return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=os.environ | {"GLOG_minloglevel": "0"})
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env=os.environ | {"GLOG_minloglevel": "0"},
+    )
 
 
 @pytest.fixture(scope="module")
@@ -35,14 +43,22 @@ def record(folder, name):
 def test_it_ends_with_what_to_look_at(chain):
     folder, said = chain
     report = folder / "work" / "experiments" / "report.html"
-    assert said.strip().splitlines()[-1].startswith("look at ") and str(report) in said.strip().splitlines()[-1]
+    assert said.strip().splitlines()[-1].startswith("look at ")
+    assert str(report) in said.strip().splitlines()[-1]
     page = report.read_text()
-    assert page.count("data:image/png;base64,") == 3 and page.count("data:image/jpeg;base64,") == 60
+    assert page.count("data:image/png;base64,") == 3
+    assert page.count("data:image/jpeg;base64,") == 60
 
 
 def test_blemishes_are_counted_by_reason(chain):
     _, said = chain
-    reasons = ["broken XML", "no English article", "not a JPEG", "smaller than 256 pixels", "article file is missing"]
+    reasons = [
+        "broken XML",
+        "no English article",
+        "not a JPEG",
+        "smaller than 256 pixels",
+        "article file is missing",
+    ]
     reasons += ["image file is missing", "image cannot be decoded"]
     for reason in reasons:
         assert f" {reason}; the first is " in said
@@ -64,26 +80,41 @@ def test_artefacts_agree(chain):
     folder = chain[0] / "work"
     pairs = json.loads((folder / "LDA" / "train_dict_ImageCLEF_Wikipedia.json").read_text())
     labels = json.loads((folder / "LDA" / "training_labels40.json").read_text())
-    dictionary, corpus = Dictionary.load(str(folder / "LDA" / "dictionary.dict")), MmCorpus(str(folder / "LDA" / "bow.mm"))
+    dictionary, corpus = (
+        Dictionary.load(str(folder / "LDA" / "dictionary.dict")),
+        MmCorpus(str(folder / "LDA" / "bow.mm")),
+    )
     model = LdaModel.load(str(folder / "LDA" / "ldamodel40.lda"))
     assert list(pairs) == sorted(pairs) == list(labels)
-    assert len(corpus) == len(pairs) and corpus.num_terms == len(dictionary) == model.num_terms
+    assert len(corpus) == len(pairs)
+    assert corpus.num_terms == len(dictionary) == model.num_terms
     vectors = np.array(list(labels.values()))
-    assert vectors.shape[1] == 40 and vectors.min() >= 0 and vectors.sum(axis=1).max() <= 1 + 1e-5
+    assert vectors.shape[1] == 40
+    assert vectors.min() >= 0
+    assert vectors.sum(axis=1).max() <= 1 + 1e-5
     for article in set(pairs.values()):
         assert len({tuple(labels[image]) for image, of in pairs.items() if of == article}) == 1
     keys = []
     for what in ("images", "labels"):
-        with lmdb.open(str(folder / "CNN" / "CaffeNetSample" / f"train_{what}_lmdb"), readonly=True, lock=False) as database:
-            with database.begin() as transaction:
-                keys.append([key for key, _ in transaction.cursor()])
-    assert keys[0] == keys[1] and len(keys[0]) == len(pairs)
+        with (
+            lmdb.open(
+                str(folder / "CNN" / "CaffeNetSample" / f"train_{what}_lmdb"),
+                readonly=True,
+                lock=False,
+            ) as database,
+            database.begin() as transaction,
+        ):
+            keys.append([key for key, _ in transaction.cursor()])
+    assert keys[0] == keys[1]
+    assert len(keys[0]) == len(pairs)
 
 
 def test_the_record_of_the_training(chain):
     found = record(chain[0], "training")
-    assert found["values"]["iterations"] == 240 and found["losses"][0][1] > 2 * found["values"]["last_loss"]
-    assert found["seconds"] > 0 and found["seed"] == 0
+    assert found["values"]["iterations"] == 240
+    assert found["losses"][0][1] > 2 * found["values"]["last_loss"]
+    assert found["seconds"] > 0
+    assert found["seed"] == 0
 
 
 def test_a_second_run_skips_what_is_done(chain):
@@ -108,4 +139,5 @@ def test_an_output_older_than_its_input_is_not_passed_over(chain):
     finally:
         os.utime(lda, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert done.returncode == 1
-    assert "stage 3 is older than what it reads" in done.stderr and "--from 3 --force" in done.stderr
+    assert "stage 3 is older than what it reads" in done.stderr
+    assert "--from 3 --force" in done.stderr

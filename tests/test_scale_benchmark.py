@@ -1,4 +1,6 @@
-"""The benchmark of scale: its corpus is what it says, memory is that of all processes, finished sizes are kept."""
+"""The benchmark of scale: its corpus is what it says, memory is that of all processes, finished
+sizes are kept.
+"""
 
 import json
 import subprocess
@@ -9,7 +11,7 @@ import psutil
 import pytest
 
 from texttopicnet import artefacts, text
-from texttopicnet.artefacts import UserError
+from texttopicnet.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +32,9 @@ def test_names_are_syllables_of_the_digits_and_no_two_are_alike(scale_text):
 
 def test_numbers_stand_for_nouns_plurals_and_names(scale_text, lexicon):
     nouns = lexicon.num_nouns
-    singular, plural = (lexicon.spelt(lexicon.numbers(np.arange(500), there)) for there in (False, True))
+    singular, plural = (
+        lexicon.spelt(lexicon.numbers(np.arange(500), there)) for there in (False, True)
+    )
     assert all(text.token_of(word) == word for word in singular)
     assert {(b.removeprefix(a)) for a, b in zip(singular, plural, strict=True)} == {"", "s"}
     assert lexicon.spelt(lexicon.numbers(np.array([nouns - 1, nouns, 10**7]), False)) == [
@@ -73,7 +77,11 @@ def small_folders(monkeypatch, scale_text, lexicon):
 
 
 def files_of(folder):
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def test_a_smaller_corpus_is_the_beginning_of_a_larger_one(scale_text, tmp_path, small_folders):
@@ -84,9 +92,14 @@ def test_a_smaller_corpus_is_the_beginning_of_a_larger_one(scale_text, tmp_path,
     assert sorted(smaller) == sorted(
         file
         for n, folder in ((0, 0), (1, 0), (2, 0), (3, 1))
-        for file in (f"images/{folder}/{n}.jpg", f"metadata/{folder}/{n}.xml", f"text/en/{folder}/{n}")
+        for file in (
+            f"images/{folder}/{n}.jpg",
+            f"metadata/{folder}/{n}.xml",
+            f"text/en/{folder}/{n}",
+        )
     )
-    assert len(larger) == 21 and smaller.items() <= larger.items()
+    assert len(larger) == 21
+    assert smaller.items() <= larger.items()
     assert other["text/en/0/0"] != smaller["text/en/0/0"]
     assert (tmp_path / "7/images/0/2.jpg").stat().st_nlink == 3
 
@@ -108,7 +121,12 @@ subprocess.run([sys.executable, "-c", child])
 
 
 def test_memory_is_that_of_all_processes(scale_text):
-    process = subprocess.Popen([sys.executable, "-c", WITH_A_CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", WITH_A_CHILD],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     watched = psutil.Process(process.pid)
     try:
         assert process.stdout.readline() == "ready\n"
@@ -120,17 +138,26 @@ def test_memory_is_that_of_all_processes(scale_text):
 
 def test_a_command_that_fails_is_named_with_its_log(scale_text, tmp_path):
     with pytest.raises(UserError, match=r"failed with status 3: .*log says why"):
-        scale_text.measured([sys.executable, "-c", "print('why'); raise SystemExit(3)"], tmp_path / "log")
+        scale_text.measured(
+            [sys.executable, "-c", "print('why'); raise SystemExit(3)"], tmp_path / "log"
+        )
     assert (tmp_path / "log").read_text() == "why\n"
 
 
 def row_of(scale_text, seed, workers):
     stage = {"seconds": 2.0, "cpu_seconds": 3.0, "peak_mb": 1234, "main_peak_mb": 99}
-    return {"seed": seed, "workers": workers, "words": 100_000, "stages": {script: stage for script in scale_text.STAGES}}
+    return {
+        "seed": seed,
+        "workers": workers,
+        "words": 100_000,
+        "stages": dict.fromkeys(scale_text.STAGES, stage),
+    }
 
 
 def test_the_table(scale_text):
-    lines = scale_text.table({"10000": row_of(scale_text, 0, 2), "50": row_of(scale_text, 0, 2)}).splitlines()
+    lines = scale_text.table(
+        {"10000": row_of(scale_text, 0, 2), "50": row_of(scale_text, 0, 2)}
+    ).splitlines()
     assert lines[2:4] == [
         "| generate_train_dict.py | 50 | 100,000 | 2 | 3 | 60.0 | 1,234 | 99 |",
         "| generate_train_dict.py | 10,000 | 100,000 | 2 | 3 | 0.3 | 1,234 | 99 |",
@@ -150,7 +177,9 @@ def test_finished_sizes_are_kept_and_folders_deleted(scale_text, tmp_path, monke
 
     def run(*arguments):
         out, folder = tmp_path / "out.json", tmp_path / "folder"
-        monkeypatch.setattr(sys, "argv", ["scale_text.py", "--out", str(out), "--folder", str(folder), *arguments])
+        monkeypatch.setattr(
+            sys, "argv", ["scale_text.py", "--out", str(out), "--folder", str(folder), *arguments]
+        )
         return scale_text.main()
 
     monkeypatch.setattr(scale_text, "measure", measure)
@@ -162,14 +191,18 @@ def test_finished_sizes_are_kept_and_folders_deleted(scale_text, tmp_path, monke
     assert (tmp_path / "out.md").read_text().count("| 30 | 100,000 |") == 3
     assert not list((tmp_path / "folder").iterdir())
     run("--articles", "20", "--seed", "1", "--keep")  # other settings, other numbers
-    assert calls[-1] == (20, 1) and (tmp_path / "folder/20_1").is_dir()
+    assert calls[-1] == (20, 1)
+    assert (tmp_path / "folder/20_1").is_dir()
     run("--articles", "30", "--force")
     assert calls[-1] == (30, 0)
     assert list(json.loads((tmp_path / "out.json").read_text())) == ["20", "30"]
 
 
 def test_a_disk_that_is_too_small(scale_text, tmp_path):
-    with pytest.raises(UserError, match=r"GB free and 1000000000000 articles need 80000000.0: name another --folder"):
+    with pytest.raises(
+        UserError,
+        match=r"GB free and 1000000000000 articles need 80000000.0: name another --folder",
+    ):
         scale_text.check_disk(tmp_path / "new", 10**12)
 
 

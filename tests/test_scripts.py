@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from texttopicnet import artefacts
+from texttopicnet import artefacts, json_files
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = sorted((ROOT / "scripts").glob("*.sh"))
@@ -31,19 +31,26 @@ def test_heads(path):
     words = [row.split(":")[0] for row in rows[:8] if re.match(r"# \w+:", row)]
     assert words == ["# What", "# Reads", "# Writes", "# Takes", "# Expect"]
     if path.name != "environment.sh":
-        assert rows[0] == "#!/usr/bin/env bash" and "set -euo pipefail" in rows and os.access(path, os.X_OK)
+        assert rows[0] == "#!/usr/bin/env bash"
+        assert "set -euo pipefail" in rows
+        assert os.access(path, os.X_OK)
     assert subprocess.run(["bash", "-n", str(path)]).returncode == 0
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("LDA/*.py")) + sorted(ROOT.glob("experiments/*.py")), ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "path",
+    sorted(ROOT.glob("LDA/*.py")) + sorted(ROOT.glob("experiments/*.py")),
+    ids=lambda p: p.name,
+)
 def test_heads_of_python_scripts(path):
     rows = path.read_text().split('"""')[1].splitlines()
     words = [row.split(":")[0] for row in rows[2:6]]
-    assert rows[0].endswith(".") and words == ["Reads", "Writes", "Paper", "Usage"]
+    assert rows[0].endswith(".")
+    assert words == ["Reads", "Writes", "Paper", "Usage"]
 
 
 @pytest.mark.parametrize(
-    "name, arguments, message",
+    ("name", "arguments", "message"),
     [
         ("run_all.sh", ["--colour", "red"], "unknown option --colour"),
         ("run_all.sh", ["--from"], "--from needs a value"),
@@ -55,22 +62,47 @@ def test_heads_of_python_scripts(path):
             ["--data", ".", "--work", "w", "--from", "3", "--to", "3"],
             "make it with python LDA/generate_train_dict.py",
         ),
-        ("01_generate_train_dict.sh", ["--data", "."], "ImageCLEF_Wikipedia/metadata does not exist"),
-        ("05_train_cnn.sh", ["--work", "w"], "train_images_lmdb does not exist: make it with scripts/04_create_lmdb.sh"),
+        (
+            "01_generate_train_dict.sh",
+            ["--data", "."],
+            "ImageCLEF_Wikipedia/metadata does not exist",
+        ),
+        (
+            "05_train_cnn.sh",
+            ["--work", "w"],
+            "train_images_lmdb does not exist: make it with scripts/04_create_lmdb.sh",
+        ),
         ("05_train_cnn.sh", ["--solver", "no.prototxt"], "CNN/CaffeNet/no.prototxt does not exist"),
         ("06_extract_features.sh", ["--layer"], "knows no --layer"),
-        ("07_voc_2007_classification.sh", ["fc7", "--voc", ".", "--work", "w"], "does not exist: give --voc"),
+        (
+            "07_voc_2007_classification.sh",
+            ["fc7", "--voc", ".", "--work", "w"],
+            "does not exist: give --voc",
+        ),
         ("run_all.sh", ["--embedding"], "--embedding needs a value"),
         ("run_all.sh", ["--no-below"], "--no-below needs a value"),
         ("text_records.sh", ["--colour"], "knows no --colour"),
-        ("text_records.sh", ["--labels", "none.json"], "none.json does not exist: --labels takes a file of topic labels"),
-        ("text_records.sh", ["--data", "."], "./ImageCLEF_Wikipedia does not exist: data/README.md"),
-        ("08_multi_modal_retrieval.sh", ["--data", ".", "--work", "w"], "categories.list does not exist"),
+        (
+            "text_records.sh",
+            ["--labels", "none.json"],
+            "none.json does not exist: --labels takes a file of topic labels",
+        ),
+        (
+            "text_records.sh",
+            ["--data", "."],
+            "./ImageCLEF_Wikipedia does not exist: data/README.md",
+        ),
+        (
+            "08_multi_modal_retrieval.sh",
+            ["--data", ".", "--work", "w"],
+            "categories.list does not exist",
+        ),
     ],
 )
 def test_a_mistake_is_one_sentence(tmp_path, name, arguments, message):
     done = run(name, *arguments, cwd=tmp_path)
-    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
     (said,) = [row for row in done.stderr.splitlines() if row.startswith("error: ")]
     assert message in said
     assert not [p for p in tmp_path.rglob("*") if p.is_file()]
@@ -82,24 +114,41 @@ def test_text_records_reads_the_lists_as_the_experiments_do(tmp_path):
     (tmp_path / "some.list").write_text("t1\ti1\t1\r\n\nt2\ti2\t2\n")
     text = (ROOT / "scripts" / "text_records.sh").read_text()
     function = text[text.index("train_dict() {") : text.index("\n}\n") + 3]
-    done = subprocess.run(["bash", "-c", f"{function}\ntrain_dict {tmp_path} some.list"], capture_output=True, text=True)
-    assert json.loads(done.stdout) == {"images/visual arts/i1.jpg": "texts/t1.xml", "images/war/i2.jpg": "texts/t2.xml"}
+    done = subprocess.run(
+        ["bash", "-c", f"{function}\ntrain_dict {tmp_path} some.list"],
+        capture_output=True,
+        text=True,
+    )
+    assert json.loads(done.stdout) == {
+        "images/visual arts/i1.jpg": "texts/t1.xml",
+        "images/war/i2.jpg": "texts/t2.xml",
+    }
 
 
 def test_a_downloaded_model_is_never_advised_to_be_replaced(tmp_path):
-    """It is older than the train dict, which is made here: the advice for a model of one's own would overwrite it."""
+    """It is older than the train dict, which is made here: the advice for a model of one's own
+    would overwrite it.
+    """
     folder = tmp_path / "w" / "LDA"
     folder.mkdir(parents=True)
-    for name, content in (("ldamodel40.lda", b"downloaded"), ("train_dict_ImageCLEF_Wikipedia.json", b"{}")):
+    for name, content in (
+        ("ldamodel40.lda", b"downloaded"),
+        ("train_dict_ImageCLEF_Wikipedia.json", b"{}"),
+    ):
         (folder / name).write_bytes(content)
     os.utime(folder / "ldamodel40.lda", (1, 1))
     arguments = ["--data", tmp_path, "--work", "w", "--from", "2", "--to", "2"]
     done = run("run_all.sh", *arguments, cwd=tmp_path)
-    assert done.returncode == 1 and "--force" not in done.stderr
-    assert "ldamodel40.lda was not made here, and not from " in done.stderr and "or another --work folder" in done.stderr
+    assert done.returncode == 1
+    assert "--force" not in done.stderr
+    assert "ldamodel40.lda was not made here, and not from " in done.stderr
+    assert "or another --work folder" in done.stderr
     (folder / "ldamodel40.lda").write_bytes(b"\x80\x04 ... dictionary_sha256 ...")
     os.utime(folder / "ldamodel40.lda", (1, 1))
-    assert "give --from 2 --force to run it again" in run("run_all.sh", *arguments, cwd=tmp_path).stderr
+    assert (
+        "give --from 2 --force to run it again"
+        in run("run_all.sh", *arguments, cwd=tmp_path).stderr
+    )
 
 
 def test_run_all_hands_trust_pickle_on(tmp_path):
@@ -113,40 +162,64 @@ def test_run_all_hands_trust_pickle_on(tmp_path):
     for name in ("dictionary.dict", "ldamodel40.lda"):
         (folder / name).write_bytes(pickle.dumps(Planted()))
     arguments = ["--data", tmp_path, "--work", "w", "--from", "3", "--to", "3"]
-    assert "dictionary.dict was not loaded: it asks for " in run("run_all.sh", *arguments, cwd=tmp_path).stderr
+    assert (
+        "dictionary.dict was not loaded: it asks for "
+        in run("run_all.sh", *arguments, cwd=tmp_path).stderr
+    )
     assert not (tmp_path / "ran").exists()
     done = run("run_all.sh", *arguments, "--trust-pickle", cwd=tmp_path)
-    assert (tmp_path / "ran").exists() and "is not a Dictionary of gensim's" in done.stderr
+    assert (tmp_path / "ran").exists()
+    assert "is not a Dictionary of gensim's" in done.stderr
 
 
 def test_sets_that_are_not_there_are_left_out(tmp_path):
     done = run("06_extract_features.sh", "--data", ".", "--work", "w", cwd=tmp_path)
-    assert done.returncode == 0 and done.stdout.count("left out: ") == 3
+    assert done.returncode == 0
+    assert done.stdout.count("left out: ") == 3
 
 
 def test_stages_may_run_from_any_folder(tmp_path):
     done = run("09_make_tables.sh", "--work", "w", cwd=tmp_path)
-    assert done.returncode == 0 and (tmp_path / "w" / "experiments" / "report.html").is_file()
+    assert done.returncode == 0
+    assert (tmp_path / "w" / "experiments" / "report.html").is_file()
     assert "not run" in (tmp_path / "w" / "experiments" / "tables.md").read_text()
 
 
 def test_the_set_up_is_done_once():
     done = run("00_install.sh", cwd="/")
-    assert done.returncode == 0 and "setting up" not in done.stdout
+    assert done.returncode == 0
+    assert "setting up" not in done.stdout
     assert done.stdout.splitlines()[-1].startswith("set up: ")
 
 
 def test_run_all_passes_the_options_for_small_corpora_on(tmp_path):
-    """--no-below and --no-above reach stage 2: with its defaults, three articles would leave no word."""
+    """--no-below and --no-above reach stage 2: with its defaults, three articles would leave no
+    word.
+    """
     folder = tmp_path / "data/ImageCLEF_Wikipedia/text"
     folder.mkdir(parents=True)
     pairs = {}
     for i in range(3):
         (folder / str(i)).write_text("piano violin harbour castle " * 5)
         pairs[f"images/{i}.jpg"] = f"text/{i}"
-    artefacts.write_json(tmp_path / "w" / artefacts.TRAIN_DICT, pairs)
-    stage = ["--data", "data", "--work", "w", "--from", "2", "--to", "2", "--topics", "2", "--workers", "1"]
+    json_files.write(tmp_path / "w" / artefacts.TRAIN_DICT, pairs)
+    stage = [
+        "--data",
+        "data",
+        "--work",
+        "w",
+        "--from",
+        "2",
+        "--to",
+        "2",
+        "--topics",
+        "2",
+        "--workers",
+        "1",
+    ]
     done = run("run_all.sh", *stage, cwd=tmp_path)
-    assert done.returncode == 1 and "give --no-below 2 --no-above 1, with which 4 words are left" in done.stderr
+    assert done.returncode == 1
+    assert "give --no-below 2 --no-above 1, with which 4 words are left" in done.stderr
     done = run("run_all.sh", *stage, "--no-below", "2", "--no-above", "1", cwd=tmp_path)
-    assert done.returncode == 0 and "dictionary: 4 words" in done.stdout
+    assert done.returncode == 0
+    assert "dictionary: 4 words" in done.stdout

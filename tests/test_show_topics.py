@@ -1,4 +1,6 @@
-"""The top words of every topic, as the saved model has them, and the page with their images and articles."""
+"""The top words of every topic, as the saved model has them, and the page with their images and
+articles.
+"""
 
 import base64
 import importlib.util
@@ -14,8 +16,8 @@ import pytest
 from gensim.corpora import Dictionary
 from lxml import html
 
-from texttopicnet import artefacts, token_store
-from texttopicnet.artefacts import UserError
+from texttopicnet import artefacts, json_files, token_store
+from texttopicnet.errors import UserError
 from texttopicnet.token_store import TokenStore
 from texttopicnet.topics import TopicModel
 
@@ -30,7 +32,8 @@ LABELS = {  # a and b are about topic 1, c about topic 0; a has three images
 }
 ARTICLES = {
     "text/a": "'''Cannons & <b>battles</b>'''\n[[Cannon|Cannons]] stand in a row.",
-    "text/b": "<document>\n&lt;script&gt;alert(1)&amp;lt;/script&gt;Goals\n" + "goal after goal " * 50,
+    "text/b": "<document>\n&lt;script&gt;alert(1)&amp;lt;/script&gt;Goals\n"
+    + "goal after goal " * 50,
     "text/c": "A first line that is too long to be anything like the title of an article in an encyclopedia of music",
 }
 
@@ -49,7 +52,9 @@ def work(tmp_path):
 
 @pytest.fixture
 def collection(work):
-    """Labels, articles and images beside the model; images are of one colour and twice as wide as high, c's wider."""
+    """Labels, articles and images beside the model; images are of one colour and twice as wide as
+    high, c's wider.
+    """
     folder = work / "data" / "ImageCLEF_Wikipedia"
     (folder / "images").mkdir(parents=True)
     (folder / "text").mkdir()
@@ -58,8 +63,8 @@ def collection(work):
     for i, name in enumerate(LABELS):
         pixels = np.full((300, 600 if name != "images/c.jpg" else 1500, 3), 20 + 40 * i, np.uint8)
         cv2.imwrite(str(folder / name), pixels)
-    artefacts.write_json(work / artefacts.training_labels(2), LABELS)
-    artefacts.write_json(work / artefacts.TRAIN_DICT, {image: f"text/{image[7]}" for image in LABELS})
+    json_files.write(work / artefacts.training_labels(2), LABELS)
+    json_files.write(work / artefacts.TRAIN_DICT, {image: f"text/{image[7]}" for image in LABELS})
     return folder
 
 
@@ -71,7 +76,16 @@ def show(work, monkeypatch, capsys):
     spec.loader.exec_module(script)
 
     def show(*arguments):
-        command = ["x", "--work", str(work), "--data", str(work / "data"), "--topics", "2", *arguments]
+        command = [
+            "x",
+            "--work",
+            str(work),
+            "--data",
+            str(work / "data"),
+            "--topics",
+            "2",
+            *arguments,
+        ]
         monkeypatch.setattr(sys, "argv", command)
         assert script.main() == 0
         return capsys.readouterr().out.splitlines()
@@ -93,7 +107,8 @@ def page(show, work):
 def test_most_probable_words_first_with_their_probabilities(work):
     command = [sys.executable, str(SCRIPT), "--work", str(work), "--topics", "2", "--words", "3"]
     done = subprocess.run(command, cwd=work, capture_output=True, text=True)
-    assert done.returncode == 0 and done.stderr == ""
+    assert done.returncode == 0
+    assert done.stderr == ""
     assert done.stdout.splitlines() == [
         "topic 0: piano 0.500, violin 0.400, cannon 0.100",
         "topic 1: cannon 0.600, goal 0.300, piano 0.100",
@@ -106,10 +121,16 @@ def test_more_words_than_there_are(show):
 
 
 def test_a_missing_model_is_one_sentence(work):
-    done = subprocess.run([sys.executable, str(SCRIPT), "--work", str(work)], cwd=work, capture_output=True, text=True)
-    assert done.returncode == 1 and done.stdout == ""
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), "--work", str(work)], cwd=work, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
     path = work / "LDA" / "ldamodel40.lda"
-    assert done.stderr == f"error: {path} does not exist: make it with python LDA/learn_LDA_model.py --topics 40\n"
+    assert (
+        done.stderr
+        == f"error: {path} does not exist: make it with python LDA/learn_LDA_model.py --topics 40\n"
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------ the page
@@ -126,13 +147,17 @@ def pictures(section):
 
 
 def test_topics_in_the_order_of_their_share(collection, page):
-    # topic 0 has 3 * 0.1 + 0 + 0.75 = 1.05 of the sum 4.5 (an article counts once for each image), topic 1 has 3.45
+    # topic 0 has 3 * 0.1 + 0 + 0.75 = 1.05 of the sum 4.5 (an article counts once for each image),
+    # topic 1 has 3.45
     tree = page()
     assert texts(tree, "//h2") == [
         "Topic 1 76.7 % of the corpus; the largest topic of 2 articles",
         "Topic 0 23.3 % of the corpus; the largest topic of 1 article",
     ]
-    assert texts(tree, "//nav//span[@class='name']") == ["cannon, goal, piano", "piano, violin, cannon"]
+    assert texts(tree, "//nav//span[@class='name']") == [
+        "cannon, goal, piano",
+        "piano, violin, cannon",
+    ]
     assert tree.xpath("//nav//span[@class='fill']/@style") == ["width: 100.0%", "width: 30.4%"]
 
 
@@ -140,25 +165,43 @@ def test_words_with_bars_of_their_probability(collection, page):
     section = page("--words", "3").xpath("//section[@id='topic0']")[0]
     assert texts(section, ".//ol/li/span[@class='word']") == ["piano", "violin", "cannon"]
     assert texts(section, ".//ol/li/span[@class='number']") == ["0.500", "0.400", "0.100"]
-    assert section.xpath(".//ol//span[@class='fill']/@style") == ["width: 100.0%", "width: 80.0%", "width: 20.0%"]
+    assert section.xpath(".//ol//span[@class='fill']/@style") == [
+        "width: 100.0%",
+        "width: 80.0%",
+        "width: 20.0%",
+    ]
 
 
 def test_one_image_an_article_the_most_typical_first(collection, page):
     first, second = page().xpath("//section")
     assert first.xpath(".//img/@alt") == ["images/a1.jpg", "images/b.jpg", "images/c.jpg"]
     assert texts(first, ".//figcaption") == ["0.90", "0.50", "0.25"]
-    assert second.xpath(".//img/@alt") == ["images/c.jpg", "images/a1.jpg"]  # b has nothing of topic 0
-    assert [picture.shape for picture in pictures(first)] == [(208, 416, 3)] * 3  # c, five times as wide, is cropped
-    assert [int(picture[100, 100, 0]) for picture in pictures(first)] == pytest.approx([20, 140, 180], abs=3)
+    assert second.xpath(".//img/@alt") == [
+        "images/c.jpg",
+        "images/a1.jpg",
+    ]  # b has nothing of topic 0
+    assert [picture.shape for picture in pictures(first)] == [
+        (208, 416, 3)
+    ] * 3  # c, five times as wide, is cropped
+    assert [int(picture[100, 100, 0]) for picture in pictures(first)] == pytest.approx(
+        [20, 140, 180], abs=3
+    )
     assert len(page("--images", "1").xpath("//img")) == 2
 
 
 def test_articles_with_their_openings(collection, page):
     first, _ = page().xpath("//section")
-    assert texts(first, ".//ul/li/strong") == ["Cannons & battles", "alert(1)&lt;/script>Goals", "c"]
+    assert texts(first, ".//ul/li/strong") == [
+        "Cannons & battles",
+        "alert(1)&lt;/script>Goals",
+        "c",
+    ]
     quotes = texts(first, ".//ul/li/q")
-    assert quotes[0] == "Cannons stand in a row." and quotes[2] == ARTICLES["text/c"]
-    assert quotes[1].startswith("goal after goal") and quotes[1].endswith(" …") and len(quotes[1]) <= 182
+    assert quotes[0] == "Cannons stand in a row."
+    assert quotes[2] == ARTICLES["text/c"]
+    assert quotes[1].startswith("goal after goal")
+    assert quotes[1].endswith(" …")
+    assert len(quotes[1]) <= 182
 
 
 def test_the_page_is_one_file_and_escapes_what_it_shows(collection, page, work):
@@ -167,7 +210,8 @@ def test_the_page_is_one_file_and_escapes_what_it_shows(collection, page, work):
     assert all(source.startswith("data:") for source in tree.xpath("//@src"))
     assert all(target.startswith("#topic") for target in tree.xpath("//@href"))
     raw = (work / "LDA" / "topics.html").read_text()
-    assert not re.search(r"url\(|@import|</script>", raw) and "alert(1)&amp;lt;/script&gt;Goals" in raw
+    assert not re.search(r"url\(|@import|</script>", raw)
+    assert "alert(1)&amp;lt;/script&gt;Goals" in raw
 
 
 def test_images_that_are_gone_make_room_for_others(collection, page):
@@ -182,30 +226,50 @@ def test_images_that_are_gone_make_room_for_others(collection, page):
 def test_without_labels_a_page_of_words(page):
     tree = page()
     assert texts(tree, "//h2") == ["Topic 0", "Topic 1"]
-    assert tree.xpath("//img") == [] and len(tree.xpath("//ol/li")) == 8
+    assert tree.xpath("//img") == []
+    assert len(tree.xpath("//ol/li")) == 8
 
 
 def test_the_page_elsewhere(collection, work, show, tmp_path):
-    assert show("--page", str(tmp_path / "new" / "page.html"))[-1] == f"page: {tmp_path / 'new' / 'page.html'}"
-    assert (tmp_path / "new" / "page.html").exists() and not (work / "LDA" / "topics.html").exists()
+    assert (
+        show("--page", str(tmp_path / "new" / "page.html"))[-1]
+        == f"page: {tmp_path / 'new' / 'page.html'}"
+    )
+    assert (tmp_path / "new" / "page.html").exists()
+    assert not (work / "LDA" / "topics.html").exists()
 
 
 def test_labels_of_other_images_are_refused(collection, work, show):
-    artefacts.write_json(work / artefacts.TRAIN_DICT, {"images/b.jpg": "text/b"})
-    with pytest.raises(UserError, match="other images than the train dict: 4 only in the labels, such as images/a1.jpg; move it"):
+    json_files.write(work / artefacts.TRAIN_DICT, {"images/b.jpg": "text/b"})
+    with pytest.raises(
+        UserError,
+        match=r"other images than the train dict: 4 only in the labels, such as images/a1.jpg; move it",
+    ):
         show()
-    artefacts.write_json(work / artefacts.TRAIN_DICT, {image: "text/a" for image in [*LABELS, "images/d.jpg"]})
-    with pytest.raises(UserError, match="other images than the train dict: 1 only in the train dict, such as images/d.jpg; move"):
+    json_files.write(
+        work / artefacts.TRAIN_DICT, dict.fromkeys([*LABELS, "images/d.jpg"], "text/a")
+    )
+    with pytest.raises(
+        UserError,
+        match=r"other images than the train dict: 1 only in the train dict, such as images/d.jpg; move",
+    ):
         show()
     both = {image: "text/a" for image in ["images/d.jpg", *LABELS] if image != "images/c.jpg"}
-    artefacts.write_json(work / artefacts.TRAIN_DICT, both)
-    with pytest.raises(UserError, match="1 only in the labels, such as images/c.jpg, 1 only in the train dict, such as images/d"):
+    json_files.write(work / artefacts.TRAIN_DICT, both)
+    with pytest.raises(
+        UserError,
+        match=r"1 only in the labels, such as images/c.jpg, 1 only in the train dict, such as images/d",
+    ):
         show()
 
 
 def test_labels_in_another_order_are_told_from_those_of_other_images(collection, work, show):
-    artefacts.write_json(work / artefacts.TRAIN_DICT, {image: f"text/{image[7]}" for image in reversed(LABELS)})
-    with pytest.raises(UserError, match="training_labels2.json has the train dict's images in another order") as caught:
+    json_files.write(
+        work / artefacts.TRAIN_DICT, {image: f"text/{image[7]}" for image in reversed(LABELS)}
+    )
+    with pytest.raises(
+        UserError, match=r"training_labels2.json has the train dict's images in another order"
+    ) as caught:
         show()
     assert "--force" not in str(caught.value)
 
@@ -221,10 +285,15 @@ def test_planted_code_is_refused_and_trusted(work, show, tmp_path):
             return open, (str(tmp_path / "ran"), "w")
 
     (work / artefacts.DICTIONARY).write_bytes(pickle.dumps(Planted()))
-    with pytest.raises(UserError, match="dictionary.dict was not loaded: it asks for .*io.open, .* give --trust-pickle"):
+    with pytest.raises(
+        UserError,
+        match=r"dictionary.dict was not loaded: it asks for .*io.open, .* give --trust-pickle",
+    ):
         show()
     assert not (tmp_path / "ran").exists()
-    with pytest.raises(UserError, match="dictionary.dict or a file beside it is not a Dictionary of gensim's"):
+    with pytest.raises(
+        UserError, match=r"dictionary.dict or a file beside it is not a Dictionary of gensim's"
+    ):
         show("--trust-pickle")
     assert (tmp_path / "ran").exists()
 
@@ -235,15 +304,18 @@ def test_articles_of_a_dump_open_with_what_was_kept_of_them(collection, work, pa
         opening = "''Cannons'' are\nlarge " + "guns " * 100
         store.keep([("7", stamp, token_store.packed(["cannon"]), [], "Cannon", opening)])
     articles = {image: f"text/{image[7]}" for image in LABELS} | {"images/b.jpg": "7"}
-    artefacts.write_json(work / artefacts.TRAIN_DICT, articles)
+    json_files.write(work / artefacts.TRAIN_DICT, articles)
     first, _ = page().xpath("//section")
     assert texts(first, ".//ul/li/strong")[1] == "Cannon"
     quote = texts(first, ".//ul/li/q")[1]
-    assert quote.startswith("Cannons are large guns guns") and quote.endswith(" …")
+    assert quote.startswith("Cannons are large guns guns")
+    assert quote.endswith(" …")
 
 
 def test_nothing_outside_the_collection_is_shown(collection, show, work):
-    """A train dict may name such a file only by a link: any other name is refused with the file that holds it."""
+    """A train dict may name such a file only by a link: any other name is refused with the file
+    that holds it.
+    """
     secret = work / "secret"
     secret.write_text("a secret that nobody is to see")
     cv2.imwrite(str(work / "secret.jpg"), np.full((300, 300, 3), 200, np.uint8))
@@ -255,10 +327,16 @@ def test_nothing_outside_the_collection_is_shown(collection, show, work):
     (collection / "text/b").symlink_to("fifo")
     show()
     page = (work / artefacts.TOPICS_PAGE).read_text()
-    assert "secret" not in page and "images/a1.jpg" in page and "images/b.jpg" not in page
+    assert "secret" not in page
+    assert "images/a1.jpg" in page
+    assert "images/b.jpg" not in page
     for name in ("/etc/passwd", "../../secret"):
-        artefacts.write_json(
-            work / artefacts.TRAIN_DICT, {image: f"text/{image[7]}" for image in LABELS} | {"images/c.jpg": name}
+        json_files.write(
+            work / artefacts.TRAIN_DICT,
+            {image: f"text/{image[7]}" for image in LABELS} | {"images/c.jpg": name},
         )
-        with pytest.raises(UserError, match="train_dict_ImageCLEF_Wikipedia.json: the article of an image, .*leads out"):
+        with pytest.raises(
+            UserError,
+            match=r"train_dict_ImageCLEF_Wikipedia.json: the article of an image, .*leads out",
+        ):
             show()

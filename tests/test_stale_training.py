@@ -1,4 +1,6 @@
-"""Whatever changes between two runs in one work folder, the second leaves what a fresh folder would have got, byte for byte."""
+"""Whatever changes between two runs in one work folder, the second leaves what a fresh folder would
+have got, byte for byte.
+"""
 
 import bz2
 import json
@@ -10,11 +12,18 @@ import cv2
 import numpy as np
 import pytest
 
-from texttopicnet import artefacts, token_store
-from texttopicnet.artefacts import UserError
+from texttopicnet import artefacts, json_files, token_store
+from texttopicnet.errors import UserError
 from texttopicnet.token_store import TokenStore
 
-MADE = ("dictionary.dict", "bow.mm", "bow.mm.index", "ldamodel2.lda", "ldamodel2.lda.state", "training_labels2.json")
+MADE = (
+    "dictionary.dict",
+    "bow.mm",
+    "bow.mm.index",
+    "ldamodel2.lda",
+    "ldamodel2.lda.state",
+    "training_labels2.json",
+)
 WORDS = ["piano", "violin", "harbour", "castle", "glacier", "volcano", "guitar", "museum"]
 
 
@@ -29,7 +38,16 @@ class Work:
         self.scripts, self.monkeypatch, self.data, self.work = scripts, monkeypatch, data, work
 
     def run(self, script, *arguments):
-        command = ["x", "--data", str(self.data), "--work", str(self.work), "--workers", "1", *map(str, arguments)]
+        command = [
+            "x",
+            "--data",
+            str(self.data),
+            "--work",
+            str(self.work),
+            "--workers",
+            "1",
+            *map(str, arguments),
+        ]
         self.monkeypatch.setattr(sys, "argv", command)
         assert self.scripts[script].main() == 0
 
@@ -37,7 +55,9 @@ class Work:
         self.run("generate_train_dict", *arguments)
 
     def learn(self, *arguments):
-        self.run("learn_LDA_model", "--topics", "2", "--no-below", "1", "--no-above", "1", *arguments)
+        self.run(
+            "learn_LDA_model", "--topics", "2", "--no-below", "1", "--no-above", "1", *arguments
+        )
 
     def label(self, *arguments):
         self.run("generate_train_labels", "--topics", "2", *arguments)
@@ -71,7 +91,7 @@ def articles(tmp_path):
         (folder / str(i)).write_text(sentence(i))
     for name in ("used", "fresh"):
         pairs = {f"images/{i}.jpg": f"text/{i}" for i in range(6)} | {"images/6.jpg": "text/2"}
-        artefacts.write_json(tmp_path / name / artefacts.TRAIN_DICT, pairs)
+        json_files.write(tmp_path / name / artefacts.TRAIN_DICT, pairs)
     return folder
 
 
@@ -90,7 +110,10 @@ def test_an_article_is_edited_before_labels_are_made(used, articles, work_in, ca
     capsys.readouterr()
     used.label("--force")
     said = capsys.readouterr().out
-    assert f"{used.work / 'LDA/ldamodel2.lda'} was learnt from other articles, or from other texts of them" in said
+    assert (
+        f"{used.work / 'LDA/ldamodel2.lda'} was learnt from other articles, or from other texts of them"
+        in said
+    )
     used.learn("--force")
     assert "there already" not in capsys.readouterr().out
     used.label("--force")
@@ -101,8 +124,13 @@ def test_an_article_is_edited_before_labels_are_made(used, articles, work_in, ca
     used.assert_equal(fresh)
 
 
-@pytest.mark.parametrize("change", ["edited", "same size and time", "replaced by a rename", "other images", "renamed article"])
-def test_a_model_of_another_number_of_topics_sees_every_change(used, articles, work_in, tmp_path, capsys, change):
+@pytest.mark.parametrize(
+    "change",
+    ["edited", "same size and time", "replaced by a rename", "other images", "renamed article"],
+)
+def test_a_model_of_another_number_of_topics_sees_every_change(
+    used, articles, work_in, tmp_path, capsys, change
+):
     """Without --force: the bags serve again only if they are those of the articles as they are."""
     path = articles / "3"
     if change == "edited":
@@ -122,7 +150,7 @@ def test_a_model_of_another_number_of_topics_sees_every_change(used, articles, w
             path.rename(articles / "3b")
             pairs["images/3.jpg"] = "text/3b"
         for name in ("used", "fresh"):
-            artefacts.write_json(tmp_path / name / artefacts.TRAIN_DICT, pairs)
+            json_files.write(tmp_path / name / artefacts.TRAIN_DICT, pairs)
     capsys.readouterr()
     used.learn("--topics", "3")
     assert "there already" not in capsys.readouterr().out
@@ -133,18 +161,26 @@ def test_a_model_of_another_number_of_topics_sees_every_change(used, articles, w
 
 
 def test_a_model_that_is_older_than_the_dictionary_is_reported(used, articles, capsys):
-    """The dictionary was rebuilt for another number of topics, with the same words: the first model's own record tells."""
+    """The dictionary was rebuilt for another number of topics, with the same words: the first
+    model's own record tells.
+    """
     (articles / "3").write_text(sentence(99))
     used.learn("--topics", "3")
     capsys.readouterr()
     used.label("--force")
-    assert "ldamodel2.lda was learnt from other articles, or from other texts of them" in capsys.readouterr().out
+    assert (
+        "ldamodel2.lda was learnt from other articles, or from other texts of them"
+        in capsys.readouterr().out
+    )
 
 
 def test_without_a_change_the_bags_serve_again(used, capsys):
     capsys.readouterr()
     used.learn("--topics", "3")
-    assert "dictionary.dict and bow.mm are there already, made from the same articles" in capsys.readouterr().out
+    assert (
+        "dictionary.dict and bow.mm are there already, made from the same articles"
+        in capsys.readouterr().out
+    )
 
 
 @pytest.mark.parametrize("name", ["dictionary.dict", "bow.mm", "bow.mm.index"])
@@ -189,8 +225,12 @@ def test_an_interrupted_filling_of_the_store(used, articles, work_in, monkeypatc
     used.assert_equal(fresh)
 
 
-def test_a_checkpoint_of_other_texts_is_not_resumed(used, articles, work_in, scripts, monkeypatch, capsys):
-    """Only the order of an article's words changes: the bags and the dictionary's numbers alone would not tell."""
+def test_a_checkpoint_of_other_texts_is_not_resumed(
+    used, articles, work_in, scripts, monkeypatch, capsys
+):
+    """Only the order of an article's words changes: the bags and the dictionary's numbers alone
+    would not tell.
+    """
     training = scripts["learn_LDA_model"].topics.lda_training
     write = training._Checkpoint.write_if_due
 
@@ -209,7 +249,8 @@ def test_a_checkpoint_of_other_texts_is_not_resumed(used, articles, work_in, scr
     capsys.readouterr()
     used.learn("--force", "--passes", "3")
     assert (
-        "ldamodel2.lda.checkpoint is of another corpus or other settings: learning from the beginning" in capsys.readouterr().err
+        "ldamodel2.lda.checkpoint is of another corpus or other settings: learning from the beginning"
+        in capsys.readouterr().err
     )
     fresh = work_in("fresh")
     fresh.learn("--passes", "3")
@@ -257,7 +298,10 @@ def dumps(tmp_path):
 
 
 CHANGED = FIRST | {2: " ".join(reversed(FIRST[2].split())), 5: sentence(55)}
-LACKS = {number: text for number, text in CHANGED.items() if number != 4} | {7: sentence(7), 6: "too short now"}
+LACKS = {number: text for number, text in CHANGED.items() if number != 4} | {
+    7: sentence(7),
+    6: "too short now",
+}
 
 
 @pytest.mark.parametrize("second", [CHANGED, LACKS], ids=["same pages", "pages lack"])
@@ -312,7 +356,8 @@ def test_pages_are_not_used_until_a_dump_was_read_as_a_whole(dumps, work_in):
         used.pair(*options, "--force")
     for stage in (used.learn, used.label):
         with pytest.raises(
-            UserError, match="the page 1 is of a dump that was not read to its end: read the dump again with python"
+            UserError,
+            match="the page 1 is of a dump that was not read to its end: read the dump again with python",
         ):
             stage("--force")
     dumps(LACKS)
@@ -335,7 +380,7 @@ def test_a_dump_that_could_not_be_paired_is_not_used(dumps, work_in, monkeypatch
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(artefacts, "write_json", interrupt)
+    monkeypatch.setattr(json_files, "write", interrupt)
     with pytest.raises(KeyboardInterrupt):
         used.pair(*options, "--force")
     monkeypatch.undo()
@@ -350,7 +395,8 @@ def test_a_train_dict_of_a_dump_without_its_store(dumps, work_in):
     used.pair(*options)
     (used.work / artefacts.TOKENS).unlink()
     with pytest.raises(
-        UserError, match="the page 1 is not stored, or damaged: read the dump again with python LDA/generate_train"
+        UserError,
+        match="the page 1 is not stored, or damaged: read the dump again with python LDA/generate_train",
     ):
         used.learn()
     used.pair(*options, "--force")
@@ -367,5 +413,5 @@ def test_the_errors_of_a_dump_name_its_files(dumps, work_in, tmp_path):
         f" and their articles in {tmp_path / 'wiki.xml.bz2'}?"
     )
     shutil.rmtree(tmp_path / "data")
-    with pytest.raises(UserError, match="no usable image: do the images that .*list.json lists"):
+    with pytest.raises(UserError, match=r"no usable image: do the images that .*list.json lists"):
         used.pair(*options)

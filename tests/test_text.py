@@ -1,4 +1,6 @@
-"""Article text to tokens: each step by hand, and the recorded tokens of the original's preprocessing."""
+"""Article text to tokens: each step by hand, and the recorded tokens of the original's
+preprocessing.
+"""
 
 import gzip
 import hashlib
@@ -11,7 +13,7 @@ import pytest
 from stop_words import get_stop_words
 
 from texttopicnet import artefacts, text
-from texttopicnet.artefacts import UserError
+from texttopicnet.errors import UserError
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 RECORDING = SHARED / "golden" / "text" / "tokens.json.gz"
@@ -40,7 +42,10 @@ def test_step_1_wiki_markup_goes(raw, tokens):
         ('| style="a" | cell', " cell"),  # opening mark, attribute, closing mark
         ("! scope=col | Year", " Year"),
         ("|-\nalign=right\n| cell", " cell"),  # white space is any white space
-        ("{| class=wikitable border=1\n|-\n! x", "\n! x"),  # several attributes; the closing mark is `|-` as a whole
+        (
+            "{| class=wikitable border=1\n|-\n! x",
+            "\n! x",
+        ),  # several attributes; the closing mark is `|-` as a whole
         ('{|a="1\n2"c=3|}x', "x"),  # a quoted value spans lines
         ('|a="x|y" z', "z"),  # and holds bars
         ('|a="x"y"', 'y"'),  # and is the shortest
@@ -63,14 +68,25 @@ def test_step_2_comes_after_step_1():
 
 
 def test_step_3_lower_case_runs_of_word_characters():
-    assert text.tokenize("PIANO-Violin,harbour.\nCastle/glacier") == ["piano", "violin", "harbour", "castle", "glacier"]
+    assert text.tokenize("PIANO-Violin,harbour.\nCastle/glacier") == [
+        "piano",
+        "violin",
+        "harbour",
+        "castle",
+        "glacier",
+    ]
     assert text.tokenize("piano_violin") == ["pianoviolin"]  # `_` is a word character
 
 
 def test_step_4_stop_words_go_as_they_stand():
     assert text.tokenize("The piano AND the violin of these") == ["piano", "violin"]
-    assert text.tokenize("being beings") == ["being"]  # the list has the singular only; the plural's lemma stays
-    assert text.tokenize("within which they began") == ["within", "began"]  # on the list of later releases, not on this one
+    assert text.tokenize("being beings") == [
+        "being"
+    ]  # the list has the singular only; the plural's lemma stays
+    assert text.tokenize("within which they began") == [
+        "within",
+        "began",
+    ]  # on the list of later releases, not on this one
     assert text.tokenize("the the1") == ["the"]  # digits go later
 
 
@@ -125,15 +141,21 @@ def test_bytes_that_are_no_utf8_leave_no_token(tmp_path):
 
 
 def test_an_unreadable_article_is_named(tmp_path):
-    with pytest.raises(UserError, match="a.xml: cannot be read .No such file"):
+    with pytest.raises(UserError, match=r"a.xml: cannot be read .No such file"):
         text.read_article(tmp_path / "a.xml")
-    with pytest.raises(UserError, match="cannot be read .Is a directory"):
+    with pytest.raises(UserError, match=r"cannot be read .Is a directory"):
         text.read_article(tmp_path)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_files_in_their_order_by_any_number_of_workers(tmp_path, workers):
-    words = ["piano", "violin", "harbour", "castle", "glacier"] * 8  # more than one chunk of a worker's
+    words = [
+        "piano",
+        "violin",
+        "harbour",
+        "castle",
+        "glacier",
+    ] * 8  # more than one chunk of a worker's
     paths = [tmp_path / str(i) for i in range(len(words))]
     for path, word in zip(paths, words, strict=True):
         path.write_text(f"the {word}s")
@@ -154,7 +176,16 @@ def test_files_in_their_order_by_any_number_of_workers(tmp_path, workers):
         (b"{{" * 40 + b"a" + b"}}" * 40 + b" piano", 1, []),
         (b"{{a}}" * 41 + b" piano", 1, []),
         (b"piano ." * 2**18, 2**18, ["longer than 1 MB"]),
-        (b"\xff{{" * 500_000, 0, ["not UTF-8", "longer than 1 MB", "templates more than 40 deep", "empty after preprocessing"]),
+        (
+            b"\xff{{" * 500_000,
+            0,
+            [
+                "not UTF-8",
+                "longer than 1 MB",
+                "templates more than 40 deep",
+                "empty after preprocessing",
+            ],
+        ),
     ],
 )
 def test_examine_says_what_is_wrong_with_an_article(monkeypatch, data, count, blemishes):
@@ -163,7 +194,8 @@ def test_examine_says_what_is_wrong_with_an_article(monkeypatch, data, count, bl
     assert (len(tokens), found) == (count, blemishes)
 
 
-# what no expression of step 1 or 2 may go over again and again: each would take from minutes to hours
+# what no expression of step 1 or 2 may go over again and again: each would take from minutes to
+# hours
 STALLING = """
 import sys
 from texttopicnet import text
@@ -176,7 +208,9 @@ for unit in UNITS:
 
 @pytest.mark.parametrize("end", ["", "]] }} > --> | \n"])
 def test_marks_without_end_do_not_stall(end):
-    subprocess.run([sys.executable, "-c", STALLING, end], cwd=artefacts.ROOT, check=True, timeout=300)
+    subprocess.run(
+        [sys.executable, "-c", STALLING, end], cwd=artefacts.ROOT, check=True, timeout=300
+    )
 
 
 def test_the_map_of_words_does_not_grow_without_end(monkeypatch):
@@ -193,17 +227,23 @@ import nltk
 from texttopicnet import artefacts, text
 artefacts.DATA = pathlib.Path(sys.argv[1])
 nltk.data.path[:] = []
-artefacts.run(lambda: list(text.tokenize_files([])) and 0)
+command_line.run(lambda: list(text.tokenize_files([])) and 0)
 """
 
 
 def test_missing_wordnet_is_reported_once_in_one_line(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_WORDNET, str(tmp_path)], cwd=artefacts.ROOT, capture_output=True, text=True
+        [sys.executable, "-c", WITHOUT_WORDNET, str(tmp_path)],
+        cwd=artefacts.ROOT,
+        capture_output=True,
+        text=True,
     )
-    assert done.returncode == 1 and done.stdout == ""
+    assert done.returncode == 1
+    assert done.stdout == ""
     folder = tmp_path / "nltk_data"
-    assert done.stderr == (f"error: WordNet is not in {folder} nor on NLTK's path: get it with bash scripts/00_install.sh\n")
+    assert done.stderr == (
+        f"error: WordNet is not in {folder} nor on NLTK's path: get it with bash scripts/00_install.sh\n"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -218,7 +258,9 @@ def test_the_recorded_files(recording):
     differing = []
     for name, wanted in recording["files"].items():
         path = SHARED / "data" / name
-        assert hashlib.sha1(path.read_bytes()).hexdigest() == wanted["sha1"], f"{name} is another text"
+        assert hashlib.sha1(path.read_bytes()).hexdigest() == wanted["sha1"], (
+            f"{name} is another text"
+        )
         if text.tokenize(text.read_article(path)) != wanted["tokens"]:
             differing.append(name)
     assert differing == []

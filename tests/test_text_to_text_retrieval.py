@@ -1,4 +1,6 @@
-"""Text-to-text retrieval by hand, from files to the record, and the tables of LDA/README.md made of such records."""
+"""Text-to-text retrieval by hand, from files to the record, and the tables of LDA/README.md made of
+such records.
+"""
 
 import json
 import shutil
@@ -8,7 +10,7 @@ import numpy as np
 import pytest
 
 from texttopicnet import artefacts, average_precision, results, retrieval, tables
-from texttopicnet.artefacts import UserError
+from texttopicnet.errors import UserError
 
 WORDS = {
     "music": ["piano", "violin", "melody", "orchestra", "concert", "singer"],
@@ -41,17 +43,34 @@ def folder(tmp_path_factory):
         for c, (name, words) in enumerate(WORDS.items(), start=1):
             for i in range(count):
                 text = f"{part[:5]}-{name}-{i}"
-                (folder / "texts" / f"{text}.xml").write_text(f"<text>{' '.join(rng.choice(words, 40))}</text>")
+                (folder / "texts" / f"{text}.xml").write_text(
+                    f"<text>{' '.join(rng.choice(words, 40))}</text>"
+                )
                 rows.append(f"{text}\timage-{text}\t{c}\n")
         (folder / part).write_text("".join(rows))
     return folder
 
 
 def run(script, monkeypatch, folder, work, *arguments):
-    command = ["x", "--set", folder, "--work", work, "--topics", TOPICS, "--no-below", 2, "--workers", 1, *arguments]
+    command = [
+        "x",
+        "--set",
+        folder,
+        "--work",
+        work,
+        "--topics",
+        TOPICS,
+        "--no-below",
+        2,
+        "--workers",
+        1,
+        *arguments,
+    ]
     monkeypatch.setattr(sys, "argv", list(map(str, command)))
     script.main()
-    return json.loads((work / "experiments" / "results" / "text" / "retrieval_wikipedia.json").read_text())
+    return json.loads(
+        (work / "experiments" / "results" / "text" / "retrieval_wikipedia.json").read_text()
+    )
 
 
 def test_average_precisions_by_hand(script):
@@ -59,7 +78,9 @@ def test_average_precisions_by_hand(script):
     scores = [[0, 3, 1, 2], [1, 0, 2, 3], [5, 6, 0, 4], [9, 8, 7, 0]]
     categories = np.array([0, 0, 1, 1])
     # a finds c d b, b finds a, c finds d, d finds c
-    assert script.average_precisions(scores, ["a", "b", "c", "d"], categories) == pytest.approx([1 / 3, 1, 1, 1])
+    assert script.average_precisions(scores, ["a", "b", "c", "d"], categories) == pytest.approx(
+        [1 / 3, 1, 1, 1]
+    )
 
 
 def test_average_precisions_do_not_depend_on_the_order_of_the_texts(script):
@@ -68,7 +89,9 @@ def test_average_precisions_do_not_depend_on_the_order_of_the_texts(script):
     ids = [f"t{i:02}" for i in range(30)]
     order = rng.permutation(30)
     found = script.average_precisions(scores, ids, categories)
-    shuffled = script.average_precisions(scores[np.ix_(order, order)], [ids[i] for i in order], categories[order])
+    shuffled = script.average_precisions(
+        scores[np.ix_(order, order)], [ids[i] for i in order], categories[order]
+    )
     assert shuffled.tolist() == found[order].tolist()
 
 
@@ -76,29 +99,57 @@ def test_the_mean_over_random_scores_is_chance(script):
     rng = np.random.default_rng(0)
     categories = np.arange(40) % 4
     ids = [f"t{i:02}" for i in range(40)]
-    found = [script.average_precisions(rng.random((40, 40)), ids, categories).mean() for _ in range(100)]
+    found = [
+        script.average_precisions(rng.random((40, 40)), ids, categories).mean() for _ in range(100)
+    ]
     assert np.mean(found) == pytest.approx(average_precision.retrieval_by_chance(9, 39), abs=0.003)
 
 
 def test_embeddings_find_the_subject(script, monkeypatch, folder, tmp_path, capsys):
-    record = run(script, monkeypatch, folder, tmp_path, "--passes", 1, 30, "--seeds", 0, 1, "--embeddings", *CHEAP)
+    record = run(
+        script,
+        monkeypatch,
+        folder,
+        tmp_path,
+        "--passes",
+        1,
+        30,
+        "--seeds",
+        0,
+        1,
+        "--embeddings",
+        *CHEAP,
+    )
     values = record["values"]
-    assert record["split"] == {"learnt from": 24, "texts": 12, "categories": {"music": 4, "sport": 4, "war": 4}}
-    assert record["tokens"] == {"article": 40, "text": 40} and record["words"] == 18 and not record["paper_set"]
+    assert record["split"] == {
+        "learnt from": 24,
+        "texts": 12,
+        "categories": {"music": 4, "sport": 4, "war": 4},
+    }
+    assert record["tokens"] == {"article": 40, "text": 40}
+    assert record["words"] == 18
+    assert not record["paper_set"]
     assert values["chance"] == pytest.approx(average_precision.retrieval_by_chance(3, 11))
     rows = {(r["embedding"], r["passes"], r["measure"]): r for r in values["rows"]}
     assert len(rows) == 2 * 3 + len(CHEAP) - 1
-    for key in [("lda", 30, measure) for measure in ("KL", "KL, whole", "cosine")] + [("lsi", None, "cosine")]:
+    for key in [("lda", 30, measure) for measure in ("KL", "KL, whole", "cosine")] + [
+        ("lsi", None, "cosine")
+    ]:
         assert rows[key]["mean"] > 0.8, key
     assert rows["tfidf of all words", None, "cosine"]["mean"] == 1
-    assert list(rows["tfidf", None, "cosine"]["seeds"]) == ["0"] and list(rows["lsi", None, "cosine"]["seeds"]) == ["0", "1"]
+    assert list(rows["tfidf", None, "cosine"]["seeds"]) == ["0"]
+    assert list(rows["lsi", None, "cosine"]["seeds"]) == ["0", "1"]
     for row in rows.values():
         assert row["mean"] == pytest.approx(np.mean(list(row["seeds"].values())))
-        assert row["mean"] == pytest.approx(np.mean(list(row["categories"].values())))  # categories of one size
-        assert row["least"] == min(row["seeds"].values()) and row["most"] == max(row["seeds"].values())
+        assert row["mean"] == pytest.approx(
+            np.mean(list(row["categories"].values()))
+        )  # categories of one size
+        assert row["least"] == min(row["seeds"].values())
+        assert row["most"] == max(row["seeds"].values())
     assert str(folder) not in json.dumps(record)
     printed = capsys.readouterr().out.splitlines()
-    assert printed[0].startswith("text-to-text retrieval: 12 texts in 3 categories") and printed[-1].endswith("wikipedia.json")
+    assert printed[0].startswith("text-to-text retrieval: 12 texts in 3 categories")
+    assert printed[-1].endswith("wikipedia.json")
     with pytest.raises(UserError, match="--force"):
         run(script, monkeypatch, folder, tmp_path)
 
@@ -109,14 +160,21 @@ def test_articles_of_another_folder_can_be_learnt_from(script, monkeypatch, fold
         (tmp_path / "articles" / "en" / str(i)).write_text("piano violin football soldier")
     options = ["--articles", tmp_path / "articles", "--embeddings", script.ALL_WORDS, "--topics", 4]
     with pytest.raises(
-        UserError, match="no word is in at least 2 and at most 0.5 of the 3 articles: give --no-above 1 and a low"
+        UserError,
+        match=r"no word is in at least 2 and at most 0.5 of the 3 articles: give --no-above 1 and a low",
     ):
         run(script, monkeypatch, folder, tmp_path, *options)
     with pytest.raises(
-        UserError, match="no word is in at least 4 and at most 0.5 of the 3 articles: give a lower --no-below for"
+        UserError,
+        match=r"no word is in at least 4 and at most 0.5 of the 3 articles: give a lower --no-below for",
     ):
         run(script, monkeypatch, folder, tmp_path, *options, "--no-below", 4)
-    assert run(script, monkeypatch, folder, tmp_path, *options, "--no-above", 1, "--name", "wikipedia")["words"] == 4
+    assert (
+        run(
+            script, monkeypatch, folder, tmp_path, *options, "--no-above", 1, "--name", "wikipedia"
+        )["words"]
+        == 4
+    )
     (tmp_path / "experiments/results/text/retrieval_wikipedia.json").unlink()
     for i in range(3, 7):
         (tmp_path / "articles" / "en" / str(i)).write_text("history")
@@ -135,18 +193,23 @@ def test_all_articles_empty_is_reported_as_such(script, monkeypatch, folder, tmp
 def test_inputs_are_checked_before_anything_is_learnt(script, monkeypatch, folder, tmp_path):
     monkeypatch.setattr(script, "measure", lambda *_: pytest.fail("learnt"))
     with pytest.raises(
-        UserError, match="tfidf of 19 numbers needs as many words, and the dictionary has 18: give a lower --topics"
+        UserError,
+        match="tfidf of 19 numbers needs as many words, and the dictionary has 18: give a lower --topics",
     ):
         run(script, monkeypatch, folder, tmp_path, "--topics", 19)
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
     (copy / "texts" / "tests-war-3.xml").unlink()
-    with pytest.raises(UserError, match="tests-war-3.xml does not exist"):
+    with pytest.raises(UserError, match=r"tests-war-3.xml does not exist"):
         run(script, monkeypatch, copy, tmp_path)
 
 
-def test_what_was_measured_is_kept_and_a_stopped_run_resumes(script, monkeypatch, folder, tmp_path, capsys):
-    """The record is whole after each embedding; a second run measures the rest, and its record is an uninterrupted one's."""
+def test_what_was_measured_is_kept_and_a_stopped_run_resumes(
+    script, monkeypatch, folder, tmp_path, capsys
+):
+    """The record is whole after each embedding; a second run measures the rest, and its record is
+    an uninterrupted one's.
+    """
     options = ["--passes", 2, "--seeds", 0, 1, "--embeddings", "lda", "lsi", "tfidf"]
     expected = run(script, monkeypatch, folder, tmp_path / "whole", *options)
     measure, jobs = script.measure, []
@@ -157,24 +220,37 @@ def test_what_was_measured_is_kept_and_a_stopped_run_resumes(script, monkeypatch
         jobs.append(job)
         return measure(corpus, job)
 
-    work, path = tmp_path / "stopped", tmp_path / "stopped/experiments/results/text/retrieval_wikipedia.json"
+    work, path = (
+        tmp_path / "stopped",
+        tmp_path / "stopped/experiments/results/text/retrieval_wikipedia.json",
+    )
     with monkeypatch.context() as stopped:
         stopped.setattr(script, "measure", stopping)
         with pytest.raises(KeyboardInterrupt):
             run(script, stopped, folder, work, *options)
     assert jobs == [("lda", 2, 0), ("lda", 2, 1), ("lsi", None, 0)]
-    assert [row["embedding"] for row in json.loads(path.read_text())["values"]["rows"]] == ["lda", "lda", "lda", "lsi"]
-    with pytest.raises(UserError, match="partial was measured with other texts or settings: give another --name"):
+    assert [row["embedding"] for row in json.loads(path.read_text())["values"]["rows"]] == [
+        "lda",
+        "lda",
+        "lda",
+        "lsi",
+    ]
+    with pytest.raises(
+        UserError, match="partial was measured with other texts or settings: give another --name"
+    ):
         run(script, monkeypatch, folder, work, *options, "--topics", 5)
     capsys.readouterr()
     jobs.clear()
-    monkeypatch.setattr(script, "measure", lambda corpus, job: jobs.append(job) or measure(corpus, job))
+    monkeypatch.setattr(
+        script, "measure", lambda corpus, job: jobs.append(job) or measure(corpus, job)
+    )
     record = run(script, monkeypatch, folder, work, *options)
     assert jobs == [("lsi", None, 1), ("tfidf", None, 0)]
     assert "partial: 3 of 5 embeddings and seeds are measured already" in capsys.readouterr().out
-    assert record["values"] == expected["values"] and record["seed"] == expected["seed"]
+    assert record["values"] == expected["values"]
+    assert record["seed"] == expected["seed"]
     assert [p.name for p in path.parent.iterdir()] == [path.name]
-    with pytest.raises(UserError, match="retrieval_wikipedia.json exists already: give --force"):
+    with pytest.raises(UserError, match=r"retrieval_wikipedia.json exists already: give --force"):
         run(script, monkeypatch, folder, work, *options)
 
 
@@ -183,7 +259,11 @@ def test_a_category_of_two_words_is_one(script, monkeypatch, folder, tmp_path):
     shutil.copytree(folder, copy)
     (copy / "categories.list").write_text("visual arts\nsport & leisure \n\nwar\n")
     record = run(script, monkeypatch, copy, tmp_path, "--embeddings", "tfidf", "--seeds", 0)
-    assert list(record["values"]["rows"][0]["categories"]) == ["visual arts", "sport & leisure", "war"]
+    assert list(record["values"]["rows"][0]["categories"]) == [
+        "visual arts",
+        "sport & leisure",
+        "war",
+    ]
 
 
 def test_a_category_of_one_text_is_named(script, monkeypatch, folder, tmp_path):
@@ -197,22 +277,61 @@ def test_a_category_of_one_text_is_named(script, monkeypatch, folder, tmp_path):
 
 
 def record_of(rows, **more):
-    common = {"corpus": "a set", "split": {"learnt from": 9, "texts": 4}, "inputs": {}, "seconds": 2, "note": "learnt from it"}
-    more = {"name": "small", "topics": 40, "words": 7, "tokens": {"article": 12.4, "text": 5.6}} | more
+    common = {
+        "corpus": "a set",
+        "split": {"learnt from": 9, "texts": 4},
+        "inputs": {},
+        "seconds": 2,
+        "note": "learnt from it",
+    }
+    more = {
+        "name": "small",
+        "topics": 40,
+        "words": 7,
+        "tokens": {"article": 12.4, "text": 5.6},
+    } | more
     values = {"chance": 0.125, "rows": rows}
-    return results.record(experiment="text_to_text_retrieval", values=values, seed=[0, 1], **common, **more)
+    return results.record(
+        experiment="text_to_text_retrieval", values=values, seed=[0, 1], **common, **more
+    )
 
 
 @pytest.fixture
 def records():
-    row = {"embedding": "lda", "passes": 5, "seeds": {"0": 0.5, "1": 0.75}, "mean": 0.625, "least": 0.5, "most": 0.75}
+    row = {
+        "embedding": "lda",
+        "passes": 5,
+        "seeds": {"0": 0.5, "1": 0.75},
+        "mean": 0.625,
+        "least": 0.5,
+        "most": 0.75,
+    }
     row["categories"] = {"art": 0.5, "war": 0.75}
-    other = row | {"embedding": "tfidf", "passes": None, "seeds": {"0": 0.25}, "mean": 0.25, "measure": "cosine"}
-    found = {"flat": {"non_zero": 10.75, "median_non_zero": 11, "sum": 0.968, "largest": 0.437, "entropy": 1.65}}
+    other = row | {
+        "embedding": "tfidf",
+        "passes": None,
+        "seeds": {"0": 0.25},
+        "mean": 0.25,
+        "measure": "cosine",
+    }
+    found = {
+        "flat": {
+            "non_zero": 10.75,
+            "median_non_zero": 11,
+            "sum": 0.968,
+            "largest": 0.437,
+            "entropy": 1.65,
+        }
+    }
     found["flat"] |= {"least_topic": 0.0052, "most_topic": 0.0806}
     common = {"corpus": "flat", "split": {"flat": 10000}, "seed": None, "inputs": {}, "seconds": 1}
     models = [
-        {"topics": k, "seed": seed, "perplexity": 100.0 * k + 50 * seed, "coherence": 0.5 + seed / 10}
+        {
+            "topics": k,
+            "seed": seed,
+            "perplexity": 100.0 * k + 50 * seed,
+            "coherence": 0.5 + seed / 10,
+        }
         for k, seed in ((10, 0), (2, 0), (2, 1))
     ]
     split = {"learning_documents": 1800, "held_out_articles": 200, "coherence_articles": 2000}
@@ -220,7 +339,9 @@ def records():
     sweep = results.record("choose_topics", "2000 articles", {}, split, 0, {}, 3, **more)
     return {
         "choose_topics_small": sweep,
-        "label_distribution": results.record(experiment="label_distribution", values=found, **common),
+        "label_distribution": results.record(
+            experiment="label_distribution", values=found, **common
+        ),
         "retrieval_small": record_of([row | {"measure": "KL"}, row | {"measure": "cosine"}, other]),
     }
 
@@ -232,12 +353,20 @@ def test_tables_hold_the_records_numbers(make_tables, records):
         ["tfidf", "—", "25.0"],
         ["chance", "12.5", "12.5"],
     ]
-    assert "4 texts of 6 tokens" in ranked["lead"][0] and "9 articles of 12 tokens, 7 words" in ranked["lead"][0]
-    assert [row["cells"] for row in by_category["rows"]] == [["lda, passes 5", "50", "75"], ["tfidf", "50", "75"]]
+    assert "4 texts of 6 tokens" in ranked["lead"][0]
+    assert "9 articles of 12 tokens, 7 words" in ranked["lead"][0]
+    assert [row["cells"] for row in by_category["rows"]] == [
+        ["lda, passes 5", "50", "75"],
+        ["tfidf", "50", "75"],
+    ]
     expected = ["flat", "10,000", "10.75", "11", "0.968", "0.437", "1.65", "0.0052", "0.0806", "—"]
     assert [row["cells"] for row in labels["rows"]] == [expected]
-    assert sweep["title"] == "The number of topics, small" and "1,800 documents, passes 7" in sweep["lead"][0]
-    assert [row["cells"] for row in sweep["rows"]] == [["2", "225 (200–250)", "0.550 (0.500–0.600)"], ["10", "1000", "0.500"]]
+    assert sweep["title"] == "The number of topics, small"
+    assert "1,800 documents, passes 7" in sweep["lead"][0]
+    assert [row["cells"] for row in sweep["rows"]] == [
+        ["2", "225 (200–250)", "0.550 (0.500–0.600)"],
+        ["10", "1000", "0.500"],
+    ]
     assert [row["cells"][:2] for row in runs["rows"]] == [
         ["choose_topics_small", "0, 1"],
         ["label_distribution", "—"],
@@ -253,7 +382,9 @@ def test_a_readme_that_is_not_its_records_is_refused(make_tables, monkeypatch, t
     readme.write_text(f"before\n{tables.BEGIN}\n{tables.END}\nafter\n")
 
     def run(*more):
-        monkeypatch.setattr(sys, "argv", ["x", "--results", str(tmp_path / "text"), "--readme", str(readme), *more])
+        monkeypatch.setattr(
+            sys, "argv", ["x", "--results", str(tmp_path / "text"), "--readme", str(readme), *more]
+        )
         return make_tables.main()
 
     with pytest.raises(UserError, match="holds no records"):
@@ -262,9 +393,12 @@ def test_a_readme_that_is_not_its_records_is_refused(make_tables, monkeypatch, t
         results.save(tmp_path / "text" / f"{name}.json", record)
     run()
     run("--check")
-    assert readme.read_text().startswith("before\n") and readme.read_text().endswith("after\n")
+    assert readme.read_text().startswith("before\n")
+    assert readme.read_text().endswith("after\n")
     readme.write_text(readme.read_text().replace("25.0", "26.0"))
-    with pytest.raises(UserError, match="are not those of .*python experiments/make_text_tables.py --results"):
+    with pytest.raises(
+        UserError, match=r"are not those of .*python experiments/make_text_tables.py --results"
+    ):
         run("--check")
 
 

@@ -1,4 +1,6 @@
-"""Tokens on the disk: every article preprocessed once, kept when a run is killed, made anew when its file has changed."""
+"""Tokens on the disk: every article preprocessed once, kept when a run is killed, made anew when
+its file has changed.
+"""
 
 import os
 import signal
@@ -10,10 +12,15 @@ import zlib
 import pytest
 
 from texttopicnet import artefacts, token_store
-from texttopicnet.artefacts import UserError
+from texttopicnet.errors import UserError
 from texttopicnet.token_store import Texts, TokenStore
 
-ARTICLES = {"text/a": "The pianos and the violin", "text/b": "harbour {{castle}}", "text/c": "the and", "text/d": "geese"}
+ARTICLES = {
+    "text/a": "The pianos and the violin",
+    "text/b": "harbour {{castle}}",
+    "text/c": "the and",
+    "text/d": "geese",
+}
 TOKENS = [["piano", "violin"], ["harbour"], [], ["goose"]]
 
 
@@ -30,12 +37,17 @@ def test_stored_tokens_are_the_preprocessings(collection, tmp_path, monkeypatch,
     monkeypatch.setattr(token_store, "GROUP", 30)
     found = []
     with TokenStore(tmp_path / "work") as store:
-        assert store.fill(iter(ARTICLES), collection, workers, found=lambda: found.append(1)) == 4 == len(found)
+        assert (
+            store.fill(iter(ARTICLES), collection, workers, found=lambda: found.append(1))
+            == 4
+            == len(found)
+        )
         assert [store.tokens(name) for name in ARTICLES] == TOKENS
     with TokenStore(tmp_path / "work") as store:
         texts = Texts(store, lambda: iter(ARTICLES))
         assert list(texts) == TOKENS == list(texts)
-        assert "text/a" in store and "text/x" not in store
+        assert "text/a" in store
+        assert "text/x" not in store
         with pytest.raises(KeyError, match="text/x"):
             store.tokens("text/x")
 
@@ -48,18 +60,24 @@ def test_an_article_is_preprocessed_once_until_it_changes(collection, tmp_path):
         assert store.fill(ARTICLES, collection) == 1
         assert store.tokens("text/b") == ["glacier"]
         (collection / "text/a").unlink()
-        with pytest.raises(UserError, match="text/a: cannot be read .No such file"):
+        with pytest.raises(UserError, match=r"text/a: cannot be read .No such file"):
             store.fill(ARTICLES, collection)
 
 
 def test_a_page_of_a_dump_needs_no_file(tmp_path):
     stamp = token_store.page_stamp("Piano", "The piano is a piano")
     with TokenStore(tmp_path) as store:
-        assert store.keep([("12", stamp, token_store.packed(["piano"]), [], "Piano", "The piano is")]) == 1
+        assert (
+            store.keep([("12", stamp, token_store.packed(["piano"]), [], "Piano", "The piano is")])
+            == 1
+        )
         assert store.fill(["12"], tmp_path) == 0
-        assert store.tokens("12") == ["piano"] and store.stamp("12") == stamp
+        assert store.tokens("12") == ["piano"]
+        assert store.stamp("12") == stamp
         assert store.opening("12") == ("Piano", "The piano is")
-        with pytest.raises(UserError, match="the page 13 is not stored, or damaged: read the dump again"):
+        with pytest.raises(
+            UserError, match="the page 13 is not stored, or damaged: read the dump again"
+        ):
             store.fill(["12", "13"], tmp_path)
 
 
@@ -69,7 +87,10 @@ def test_blemishes_are_counted_and_the_first_is_named(collection, tmp_path):
     names = [*ARTICLES, "text/e", "text/f"]
     with TokenStore(tmp_path / "work") as store:
         store.fill(names, collection)
-        assert store.blemishes(names) == {"empty after preprocessing": (2, "text/c"), "not UTF-8": (2, "text/e")}
+        assert store.blemishes(names) == {
+            "empty after preprocessing": (2, "text/c"),
+            "not UTF-8": (2, "text/e"),
+        }
         assert store.blemishes(["text/a"]) == {}
 
 
@@ -92,7 +113,9 @@ def test_tokens_of_another_preprocessing_are_dropped(collection, tmp_path, monke
         assert store.fill(ARTICLES, collection) == 4
 
 
-def test_tokens_of_other_stop_words_are_dropped_with_a_sentence(collection, tmp_path, monkeypatch, capsys):
+def test_tokens_of_other_stop_words_are_dropped_with_a_sentence(
+    collection, tmp_path, monkeypatch, capsys
+):
     with monkeypatch.context() as other:
         other.setattr(token_store.text, "_stop_words", lambda: frozenset(["piano", "and"]))
         token_store.text.stop_words_identity.cache_clear()
@@ -135,17 +158,20 @@ def test_a_damaged_entry_is_made_again_and_counted(collection, tmp_path, capsys,
     database.close()
     with TokenStore(tmp_path) as store:
         assert store.fill(ARTICLES, collection) == 1
-        assert [store.tokens(name) for name in ARTICLES] == TOKENS and store.blemishes(ARTICLES).keys() == {
-            "empty after preprocessing"
-        }
-    assert capsys.readouterr().out == (f"{tmp_path / artefacts.TOKENS}: 1 damaged entries were made again; the first is text/b\n")
+        assert [store.tokens(name) for name in ARTICLES] == TOKENS
+        assert store.blemishes(ARTICLES).keys() == {"empty after preprocessing"}
+    assert capsys.readouterr().out == (
+        f"{tmp_path / artefacts.TOKENS}: 1 damaged entries were made again; the first is text/b\n"
+    )
 
 
 def test_a_damaged_entry_is_one_sentence_where_nothing_is_filled(collection, tmp_path):
     with TokenStore(tmp_path) as store:
         store.fill(ARTICLES, collection)
         store._database.execute("UPDATE articles SET tokens = x'00'")
-        with pytest.raises(UserError, match="LDA/tokens.sqlite holds a damaged entry .*: delete the file"):
+        with pytest.raises(
+            UserError, match=r"LDA/tokens.sqlite holds a damaged entry .*: delete the file"
+        ):
             store.tokens("text/a")
 
 
@@ -153,20 +179,27 @@ def test_a_damaged_entry_is_one_sentence_where_nothing_is_filled(collection, tmp
 def test_a_damaged_setting_is_one_sentence(tmp_path, value):
     with TokenStore(tmp_path) as store:
         store._database.execute("INSERT INTO settings VALUES ('bow.mm', ?)", (value,))
-        with pytest.raises(UserError, match="tokens.sqlite is damaged .*: delete it, and it is made again"):
+        with pytest.raises(
+            UserError, match=r"tokens.sqlite is damaged .*: delete it, and it is made again"
+        ):
             store.setting("bow.mm")
 
 
 def test_a_store_that_lacks_its_table_is_damaged(tmp_path):
     with TokenStore(tmp_path) as store:
         store._database.execute("DROP TABLE articles")
-        with pytest.raises(UserError, match="tokens.sqlite is damaged .no such table: articles.: delete it"):
+        with pytest.raises(
+            UserError, match=r"tokens.sqlite is damaged .no such table: articles.: delete it"
+        ):
             store.tokens("text/a")
 
 
 def test_a_fifo_in_an_articles_place_is_one_sentence(collection, tmp_path):
     os.mkfifo(collection / "text/f")
-    with TokenStore(tmp_path / "work") as store, pytest.raises(UserError, match="text/f: cannot be read .not a regular file."):
+    with (
+        TokenStore(tmp_path / "work") as store,
+        pytest.raises(UserError, match=r"text/f: cannot be read .not a regular file."),
+    ):
         store.fill(["text/a", "text/f"], collection)
 
 
@@ -174,7 +207,10 @@ def test_what_is_no_store_is_named(tmp_path):
     path = tmp_path / artefacts.TOKENS
     path.parent.mkdir()
     path.write_bytes(b"no database " * 1000)
-    with pytest.raises(UserError, match="tokens.sqlite is damaged .file is not a database.: delete it, and it is made again"):
+    with pytest.raises(
+        UserError,
+        match=r"tokens.sqlite is damaged .file is not a database.: delete it, and it is made again",
+    ):
         TokenStore(tmp_path)
 
 
@@ -183,7 +219,9 @@ def test_a_store_that_another_run_writes_to_is_named(tmp_path, monkeypatch):
     other = sqlite3.connect(tmp_path / artefacts.TOKENS)
     other.execute("BEGIN EXCLUSIVE")
     monkeypatch.setattr(token_store, "PATIENCE", 0.1)
-    with pytest.raises(UserError, match="tokens.sqlite: database is locked; is another run at work there"):
+    with pytest.raises(
+        UserError, match=r"tokens.sqlite: database is locked; is another run at work there"
+    ):
         TokenStore(tmp_path)
 
 

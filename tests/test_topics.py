@@ -1,4 +1,6 @@
-"""Dictionary and LDA as one object: saved and loaded together, one vector a text and seed, small topics 0."""
+"""Dictionary and LDA as one object: saved and loaded together, one vector a text and seed, small
+topics 0.
+"""
 
 import os
 import shutil
@@ -14,7 +16,7 @@ from gensim.models import LdaModel
 from gensim.test.utils import datapath
 
 from texttopicnet import artefacts, parallel, topics
-from texttopicnet.artefacts import UserError
+from texttopicnet.errors import UserError
 from texttopicnet.topics import TopicModel
 
 SUBJECTS = ["piano violin melody", "football stadium goal", "cannon soldier battle"]
@@ -44,9 +46,11 @@ def one_word_a_topic():
 
 def test_subjects_become_topics(model):
     vectors = model.topic_vectors(DOCUMENTS)
-    assert vectors.shape == (12, 3) and vectors.dtype == np.float32
+    assert vectors.shape == (12, 3)
+    assert vectors.dtype == np.float32
     groups = vectors.argmax(axis=1).reshape(3, 4)
-    assert (groups == groups[:, :1]).all() and len(set(groups[:, 0])) == 3
+    assert (groups == groups[:, :1]).all()
+    assert len(set(groups[:, 0])) == 3
     assert {word for word, _ in model.top_words(groups[0, 0], 3)} == {"piano", "violin", "melody"}
 
 
@@ -66,12 +70,16 @@ def test_any_gensim_reads_the_files(model, tmp_path):
     lda = LdaModel.load(str(tmp_path / "LDA" / "ldamodel3.lda"))
     (wanted,) = model.topic_vectors([DOCUMENTS[0]])
     found = dict(lda.get_document_topics(dictionary.doc2bow(DOCUMENTS[0])))
-    assert [found.get(topic, 0) for topic in range(3)] == pytest.approx(wanted.tolist(), abs=1e-3)  # its start is random
+    assert [found.get(topic, 0) for topic in range(3)] == pytest.approx(
+        wanted.tolist(), abs=1e-3
+    )  # its start is random
 
 
 def test_vectors_by_hand(one_word_a_topic):
     # a topic with n words of its own has gamma alpha + n, the others alpha; alpha = 1/3
-    vectors = one_word_a_topic.topic_vectors([["piano"] * 3, ["goal", "goal", "cannon"], [], ["unknown"]])
+    vectors = one_word_a_topic.topic_vectors(
+        [["piano"] * 3, ["goal", "goal", "cannon"], [], ["unknown"]]
+    )
     third = 1 / 3
     wanted = [
         [(3 + third) / 4, third / 4, third / 4],
@@ -83,11 +91,13 @@ def test_vectors_by_hand(one_word_a_topic):
 
 
 def test_topics_below_a_hundredth_are_zero_and_the_rest_is_left(one_word_a_topic):
-    # 32 words: (1/3) / 33 = 0.0101 stays; 33 words: (1/3) / 34 = 0.0098 goes, and nothing is made up for it
+    # 32 words: (1/3) / 33 = 0.0101 stays; 33 words: (1/3) / 34 = 0.0098 goes, and nothing is made
+    # up for it
     stays, goes = one_word_a_topic.topic_vectors([["piano"] * 32, ["piano"] * 33])
     np.testing.assert_allclose(stays, [(32 + 1 / 3) / 33, 1 / 99, 1 / 99], atol=1e-5)
     np.testing.assert_allclose(goes, [(33 + 1 / 3) / 34, 0, 0], atol=1e-5)
-    assert goes[1] == goes[2] == 0 and goes.sum() < 0.99
+    assert goes[1] == goes[2] == 0
+    assert goes.sum() < 0.99
 
 
 def test_an_empty_article_of_many_topics_is_all_zero():
@@ -108,22 +118,34 @@ def test_as_one_call_of_gensims_an_article():
     """Same start, same vectors: `get_document_topics` is the straightforward way."""
     rng = np.random.default_rng(0)
     words = [f"word{i}" for i in range(60)]
-    documents = [[words[i] for i in rng.integers(0, 60, n) // rng.integers(1, 5)] for n in [0, 1, 3, 20, 100, 700] * 20]
+    documents = [
+        [words[i] for i in rng.integers(0, 60, n) // rng.integers(1, 5)]
+        for n in [0, 1, 3, 20, 100, 700] * 20
+    ]
     model = learn(num_topics=12, documents=documents)
     vectors = model.topic_vectors(documents, seed=3)
-    assert (vectors == 0).any() and (vectors > 0.5).any()
+    assert (vectors == 0).any()
+    assert (vectors > 0.5).any()
     for tokens, vector in zip(documents, vectors, strict=True):
         model.lda.random_state = topics._OneStart(3, 12)
-        wanted = dict(model.lda.get_document_topics(model.dictionary.doc2bow(tokens), minimum_probability=0.01))
+        wanted = dict(
+            model.lda.get_document_topics(
+                model.dictionary.doc2bow(tokens), minimum_probability=0.01
+            )
+        )
         assert set(np.flatnonzero(vector)) == set(wanted)
-        assert vector.tolist() == pytest.approx([wanted.get(topic, 0) for topic in range(12)], abs=1e-5)
+        assert vector.tolist() == pytest.approx(
+            [wanted.get(topic, 0) for topic in range(12)], abs=1e-5
+        )
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_vectors_do_not_depend_on_the_workers(model, monkeypatch, workers):
     wanted = model.topic_vectors(DOCUMENTS, seed=5)
     monkeypatch.setattr(topics, "BATCH", 5)
-    assert model.topic_vectors(iter(DOCUMENTS), seed=5, workers=workers).tobytes() == wanted.tobytes()
+    assert (
+        model.topic_vectors(iter(DOCUMENTS), seed=5, workers=workers).tobytes() == wanted.tobytes()
+    )
     assert model.topic_vectors([], 5, workers).shape == (0, 3)
 
 
@@ -138,7 +160,8 @@ def test_inference_leaves_the_models_random_state(model):
     kept = model.lda.random_state
     before = kept.get_state()[1].tolist()
     model.topic_vectors(DOCUMENTS)
-    assert model.lda.random_state is kept and kept.get_state()[1].tolist() == before
+    assert model.lda.random_state is kept
+    assert kept.get_state()[1].tolist() == before
 
 
 def test_documents_may_be_a_generator_and_none(model):
@@ -150,21 +173,26 @@ def test_one_model_a_seed_whatever_the_workers(tmp_path):
     models = {"a": learn(seed=1), "b": learn(seed=1, workers=2), "c": learn(seed=2)}
     for name, model in models.items():
         model.save(tmp_path / name)
-    a, b, c = ([p.read_bytes() for p in sorted((tmp_path / name / "LDA").iterdir())] for name in "abc")
-    assert a == b and len(a) == 5  # dictionary, model and its three side files
+    a, b, c = (
+        [p.read_bytes() for p in sorted((tmp_path / name / "LDA").iterdir())] for name in "abc"
+    )
+    assert a == b
+    assert len(a) == 5
     assert a != c
 
 
 def test_an_executor_and_a_checkpoint_may_be_given(model, tmp_path):
     bows = [model.dictionary.doc2bow(d) for d in DOCUMENTS]
     with parallel.executor(2) as executor:
-        given = dict(executor=executor, checkpoint=tmp_path / "checkpoint", update_every=1)
+        given = {"executor": executor, "checkpoint": tmp_path / "checkpoint", "update_every": 1}
         again = TopicModel.learn(model.dictionary, bows, 3, passes=5, seed=1, **given)
     assert again.lda.get_topics().tobytes() == model.lda.get_topics().tobytes()
 
 
 def test_a_model_that_has_its_own_words_is_used_with_them(model, tmp_path, capsys):
-    """The original saved its dictionary before the filter: more words, under other ids than the model's."""
+    """The original saved its dictionary before the filter: more words, under other ids than the
+    model's.
+    """
     model.save(tmp_path)
     unfiltered = Dictionary([["accordion", "and", "zither"], *DOCUMENTS])
     unfiltered.save(str(tmp_path / "LDA" / "dictionary.dict"))
@@ -173,7 +201,8 @@ def test_a_model_that_has_its_own_words_is_used_with_them(model, tmp_path, capsy
     assert loaded.dictionary.token2id == model.dictionary.token2id != unfiltered.token2id
     np.testing.assert_array_equal(loaded.topic_vectors(DOCUMENTS), model.topic_vectors(DOCUMENTS))
     printed = capsys.readouterr().err
-    assert printed.endswith("the model's own 9 words are used, not the dictionary's 12\n") and printed.count("\n") == 1
+    assert printed.endswith("the model's own 9 words are used, not the dictionary's 12\n")
+    assert printed.count("\n") == 1
 
 
 def test_a_model_without_words_and_another_dictionary_are_refused(model, tmp_path):
@@ -181,20 +210,27 @@ def test_a_model_without_words_and_another_dictionary_are_refused(model, tmp_pat
     lda = LdaModel.load(str(tmp_path / "LDA" / "ldamodel3.lda"))
     lda.id2word = utils.FakeDict(9)
     lda.save(str(tmp_path / "LDA" / "ldamodel3.lda"))
-    np.testing.assert_array_equal(TopicModel.load(tmp_path, 3).topic_vectors(DOCUMENTS), model.topic_vectors(DOCUMENTS))
+    np.testing.assert_array_equal(
+        TopicModel.load(tmp_path, 3).topic_vectors(DOCUMENTS), model.topic_vectors(DOCUMENTS)
+    )
     Dictionary([["piano", "violin"]]).save(str(tmp_path / "LDA" / "dictionary.dict"))
     with pytest.raises(
-        UserError, match="dictionary.dict and .*ldamodel3.lda do not belong together: .* 2 words, the model 9"
+        UserError,
+        match=r"dictionary.dict and .*ldamodel3.lda do not belong together: .* 2 words, the model 9",
     ) as e:
         TopicModel.load(tmp_path, 3)
-    assert "--force" not in str(e.value) and "another --work folder" in str(e.value)
+    assert "--force" not in str(e.value)
+    assert "another --work folder" in str(e.value)
 
 
 @pytest.mark.parametrize("side", ["state", "id2word", "expElogbeta.npy"])
 def test_a_missing_side_file_is_one_sentence(model, tmp_path, side):
     model.save(tmp_path)
     (tmp_path / "LDA" / f"ldamodel3.lda.{side}").unlink()
-    with pytest.raises(UserError, match=rf"ldamodel3.lda.{side} .*belongs to its model|ldamodel3.lda.{side} does not exist"):
+    with pytest.raises(
+        UserError,
+        match=rf"ldamodel3.lda.{side} .*belongs to its model|ldamodel3.lda.{side} does not exist",
+    ):
         TopicModel.load(tmp_path, 3)
 
 
@@ -205,9 +241,10 @@ def test_a_cut_file_is_one_sentence(model, tmp_path, side):
     whole = path.read_bytes()
     for length in (0, 1, 40, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:length])
-        with pytest.raises(UserError, match="ldamodel3.lda") as caught:
+        with pytest.raises(UserError, match=r"ldamodel3.lda") as caught:
             TopicModel.load(tmp_path, 3)
-        assert "\n" not in str(caught.value) and "--force" not in str(caught.value)
+        assert "\n" not in str(caught.value)
+        assert "--force" not in str(caught.value)
 
 
 @pytest.mark.parametrize("side", [".state", ".expElogbeta.npy"])
@@ -216,7 +253,10 @@ def test_a_side_file_of_another_model_is_refused(model, tmp_path, side):
     learn(documents=[[*d, "accordion"] for d in DOCUMENTS]).save(tmp_path / "b")
     name = f"LDA/ldamodel3.lda{side}"
     (tmp_path / "a" / name).write_bytes((tmp_path / "b" / name).read_bytes())
-    with pytest.raises(UserError, match="files beside it are of different models, or damaged: its 3 topics of 9 words"):
+    with pytest.raises(
+        UserError,
+        match="files beside it are of different models, or damaged: its 3 topics of 9 words",
+    ):
         TopicModel.load(tmp_path / "a", 3)
 
 
@@ -224,18 +264,28 @@ def test_a_model_of_another_number_of_topics_is_refused(model, tmp_path):
     model.save(tmp_path)
     for path in (tmp_path / "LDA").glob("ldamodel3.lda*"):
         path.rename(path.with_name(path.name.replace("3", "4", 1)))
-    with pytest.raises(UserError, match="ldamodel4.lda is a model of 3 topics, not of 4: see --topics"):
+    with pytest.raises(
+        UserError, match=r"ldamodel4.lda is a model of 3 topics, not of 4: see --topics"
+    ):
         TopicModel.load(tmp_path, 4)
 
 
 # ------------------------------------------------------------------------------------------------------ gensim's old files
-# gensim brings models along that its early versions saved: a dozen words, two topics, learnt from the nine titles of Deerwester
-OLD = {"pre_0_13_2_model": 0.01, "ldamodel_python_2_7": 0.01, "ldamodel_python_3_5": 0.01, "lda_3_0_1_model": 0.01}
+# gensim brings models along that its early versions saved: a dozen words, two topics, learnt from
+# the nine titles of Deerwester
+OLD = {
+    "pre_0_13_2_model": 0.01,
+    "ldamodel_python_2_7": 0.01,
+    "ldamodel_python_3_5": 0.01,
+    "lda_3_0_1_model": 0.01,
+}
 
 
 @pytest.mark.parametrize("name", OLD)
 def test_models_of_early_versions_are_read(tmp_path, name, capsys):
-    """Python 2 wrote the first two; the first has no random state, no dtype, and its words inside the model."""
+    """Python 2 wrote the first two; the first has no random state, no dtype, and its words inside
+    the model.
+    """
     (tmp_path / "LDA").mkdir()
     for path in Path(datapath(name)).parent.glob(f"{name}*"):
         shutil.copy(path, tmp_path / "LDA" / path.name.replace(name, "ldamodel2.lda"))
@@ -243,7 +293,8 @@ def test_models_of_early_versions_are_read(tmp_path, name, capsys):
     loaded = TopicModel.load(tmp_path, 2)
     assert "the model's own 12 words are used" in capsys.readouterr().err
     assert {"graph", "trees", "user", "system", "human"} < set(loaded.dictionary.token2id)
-    assert loaded.lda.minimum_probability == OLD[name] and loaded.lda.per_word_topics is False
+    assert loaded.lda.minimum_probability == OLD[name]
+    assert loaded.lda.per_word_topics is False
     texts = [["graph", "trees", "minors"] * 3, ["user", "system", "human", "interface"] * 3, []]
     vectors = loaded.topic_vectors(texts)
     np.testing.assert_allclose(vectors.sum(axis=1), 1, atol=1e-5)
@@ -251,8 +302,14 @@ def test_models_of_early_versions_are_read(tmp_path, name, capsys):
     np.testing.assert_allclose(vectors[2], 0.5, atol=1e-6)  # alpha is 1/2 for each
     loaded.lda.random_state = topics._OneStart(0, 2)
     for tokens, vector in zip(texts, vectors, strict=True):  # as gensim itself infers
-        wanted = dict(loaded.lda.get_document_topics(loaded.dictionary.doc2bow(tokens), minimum_probability=0.01))
-        assert vector.tolist() == pytest.approx([wanted.get(topic, 0) for topic in range(2)], abs=1e-5)
+        wanted = dict(
+            loaded.lda.get_document_topics(
+                loaded.dictionary.doc2bow(tokens), minimum_probability=0.01
+            )
+        )
+        assert vector.tolist() == pytest.approx(
+            [wanted.get(topic, 0) for topic in range(2)], abs=1e-5
+        )
     assert len(loaded.top_words(0, 3)) == 3
 
 
@@ -273,16 +330,28 @@ def test_same_seed_same_bytes_whatever_the_process_hashes(tmp_path):
         command = [sys.executable, "-c", BYTES, str(tmp_path / hash_seed)]
         environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
         printed.append(
-            subprocess.run(command, cwd=artefacts.ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+            subprocess.run(
+                command,
+                cwd=artefacts.ROOT,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
         )
-    assert printed[0] == printed[1] == printed[2] and len(printed[0].splitlines()) == 5
+    assert printed[0] == printed[1] == printed[2]
+    assert len(printed[0].splitlines()) == 5
 
 
 def test_missing_files_name_the_command(model, tmp_path):
-    with pytest.raises(UserError, match="dictionary.dict does not exist: .*learn_LDA_model.py --topics 3"):
+    with pytest.raises(
+        UserError, match=r"dictionary.dict does not exist: .*learn_LDA_model.py --topics 3"
+    ):
         TopicModel.load(tmp_path, 3)
     model.save(tmp_path)
-    with pytest.raises(UserError, match="ldamodel7.lda does not exist: .*learn_LDA_model.py --topics 7"):
+    with pytest.raises(
+        UserError, match=r"ldamodel7.lda does not exist: .*learn_LDA_model.py --topics 7"
+    ):
         TopicModel.load(tmp_path, 7)
 
 
@@ -297,11 +366,14 @@ def test_broken_files_are_named(model, tmp_path, name):
 
 def test_files_have_the_artefacts_names(model, tmp_path):
     model.save(tmp_path)
-    assert (tmp_path / artefacts.DICTIONARY).is_file() and (tmp_path / artefacts.lda_model(3)).is_file()
+    assert (tmp_path / artefacts.DICTIONARY).is_file()
+    assert (tmp_path / artefacts.lda_model(3)).is_file()
 
 
 def test_perplexity_by_hand(model_of):
-    """One topic: the words' probabilities are 1/2, 1/4, 1/8, and the perplexity 2 to the mean number of bits."""
+    """One topic: the words' probabilities are 1/2, 1/4, 1/8, and the perplexity 2 to the mean
+    number of bits.
+    """
     model = model_of([[1 / 2, 1 / 4, 1 / 8, 1 / 8]], ["a", "b", "c", "d"])
     documents = [model.dictionary.doc2bow(tokens) for tokens in (["a", "a", "b"], ["c"])]
     assert model.perplexity(documents) == pytest.approx(2 ** ((1 + 1 + 2 + 3) / 4), rel=1e-4)
@@ -309,7 +381,9 @@ def test_perplexity_by_hand(model_of):
 
 
 def test_perplexity_sees_what_a_document_is_about(model_of):
-    """Long documents of one topic's two words: 2; a word that its topic has not: dearer than all four equally likely."""
+    """Long documents of one topic's two words: 2; a word that its topic has not: dearer than all
+    four equally likely.
+    """
     sure = model_of([[0.5, 0.5, 0, 0], [0, 0, 0.5, 0.5]], ["a", "b", "c", "d"])
     documents = [[(0, 500), (1, 500)], [(2, 500), (3, 500)]]
     assert sure.perplexity(documents) == pytest.approx(2, rel=0.02)
@@ -339,4 +413,5 @@ def test_perplexity_leaves_the_model_as_it_was(model):
     kept = model.lda.random_state
     before = kept.get_state()[1].copy()
     model.perplexity([[(0, 1)]])
-    assert model.lda.random_state is kept and (kept.get_state()[1] == before).all()
+    assert model.lda.random_state is kept
+    assert (kept.get_state()[1] == before).all()

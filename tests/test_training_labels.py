@@ -1,13 +1,17 @@
-"""Image labels: which vectors are none, of which embedding; read by number, in the order of the names."""
+"""Image labels: which vectors are none, of which embedding; read by number, in the order of the
+names.
+"""
 
 import numpy as np
 import pytest
 
-from texttopicnet import artefacts, embeddings, training_labels
-from texttopicnet.artefacts import UserError
+from texttopicnet import artefacts, embeddings, json_files, training_labels
+from texttopicnet.errors import UserError
 from texttopicnet.training_labels import Labels
 
-SHARED = artefacts.ROOT.parent / "shared" / "data" / "labels" / "imageclef_10k_training_labels40.json"
+SHARED = (
+    artefacts.ROOT.parent / "shared" / "data" / "labels" / "imageclef_10k_training_labels40.json"
+)
 
 
 def refused(name, vector, num_topics):
@@ -15,7 +19,9 @@ def refused(name, vector, num_topics):
     good = ("a.jpg", [1.0] + [0.0] * (num_topics - 1))
     passed = []
     with pytest.raises(UserError) as caught:
-        for label in training_labels.checked(name, iter([good, ("b.jpg", vector)]), num_topics, "make"):
+        for label in training_labels.checked(
+            name, iter([good, ("b.jpg", vector)]), num_topics, "make"
+        ):
             passed.append(label)
     assert passed == [good]
     said = str(caught.value)
@@ -82,17 +88,22 @@ def test_no_labels_are_refused(name):
 
 @pytest.mark.skipif(not SHARED.exists(), reason="needs ../shared/data/labels")
 def test_the_originals_labels_are_accepted():
-    labels = artefacts.stream_json(SHARED, "-")
+    labels = json_files.stream(SHARED, "-")
     assert len(list(training_labels.checked("lda", labels, 40, "-"))) == 10_000
 
 
 def test_labels_by_number():
-    labels = Labels(iter([("b", [0.5, 0.25]), ("\U0001f600", [1, 0]), ("\ufb01", [0, 1]), ("B", [0.1, 0.2])]))
+    labels = Labels(
+        iter([("b", [0.5, 0.25]), ("\U0001f600", [1, 0]), ("\ufb01", [0, 1]), ("B", [0.1, 0.2])])
+    )
     assert len(labels) == 4
     names = [labels[i][0] for i in range(4)]
-    assert names == sorted(names) == ["B", "b", "\ufb01", "\U0001f600"]  # by code points, not by UTF-16's units
+    assert (
+        names == sorted(names) == ["B", "b", "\ufb01", "\U0001f600"]
+    )  # by code points, not by UTF-16's units
     vector = labels[np.int64(0)][1]
-    assert vector.dtype == np.float32 and vector.tolist() == np.float32([0.1, 0.2]).tolist()
+    assert vector.dtype == np.float32
+    assert vector.tolist() == np.float32([0.1, 0.2]).tolist()
     for number in (-1, 4):
         with pytest.raises(IndexError):
             labels[number]
@@ -100,12 +111,17 @@ def test_labels_by_number():
 
 def test_of_two_labels_the_later_one_counts():
     labels = Labels([("a", [1.0]), ("b", [0.0]), ("a", [0.5])])
-    assert [(image, vector.tolist()) for image, vector in map(labels.__getitem__, range(2))] == [("a", [0.5]), ("b", [0.0])]
+    assert [(image, vector.tolist()) for image, vector in map(labels.__getitem__, range(2))] == [
+        ("a", [0.5]),
+        ("b", [0.0]),
+    ]
 
 
 def test_what_is_refused_while_it_is_read_is_reported():
-    with pytest.raises(UserError, match="b.jpg: its label is not a vector of 1 lda numbers"):
-        Labels(training_labels.checked("lda", iter([("a.jpg", [1.0]), ("b.jpg", [2.0])]), 1, "make"))
+    with pytest.raises(UserError, match=r"b.jpg: its label is not a vector of 1 lda numbers"):
+        Labels(
+            training_labels.checked("lda", iter([("a.jpg", [1.0]), ("b.jpg", [2.0])]), 1, "make")
+        )
 
 
 def test_a_number_beyond_all_floats_is_refused():

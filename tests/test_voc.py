@@ -3,19 +3,29 @@
 import pytest
 
 from texttopicnet import artefacts, voc
-from texttopicnet.artefacts import UserError
+from texttopicnet.errors import UserError
 
 SUBSET = artefacts.ROOT.parent / "shared" / "data" / "VOC2007_subset"
 
 
 @pytest.fixture
 def main(tmp_path):
-    """A VOC set of two classes, one of them called train; bird has a difficult image in val and in test."""
+    """A VOC set of two classes, one of them called train; bird has a difficult image in val and in
+    test.
+    """
     folder = tmp_path / "VOCdevkit" / "VOC2007" / "ImageSets" / "Main"
     folder.mkdir(parents=True)
     rows = {
-        "bird": {"train": "01  1\n02 -1\n", "val": "03 -1\n04  1\n05  0\n", "test": "06  1\n07 -1\n08  0\n"},
-        "train": {"train": "01 -1\n02  1\n", "val": "03 1\n04 -1\n05 -1\n", "test": "06 -1\n07 -1\n08  1\n"},
+        "bird": {
+            "train": "01  1\n02 -1\n",
+            "val": "03 -1\n04  1\n05  0\n",
+            "test": "06  1\n07 -1\n08  0\n",
+        },
+        "train": {
+            "train": "01 -1\n02  1\n",
+            "val": "03 1\n04 -1\n05 -1\n",
+            "test": "06 -1\n07 -1\n08  1\n",
+        },
     }
     for name, splits in rows.items():
         for split, text in (splits | {"trainval": splits["train"] + splits["val"]}).items():
@@ -63,7 +73,7 @@ def test_class_has_four_splits(main, tmp_path, difficult):
 @pytest.mark.parametrize("row", ["06 2", "06", "06 1 1", "06 one"])
 def test_malformed_row_is_named(main, tmp_path, row):
     (main / "bird_test.txt").write_text(f"05 1\n{row}\n")
-    with pytest.raises(UserError, match="bird_test.txt, line 2"):
+    with pytest.raises(UserError, match=r"bird_test.txt, line 2"):
         voc.read_split(tmp_path, "bird", "test")
 
 
@@ -81,7 +91,7 @@ def test_overlapping_splits_are_refused(main, tmp_path):
 
 def test_trainval_must_be_train_and_val(main, tmp_path):
     (main / "bird_trainval.txt").write_text("01  1\n02 -1\n03 -1\n")
-    with pytest.raises(UserError, match="bird_trainval.txt is not"):
+    with pytest.raises(UserError, match=r"bird_trainval.txt is not"):
         voc.read_class(tmp_path, "bird")
 
 
@@ -94,7 +104,7 @@ def test_split_without_positives_is_refused(main, tmp_path):
 
 def test_missing_split_file_is_named(main, tmp_path):
     (main / "bird_val.txt").unlink()
-    with pytest.raises(UserError, match="bird_val.txt is missing"):
+    with pytest.raises(UserError, match=r"bird_val.txt is missing"):
         voc.classes(tmp_path)
 
 
@@ -109,17 +119,22 @@ def test_the_real_subset():
     left_out, counted = (voc.read_class(SUBSET, "person", d) for d in voc.DIFFICULT)
     # counted with grep: 232 rows of 1, 696 of -1 and 37 of 0 in person_test.txt
     assert (len(left_out["test"][0]), int((left_out["test"][1] > 0).sum())) == (232 + 696, 232)
-    assert (len(counted["test"][0]), int((counted["test"][1] > 0).sum())) == (232 + 696 + 37, 232 + 37)
+    assert (len(counted["test"][0]), int((counted["test"][1] > 0).sum())) == (
+        232 + 696 + 37,
+        232 + 37,
+    )
 
 
 @pytest.mark.parametrize("name", ["../../secret", "/etc/passwd", "..\\secret", "C:\\x"])
 def test_an_id_that_leads_out_of_the_set_is_named(main, tmp_path, name):
     (main / "bird_test.txt").write_text(f"06 1\n{name} -1\n")
-    with pytest.raises(UserError, match="bird_test.txt, line 2: .* is not the id of an image of the set"):
+    with pytest.raises(
+        UserError, match=r"bird_test.txt, line 2: .* is not the id of an image of the set"
+    ):
         voc.read_split(tmp_path, "bird", "test")
 
 
 def test_a_list_that_is_not_utf8_or_no_file(main, tmp_path):
     (main / "bird_test.txt").write_bytes(b"06 1\n\xff\xfe x -1\n")
-    with pytest.raises(UserError, match="bird_test.txt, line 2"):
+    with pytest.raises(UserError, match=r"bird_test.txt, line 2"):
         voc.read_split(tmp_path, "bird", "test")

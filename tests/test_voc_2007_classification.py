@@ -11,13 +11,15 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from texttopicnet import artefacts, features
-from texttopicnet.artefacts import UserError
+from texttopicnet.errors import UserError
 
 SHA = "0" * 64
 
 
 def load_script():
-    spec = importlib.util.spec_from_file_location("script", artefacts.ROOT / "experiments/voc_2007_classification.py")
+    spec = importlib.util.spec_from_file_location(
+        "script", artefacts.ROOT / "experiments/voc_2007_classification.py"
+    )
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     return script
@@ -30,7 +32,9 @@ def script():
 
 @pytest.fixture
 def voc(tmp_path):
-    """60 images, two classes: `easy` can be read from dimension 0, `noise` from nothing; two difficult images."""
+    """60 images, two classes: `easy` can be read from dimension 0, `noise` from nothing; two
+    difficult images.
+    """
     rng = np.random.default_rng(0)
     ids = [f"{i:06d}" for i in range(60)]
     labels = {"easy": np.tile([1, -1, -1], 20), "noise": rng.permutation(np.repeat([1, -1], 30))}
@@ -39,11 +43,18 @@ def voc(tmp_path):
     array[:, 0] = 5 * (labels["easy"] > 0) + rng.normal(size=60) * 0.1
     main = tmp_path / "VOCdevkit" / "VOC2007" / "ImageSets" / "Main"
     main.mkdir(parents=True)
-    splits = {"train": range(20), "val": range(20, 40), "trainval": range(40), "test": range(40, 60)}
+    splits = {
+        "train": range(20),
+        "val": range(20, 40),
+        "trainval": range(40),
+        "test": range(40, 60),
+    }
     for split, rows in splits.items():
         (main / f"{split}.txt").write_text("".join(f"{ids[i]}\n" for i in rows))
         for name, y in labels.items():
-            (main / f"{name}_{split}.txt").write_text("".join(f"{ids[i]} {y[i]:2d}\n" for i in rows))
+            (main / f"{name}_{split}.txt").write_text(
+                "".join(f"{ids[i]} {y[i]:2d}\n" for i in rows)
+            )
     order = rng.permutation(60)  # the features file need not be in the splits' order
     found = features.Features([ids[i] for i in order], array[order], "fc7", SHA)
     features.save(tmp_path / "experiments" / "features" / "voc2007_fc7_trained.npz", found)
@@ -51,26 +62,41 @@ def voc(tmp_path):
 
 
 def run(script, monkeypatch, folder, *arguments):
-    command = ["x", "fc7", "--voc", str(folder), "--work", str(folder), "--workers", "1", *arguments]
+    command = [
+        "x",
+        "fc7",
+        "--voc",
+        str(folder),
+        "--work",
+        str(folder),
+        "--workers",
+        "1",
+        *arguments,
+    ]
     monkeypatch.setattr(sys, "argv", command)
     script.main()
-    return {f.name: json.loads(f.read_text()) for f in (folder / "experiments" / "results").iterdir()}
+    return {
+        f.name: json.loads(f.read_text()) for f in (folder / "experiments" / "results").iterdir()
+    }
 
 
 def test_record(script, monkeypatch, voc, capsys):
     folder, _, _ = voc
     record = run(script, monkeypatch, folder)["voc2007_svm_fc7_trained.json"]
     easy, noise = record["values"]["classes"]["easy"], record["values"]["classes"]["noise"]
-    assert easy["area"] == pytest.approx(1.0) and easy["voc_11_point"] == pytest.approx(1.0)
+    assert easy["area"] == pytest.approx(1.0)
+    assert easy["voc_11_point"] == pytest.approx(1.0)
     assert noise["area"] < 0.9
     assert record["values"]["mean"]["area"] == pytest.approx((easy["area"] + noise["area"]) / 2)
-    # of 20 test images the difficult one is left out; images 42, 45, 48, 51, 54 and 57 show the class
+    # of 20 test images the difficult one is left out; images 42, 45, 48, 51, 54 and 57 show the
+    # class
     assert record["split"]["easy"]["test"] == {"images": 19, "positives": 6}
     assert easy["chance"] == pytest.approx(6 / 19)
     assert record["split"]["easy"]["trainval"]["images"] == 39
     assert record["split"]["noise"]["test"]["images"] == 20
     assert (record["layer"], record["name"], record["difficult"]) == ("fc7", "trained", "leave-out")
-    assert record["weights_sha256"] == SHA and not record["paper_set"]
+    assert record["weights_sha256"] == SHA
+    assert not record["paper_set"]
     assert str(folder) not in json.dumps(record)
     printed = capsys.readouterr().out.splitlines()
     assert "fc7 (8 numbers an image), 2 classes" in printed[0]
@@ -79,10 +105,14 @@ def test_record(script, monkeypatch, voc, capsys):
 
 def test_difficult_positive_changes_the_splits_and_the_name(script, monkeypatch, voc):
     folder, _, _ = voc
-    record = run(script, monkeypatch, folder, "--difficult", "positive")["voc2007_svm_fc7_trained_difficult-positive.json"]
+    record = run(script, monkeypatch, folder, "--difficult", "positive")[
+        "voc2007_svm_fc7_trained_difficult-positive.json"
+    ]
     assert record["split"]["easy"]["test"] == {"images": 20, "positives": 7}
     assert record["split"]["easy"]["trainval"]["positives"] == 14 + 1
-    assert record["values"]["classes"]["easy"]["area"] < 1.0  # the difficult one looks like a negative
+    assert (
+        record["values"]["classes"]["easy"]["area"] < 1.0
+    )  # the difficult one looks like a negative
 
 
 def test_penalty_is_chosen_on_val_and_both_steps_fitted_again_on_trainval(script, voc):
@@ -94,7 +124,9 @@ def test_penalty_is_chosen_on_val_and_both_steps_fitted_again_on_trainval(script
     def scores(rows, on, penalty):
         scaler = StandardScaler().fit(array[rows])
         svm = LinearSVC(C=penalty, dual="auto", max_iter=5000, random_state=0)
-        return svm.fit(scaler.transform(array[rows]), y[rows]).decision_function(scaler.transform(array[on]))
+        return svm.fit(scaler.transform(array[rows]), y[rows]).decision_function(
+            scaler.transform(array[on])
+        )
 
     grid = [0.5**n for n in (13, 14, 15, 16, 17, 18)]
     areas = [average_precision_score(y[val] > 0, scores(train, val, penalty)) for penalty in grid]
@@ -103,14 +135,18 @@ def test_penalty_is_chosen_on_val_and_both_steps_fitted_again_on_trainval(script
     row = script.score_class(array, rows, {s: y[r] for s, r in rows.items()}, seed=0)
     assert row["C"] == best
     assert row["val_area"] == pytest.approx(max(areas))
-    assert row["area"] == pytest.approx(average_precision_score(y[test] > 0, scores(trainval, test, best)))
+    assert row["area"] == pytest.approx(
+        average_precision_score(y[test] > 0, scores(trainval, test, best))
+    )
     assert row["converged"]
 
 
 def test_same_seed_same_numbers_with_two_workers(script, monkeypatch, voc):
     folder, _, _ = voc
     one = run(script, monkeypatch, folder)["voc2007_svm_fc7_trained.json"]
-    two = run(script, monkeypatch, folder, "--force", "--workers", "2")["voc2007_svm_fc7_trained.json"]
+    two = run(script, monkeypatch, folder, "--force", "--workers", "2")[
+        "voc2007_svm_fc7_trained.json"
+    ]
     assert one["values"] == two["values"]
 
 
@@ -122,7 +158,7 @@ def test_existing_result_is_kept(script, monkeypatch, voc):
 
 
 def test_missing_image_is_named(script, monkeypatch, voc):
-    folder, array, _ = voc
+    folder, _array, _ = voc
     path = folder / "experiments" / "features" / "voc2007_fc7_trained.npz"
     found = features.load(path)
     keep = [i for i, image in enumerate(found.ids) if image != "000007"]
@@ -142,5 +178,5 @@ def test_features_of_another_layer_are_refused(script, monkeypatch, voc):
 
 def test_without_features_the_command_that_makes_them_is_named(script, monkeypatch, voc):
     folder, _, _ = voc
-    with pytest.raises(UserError, match="extract_features.py"):
+    with pytest.raises(UserError, match=r"extract_features.py"):
         run(script, monkeypatch, folder, "--name", "untrained")

@@ -1,7 +1,9 @@
-"""The average precisions of this project, each by its own name: they are different numbers for one ranking.
+"""The average precisions of this project, each by its own name: they are different numbers for one
+ranking.
 
-`area` is what the original's VOC script prints, `voc_11_point` what the VOC2007 devkit reports, `retrieval` what the
-original's retrieval script prints for one query.  `retrieval_by_chance` is what a random ranking gives on average.
+`area` is what the original's VOC script prints, `voc_11_point` what the VOC2007 devkit reports,
+`retrieval` what the original's retrieval script prints for one query.  `retrieval_by_chance` is
+what a random ranking gives on average.
 """
 
 import numpy as np
@@ -11,7 +13,9 @@ from sklearn.metrics import average_precision_score
 def _checked(labels, scores):
     labels, scores = np.asarray(labels), np.asarray(scores, dtype=np.float64)
     if labels.ndim != 1 or labels.shape != scores.shape:
-        raise ValueError(f"labels {labels.shape} and scores {scores.shape} must be two vectors of one length")
+        raise ValueError(
+            f"labels {labels.shape} and scores {scores.shape} must be two vectors of one length"
+        )
     if not np.isfinite(scores).all():
         raise ValueError("scores must be finite")
     if not (labels > 0).any():
@@ -20,7 +24,8 @@ def _checked(labels, scores):
 
 
 def area(labels, scores):
-    """Area under the precision-recall steps, not interpolated: sklearn.metrics.average_precision_score.
+    """Area under the precision-recall steps, not interpolated:
+    sklearn.metrics.average_precision_score.
 
     Sum over thresholds of (recall_n - recall_{n-1}) * precision_n; equal scores enter together.
 
@@ -45,13 +50,15 @@ def area(labels, scores):
 
 
 def voc_11_point(labels, scores):
-    """The VOC2007 devkit's AP: mean over recalls 0, 0.1, ..., 1 of the best precision at that recall or beyond.
+    """The VOC2007 devkit's AP: mean over recalls 0, 0.1, ..., 1 of the best precision at that
+    recall or beyond.
 
-    Not the area: it interpolates, and usually lies a little above or below it.  Equal scores enter together, so that
-    the order of the images cannot change the number (the devkit leaves that order to its sort).
+    Not the area: it interpolates, and usually lies a little above or below it.  Equal scores enter
+    together, so that the order of the images cannot change the number (the devkit leaves that order
+    to its sort).
 
-    Parameters, returned range and errors as `area`.  Source: Everingham et al., The PASCAL Visual Object Classes
-    Challenge, IJCV 2010.
+    Parameters, returned range and errors as `area`.  Source: Everingham et al., The PASCAL Visual
+    Object Classes Challenge, IJCV 2010.
     """
     positive, scores = _checked(labels, scores)
     order = np.argsort(-scores, kind="stable")
@@ -65,9 +72,11 @@ def voc_11_point(labels, scores):
 
 
 def retrieval(relevant):
-    """AP of rankings over all candidates: mean, over the relevant ones, of the precision at their rank.
+    """AP of rankings over all candidates: mean, over the relevant ones, of the precision at their
+    rank.
 
-    Divided by the number of relevant candidates, all of which are in the ranking: there is no cut-off.
+    Divided by the number of relevant candidates, all of which are in the ranking: there is no
+    cut-off.
 
     Parameters
     ----------
@@ -95,8 +104,9 @@ def retrieval(relevant):
 def retrieval_by_chance(n_relevant, n_candidates):
     """Expected `retrieval` AP of a ranking drawn at random, exactly.
 
-    Rank k is relevant with probability r / n; the k - 1 ranks above then hold (k - 1)(r - 1) / (n - 1) relevant
-    candidates on average.  Summed over k: (H + (r - 1) / (n - 1) * (n - H)) / n with H = 1 + 1/2 + ... + 1/n.
+    Rank k is relevant with probability r / n; the k - 1 ranks above then hold (k - 1)(r - 1) / (n -
+    1) relevant candidates on average.  Summed over k: (H + (r - 1) / (n - 1) * (n - H)) / n with H
+    = 1 + 1/2 + ... + 1/n.
 
     Parameters
     ----------

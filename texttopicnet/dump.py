@@ -1,7 +1,8 @@
-"""A MediaWiki dump (`pages-articles.xml.bz2`) and the list of the images that illustrate its articles, read as streams.
+"""A MediaWiki dump (`pages-articles.xml.bz2`) and the list of the images that illustrate its
+articles, read as streams.
 
-The journal version of the paper (arXiv 1807.02110) learns from such a dump of the English Wikipedia: articles of at least 50
-words.  Memory does not grow with the dump, nor with the list.
+The journal version of the paper (arXiv 1807.02110) learns from such a dump of the English
+Wikipedia: articles of at least 50 words.  Memory does not grow with the dump, nor with the list.
 """
 
 import bz2
@@ -19,12 +20,18 @@ from lxml import etree
 from tqdm import tqdm
 
 from texttopicnet import artefacts, entities, files
+from texttopicnet.errors import UserError
 
 MADE_BY = "the download that data/wikipedia_data/README.md describes"
 BZ2_BLOCK = 64 << 20  # bytes of text; a block of bzip2 makes at most 46 MB
 OTHER_BLOCK = 1 << 16
 REDIRECT = re.compile(r"\s*#redirect\s*:?\s*\[\[", re.IGNORECASE)
-DAMAGE = (etree.XMLSyntaxError, OSError, EOFError, zlib.error)  # whatever a file that is not whole makes its reader raise
+DAMAGE = (
+    etree.XMLSyntaxError,
+    OSError,
+    EOFError,
+    zlib.error,
+)  # whatever a file that is not whole makes its reader raise
 
 
 class Page(NamedTuple):
@@ -42,7 +49,8 @@ class _Source:
         self._file, self._bar = file, bar
         magic = file.peek(3)
         if magic.startswith(b"BZh"):
-            # a block is asked for whole: bzip2 has then compared its checksum before any of it is seen
+            # a block is asked for whole: bzip2 has then compared its checksum before any of it is
+            # seen
             self._stream, self._size = bz2.BZ2File(file), BZ2_BLOCK
         elif magic.startswith(b"\x1f\x8b"):
             self._stream, self._size = gzip.GzipFile(fileobj=file), OTHER_BLOCK
@@ -67,19 +75,28 @@ def _why(error):
 
 
 def _root_of(path):
-    """The dump's root element as a tag, with the namespace of its schema's version; UserError if it is no dump."""
+    """The dump's root element as a tag, with the namespace of its schema's version; UserError if it
+    is no dump.
+    """
     try:
         with open(path, "rb") as file:
-            # without huge_tree: older libxml2 has no limit on entities in the root's attributes with it
+            # without huge_tree: older libxml2 has no limit on entities in the root's attributes
+            # with it
             _, root = next(etree.iterparse(_Source(file), events=("start",), **entities.OPTIONS))
     except etree.XMLSyntaxError as error:
         if entities.expanded(error):
-            raise artefacts.UserError(f"{path} expands XML entities, as no dump does: get {MADE_BY}") from error
-        raise artefacts.UserError(f"{path} is not a MediaWiki dump ({_why(error)}): get {MADE_BY}") from error
+            raise UserError(
+                f"{path} expands XML entities, as no dump does: get {MADE_BY}"
+            ) from error
+        raise UserError(f"{path} is not a MediaWiki dump ({_why(error)}): get {MADE_BY}") from error
     if entities.declared(root):
-        raise artefacts.UserError(f"{path} declares XML entities or an external DTD, as no dump does: get {MADE_BY}")
+        raise UserError(
+            f"{path} declares XML entities or an external DTD, as no dump does: get {MADE_BY}"
+        )
     if etree.QName(root).localname != "mediawiki":
-        raise artefacts.UserError(f"{path} is not a MediaWiki dump (its root is <{etree.QName(root).localname}>): get {MADE_BY}")
+        raise UserError(
+            f"{path} is not a MediaWiki dump (its root is <{etree.QName(root).localname}>): get {MADE_BY}"
+        )
     return root.tag
 
 
@@ -89,7 +106,8 @@ def pages(path, bar=None):
     Parameters
     ----------
     path : str or Path
-        MediaWiki's XML export in any version of its schema, as it is or compressed by bzip2 (of one stream or many) or gzip.
+        MediaWiki's XML export in any version of its schema, as it is or compressed by bzip2 (of one
+        stream or many) or gzip.
     bar : tqdm, optional
         A bar (see `progress`) that follows the bytes read.
 
@@ -101,8 +119,9 @@ def pages(path, bar=None):
     Raises
     ------
     UserError
-        The file is missing or no dump; it declares entities or an external DTD; or, after all the pages before, it ends
-        early or is damaged.  No page comes from a block of bzip2 that is damaged.
+        The file is missing or no dump; it declares entities or an external DTD; or, after all the
+        pages before, it ends early or is damaged.  No page comes from a block of bzip2 that is
+        damaged.
     """
     path = artefacts.existing(path, MADE_BY)
     other_namespaces, timestamp, text, last = set(), "", "", "none"
@@ -112,7 +131,12 @@ def pages(path, bar=None):
         with open(path, "rb") as file:
             source = _Source(file, bar)
             for _, element in etree.iterparse(
-                source, tag=tags, huge_tree=True, remove_comments=True, remove_pis=True, **entities.OPTIONS
+                source,
+                tag=tags,
+                huge_tree=True,
+                remove_comments=True,
+                remove_pis=True,
+                **entities.OPTIONS,
             ):
                 if element.tag == prefix + "namespaces":
                     other_namespaces = {name.text for name in element if name.text}
@@ -122,15 +146,21 @@ def pages(path, bar=None):
                         timestamp, text = time, element.findtext(prefix + "text", "")
                     element.clear()
                 else:
-                    page = Page(element.findtext(prefix + "id", ""), element.findtext(prefix + "title", ""), text)
+                    page = Page(
+                        element.findtext(prefix + "id", ""),
+                        element.findtext(prefix + "title", ""),
+                        text,
+                    )
                     is_article = _is_article(element, prefix, page, other_namespaces)
                     timestamp, text, last = "", "", f"{page.id} ({page.title})"
-                    while element.getprevious() is not None:  # even cleared elements would pile up in the root
+                    while (
+                        element.getprevious() is not None
+                    ):  # even cleared elements would pile up in the root
                         del element.getparent()[0]
                     if is_article:
                         yield page
     except DAMAGE as error:
-        raise artefacts.UserError(
+        raise UserError(
             f"{path} ends early or is damaged, the last page read is {last}: fetch it again ({_why(error)})"
         ) from error
 
@@ -140,7 +170,11 @@ def _is_article(element, prefix, page, other_namespaces):
     if namespace is None:  # before version 0.6 of the schema the title alone says it
         name, colon, _ = page.title.partition(":")
         namespace = "other" if colon and name in other_namespaces else "0"
-    return namespace == "0" and element.find(prefix + "redirect") is None and not REDIRECT.match(page.text)
+    return (
+        namespace == "0"
+        and element.find(prefix + "redirect") is None
+        and not REDIRECT.match(page.text)
+    )
 
 
 def long_enough(clean, words=wikicorpus.ARTICLE_MIN_WORDS):
@@ -159,7 +193,9 @@ def long_enough(clean, words=wikicorpus.ARTICLE_MIN_WORDS):
     """
     shortest, longest = wikicorpus.TOKEN_MIN_LEN, wikicorpus.TOKEN_MAX_LEN
     tokens = gensim.utils.tokenize(clean, lower=True)
-    counted = (token for token in tokens if shortest <= len(token) <= longest and not token.startswith("_"))
+    counted = (
+        token for token in tokens if shortest <= len(token) <= longest and not token.startswith("_")
+    )
     return sum(1 for _ in itertools.islice(counted, words)) >= words
 
 
@@ -171,7 +207,8 @@ def images(path, blemishes):
     path : str or Path
         JSON list of paths such as "a/b/1234#0.jpg": the third component up to `#` is the page's id.
     blemishes : object with ``add(reason, entry)``
-        Is told of each entry that names no image of an article; the entry comes as its path, or its place in the list.
+        Is told of each entry that names no image of an article; the entry comes as its path, or its
+        place in the list.
 
     Yields
     ------
@@ -189,10 +226,11 @@ def images(path, blemishes):
     count = depth = 0
     try:
         with open(path, "rb") as file:
-            # ijson.parse keeps a path per level of nesting; without use_float, ijson's C code crashes at integers of 5,000 digits
+            # ijson.parse keeps a path per level of nesting; without use_float, ijson's C code
+            # crashes at integers of 5,000 digits
             for event, value in ijson.basic_parse(file, use_float=True):
                 if depth == 0 and event != "start_array":
-                    raise artefacts.UserError(f"{path} is not a JSON list of image paths: get {MADE_BY}")
+                    raise UserError(f"{path} is not a JSON list of image paths: get {MADE_BY}")
                 depth -= event in ("end_array", "end_map")
                 if depth == 1 and event not in ("end_array", "end_map"):
                     count += 1
@@ -204,11 +242,15 @@ def images(path, blemishes):
                         blemishes.add("list entry names no article", value)
                 depth += event in ("start_array", "start_map")
     except (ijson.JSONError, ValueError, OSError, RecursionError) as error:
-        raise artefacts.UserError(f"{path} is not valid JSON ({_why(error)}): get {MADE_BY}") from error
+        raise UserError(f"{path} is not valid JSON ({_why(error)}): get {MADE_BY}") from error
 
 
 def _article_of(image):
     """The page's id in an image's path, or '' if there is none or the path leads elsewhere."""
     parts = image.split("/")
-    number = parts[2].partition("#")[0] if len(parts) > 2 and not files.name_error(image.lstrip("/")) else ""
+    number = (
+        parts[2].partition("#")[0]
+        if len(parts) > 2 and not files.name_error(image.lstrip("/"))
+        else ""
+    )
     return number if number.isascii() and number.isdecimal() else ""

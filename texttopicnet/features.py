@@ -1,6 +1,7 @@
 """Features files: what extract_features.py writes and the experiments read.
 
-One ``.npz`` per blob: ``ids`` (N,) str, ``features`` (N, D) float32, ``blob`` str, ``weights_sha256`` str.
+One ``.npz`` per blob: ``ids`` (N,) str, ``features`` (N, D) float32, ``blob`` str,
+``weights_sha256`` str.
 """
 
 import lzma
@@ -11,12 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from texttopicnet import artefacts
-from texttopicnet.artefacts import UserError
+from texttopicnet import artefacts, atomic_files
+from texttopicnet.errors import UserError
 
 MADE_BY = "python experiments/extract_features.py"
 
-# what np.load raises for a damaged file: of the zip archive, of its compression, and of the arrays in it
+# what np.load raises for a damaged file: of the zip archive, of its compression, and of the arrays
+# in it
 READ_ERRORS = (
     OSError,
     EOFError,
@@ -58,21 +60,29 @@ class Features:
     weights_sha256: str
 
     def rows(self, ids, where):
-        """Row numbers of `ids`, in their order, as ndarray of int64; UserError naming the first one that is missing.
+        """Row numbers of `ids`, in their order, as ndarray of int64; UserError naming the first one
+        that is missing.
 
-        `where` says, for the error's sentence, who asks for the ids and from which file these features came.
+        `where` says, for the error's sentence, who asks for the ids and from which file these
+        features came.
         """
         number = {image: i for i, image in enumerate(self.ids)}
         missing = [image for image in ids if image not in number]
         if missing:
-            raise UserError(f"{where}: {len(missing)} of {len(ids)} images have no features, the first is {missing[0]}")
+            raise UserError(
+                f"{where}: {len(missing)} of {len(ids)} images have no features, the first is {missing[0]}"
+            )
         return np.array([number[image] for image in ids], dtype=np.int64)
 
 
 def check(ids, array, name):
-    """Raise UserError, naming `name`, unless `ids` are unique and `array` is finite float32 with a row for each."""
+    """Raise UserError, naming `name`, unless `ids` are unique and `array` is finite float32 with a
+    row for each.
+    """
     if array.ndim != 2 or array.dtype != np.float32 or len(ids) != len(array):
-        raise UserError(f"{name}: {len(ids)} ids and features {array.dtype}{array.shape} are not (N,) and float32 (N, D)")
+        raise UserError(
+            f"{name}: {len(ids)} ids and features {array.dtype}{array.shape} are not (N,) and float32 (N, D)"
+        )
     if len(ids) == 0:
         raise UserError(f"{name} holds no image")
     seen = set()
@@ -82,7 +92,9 @@ def check(ids, array, name):
         seen.add(image)
     finite = np.isfinite(array).all(axis=1)
     if not finite.all():
-        raise UserError(f"{name}: the features of image {ids[int(np.argmin(finite))]} are not finite numbers")
+        raise UserError(
+            f"{name}: the features of image {ids[int(np.argmin(finite))]} are not finite numbers"
+        )
 
 
 def save(path, features):
@@ -101,7 +113,7 @@ def save(path, features):
     """
     check(features.ids, features.array, path)
     try:
-        with artefacts.written_whole(path) as temporary:
+        with atomic_files.written_whole(path) as temporary:
             np.savez(
                 temporary,
                 ids=np.array(features.ids, dtype=np.str_),
@@ -110,7 +122,9 @@ def save(path, features):
                 weights_sha256=features.weights_sha256,
             )
     except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror or error}): make room or give another --out") from error
+        raise UserError(
+            f"{path} cannot be written ({error.strerror or error}): make room or give another --out"
+        ) from error
 
 
 def load(path, blob=None):
@@ -129,7 +143,8 @@ def load(path, blob=None):
     Raises
     ------
     UserError
-        Missing or broken file, repeated ids, numbers that are not finite, or another blob than `blob`.
+        Missing or broken file, repeated ids, numbers that are not finite, or another blob than
+        `blob`.
     """
     path = artefacts.existing(path, MADE_BY)
     if not path.is_file():  # opening a named pipe would wait for ever
@@ -139,16 +154,26 @@ def load(path, blob=None):
             found = _features(f["ids"], f["features"], f["blob"], f["weights_sha256"])
     except READ_ERRORS as error:
         why = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{path} is not a features file ({why}): rebuild it with {MADE_BY}") from error
+        raise UserError(
+            f"{path} is not a features file ({why}): rebuild it with {MADE_BY}"
+        ) from error
     check(found.ids, found.array, path)
     if blob is not None and found.blob != blob:
-        raise UserError(f"{path} holds blob {found.blob}, not {blob}: give --features the file of {blob}")
+        raise UserError(
+            f"{path} holds blob {found.blob}, not {blob}: give --features the file of {blob}"
+        )
     return found
 
 
 def _features(ids, array, blob, digest):
     """Features of the arrays in a file; ValueError if they are of other kinds than `save` writes."""
-    if ids.ndim != 1 or ids.dtype.kind != "U" or array.ndim != 2 or len(ids) != len(array) or array.shape[1] == 0:
+    if (
+        ids.ndim != 1
+        or ids.dtype.kind != "U"
+        or array.ndim != 2
+        or len(ids) != len(array)
+        or array.shape[1] == 0
+    ):
         raise ValueError(
             f"ids {ids.dtype}{ids.shape} and features {array.dtype}{array.shape} are not str (N,) and float32 (N, D)"
         )

@@ -1,7 +1,9 @@
-"""Files of a collection: a name that comes from data must stay inside the collection, and only regular files are read.
+"""Files of a collection: a name that comes from data must stay inside the collection, and only
+regular files are read.
 
-Metadata, lists and JSON files are data that somebody else wrote.  A name in them must not open `/etc/passwd`, wait for a FIFO for
-ever, or read `/dev/zero` until memory is full.  Whole folders of a collection may be symbolic links that the user has laid.
+Metadata, lists and JSON files are data that somebody else wrote.  A name in them must not open
+`/etc/passwd`, wait for a FIFO for ever, or read `/dev/zero` until memory is full.  Whole folders of
+a collection may be symbolic links that the user has laid.
 """
 
 import errno
@@ -12,9 +14,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from texttopicnet import artefacts
+from texttopicnet.errors import UserError
 
-MOST_BYTES = 1 << 28  # of a file that is read whole; the largest articles and images are a tenth of it
+MOST_BYTES = (
+    1 << 28
+)  # of a file that is read whole; the largest articles and images are a tenth of it
 OUTSIDE = "its name leads out of the collection"
 LINK_OUTSIDE = "it is a link to a file outside the collection"
 LOOP = "a loop of symbolic links"
@@ -23,7 +27,7 @@ SEPARATOR = re.compile(r"[/\\]")
 DRIVE = re.compile(r"[A-Za-z]:")
 
 
-class Unusable(artefacts.UserError):
+class Unusable(UserError):
     """A file that is not read.
 
     Attributes
@@ -46,7 +50,9 @@ class Unusable(artefacts.UserError):
 
 
 def printable(name) -> str:
-    """A name that any terminal and any UTF-8 file takes: bytes that are not UTF-8, and control characters, as `\\x..`."""
+    """A name that any terminal and any UTF-8 file takes: bytes that are not UTF-8, and control
+    characters, as `\\x..`.
+    """
     text = str(name).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return re.sub(r"[\0-\x1f\x7f]", lambda match: f"\\x{ord(match[0]):02x}", text)
 
@@ -88,8 +94,9 @@ def member(folder, name: str) -> Path:
     Raises
     ------
     Unusable
-        The name leads out of the collection, nothing is there, or it is a symbolic link to a file that lies neither in the
-        collection nor in one of its linked folders through which the name passes.
+        The name leads out of the collection, nothing is there, or it is a symbolic link to a file
+        that lies neither in the collection nor in one of its linked folders through which the name
+        passes.
     """
     folder = Path(folder)
     wrong = name_error(name)
@@ -108,7 +115,8 @@ def member(folder, name: str) -> Path:
 
 
 def find_article(folder, name: str) -> str:
-    """An article's name as it lies on the disk: `text/` and `_text/` are one folder under two names.
+    """An article's name as it lies on the disk: `text/` and `_text/` are one folder under two
+    names.
 
     Raises
     ------
@@ -122,7 +130,7 @@ def find_article(folder, name: str) -> str:
             check_regular(member(folder, candidate))
             return candidate
         except Unusable as error:
-            wrong = error if wrong is None or wrong.is_missing and not error.is_missing else wrong
+            wrong = error if wrong is None or (wrong.is_missing and not error.is_missing) else wrong
     raise wrong
 
 
@@ -133,7 +141,9 @@ def check_regular(path) -> os.stat_result:
     except (OSError, ValueError) as error:
         raise Unusable(path, _why(error)) from error
     if not stat.S_ISREG(status.st_mode):
-        raise Unusable(path, os.strerror(errno.EISDIR) if stat.S_ISDIR(status.st_mode) else NOT_REGULAR)
+        raise Unusable(
+            path, os.strerror(errno.EISDIR) if stat.S_ISDIR(status.st_mode) else NOT_REGULAR
+        )
     return status
 
 
@@ -168,7 +178,8 @@ def read_member(folder, name: str) -> bytes:
 
 
 def walk(folder, left_out: Callable[[str, str], None] = lambda reason, path: None) -> Iterator[str]:
-    """Paths of everything below a folder that is not a folder, in the order of the names, folder by folder.
+    """Paths of everything below a folder that is not a folder, in the order of the names, folder by
+    folder.
 
     Links to folders are followed, but none that leads back to a folder above it.
 

@@ -1,4 +1,6 @@
-"""Image file -> the network's input: the one way in which training, features and retrieval see an image (D6)."""
+"""Image file -> the network's input: the one way in which training, features and retrieval see an
+image (D6).
+"""
 
 import io
 import struct
@@ -6,15 +8,24 @@ import struct
 import cv2
 import numpy as np
 
-from texttopicnet import artefacts, files
+from texttopicnet import files
+from texttopicnet.errors import UserError
 
 SIDE = 256  # images are warped to SIDE x SIDE before the crop
 CROP = 227  # what CaffeNet takes
 MEAN_BGR = (104.00699, 116.66877, 122.67892)  # ImageNet's mean, as in the prototxts
 JPEG_QUALITY = 95
-MOST_PIXELS = 100_000_000  # of an image that is decoded, 300 MB; its header is asked first, so that no file fills the memory
+# of an image that is decoded, 300 MB; its header is asked first, so that no file fills the memory
+MOST_PIXELS = 100_000_000
 COLOUR = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-OTHER_KINDS = ("BMP", "GIF", "JPEG2000", "PPM", "TIFF", "WEBP")  # besides JPEG and PNG, as Pillow calls them
+OTHER_KINDS = (
+    "BMP",
+    "GIF",
+    "JPEG2000",
+    "PPM",
+    "TIFF",
+    "WEBP",
+)  # besides JPEG and PNG, as Pillow calls them
 
 
 def size(data):
@@ -38,7 +49,9 @@ def size(data):
 
 
 def _other_size(data):
-    """Height and width of an image of the rarer kinds, by Pillow's readers of headers; None if it is none of them."""
+    """Height and width of an image of the rarer kinds, by Pillow's readers of headers; None if it
+    is none of them.
+    """
     from PIL import Image
 
     Image.init()
@@ -75,8 +88,8 @@ def _jpeg_size(data):
 def decode(data, where, flags=COLOUR):
     """Decode an image file's bytes.
 
-    Grey, CMYK and palette images become BGR; of an animation the first picture counts.  A camera's orientation tag is ignored:
-    Caffe's OpenCV ignored it, and the original's PIL does so.
+    Grey, CMYK and palette images become BGR; of an animation the first picture counts.  A camera's
+    orientation tag is ignored: Caffe's OpenCV ignored it, and the original's PIL does so.
 
     Parameters
     ----------
@@ -99,7 +112,7 @@ def decode(data, where, flags=COLOUR):
     image, where = None, files.printable(where)
     height, width = size(data) or (0, 0)
     if height * width > MOST_PIXELS:
-        raise artefacts.UserError(
+        raise UserError(
             f"{where}: its header declares {width} x {height} pixels, more than {MOST_PIXELS:,}; make it smaller or leave it out"
         )
     if height * width:
@@ -108,7 +121,9 @@ def decode(data, where, flags=COLOUR):
         except cv2.error:
             image = None
     if image is None:
-        raise artefacts.UserError(f"{where}: is not an image that OpenCV can decode; repair it or leave it out")
+        raise UserError(
+            f"{where}: is not an image that OpenCV can decode; repair it or leave it out"
+        )
     return image
 
 
@@ -118,7 +133,8 @@ def read_image(path):
 
 
 def resized(image, side=SIDE):
-    """Warp an image to side x side as Caffe's convert_imageset does: bilinear, without antialiasing.
+    """Warp an image to side x side as Caffe's convert_imageset does: bilinear, without
+    antialiasing.
 
     Parameters
     ----------
@@ -135,7 +151,9 @@ def resized(image, side=SIDE):
 
 
 def resized_side(crop):
-    """The side an image is warped to before a crop of `crop` pixels is taken: 256 for 227, in proportion for other nets."""
+    """The side an image is warped to before a crop of `crop` pixels is taken: 256 for 227, in
+    proportion for other nets.
+    """
     return round(crop * SIDE / CROP)
 
 
@@ -148,7 +166,8 @@ def encoded(image):
 
 
 def network_input(image, crop=CROP, mean_bgr=MEAN_BGR):
-    """What the net is fed in TEST: warped, cropped in the middle (offset floor((side - crop) / 2)), mean subtracted.
+    """What the net is fed in TEST: warped, cropped in the middle (offset floor((side - crop) / 2)),
+    mean subtracted.
 
     Parameters
     ----------

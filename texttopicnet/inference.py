@@ -1,13 +1,17 @@
-"""LDA inference of articles in compiled code: the numbers of gensim's ``LdaModel.inference``, in a fraction of its time.
+"""LDA inference of articles in compiled code: the numbers of gensim's ``LdaModel.inference``, in a
+fraction of its time.
 
-gensim makes a dozen NumPy calls on short vectors in each round of each article.  Here numba compiles its loop, in its order
-(Lee and Seung's form of Hoffman's online LDA; Hoffman, Blei and Bach 2010)::
+gensim makes a dozen NumPy calls on short vectors in each round of each article.  Here numba
+compiles its loop, in its order (Lee and Seung's form of Hoffman's online LDA; Hoffman, Blei and
+Bach 2010)::
 
-    phinorm = expElogtheta . expElogbeta + epsilon                                       of each word of the article
-    gamma   = alpha + expElogtheta * sum over words of count * expElogbeta / phinorm     of each topic
+    phinorm = expElogtheta . expElogbeta + epsilon                                       of each
+    word of the article gamma   = alpha + expElogtheta * sum over words of count * expElogbeta /
+    phinorm     of each topic
 
-until gamma changes by less than ``lda.gamma_threshold`` on average, or after ``lda.iterations`` rounds.  An article has a few
-of the topics: one whose gamma has come down to alpha, where what it adds is too small to change any number, is passed over.
+until gamma changes by less than ``lda.gamma_threshold`` on average, or after ``lda.iterations``
+rounds.  An article has a few of the topics: one whose gamma has come down to alpha, where what it
+adds is too small to change any number, is passed over.
 """
 
 import math
@@ -15,14 +19,21 @@ import math
 import numba
 import numpy as np
 
-CLOSE = 4  # roundings of gamma: where the change is so close to the threshold, they decide about one round more
+# roundings of gamma: where the change is so close to the threshold, they decide about one round
+# more
+CLOSE = 4
 LANES = 32  # an article's words are padded to a multiple of this: whole vector registers
 TILE = 8  # words whose probabilities are turned from a row a word into a row a topic at once
-SUMS_IN_ANY_ORDER = {"reassoc", "contract"}  # what vectorizes them; NaN and infinity stay what they are
+SUMS_IN_ANY_ORDER = {
+    "reassoc",
+    "contract",
+}  # what vectorizes them; NaN and infinity stay what they are
 
 
 def compiled(**options):
-    """Decorator: compiled at the first call, kept on the disk for later processes where there is a place to write to."""
+    """Decorator: compiled at the first call, kept on the disk for later processes where there is a
+    place to write to.
+    """
 
     def compile_later(function):
         try:
@@ -43,7 +54,9 @@ def _fractions(x):
 
 @compiled()
 def _series(x):
-    """exp(digamma(x + 8)): in z = x + 8 - 1/2, the exponential of log z + 1/(24 z^2) - 7/(960 z^4) + ..., without a logarithm."""
+    """exp(digamma(x + 8)): in z = x + 8 - 1/2, the exponential of log z + 1/(24 z^2) - 7/(960 z^4)
+    + ..., without a logarithm.
+    """
     z = x + 7.5
     q = 1 / (z * z)
     series = 5509121 / 1393459200 - q * (2709398569 / 367873228800)
@@ -53,7 +66,9 @@ def _series(x):
 
 @compiled()
 def exp_digamma(x):
-    """exp(digamma(x)) of a float x > 0, to a relative error of 1e-12: digamma(x) = digamma(x + 8) - 1/x - ... - 1/(x+7)."""
+    """exp(digamma(x)) of a float x > 0, to a relative error of 1e-12: digamma(x) = digamma(x + 8) -
+    1/x - ... - 1/(x+7).
+    """
     return _series(x) * math.exp(-_fractions(x))
 
 
@@ -89,9 +104,11 @@ def bag_of_words(ids):
 
 @compiled()
 def _rows_of_words(expElogbeta, ids):
-    """expElogbeta of the words that occur, a row a word, zeros in the last one; and each word's row.
+    """expElogbeta of the words that occur, a row a word, zeros in the last one; and each word's
+    row.
 
-    A row is read from few cache lines; in gensim's order, a row a topic, each of a word's numbers lies in another.
+    A row is read from few cache lines; in gensim's order, a row a topic, each of a word's numbers
+    lies in another.
     """
     num_topics, num_words = expElogbeta.shape
     row_of = np.full(num_words, -1, np.int32)
@@ -111,7 +128,9 @@ def _rows_of_words(expElogbeta, ids):
 
 @compiled(fastmath=SUMS_IN_ANY_ORDER)
 def _infer(expElogbeta, alpha, start, epsilon, iterations, limit, ids, counts, ends, gamma, close):
-    """Infer one article after the other: ids[ends[i - 1] : ends[i]] are article i's.  Writes `gamma` and `close`."""
+    """Infer one article after the other: ids[ends[i - 1] : ends[i]] are article i's.  Writes
+    `gamma` and `close`.
+    """
     num_topics, dtype = len(alpha), expElogbeta.dtype
     rows, row_of = _rows_of_words(expElogbeta, ids)
     of_alpha = np.empty(num_topics)
@@ -144,7 +163,8 @@ def _infer(expElogbeta, alpha, start, epsilon, iterations, limit, ids, counts, e
         num_tokens = dtype.type(0)
         for w in range(width):
             num_tokens += count[w]
-        # a topic adds theta * num_tokens / epsilon at most: below this, nothing that alpha's last digit shows
+        # a topic adds theta * num_tokens / epsilon at most: below this, nothing that alpha's last
+        # digit shows
         negligible = epsilon * epsilon / 4 / max(num_tokens, dtype.type(1))
 
         own = gamma[article]
@@ -192,21 +212,26 @@ def gammas(lda, bags, start):
     ----------
     lda : gensim.models.LdaModel
     bags : sequence of (ids, counts)
-        Two integer arrays an article: distinct word ids and how often each stands in it (`bag_of_words`).
+        Two integer arrays an article: distinct word ids and how often each stands in it
+        (`bag_of_words`).
     start : ndarray, shape (num_topics,)
         gamma before the first round.
 
     Returns
     -------
     gamma : ndarray of lda.dtype, shape (n_articles, num_topics)
-        What ``lda.inference`` gives, up to the order of floating-point sums.  A row depends on its own article alone, to the bit.
+        What ``lda.inference`` gives, up to the order of floating-point sums.  A row depends on its
+        own article alone, to the bit.
     close : set of int
-        The articles at which the change came so close to `lda.gamma_threshold` that gensim may go one round more or less: one
-        in seventy to one in twenty-five, gamma then differs by up to gensim's own threshold.
+        The articles at which the change came so close to `lda.gamma_threshold` that gensim may go
+        one round more or less: one in seventy to one in twenty-five, gamma then differs by up to
+        gensim's own threshold.
     """
     dtype = np.dtype(lda.dtype)
     gamma, close = np.empty((len(bags), lda.num_topics), dtype), np.zeros(len(bags), bool)
-    ids, counts = (np.concatenate(arrays) for arrays in zip(*bags, strict=True)) if bags else ([], [])
+    ids, counts = (
+        (np.concatenate(arrays) for arrays in zip(*bags, strict=True)) if bags else ([], [])
+    )
     _infer(
         lda.expElogbeta,
         lda.alpha.astype(dtype),

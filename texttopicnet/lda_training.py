@@ -1,10 +1,11 @@
 """LDA training by several processes or a Dask cluster: one model a seed, and a killed run goes on.
 
-The training is gensim's: its `LdaModel.update` reads the corpus in chunks, hands them to a dispatcher as in its distributed mode,
-and does the M-steps; its `LdaModel.inference` makes the sufficient statistics.  The dispatcher here gives each piece of a chunk
-the random numbers that it would have got in one process, and adds up what comes back in the order of the corpus.  So the model
-depends neither on the number of processes nor on which is faster, and is that of a plain ``LdaModel(update_every=...)`` up to
-the order of floating-point sums.
+The training is gensim's: its `LdaModel.update` reads the corpus in chunks, hands them to a
+dispatcher as in its distributed mode, and does the M-steps; its `LdaModel.inference` makes the
+sufficient statistics.  The dispatcher here gives each piece of a chunk the random numbers that it
+would have got in one process, and adds up what comes back in the order of the corpus.  So the model
+depends neither on the number of processes nor on which is faster, and is that of a plain
+``LdaModel(update_every=...)`` up to the order of floating-point sums.
 """
 
 import collections
@@ -23,14 +24,23 @@ from gensim.models.ldamodel import LdaState
 from threadpoolctl import ThreadpoolController
 from tqdm import tqdm
 
-from texttopicnet import artefacts, parallel
+from texttopicnet import atomic_files, parallel
 
 CHUNK = 2000  # documents, gensim's
 PIECE = 250  # documents that a process infers at once; three chunks are work for 24 processes
 
 
 def learn(
-    dictionary, corpus, num_topics=40, passes=1, seed=0, update_every=3, executor=None, checkpoint=None, seconds=60, chunk=CHUNK
+    dictionary,
+    corpus,
+    num_topics=40,
+    passes=1,
+    seed=0,
+    update_every=3,
+    executor=None,
+    checkpoint=None,
+    seconds=60,
+    chunk=CHUNK,
 ):
     """Train LDA with gensim's defaults (alpha and eta 1/num_topics, online updates).
 
@@ -42,13 +52,15 @@ def learn(
     num_topics, passes : int
     seed : int
     update_every : int
-        Chunks between two M-steps (gensim's name); 3 is what the original's LdaMulticore does with 3 workers.
+        Chunks between two M-steps (gensim's name); 3 is what the original's LdaMulticore does with
+        3 workers.
     executor : what `parallel.executor` yields, optional
         Where documents are inferred; the model does not depend on it, to the bit.
     checkpoint : Path, optional
-        Where the state of the training is written after the first M-step that ends `seconds` after the last writing.  A later
-        call with the same arguments goes on from there and gives the model of an uninterrupted one, to the bit.  The file is
-        left there: whoever has saved the model removes it.
+        Where the state of the training is written after the first M-step that ends `seconds` after
+        the last writing.  A later call with the same arguments goes on from there and gives the
+        model of an uninterrupted one, to the bit.  The file is left there: whoever has saved the
+        model removes it.
     seconds : float
     chunk : int
         Documents in a chunk.
@@ -87,7 +99,8 @@ def learn(
 
 
 class _Documents:
-    """The corpus as gensim reads it; what is before `start`, a pass and documents of it, is empty, and not read if a whole pass.
+    """The corpus as gensim reads it; what is before `start`, a pass and documents of it, is empty,
+    and not read if a whole pass.
 
     `at` is the pass and the number of its documents that were read.
     """
@@ -101,7 +114,9 @@ class _Documents:
 
     def __iter__(self):
         number = self.at[0] + 1
-        known = 0 if number > self.start[0] else self.start[1] if number == self.start[0] else len(self)
+        known = (
+            0 if number > self.start[0] else self.start[1] if number == self.start[0] else len(self)
+        )
         rest = itertools.islice(self.corpus, known, None) if known < len(self) else ()
         for read, document in enumerate(itertools.chain(itertools.repeat([], known), rest), 1):
             self.at = number, read
@@ -109,14 +124,23 @@ class _Documents:
 
 
 class _Training:
-    """The dispatcher that `LdaModel.update` talks to (`reset`, `putjob`, `getstate`), and its M-step.
+    """The dispatcher that `LdaModel.update` talks to (`reset`, `putjob`, `getstate`), and its
+    M-step.
 
     Up to the checkpoint that is gone on from, neither does anything: gensim's own loop counts.
     """
 
     def __init__(self, lda, documents, executor, checkpoint, bar):
-        self.lda, self.documents, self.executor, self.checkpoint, self.bar = lda, documents, executor, checkpoint, bar
-        self.pending = collections.deque()  # (future, words, number of documents), in the order of the corpus
+        self.lda, self.documents, self.executor, self.checkpoint, self.bar = (
+            lda,
+            documents,
+            executor,
+            checkpoint,
+            bar,
+        )
+        self.pending = (
+            collections.deque()
+        )  # (future, words, number of documents), in the order of the corpus
 
     def reset(self, state):
         self.state = LdaState(state.eta, state.sstats.shape, state.dtype)
@@ -128,13 +152,19 @@ class _Training:
             ids, counts, ends = _packed(piece)
             words, ids = np.unique(ids, return_inverse=True)
             model = self._model_of(words)
-            self.lda.random_state.gamma(100.0, 1.0 / 100.0, (len(piece), self.lda.num_topics))  # what inference draws
-            self.pending.append((self.executor.submit(_sstats, model, ids, counts, ends), words, len(piece)))
+            self.lda.random_state.gamma(
+                100.0, 1.0 / 100.0, (len(piece), self.lda.num_topics)
+            )  # what inference draws
+            self.pending.append(
+                (self.executor.submit(_sstats, model, ids, counts, ends), words, len(piece))
+            )
             while len(self.pending) > parallel.AHEAD * self.executor.size:
                 self._merge()
 
     def _model_of(self, words):
-        """What inference reads of the model: the columns of these words alone, and the random state."""
+        """What inference reads of the model: the columns of these words alone, and the random
+        state.
+        """
         model = copy.copy(self.lda)
         vars(model).update(dict.fromkeys(("state", "id2word", "eta", "dispatcher", "do_mstep")))
         model.expElogbeta = np.take(self.lda.expElogbeta, words, axis=1)
@@ -172,7 +202,8 @@ def _packed(documents):
 
 def _sstats(model, ids, counts, ends):
     """Sufficient statistics of packed documents, float32 of shape (num_topics, words of the model)."""
-    _one_blas_thread()  # for good: a worker is one core's, and threads of a Dask worker share the limit
+    # for good: a worker is one core's, and threads of a Dask worker share the limit
+    _one_blas_thread()
     words = list(zip(ids.tolist(), counts.tolist(), strict=True))
     documents = [words[first:end] for first, end in itertools.pairwise([0, *ends.tolist()])]
     return model.inference(documents, collect_sstats=True)[1]
@@ -184,12 +215,16 @@ def _libraries():
 
 
 def _one_blas_thread():
-    """Sets the limit; as a context manager, takes it back.  A sum that is split over threads would be another sum."""
+    """Sets the limit; as a context manager, takes it back.  A sum that is split over threads would
+    be another sum.
+    """
     return _libraries().limit(limits=1, user_api="blas")
 
 
 class _Checkpoint:
-    """The file; `start` is the pass and the number of its documents that it stands for, (0, 0) if there is none of this run."""
+    """The file; `start` is the pass and the number of its documents that it stands for, (0, 0) if
+    there is none of this run.
+    """
 
     def __init__(self, path, seconds, lda, corpus, seed):
         self.path, self.seconds, self.written = path, seconds, time.monotonic()
@@ -200,19 +235,33 @@ class _Checkpoint:
                 saved = dict(file)
             about = json.loads(str(saved["about"]))
             if about["run"] != self.run:
-                print(f"{path} is of another corpus or other settings: learning from the beginning", file=sys.stderr)
+                print(
+                    f"{path} is of another corpus or other settings: learning from the beginning",
+                    file=sys.stderr,
+                )
                 return
             self.start, self.saved = tuple(about["at"]), (saved, about)
-            trial = copy.copy(lda)  # what does not fit fails here, not in the middle of the training
-            trial.state, trial.random_state = copy.deepcopy(lda.state), copy.deepcopy(lda.random_state)
+            trial = copy.copy(
+                lda
+            )  # what does not fit fails here, not in the middle of the training
+            trial.state, trial.random_state = (
+                copy.deepcopy(lda.state),
+                copy.deepcopy(lda.random_state),
+            )
             self.restore(trial)
         except FileNotFoundError:
             return
         except Exception as error:  # a damaged archive fails in many ways
             self.start, self.saved = (0, 0), None
-            print(f"{path} is not a checkpoint ({error}): learning from the beginning", file=sys.stderr)
+            print(
+                f"{path} is not a checkpoint ({error}): learning from the beginning",
+                file=sys.stderr,
+            )
             return
-        print(f"{path}: resuming after document {self.start[1]} of pass {self.start[0] + 1}", file=sys.stderr)
+        print(
+            f"{path}: resuming after document {self.start[1]} of pass {self.start[0] + 1}",
+            file=sys.stderr,
+        )
 
     def restore(self, lda):
         """Put what was saved into a model; ValueError and others where it does not fit."""
@@ -236,7 +285,7 @@ class _Checkpoint:
             return
         _, random_key, *random = lda.random_state.get_state()
         about = {"run": self.run, "at": at, "num_updates": lda.num_updates, "random": random}
-        with artefacts.written_whole(self.path) as temporary, open(temporary, "wb") as file:
+        with atomic_files.written_whole(self.path) as temporary, open(temporary, "wb") as file:
             np.savez(file, about=json.dumps(about), sstats=lda.state.sstats, random_key=random_key)
         self.written = time.monotonic()
 
@@ -244,11 +293,16 @@ class _Checkpoint:
 def _description(lda, corpus, seed):
     """What two runs must have in common so that one can go on with the other's state."""
     dictionary = lda.id2word
-    digest = hashlib.sha256(json.dumps([dictionary.token2id, dictionary.dfs], sort_keys=True).encode())
+    digest = hashlib.sha256(
+        json.dumps([dictionary.token2id, dictionary.dfs], sort_keys=True).encode()
+    )
     for array in _packed([[], *itertools.islice(corpus, lda.chunksize)]):
         digest.update(array)
     return {
-        **{name: getattr(lda, name) for name in ("num_topics", "passes", "chunksize", "update_every")},
+        **{
+            name: getattr(lda, name)
+            for name in ("num_topics", "passes", "chunksize", "update_every")
+        },
         "seed": seed,
         "piece": PIECE,
         "documents": len(corpus),

@@ -1,10 +1,12 @@
-"""Wiki markup -> text: what gensim's ``filter_wiki`` makes, character for character, in time linear in the text.
+"""Wiki markup -> text: what gensim's ``filter_wiki`` makes, character for character, in time linear
+in the text.
 
-gensim's expressions are written for reading: some are tried at every character, and several run to the end of the article
-from every opening mark that nothing closes, so that a long or spiteful article takes hours.  Here each step looks for its
-mark first, and no step goes over a stretch of the text more often than a fixed number of times.  The steps keep gensim's names in
-``gensim/corpora/wikicorpus.py`` (RE_P0 ... RE_P17), its order and its oddities; ``tests/test_markup.py`` compares the two on
-random markup and on real articles.
+gensim's expressions are written for reading: some are tried at every character, and several run to
+the end of the article from every opening mark that nothing closes, so that a long or spiteful
+article takes hours.  Here each step looks for its mark first, and no step goes over a stretch of
+the text more often than a fixed number of times.  The steps keep gensim's names in
+``gensim/corpora/wikicorpus.py`` (RE_P0 ... RE_P17), its order and its oddities;
+``tests/test_markup.py`` compares the two on random markup and on real articles.
 """
 
 import re
@@ -16,11 +18,16 @@ ROUNDS = 3  # gensim's: markup within markup goes from the inside outwards, and 
 
 COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)  # P0
 # what goes with its content: footnotes (P1), nowiki (P9), math (P10)
-ELEMENTS = [(re.compile(rf"<{tag}[> ].*?(?:</{tag}>|/>)", re.DOTALL), f"</{tag}>") for tag in ("ref", "nowiki", "math")]
+ELEMENTS = [
+    (re.compile(rf"<{tag}[> ].*?(?:</{tag}>|/>)", re.DOTALL), f"</{tag}>")
+    for tag in ("ref", "nowiki", "math")
+]
 TAG = re.compile(r"<[^>]*>")  # P11
 LANGUAGE_LINK = re.compile(r"\n\[\[[a-z][a-z][\w-]*:")  # P2, as far as its colon
 BRACES = re.compile(r"\{+|\}+")
-FILE = re.compile(r"\[\[(?:[fF]ile:|[iI]mage)[^]]*(\]\])?")  # P15, and stretches in which nothing closes it
+FILE = re.compile(
+    r"\[\[(?:[fF]ile:|[iI]mage)[^]]*(\]\])?"
+)  # P15, and stretches in which nothing closes it
 CATEGORY = re.compile(r"\[\[Category:[^][]*\]\]")  # P14
 URL = re.compile(r"\[\w+://[^] \n]*([^]\n]*)(\]?)")  # P5, and stretches in which nothing closes it
 LINK = re.compile(r"\[[^][]*\|([^][|]*)\]")  # P6: what stands after the last bar stays
@@ -44,8 +51,9 @@ def filter_wiki(raw):
     Returns
     -------
     str
-        Equal to ``gensim.corpora.wikicorpus.filter_wiki(raw)``.  (The one exception: an article so long, with file links whose
-        captions make up further file links, that gensim would need minutes for them.)
+        Equal to ``gensim.corpora.wikicorpus.filter_wiki(raw)``.  (The one exception: an article so
+        long, with file links whose captions make up further file links, that gensim would need
+        minutes for them.)
     """
     text = decode_htmlentities(raw) if "&" in raw else raw
     text = _without_language_links(text)
@@ -87,7 +95,9 @@ def _without_language_links(text):
 
 
 def _without_templates(text):
-    """From `{{` to where as many braces are closed as were opened; what is never closed goes to the end."""
+    """From `{{` to where as many braces are closed as were opened; what is never closed goes to the
+    end.
+    """
     kept, done = [], 0
     while (start := text.find("{{", done)) >= 0:
         kept.append(text[done:start])
@@ -120,15 +130,23 @@ def template_depth(raw):
 
 def _captions_of_files(text):
     """P15: of `[[File:name|...|caption]]` the caption stays."""
-    captioned = FILE.sub(lambda match: match[0][:-2].rsplit("|", 1)[-1] if match[1] else match[0], text)
-    # gensim replaces the first occurrence of the link's text, which may be one that captions before it made up
-    if any(match[1] for match in FILE.finditer(captioned)) and text.count("[[") * len(text) <= FIRST_OCCURRENCE_BUDGET:
+    captioned = FILE.sub(
+        lambda match: match[0][:-2].rsplit("|", 1)[-1] if match[1] else match[0], text
+    )
+    # gensim replaces the first occurrence of the link's text, which may be one that captions before
+    # it made up
+    if (
+        any(match[1] for match in FILE.finditer(captioned))
+        and text.count("[[") * len(text) <= FIRST_OCCURRENCE_BUDGET
+    ):
         return wikicorpus.remove_file(text)
     return captioned
 
 
 def _sub_as_far_as(closers, pattern, text):
-    """``pattern.sub("", text)`` as far as the last of the closers: beyond, a search for one would run to the end in vain."""
+    """``pattern.sub("", text)`` as far as the last of the closers: beyond, a search for one would
+    run to the end in vain.
+    """
     end = max(text.rfind(closer) + len(closer) for closer in closers)
     return pattern.sub("", text[:end]) + text[end:]
 
@@ -156,7 +174,9 @@ def _without_tables(text):
 
 
 def _without_cell_marks(text):
-    """P13: a bar or an exclamation mark that begins a cell becomes a newline, with all up to the last bar of the stretch."""
+    """P13: a bar or an exclamation mark that begins a cell becomes a newline, with all up to the
+    last bar of the stretch.
+    """
     kept, done = [], 0
     end = bar = -1  # of the stretch that was looked at last
     for match in CELL.finditer(text):

@@ -1,8 +1,10 @@
-"""What a dictionary, and every model that keeps one, was made from: a record inside gensim's own file.
+"""What a dictionary, and every model that keeps one, was made from: a record inside gensim's own
+file.
 
-The record is a dict of plain values, the attribute `made_from` of the gensim Dictionary.  gensim saves it with the dictionary,
-and so with each model, which holds its dictionary as `id2word`.  A dictionary without a record was not made by this version of
-the project, e.g. it was downloaded: it is taken as it is, unless its words show that it was made with other stop words.
+The record is a dict of plain values, the attribute `made_from` of the gensim Dictionary.  gensim
+saves it with the dictionary, and so with each model, which holds its dictionary as `id2word`.  A
+dictionary without a record was not made by this version of the project, e.g. it was downloaded: it
+is taken as it is, unless its words show that it was made with other stop words.
 """
 
 import hashlib
@@ -12,14 +14,38 @@ import sqlite3
 from pathlib import Path
 
 from texttopicnet import artefacts, text
+from texttopicnet.errors import UserError
 
 LIBRARIES = ("gensim", "nltk", "stop-words")  # whose data and code decide about tokens
-# Words without other forms that the 1,333 words of stop-words 2025.11.4 remove and the 174 of this project keep.  Each is in 29
-# to 50 % of the articles of the paper's authors: no English dictionary of a thousand words lacks all of them by chance.
-TELLING = (
-    "within among though without throughout especially usually either thus rather across upon generally despite instead"
-    " particularly almost sometimes together never whose currently approximately available"
-).split()
+# Words without other forms that the 1,333 words of stop-words 2025.11.4 remove and the 174 of this
+# project keep.  Each is in 29 to 50 % of the articles of the paper's authors: no English dictionary
+# of a thousand words lacks all of them by chance.
+TELLING = [
+    "within",
+    "among",
+    "though",
+    "without",
+    "throughout",
+    "especially",
+    "usually",
+    "either",
+    "thus",
+    "rather",
+    "across",
+    "upon",
+    "generally",
+    "despite",
+    "instead",
+    "particularly",
+    "almost",
+    "sometimes",
+    "together",
+    "never",
+    "whose",
+    "currently",
+    "approximately",
+    "available",
+]
 FEW = 1000  # words; a smaller dictionary tells nothing
 OTHER_WORDS = "the dictionary is of other stop words"  # a setting of tokens.sqlite
 
@@ -43,7 +69,8 @@ def digest(store, pairs, unique_articles=False):
     Returns
     -------
     str
-        Hexadecimal; of each article's name, number of images and tokens, and of the order of the documents.
+        Hexadecimal; of each article's name, number of images and tokens, and of the order of the
+        documents.
     """
     total = hashlib.sha256(json.dumps(bool(unique_articles)).encode())
     for article, images in pairs.articles():
@@ -56,7 +83,9 @@ def digest(store, pairs, unique_articles=False):
 
 
 def record(store, pairs, unique_articles, no_below, no_above):
-    """The record of a dictionary that is made of these articles with these options: dict of JSON values."""
+    """The record of a dictionary that is made of these articles with these options: dict of JSON
+    values.
+    """
     return {
         "documents": digest(store, pairs, unique_articles),
         "unique_articles": bool(unique_articles),
@@ -74,7 +103,9 @@ def of(dictionary):
 
 
 def same_words(made_with):
-    """Whether tokens were made with the stop words of now, by the setting 'made with' of their store."""
+    """Whether tokens were made with the stop words of now, by the setting 'made with' of their
+    store.
+    """
     if isinstance(made_with, list):  # of an earlier version: [version, gensim, nltk, stop-words]
         return made_with[3:] == [versions()["stop-words"]]
     return isinstance(made_with, dict) and made_with.get("stop words") == text.stop_words_identity()
@@ -88,7 +119,10 @@ def _store_tells_of_other_words(work):
     try:
         database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
         try:
-            settings = {key: json.loads(value) for key, value in database.execute("SELECT key, value FROM settings")}
+            settings = {
+                key: json.loads(value)
+                for key, value in database.execute("SELECT key, value FROM settings")
+            }
         finally:
             database.close()
     except (sqlite3.Error, ValueError, TypeError, RecursionError):
@@ -98,7 +132,8 @@ def _store_tells_of_other_words(work):
 
 
 def check_words(dictionary, path, work):
-    """Refuse a dictionary, or a model's own, that was made with other stop words than `text` removes.
+    """Refuse a dictionary, or a model's own, that was made with other stop words than `text`
+    removes.
 
     Parameters
     ----------
@@ -118,9 +153,13 @@ def check_words(dictionary, path, work):
         found = known.get("stop_words")
         if found == own:
             return
-        other = f"{found.get('count')} other stop words" if isinstance(found, dict) else "other stop words"
+        other = (
+            f"{found.get('count')} other stop words"
+            if isinstance(found, dict)
+            else "other stop words"
+        )
     elif len(words) >= FEW and not any(word in words for word in TELLING):
-        raise artefacts.UserError(  # perhaps a downloaded one: no advice that would replace it
+        raise UserError(  # perhaps a downloaded one: no advice that would replace it
             f"{path} was made with other stop words (it has none of {', '.join(TELLING[:4])}, ...), not with the"
             f" {own['count']} of now: learn a model in another --work folder, or move this one away"
         )
@@ -128,14 +167,15 @@ def check_words(dictionary, path, work):
         other = f"other stop words (so says {Path(work) / artefacts.TOKENS})"
     else:
         return
-    raise artefacts.UserError(
+    raise UserError(
         f"{path} was made with {other}, not with the {own['count']} of now: learn it again with python LDA/learn_LDA_model.py"
         " --force, or in another --work folder to keep it"
     )
 
 
 def message_if_changed(dictionary, store, pairs, path):
-    """A sentence if the articles, or which images show them, have changed since a model was learnt; '' otherwise.
+    """A sentence if the articles, or which images show them, have changed since a model was learnt;
+    '' otherwise.
 
     Parameters
     ----------
@@ -147,7 +187,9 @@ def message_if_changed(dictionary, store, pairs, path):
         The model's file.
     """
     known = of(dictionary)
-    if not known or known.get("documents") == digest(store, pairs, known.get("unique_articles", False)):
+    if not known or known.get("documents") == digest(
+        store, pairs, known.get("unique_articles", False)
+    ):
         return ""
     return (
         f"{path} was learnt from other articles, or from other texts of them: the labels are its vectors of the texts as they"

@@ -1,22 +1,29 @@
 """The pairs of a train dict, image -> article, never all in memory.
 
-They are in a temporary SQLite database that is gone with the process; what lasts is the train dict, a JSON file.
-Names are ordered by code points, as Python orders them.
+They are in a temporary SQLite database that is gone with the process; what lasts is the train dict,
+a JSON file. Names are ordered by code points, as Python orders them.
 """
 
 import sqlite3
 
-from texttopicnet import artefacts, files
+from texttopicnet import files, json_files
+from texttopicnet.errors import UserError
 
 MADE_BY = "python LDA/generate_train_dict.py"
 
 
 class Pairs:
-    """Pairs to which more can be added, and which can be read in the order of the images and of the articles."""
+    """Pairs to which more can be added, and which can be read in the order of the images and of the
+    articles.
+    """
 
     def __init__(self):
-        self._database = sqlite3.connect("", check_same_thread=False)  # a file of SQLite's own, gone when it is closed
-        self._database.execute("CREATE TABLE pairs (number INTEGER PRIMARY KEY, image TEXT UNIQUE, article TEXT)")
+        self._database = sqlite3.connect(
+            "", check_same_thread=False
+        )  # a file of SQLite's own, gone when it is closed
+        self._database.execute(
+            "CREATE TABLE pairs (number INTEGER PRIMARY KEY, image TEXT UNIQUE, article TEXT)"
+        )
 
     @classmethod
     def load(cls, path):
@@ -25,20 +32,25 @@ class Pairs:
         Raises
         ------
         UserError
-            The file is missing, not JSON, empty, or holds something other than names of files inside the collection.
+            The file is missing, not JSON, empty, or holds something other than names of files
+            inside the collection.
         """
         pairs = cls()
-        for image, article in artefacts.stream_json(path, MADE_BY):
+        for image, article in json_files.stream(path, MADE_BY):
             for what, name in (("the image", image), ("the article of an image", article)):
                 if wrong := files.name_error(name):
-                    shown = files.printable(name)[:80] if isinstance(name, str) else type(name).__name__
-                    raise artefacts.UserError(
+                    shown = (
+                        files.printable(name)[:80] if isinstance(name, str) else type(name).__name__
+                    )
+                    raise UserError(
                         f"{path}: {what}, {shown}, is not a file of the collection ({wrong}): make the file again with"
                         f" {MADE_BY} --force"
                     )
             pairs.add(image, article)
         if not len(pairs):
-            raise artefacts.UserError(f"{path} holds no pairs of image and article: make it again with {MADE_BY} --force")
+            raise UserError(
+                f"{path} holds no pairs of image and article: make it again with {MADE_BY} --force"
+            )
         return pairs
 
     def add(self, image, article):
@@ -73,24 +85,38 @@ class Pairs:
     def has_article(self, article):
         """Whether an image has this article."""
         self._index()
-        return self._database.execute("SELECT 1 FROM pairs WHERE article = ?", (article,)).fetchone() is not None
+        return (
+            self._database.execute("SELECT 1 FROM pairs WHERE article = ?", (article,)).fetchone()
+            is not None
+        )
 
     def articles(self):
         """(article, how many images it has), in the order of the articles' names."""
         self._index()
-        return self._database.execute("SELECT article, count(*) FROM pairs GROUP BY article ORDER BY article")
+        return self._database.execute(
+            "SELECT article, count(*) FROM pairs GROUP BY article ORDER BY article"
+        )
 
     def images(self, article):
         """The images of an article, in the order in which they were added first."""
         self._index()
-        rows = self._database.execute("SELECT image FROM pairs WHERE article = ? ORDER BY number", (article,))
+        rows = self._database.execute(
+            "SELECT image FROM pairs WHERE article = ? ORDER BY number", (article,)
+        )
         return [image for (image,) in rows]
 
     def ranks(self):
-        """(image, the place of its article in `articles`), in the order in which the images were added first."""
-        self._database.execute("CREATE TEMP TABLE IF NOT EXISTS ranks (article TEXT PRIMARY KEY, rank INTEGER)")
+        """(image, the place of its article in `articles`), in the order in which the images were
+        added first.
+        """
+        self._database.execute(
+            "CREATE TEMP TABLE IF NOT EXISTS ranks (article TEXT PRIMARY KEY, rank INTEGER)"
+        )
         self._database.execute("DELETE FROM ranks")
         self._database.executemany(
-            "INSERT INTO ranks VALUES (?, ?)", ((article, rank) for rank, (article, _) in enumerate(self.articles()))
+            "INSERT INTO ranks VALUES (?, ?)",
+            ((article, rank) for rank, (article, _) in enumerate(self.articles())),
         )
-        return self._database.execute("SELECT image, rank FROM pairs JOIN ranks USING (article) ORDER BY number")
+        return self._database.execute(
+            "SELECT image, rank FROM pairs JOIN ranks USING (article) ORDER BY number"
+        )

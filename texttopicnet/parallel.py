@@ -1,4 +1,6 @@
-"""Work in several processes or on a Dask cluster, streamed: results in order, never more of them waiting than a few."""
+"""Work in several processes or on a Dask cluster, streamed: results in order, never more of them
+waiting than a few.
+"""
 
 import collections
 import contextlib
@@ -14,28 +16,40 @@ import warnings
 from concurrent.futures import CancelledError, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
-from texttopicnet import artefacts
+from texttopicnet.errors import UserError
 
 AHEAD = 3  # items a process that are under way or wait to be fetched
-PATIENCE = 5  # seconds that a scheduler may take to answer, and after which it is asked whether workers are left
+# seconds that a scheduler may take to answer, and after which it is asked whether workers are left
+PATIENCE = 5
 
 _setup = ()  # in a worker process: what every call gets first
 
 
 @functools.cache
 def _semaphore_error():
-    """Why this machine gives no semaphores, which processes need to talk to each other; '' if it does."""
+    """Why this machine gives no semaphores, which processes need to talk to each other; '' if it
+    does.
+    """
     try:
         multiprocessing.get_context().Semaphore(1)
-    except (OSError, ImportError, NotImplementedError) as error:  # /dev/shm is missing, full or not writable
+    except (
+        OSError,
+        ImportError,
+        NotImplementedError,
+    ) as error:  # /dev/shm is missing, full or not writable
         return str(error)
     return ""
 
 
 def usable(workers):
-    """`workers`, or 1, with a line on stderr, where this machine cannot run several processes that talk to each other."""
+    """`workers`, or 1, with a line on stderr, where this machine cannot run several processes that
+    talk to each other.
+    """
     if workers > 1 and _semaphore_error():
-        print(f"no semaphores ({_semaphore_error()}; is /dev/shm writable?): working in one process", file=sys.stderr)
+        print(
+            f"no semaphores ({_semaphore_error()}; is /dev/shm writable?): working in one process",
+            file=sys.stderr,
+        )
         return 1
     return workers
 
@@ -47,16 +61,17 @@ def executor(workers, scheduler=None):
     Parameters
     ----------
     workers : int
-        Processes on this machine; 1 works in this process, and so does any number where processes cannot be had (`usable`).
+        Processes on this machine; 1 works in this process, and so does any number where processes
+        cannot be had (`usable`).
     scheduler : str, optional
-        Address of a Dask scheduler ("tcp://host:8786"): its workers do the work.  It and they need this project installed,
-        but no file of this machine.
+        Address of a Dask scheduler ("tcp://host:8786"): its workers do the work.  It and they need
+        this project installed, but no file of this machine.
 
     Yields
     ------
     Here, Processes or Cluster
-        ``submit(function, *arguments)`` gives a future, ``result(future)`` waits for its value; `size` is how many calls run at
-        once, 0 if `submit` itself is the call.
+        ``submit(function, *arguments)`` gives a future, ``result(future)`` waits for its value;
+        `size` is how many calls run at once, 0 if `submit` itself is the call.
 
     Raises
     ------
@@ -156,7 +171,7 @@ class Processes:
         try:
             yield
         except BrokenProcessPool as error:
-            raise artefacts.UserError(
+            raise UserError(
                 "a worker process was killed (by hand, or for want of memory): start again, with fewer --workers if need be"
             ) from error
 
@@ -165,7 +180,9 @@ def _begin(*setup):
     global _setup
     _setup = setup
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's business
-    threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
+    threading.Thread(
+        target=_end_with, args=(multiprocessing.parent_process(),), daemon=True
+    ).start()
 
 
 def _end_with(parent):
@@ -183,24 +200,33 @@ def _answer():
 
 
 class Cluster:
-    """The workers of a Dask scheduler: what a killed one had done and not delivered, another does again."""
+    """The workers of a Dask scheduler: what a killed one had done and not delivered, another does
+    again.
+    """
 
     def __init__(self, address):
         import distributed  # takes most of a second
 
         self._dask, self.address, self._threads = distributed, address, 0
-        for name in ("distributed.core", "distributed.client", "distributed.batched", "distributed.comm"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters is reported here, in a sentence
+        for name in (
+            "distributed.core",
+            "distributed.client",
+            "distributed.batched",
+            "distributed.comm",
+        ):
+            logging.getLogger(name).setLevel(
+                logging.CRITICAL
+            )  # what matters is reported here, in a sentence
         try:
             distributed.comm.get_address_host_port(address)
             self._client = distributed.Client(address, timeout=PATIENCE, set_as_default=False)
         except Exception as error:  # no answer, no address, or the answer of something else
-            raise artefacts.UserError(
+            raise UserError(
                 f"no Dask scheduler answers at {address}: start one with dask scheduler, and give the address that it prints"
             ) from error
         if not self._ask():
             self.__exit__()
-            raise artefacts.UserError(
+            raise UserError(
                 f"the Dask scheduler at {address} has no workers: start some with dask worker {address} --nthreads 1"
             )
         try:
@@ -208,7 +234,7 @@ class Cluster:
             self._client.run(_answer)
         except Exception as error:  # Dask makes a plain one of the workers'
             self.__exit__()
-            raise artefacts.UserError(
+            raise UserError(
                 f"the Dask scheduler at {address} or a worker lacks this project ({error}): install it where they run"
             ) from error
 
@@ -224,7 +250,9 @@ class Cluster:
             self._threads = sum(self._client.nthreads().values())
         self._asked = time.monotonic()
         if had and not self._threads:
-            print(f"no Dask worker is left at {self.address}: waiting for a new one", file=sys.stderr)
+            print(
+                f"no Dask worker is left at {self.address}: waiting for a new one", file=sys.stderr
+            )
         return self._threads
 
     @property
@@ -236,7 +264,9 @@ class Cluster:
 
     def submit(self, function, *arguments):
         with self._report_trouble(), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Sending large graph")  # a megabyte a call is meant
+            warnings.filterwarnings(
+                "ignore", message="Sending large graph"
+            )  # a megabyte a call is meant
             return self._client.submit(function, *arguments, pure=False)
 
     def result(self, future):
@@ -254,13 +284,19 @@ class Cluster:
         try:
             yield
         except self._dask.scheduler.KilledWorker as error:
-            raise artefacts.UserError(
+            raise UserError(
                 "the same piece of work killed several Dask workers (for want of memory?): start them with more"
             ) from error
         except ModuleNotFoundError as error:
-            raise artefacts.UserError(f"a Dask worker lacks a module ({error}): install it there") from error
-        except (CancelledError, self._dask.comm.CommClosedError, self._dask.client.ClosedClientError) as error:
-            raise artefacts.UserError(f"the Dask scheduler at {self.address} was lost: start it and its workers again") from error
+            raise UserError(f"a Dask worker lacks a module ({error}): install it there") from error
+        except (
+            CancelledError,
+            self._dask.comm.CommClosedError,
+            self._dask.client.ClosedClientError,
+        ) as error:
+            raise UserError(
+                f"the Dask scheduler at {self.address} was lost: start it and its workers again"
+            ) from error
 
 
 def in_groups(items, size):

@@ -1,8 +1,10 @@
-"""gensim's files, read without running code that is in them, and written so that other versions of NumPy and gensim read them.
+"""gensim's files, read without running code that is in them, and written so that other versions of
+NumPy and gensim read them.
 
-A pickle is a program: it may import any function and call it.  The unpickler here builds the objects of gensim's own files and
-nothing else.  It knows a fixed table of names.  A class of gensim's is made empty, without its constructor; arrays, dtypes and
-random states are put together here from their bytes, not by NumPy's own unpickling; every other name is refused.
+A pickle is a program: it may import any function and call it.  The unpickler here builds the
+objects of gensim's own files and nothing else.  It knows a fixed table of names.  A class of
+gensim's is made empty, without its constructor; arrays, dtypes and random states are put together
+here from their bytes, not by NumPy's own unpickling; every other name is refused.
 """
 
 import collections
@@ -17,12 +19,18 @@ from pathlib import Path
 import numpy as np
 from gensim import utils
 
-from texttopicnet import artefacts
+from texttopicnet.errors import UserError
 
-MOVE = "move it and the files beside it away, or give another --work folder"  # nothing that may be the user's is overwritten
+# nothing that may be the user's is overwritten
+MOVE = "move it and the files beside it away, or give another --work folder"
 SPARE_MEMORY = 1 << 30  # bytes beyond those that a file's size explains
 DEEPEST = 20  # levels of lists and dicts that may hold arrays
-LISTINGS = ("__numpys", "__scipys", "__ignoreds", "__recursive_saveloads")  # where gensim names the attributes it saves apart
+LISTINGS = (
+    "__numpys",
+    "__scipys",
+    "__ignoreds",
+    "__recursive_saveloads",
+)  # where gensim names the attributes it saves apart
 
 CLASSES = {
     "gensim.corpora.dictionary": ("Dictionary",),
@@ -43,26 +51,45 @@ NAMED = {  # functions and types that gensim's objects hold, but that no pickle 
     "builtins": ("hash", "int", "float", "str", "list", "object"),
     "numpy.random._mt19937": ("MT19937",),
 }
-NUMBERS = ("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+NUMBERS = (
+    "float16",
+    "float32",
+    "float64",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+)
 NUMERIC = re.compile(r"[<>=|]?(?:[?bhilqBHILQefd]|[biuf]\d{1,2})")
 
 
 class Refused(pickle.UnpicklingError):
-    """A pickle asks for something that is not in the table, or calls what is there with other arguments than NumPy does."""
+    """A pickle asks for something that is not in the table, or calls what is there with other
+    arguments than NumPy does.
+    """
 
 
 class _Stop(BaseException):
-    """Carries a UserError through gensim's loaders, which log any Exception about a side file and go on without it."""
+    """Carries a UserError through gensim's loaders, which log any Exception about a side file and
+    go on without it.
+    """
 
     def __init__(self, error):
         self.error = error
 
 
-# ------------------------------------------------------------------------------------------- what a pickle may call or hold
+# ------------------------------------------------------------------------------------------- what a
+# pickle may call or hold
 class _Name:
-    """An entry of the table.  It becomes `value` after loading; only what has a `call` can be called; it cannot be changed."""
+    """An entry of the table.  It becomes `value` after loading; only what has a `call` can be
+    called; it cannot be changed.
+    """
 
-    __slots__ = ("name", "value", "call")
+    __slots__ = ("call", "name", "value")
 
     def __init__(self, name, value=None, call=None):
         for slot, content in (("name", name), ("value", value), ("call", call)):
@@ -77,7 +104,9 @@ class _Name:
         try:
             return self.call(*arguments)
         except (TypeError, ValueError, AttributeError, KeyError) as error:
-            raise Refused(f"a call of {self.name} with arguments that are not NumPy's ({error})") from error
+            raise Refused(
+                f"a call of {self.name} with arguments that are not NumPy's ({error})"
+            ) from error
 
 
 class _Dtype:
@@ -111,7 +140,9 @@ class _Array:
         self.fill(shape, dtype.dtype, "F" if fortran else "C", _bytes(data))
 
     def fill(self, shape, dtype, order, data):
-        flat = np.frombuffer(data, dtype).astype(dtype.newbyteorder("="))  # a copy, which may be written to
+        flat = np.frombuffer(data, dtype).astype(
+            dtype.newbyteorder("=")
+        )  # a copy, which may be written to
         if any(type(n) is not int or n < 0 for n in shape):
             raise Refused(f"an array of shape {shape!r}")
         self.array = flat.reshape(shape, order=order)
@@ -130,7 +161,13 @@ class _RandomState:
     def random_state(self):
         state = _real(self.state, {})
         if isinstance(state, dict):
-            state = "MT19937", state["state"]["key"], state["state"]["pos"], state["has_gauss"], state["gauss"]
+            state = (
+                "MT19937",
+                state["state"]["key"],
+                state["state"]["pos"],
+                state["has_gauss"],
+                state["gauss"],
+            )
         name, key, position, *gauss = state
         if name != "MT19937" or np.shape(key) != (624,) or not 0 <= position <= 624:
             raise Refused("a random state that is not of a Mersenne twister")
@@ -193,7 +230,9 @@ def _table():
 
     for module, names in NAMED.items():
         for name in names:
-            modules = (module, "__builtin__") if module == "builtins" else (module,)  # Python 3's name and Python 2's
+            modules = (
+                (module, "__builtin__") if module == "builtins" else (module,)
+            )  # Python 3's name and Python 2's
             enter(modules, (name,), getattr(importlib.import_module(module), name))
     enter(("__builtin__",), ("long",), int)
     enter(("__builtin__",), ("unicode",), str)
@@ -210,7 +249,9 @@ def _table():
     for name in NUMBERS:
         enter(("numpy",), (name,), getattr(np, name), getattr(np, name))
     enter(("numpy.random",), ("__RandomState_ctor",), call=lambda: _RandomState())
-    enter(("numpy.random.mtrand",), ("RandomState",), np.random.RandomState, lambda *_: _RandomState())
+    enter(
+        ("numpy.random.mtrand",), ("RandomState",), np.random.RandomState, lambda *_: _RandomState()
+    )
     enter(("numpy.random._pickle",), ("__randomstate_ctor",), call=lambda *_: _RandomState())
     enter(("numpy.random._pickle",), ("__bit_generator_ctor",), call=lambda *_: _Generator())
     return table
@@ -236,7 +277,9 @@ class _Unpickler(pickle.Unpickler):
         return TABLE[module, name]
 
     def _blank(self, module, name):
-        """A class whose call, without arguments alone, gives an empty object of gensim's: no constructor runs."""
+        """A class whose call, without arguments alone, gives an empty object of gensim's: no
+        constructor runs.
+        """
         if (module, name) not in self.blanks:
             real, made = getattr(importlib.import_module(module), name), self.made
 
@@ -248,7 +291,12 @@ class _Unpickler(pickle.Unpickler):
         return self.blanks[module, name]
 
     def _reconstructor(self, kind, base, state):
-        if kind not in self.blanks.values() or not isinstance(base, _Name) or base.value is not object or state is not None:
+        if (
+            kind not in self.blanks.values()
+            or not isinstance(base, _Name)
+            or base.value is not object
+            or state is not None
+        ):
             raise Refused("an object of a built-in class's state")
         return kind()
 
@@ -259,14 +307,18 @@ class _Unpickler(pickle.Unpickler):
             attributes = vars(instance)
             for listing in LISTINGS:
                 names = attributes.get(listing, [])
-                if not isinstance(names, list) or not all(isinstance(n, str) and n.isidentifier() for n in names):
+                if not isinstance(names, list) or not all(
+                    isinstance(n, str) and n.isidentifier() for n in names
+                ):
                     raise Refused(f"side files with the names {names!r}")
             _real(attributes, done)
         return _real(loaded, done)
 
 
 def _real(value, done, depth=0):
-    """`value` with what stands for arrays, random states and names replaced, lists and dicts in place; `done`: {id: them}."""
+    """`value` with what stands for arrays, random states and names replaced, lists and dicts in
+    place; `done`: {id: them}.
+    """
     if isinstance(value, _Array):
         return value.array
     if isinstance(value, _RandomState):
@@ -282,14 +334,20 @@ def _real(value, done, depth=0):
             return tuple(_real(item, done, depth + 1) for item in value)
         done[id(value)] = value
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-            if type(item) not in (int, float, str):  # an existing key gets a new value: the dict may be gone through
+            if type(item) not in (
+                int,
+                float,
+                str,
+            ):  # an existing key gets a new value: the dict may be gone through
                 value[key] = _real(item, done, depth + 1)
     return value
 
 
 @contextlib.contextmanager
 def _bounded_memory(size):
-    """A pickle of few bytes may ask for an array of any size: more than its files explain is a MemoryError."""
+    """A pickle of few bytes may ask for an array of any size: more than its files explain is a
+    MemoryError.
+    """
     try:
         import resource
 
@@ -309,13 +367,17 @@ def _bounded_memory(size):
 
 
 def _regular(path):
-    """The size of a regular file; UserError for one that is missing, or that a program would wait for or never finish."""
+    """The size of a regular file; UserError for one that is missing, or that a program would wait
+    for or never finish.
+    """
     try:
         status = path.stat()
     except OSError as error:
-        raise artefacts.UserError(f"{path} cannot be read ({error.strerror}), though it belongs to its model: {MOVE}") from error
+        raise UserError(
+            f"{path} cannot be read ({error.strerror}), though it belongs to its model: {MOVE}"
+        ) from error
     if not stat.S_ISREG(status.st_mode):
-        raise artefacts.UserError(f"{path} is not a regular file: {MOVE}")
+        raise UserError(f"{path} is not a regular file: {MOVE}")
     return status.st_size
 
 
@@ -331,7 +393,8 @@ def read(path, trust=False):
     Raises
     ------
     UserError
-        It is missing, damaged, or asks for something that gensim's and NumPy's files have no need of.
+        It is missing, damaged, or asks for something that gensim's and NumPy's files have no need
+        of.
     """
     path = Path(path)
     size = _regular(path)
@@ -342,12 +405,14 @@ def read(path, trust=False):
             with _bounded_memory(size):
                 return _Unpickler(file).load()
     except Refused as error:
-        raise artefacts.UserError(
+        raise UserError(
             f"{path} was not loaded: it asks for {_short(error)}, which the dictionaries and models used here do not need and"
             " which may run any code; if you trust its source, give --trust-pickle"
         ) from error
     except Exception as error:  # unpickling damaged bytes fails in many ways
-        raise artefacts.UserError(f"{path} is damaged or is not a pickle ({_short(error)}): {MOVE}") from error
+        raise UserError(
+            f"{path} is damaged or is not a pickle ({_short(error)}): {MOVE}"
+        ) from error
 
 
 def _short(error):
@@ -357,7 +422,9 @@ def _short(error):
 
 @contextlib.contextmanager
 def unpickling_by(function):
-    """Within the block gensim's loaders call `function` with the name of each file that they unpickle, and log nothing."""
+    """Within the block gensim's loaders call `function` with the name of each file that they
+    unpickle, and log nothing.
+    """
     kept, level = utils.unpickle, logging.root.manager.disable
     utils.unpickle = function  # gensim's loaders have no argument for it
     logging.disable(logging.WARNING)  # about old files, whose gaps are filled
@@ -396,7 +463,7 @@ def load(kind, path, trust=False):
     def unpickle(name):
         try:
             return read(name, trust)
-        except artefacts.UserError as error:
+        except UserError as error:
             raise _Stop(error) from error
 
     try:
@@ -405,19 +472,25 @@ def load(kind, path, trust=False):
     except _Stop as stop:
         raise stop.error from None
     except FileNotFoundError as error:
-        raise artefacts.UserError(f"{error.filename} does not exist, though {path} needs it: {MOVE}") from error
+        raise UserError(
+            f"{error.filename} does not exist, though {path} needs it: {MOVE}"
+        ) from error
     except Exception as error:  # a file that is not whole fails in many ways
-        raise artefacts.UserError(
+        raise UserError(
             f"{path} or a file beside it is not a {kind.__name__} of gensim's ({_short(error)}): {MOVE}"
         ) from error
     if not isinstance(found, kind):
-        raise artefacts.UserError(f"{path} holds a {type(found).__name__}, not a {kind.__name__} of gensim's: {MOVE}")
+        raise UserError(
+            f"{path} holds a {type(found).__name__}, not a {kind.__name__} of gensim's: {MOVE}"
+        )
     return found
 
 
 # ----------------------------------------------------------------------------------------------------------------- writing
 class _Pickler(pickle.Pickler):
-    """Writes NumPy's objects under names that every version has, and lists in an order that no hash decides."""
+    """Writes NumPy's objects under names that every version has, and lists in an order that no hash
+    decides.
+    """
 
     def reducer_override(self, value):
         if isinstance(value, utils.SaveLoad):
@@ -425,7 +498,14 @@ class _Pickler(pickle.Pickler):
                 vars(value).get(listing, []).sort()
         elif type(value) is np.ndarray and value.dtype.kind in "biuf":
             order = "F" if value.flags.f_contiguous and not value.flags.c_contiguous else "C"
-            return np.ndarray, (value.shape, value.dtype.str, bytearray(value.tobytes(order)), 0, None, order)
+            return np.ndarray, (
+                value.shape,
+                value.dtype.str,
+                bytearray(value.tobytes(order)),
+                0,
+                None,
+                order,
+            )
         elif isinstance(value, np.bool_):
             return bool, (bool(value),)
         elif isinstance(value, np.number):
@@ -442,7 +522,9 @@ def _write(value, path, protocol=utils.PICKLE_PROTOCOL):
 
 @contextlib.contextmanager
 def portable():
-    """Within the block gensim's pickles can be read by other versions of NumPy, and equal objects give equal bytes."""
+    """Within the block gensim's pickles can be read by other versions of NumPy, and equal objects
+    give equal bytes.
+    """
     kept = utils.pickle
     utils.pickle = _write  # gensim's savers have no argument for it
     try:

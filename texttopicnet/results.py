@@ -1,6 +1,7 @@
 """The result record: a number together with all it takes to say what it is and to get it again.
 
-One JSON file a result.  Tables are made from these files and from nothing else (experiments/make_tables.py).
+One JSON file a result.  Tables are made from these files and from nothing else
+(experiments/make_tables.py).
 """
 
 import importlib.metadata
@@ -10,7 +11,8 @@ import platform
 import subprocess
 from pathlib import Path
 
-from texttopicnet import artefacts
+from texttopicnet import artefacts, atomic_files, json_files
+from texttopicnet.errors import UserError
 
 LIBRARIES = ("gensim", "nltk", "numpy", "opencv-python", "scikit-learn", "scipy", "torch")
 FIELDS = (
@@ -30,13 +32,18 @@ FIELDS = (
 
 
 def commit(root=artefacts.ROOT):
-    """The project's git commit, with ``-dirty`` where tracked files differ from it; ``'unknown'`` without git."""
+    """The project's git commit, with ``-dirty`` where tracked files differ from it; ``'unknown'``
+    without git.
+    """
 
     def git(*arguments):
-        return subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True).stdout
+        return subprocess.run(
+            ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True
+        ).stdout
 
     try:
-        # a project that was unpacked inside somebody else's checkout must not take that one's commit
+        # a project that was unpacked inside somebody else's checkout must not take that one's
+        # commit
         if Path(git("rev-parse", "--show-toplevel").strip()).resolve() != Path(root).resolve():
             return "unknown"
         dirty = git("status", "--porcelain", "--untracked-files=no").strip()
@@ -46,7 +53,9 @@ def commit(root=artefacts.ROOT):
 
 
 def versions():
-    """{'python' or library: version} of what took part in the numbers; absent libraries are left out."""
+    """{'python' or library: version} of what took part in the numbers; absent libraries are left
+    out.
+    """
     found = {"python": platform.python_version()}
     for name in LIBRARIES:
         try:
@@ -77,7 +86,9 @@ def hardware():
 
 
 def portable(path):
-    """`path` as a record may hold it: relative to the project where it lies inside, else its last two parts."""
+    """`path` as a record may hold it: relative to the project where it lies inside, else its last
+    two parts.
+    """
     path = Path(path).resolve()
     if path.is_relative_to(artefacts.ROOT):
         return path.relative_to(artefacts.ROOT).as_posix()
@@ -111,7 +122,9 @@ def _input(path):
     return {"path": f"{portable(base)} ({len(files)} files)", "sha256": checksum(files)}
 
 
-def record(experiment, corpus, values, split, seed, inputs, seconds, note="", paper_set=False, **more):
+def record(
+    experiment, corpus, values, split, seed, inputs, seconds, note="", paper_set=False, **more
+):
     """Make a result record.
 
     Parameters
@@ -132,7 +145,8 @@ def record(experiment, corpus, values, split, seed, inputs, seconds, note="", pa
     note : str
         What a reader must know beside the number (training corpus, schedule).
     paper_set : bool
-        Whether the evaluation set has the classes and sizes of the paper's.  It says nothing of the training.
+        Whether the evaluation set has the classes and sizes of the paper's.  It says nothing of the
+        training.
     **more
         Further entries, JSON values (a layer, a name, an option).
 
@@ -162,22 +176,26 @@ def record(experiment, corpus, values, split, seed, inputs, seconds, note="", pa
 
 
 def save(path, result):
-    """Write a record as indented JSON, whole or not at all; NaN and infinity are refused (ValueError)."""
+    """Write a record as indented JSON, whole or not at all; NaN and infinity are refused
+    (ValueError).
+    """
     text = json.dumps(result, indent=1, allow_nan=False, ensure_ascii=False)
-    with artefacts.written_whole(path) as temporary:
+    with atomic_files.written_whole(path) as temporary:
         # of a note that is not UTF-8, the stray bytes become JSON's own \\udc.. escapes
         Path(temporary).write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
 
 
 def load(path):
     """Read a record; UserError where it is no JSON or lacks one of `FIELDS`."""
-    result = artefacts.read_json(path, "the scripts in experiments/")
+    result = json_files.read(path, "the scripts in experiments/")
     lacking = [f for f in FIELDS if not isinstance(result, dict) or f not in result]
     if lacking:
-        raise artefacts.UserError(f"{path} is not a result record: it lacks {', '.join(lacking)}")
+        raise UserError(f"{path} is not a result record: it lacks {', '.join(lacking)}")
     return result
 
 
 def load_all(folder):
-    """{file stem: record} of every ``*.json`` in `folder`, sorted by name; empty where the folder is not there."""
+    """{file stem: record} of every ``*.json`` in `folder`, sorted by name; empty where the folder
+    is not there.
+    """
     return {f.stem: load(f) for f in sorted(Path(folder).glob("*.json"))}

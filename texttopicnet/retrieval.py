@@ -1,11 +1,24 @@
-"""The Wikipedia retrieval set: its lists, the divergence of topic vectors, and the rankings that it gives."""
+"""The Wikipedia retrieval set: its lists, the divergence of topic vectors, and the rankings that it
+gives.
+"""
 
 import numpy as np
 
 from texttopicnet import artefacts, files
-from texttopicnet.artefacts import UserError
+from texttopicnet.errors import UserError
 
-PAPER_PAIRS = [34, 88, 96, 85, 65, 58, 51, 41, 71, 104]  # pairs a category in the test list of the paper
+PAPER_PAIRS = [
+    34,
+    88,
+    96,
+    85,
+    65,
+    58,
+    51,
+    41,
+    71,
+    104,
+]  # pairs a category in the test list of the paper
 TEST_LIST, TRAIN_LIST = "testset_txt_img_cat.list", "trainset_txt_img_cat.list"
 MADE_BY = "the set's own list (data/Wikipedia/README.md)"
 
@@ -16,7 +29,8 @@ def read_pairs(folder, name=TEST_LIST):
     Parameters
     ----------
     folder : Path
-        Holds the list (``text id <tab> image id <tab> category number``, from 1) and categories.list.
+        Holds the list (``text id <tab> image id <tab> category number``, from 1) and
+        categories.list.
     name : str
         TEST_LIST or TRAIN_LIST.
 
@@ -33,8 +47,12 @@ def read_pairs(folder, name=TEST_LIST):
     UserError
         A malformed row, a repeated id or category, or a number that is not a category's.
     """
-    categories_path, path = (artefacts.existing(folder / file, MADE_BY) for file in ("categories.list", name))
-    names = [row for row in map(str.strip, _rows(categories_path)) if row]  # a line may have several words
+    categories_path, path = (
+        artefacts.existing(folder / file, MADE_BY) for file in ("categories.list", name)
+    )
+    names = [
+        row for row in map(str.strip, _rows(categories_path)) if row
+    ]  # a line may have several words
     if len(set(names)) != len(names):
         raise UserError(f"{categories_path}: {max(names, key=names.count)} is in it more than once")
     texts, images, categories = [], [], []
@@ -42,11 +60,19 @@ def read_pairs(folder, name=TEST_LIST):
         fields = row.split("\t")
         if not row.strip():
             continue
-        if len(fields) != 3 or not fields[2].strip().isdecimal() or not 1 <= int(fields[2]) <= len(names):
-            raise UserError(f"{path}, line {number}: not 'text id <tab> image id <tab> category 1..{len(names)}'")
+        if (
+            len(fields) != 3
+            or not fields[2].strip().isdecimal()
+            or not 1 <= int(fields[2]) <= len(names)
+        ):
+            raise UserError(
+                f"{path}, line {number}: not 'text id <tab> image id <tab> category 1..{len(names)}'"
+            )
         wrong = files.name_error(fields[0]) or files.name_error(fields[1])
         if wrong:
-            raise UserError(f"{path}, line {number}: an id is not the name of a file of the set ({wrong})")
+            raise UserError(
+                f"{path}, line {number}: an id is not the name of a file of the set ({wrong})"
+            )
         texts.append(fields[0])
         images.append(fields[1])
         categories.append(int(fields[2]) - 1)
@@ -59,7 +85,9 @@ def read_pairs(folder, name=TEST_LIST):
 
 
 def text_file(folder, text):
-    """Path of a text of the set, by its id; UserError where it is missing, or a link to a file outside the set."""
+    """Path of a text of the set, by its id; UserError where it is missing, or a link to a file
+    outside the set.
+    """
     name = f"texts/{text}.xml"
     artefacts.existing(folder / name, MADE_BY)
     return files.member(folder, name)
@@ -74,11 +102,13 @@ def _rows(path):
 
 
 def divergences(texts, images):
-    """Kullback-Leibler divergence of every image's topics from every text's, KL(text || image), in nats.
+    """Kullback-Leibler divergence of every image's topics from every text's, KL(text || image), in
+    nats.
 
-    Both are normalised to sum 1, as scipy.stats.entropy does; KL = sum t log t - sum t log i, with 0 log 0 = 0.
-    An image's zeros are raised to the smallest normal float32, so that one absent topic costs much, not everything (D7);
-    a text in which no topic reached the threshold says nothing and counts as uniform.
+    Both are normalised to sum 1, as scipy.stats.entropy does; KL = sum t log t - sum t log i, with
+    0 log 0 = 0. An image's zeros are raised to the smallest normal float32, so that one absent
+    topic costs much, not everything (D7); a text in which no topic reached the threshold says
+    nothing and counts as uniform.
 
     Parameters
     ----------
@@ -102,7 +132,8 @@ def divergences(texts, images):
     images = np.maximum(images, np.finfo(np.float32).tiny)
     images = images / images.sum(axis=1, keepdims=True)
     own = np.einsum("tk,tk->t", texts, np.log(np.where(texts > 0, texts, 1.0)))
-    # einsum, not `@`: a BLAS rounds a row differently by its place in the matrix, which would break ties
+    # einsum, not `@`: a BLAS rounds a row differently by its place in the matrix, which would break
+    # ties
     return own[:, None] - np.einsum("tk,ik->ti", texts, np.log(images))
 
 
@@ -121,6 +152,9 @@ def rank(scores, query_ids, candidate_ids):
     ranking : ndarray of int64, shape (n_queries, n_candidates)
         Columns of `scores`; row i for query ``queries[i]``.
     """
-    queries, candidates = np.argsort(query_ids, kind="stable"), np.argsort(candidate_ids, kind="stable")
+    queries, candidates = (
+        np.argsort(query_ids, kind="stable"),
+        np.argsort(candidate_ids, kind="stable"),
+    )
     order = np.argsort(scores[np.ix_(queries, candidates)], axis=1, kind="stable")
     return queries, candidates[order]

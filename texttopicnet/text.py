@@ -18,6 +18,7 @@ import hashlib
 import re
 
 from texttopicnet import artefacts, files, markup, parallel
+from texttopicnet.errors import UserError
 
 WORD = re.compile(r"\w+", re.UNICODE)
 NOT_A_LETTER = re.compile(r"[^a-z]")
@@ -64,9 +65,14 @@ def _stop_words():
 
 @functools.cache
 def stop_words_identity():
-    """What tells lists of stop words apart: {'count': number of words, 'sha256': of the sorted words, one a line}."""
+    """What tells lists of stop words apart: {'count': number of words, 'sha256': of the sorted
+    words, one a line}.
+    """
     words = sorted(_stop_words())
-    return {"count": len(words), "sha256": hashlib.sha256("".join(f"{word}\n" for word in words).encode()).hexdigest()}
+    return {
+        "count": len(words),
+        "sha256": hashlib.sha256("".join(f"{word}\n" for word in words).encode()).hexdigest(),
+    }
 
 
 @functools.cache
@@ -81,7 +87,7 @@ def _lemmatizer():
     try:
         lemmatizer.lemmatize("topics")
     except LookupError as error:
-        raise artefacts.UserError(
+        raise UserError(
             f"WordNet is not in {folder} nor on NLTK's path: get it with bash scripts/00_install.sh"
         ) from error
     return lemmatizer
@@ -130,7 +136,9 @@ def tokenize(raw):
 
 
 def tokens_of(clean):
-    """Steps 2 to 7: tokens of an article from which step 1 has removed the markup (str -> list of str)."""
+    """Steps 2 to 7: tokens of an article from which step 1 has removed the markup (str -> list of
+    str).
+    """
     if "|" in clean or "!" in clean:
         clean = TABLE_MARKUP.sub("", clean)
     return list(filter(None, map(_tokens.__getitem__, WORD.findall(clean.lower()))))

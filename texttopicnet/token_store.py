@@ -1,11 +1,14 @@
-"""The tokens of all articles, on the disk: preprocessing is expensive, so each article is preprocessed once.
+"""The tokens of all articles, on the disk: preprocessing is expensive, so each article is
+preprocessed once.
 
-A SQLite database, ``LDA/tokens.sqlite`` below the work folder.  It is a cache: deleting it costs time and nothing else, except
-that stage 1 has to read a dump's pages again.  A run that was killed continues from what it had stored.
+A SQLite database, ``LDA/tokens.sqlite`` below the work folder.  It is a cache: deleting it costs
+time and nothing else, except that stage 1 has to read a dump's pages again.  A run that was killed
+continues from what it had stored.
 
-Each article has a stamp that says what its tokens were made from: size and times of its file, or the digest of a dump's page.
-An entry whose stamp is another one, or whose tokens are damaged, is not used: the article is preprocessed again.  Pages of a dump
-are used only while the store holds one dump as a whole (`begin_dump`, `end_dump`).
+Each article has a stamp that says what its tokens were made from: size and times of its file, or
+the digest of a dump's page. An entry whose stamp is another one, or whose tokens are damaged, is
+not used: the article is preprocessed again.  Pages of a dump are used only while the store holds
+one dump as a whole (`begin_dump`, `end_dump`).
 """
 
 import contextlib
@@ -17,7 +20,8 @@ import time
 import zlib
 from pathlib import Path
 
-from texttopicnet import artefacts, files, origin, parallel, text
+from texttopicnet import artefacts, errors, files, origin, parallel, text
+from texttopicnet.errors import UserError
 
 VERSION = 2  # of the preprocessing and of this file: raise it when either changes
 GROUP = 1 << 20  # bytes of articles that a process gets at once, about
@@ -37,7 +41,7 @@ def unpacked(data):
     try:
         return zlib.decompress(data).decode("ascii").split()
     except (zlib.error, TypeError, UnicodeDecodeError) as error:
-        raise artefacts.UserError(
+        raise UserError(
             f"{artefacts.TOKENS} holds a damaged entry ({error}): delete the file, and the articles are preprocessed again;"
             f" pages of a dump are read again with {FROM_DUMP}"
         ) from error
@@ -81,24 +85,34 @@ class TokenStore:
 
     def __init__(self, work):
         self.path = Path(work) / artefacts.TOKENS
-        with artefacts.writing(self.path):
+        with errors.writing(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
         with self._checked():
             # gensim reads its corpora in a thread, while the main one waits
             self._database = sqlite3.connect(self.path, timeout=PATIENCE, check_same_thread=False)
-            self._database.text_factory = lambda data: data.decode("utf-8", "replace")  # a damaged text must not raise
-            self._database.execute("CREATE TABLE IF NOT EXISTS settings (key TEXT PRIMARY KEY, value TEXT)")
+            self._database.text_factory = lambda data: data.decode(
+                "utf-8", "replace"
+            )  # a damaged text must not raise
+            self._database.execute(
+                "CREATE TABLE IF NOT EXISTS settings (key TEXT PRIMARY KEY, value TEXT)"
+            )
             self._drop_other_tokens()
             self._database.commit()
 
     def _drop_other_tokens(self):
         """Empty the store, and say so, if its tokens were made by another preprocessing."""
-        now = {"version": VERSION, "libraries": origin.versions(), "stop words": text.stop_words_identity()}
+        now = {
+            "version": VERSION,
+            "libraries": origin.versions(),
+            "stop words": text.stop_words_identity(),
+        }
         before = self.setting("made with")
         if before == now:
             return
         if before is not None:
-            print(f"{self.path} was made with {_difference(before, now)}: its articles are preprocessed again")
+            print(
+                f"{self.path} was made with {_difference(before, now)}: its articles are preprocessed again"
+            )
             if self.setting("bow.mm"):
                 self.set("bow.mm", None)
                 self.set(origin.OTHER_WORDS, not origin.same_words(before))
@@ -123,28 +137,40 @@ class TokenStore:
             yield
         except sqlite3.DatabaseError as error:
             about = str(error)
-            if isinstance(error, sqlite3.OperationalError) and not about.startswith(("no such ", "table ")):
-                raise artefacts.UserError(f"{self.path}: {error}; is another run at work there, or the disk full?") from error
-            raise artefacts.UserError(f"{self.path} is damaged ({error}): delete it, and it is made again") from error
+            if isinstance(error, sqlite3.OperationalError) and not about.startswith(
+                ("no such ", "table ")
+            ):
+                raise UserError(
+                    f"{self.path}: {error}; is another run at work there, or the disk full?"
+                ) from error
+            raise UserError(
+                f"{self.path} is damaged ({error}): delete it, and it is made again"
+            ) from error
 
     def _json(self, value):
         """A JSON column's value; None for NULL."""
         try:
             return None if value is None else json.loads(value)
         except (ValueError, RecursionError, TypeError) as error:
-            raise artefacts.UserError(f"{self.path} is damaged ({error}): delete it, and it is made again") from error
+            raise UserError(
+                f"{self.path} is damaged ({error}): delete it, and it is made again"
+            ) from error
 
     # ------------------------------------------------------------------------------------------------------ settings
     def setting(self, key):
         """What `set` was given for `key`; None if nothing."""
         with self._checked():
-            row = self._database.execute("SELECT value FROM settings WHERE key = ?", (key,)).fetchone()
+            row = self._database.execute(
+                "SELECT value FROM settings WHERE key = ?", (key,)
+            ).fetchone()
         return self._json(row[0]) if row else None
 
     def set(self, key, value):
         """Remember a JSON value, e.g. what an artefact was made from."""
         with self._checked():
-            self._database.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (key, json.dumps(value)))
+            self._database.execute(
+                "INSERT OR REPLACE INTO settings VALUES (?, ?)", (key, json.dumps(value))
+            )
             self._database.commit()
 
     def was_made_here(self):
@@ -153,15 +179,20 @@ class TokenStore:
 
     # ------------------------------------------------------------------------------------------------------- filling
     def stamp(self, name):
-        """What the stored article was made from: `file_stamp` or `page_stamp`; None if it is not stored, or damaged."""
+        """What the stored article was made from: `file_stamp` or `page_stamp`; None if it is not
+        stored, or damaged.
+        """
         with self._checked():
             row = self._database.execute(
-                "SELECT stamp, blemishes, title, opening, tokens FROM articles WHERE name = ?", (name,)
+                "SELECT stamp, blemishes, title, opening, tokens FROM articles WHERE name = ?",
+                (name,),
             ).fetchone()
         return row[0] if row and _is_sound(*row) else None
 
     def _missing(self, names, folder, found, repaired):
-        """(name, stamp, bytes) of the articles that are not stored, or have changed; `found` is called once an article."""
+        """(name, stamp, bytes) of the articles that are not stored, or have changed; `found` is
+        called once an article.
+        """
         usable = not self.setting("dump is incomplete")
         for name in names:
             found()
@@ -173,9 +204,13 @@ class TokenStore:
                 path = Path(folder) / files.find_article(folder, name)
                 current = file_stamp(files.check_regular(path))
             except files.Unusable as error:
-                if is_page or name.isdecimal() and error.is_missing:
-                    why = "of a dump that was not read to its end" if is_page else "not stored, or damaged"
-                    raise artefacts.UserError(
+                if is_page or (name.isdecimal() and error.is_missing):
+                    why = (
+                        "of a dump that was not read to its end"
+                        if is_page
+                        else "not stored, or damaged"
+                    )
+                    raise UserError(
                         f"{self.path}: the page {name} is {why}: read the dump again with {FROM_DUMP}"
                     ) from error
                 raise
@@ -186,7 +221,8 @@ class TokenStore:
                 yield name, current, data
 
     def fill(self, names, folder, workers=1, executor=None, found=lambda: None):
-        """Preprocess the article files that are not stored yet, have changed since, or whose entry is damaged.
+        """Preprocess the article files that are not stored yet, have changed since, or whose entry
+        is damaged.
 
         Parameters
         ----------
@@ -211,14 +247,22 @@ class TokenStore:
         text.check_wordnet()
         repaired = []
         groups = _by_size(self._missing(names, folder, found, repaired))
-        count = self.keep(itertools.chain.from_iterable(parallel.ordered_map(_examine, groups, workers, executor=executor)))
+        count = self.keep(
+            itertools.chain.from_iterable(
+                parallel.ordered_map(_examine, groups, workers, executor=executor)
+            )
+        )
         if repaired:
-            print(f"{self.path}: {len(repaired)} damaged entries were made again; the first is {repaired[0]}")
+            print(
+                f"{self.path}: {len(repaired)} damaged entries were made again; the first is {repaired[0]}"
+            )
         return count
 
     # ------------------------------------------------------------------------------------------------------ of a dump
     def begin_dump(self):
-        """Start to read a dump: until `end_dump`, no page is used, since the store may hold pages of two dumps."""
+        """Start to read a dump: until `end_dump`, no page is used, since the store may hold pages
+        of two dumps.
+        """
         self.set("dump is incomplete", True)
         with self._checked():
             self._database.execute("CREATE TEMP TABLE IF NOT EXISTS seen (name TEXT PRIMARY KEY)")
@@ -243,7 +287,8 @@ class TokenStore:
         """Delete the pages that this dump does not hold: they are of another one."""
         with self._checked():
             self._database.execute(
-                "DELETE FROM articles WHERE substr(stamp, 1, ?) = ? AND name NOT IN (SELECT name FROM seen)", (len(PAGE), PAGE)
+                "DELETE FROM articles WHERE substr(stamp, 1, ?) = ? AND name NOT IN (SELECT name FROM seen)",
+                (len(PAGE), PAGE),
             )
             self._database.commit()
 
@@ -252,14 +297,24 @@ class TokenStore:
         self.set("dump is incomplete", None)
 
     def keep(self, rows):
-        """Store (name, stamp, packed tokens, blemishes[, title, opening]); returns how many; commits as it goes."""
+        """Store (name, stamp, packed tokens, blemishes[, title, opening]); returns how many;
+        commits as it goes.
+        """
         count, last = 0, time.monotonic()
         with self._checked():
             try:
                 for name, stamp, tokens, blemishes, *about in rows:
                     blemishes = json.dumps(blemishes) if blemishes else None
-                    row = name, stamp, blemishes, *(about or (None, None)), tokens  # what is long comes last, as SQLite wants it
-                    self._database.execute("INSERT OR REPLACE INTO articles VALUES (?, ?, ?, ?, ?, ?)", row)
+                    row = (
+                        name,
+                        stamp,
+                        blemishes,
+                        *(about or (None, None)),
+                        tokens,
+                    )  # what is long comes last, as SQLite wants it
+                    self._database.execute(
+                        "INSERT OR REPLACE INTO articles VALUES (?, ?, ?, ?, ?, ?)", row
+                    )
                     count += 1
                     if time.monotonic() - last > COMMIT:
                         self._database.commit()
@@ -271,7 +326,9 @@ class TokenStore:
     # ------------------------------------------------------------------------------------------------------- reading
     def _column(self, column, name):
         with self._checked():
-            return self._database.execute(f"SELECT {column} FROM articles WHERE name = ?", (name,)).fetchone()
+            return self._database.execute(
+                f"SELECT {column} FROM articles WHERE name = ?", (name,)
+            ).fetchone()
 
     def __contains__(self, name):
         return self._column("1", name) is not None
@@ -288,7 +345,9 @@ class TokenStore:
         return unpacked(self.packed(name))
 
     def opening(self, name):
-        """(title, first words) of a page of a dump, (None, None) of an article that lies in a file of its own."""
+        """(title, first words) of a page of a dump, (None, None) of an article that lies in a file
+        of its own.
+        """
         return self._column("title, opening", name) or (None, None)
 
     def blemishes(self, names):
@@ -324,7 +383,9 @@ def _is_sound(stamp, blemishes, title, opening, tokens):
     try:
         zlib.decompress(tokens).decode("ascii")
         about = [] if blemishes is None else json.loads(blemishes)
-        return isinstance(about, list) and all(part is None or isinstance(part, str) for part in (stamp, title, opening, *about))
+        return isinstance(about, list) and all(
+            part is None or isinstance(part, str) for part in (stamp, title, opening, *about)
+        )
     except (zlib.error, TypeError, ValueError, RecursionError):
         return False
 

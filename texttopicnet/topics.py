@@ -1,6 +1,7 @@
 """Dictionary and LDA as one object: tokens in, topic vector out (paper, section 3.1).
 
-Saved and loaded together, so that ids cannot shift between them (D1: the dictionary is saved after its filter, once).
+Saved and loaded together, so that ids cannot shift between them (D1: the dictionary is saved after
+its filter, once).
 """
 
 import contextlib
@@ -11,22 +12,39 @@ from pathlib import Path
 import numpy as np
 from gensim.models import LdaModel
 
-from texttopicnet import artefacts, inference, lda_training, origin, parallel, pickles, vocabulary
+from texttopicnet import (
+    artefacts,
+    atomic_files,
+    inference,
+    lda_training,
+    origin,
+    parallel,
+    pickles,
+    vocabulary,
+)
+from texttopicnet.errors import UserError
 
 NO_BELOW, NO_ABOVE = 20, 0.5  # filter_extremes, the original's values
 UPDATE_EVERY = 3  # chunks; the original's LdaMulticore has 3 workers, and updates after as many
 MINIMUM_PROBABILITY = 0.01  # topics below this are 0 in a topic vector, gensim's default
 BATCH = 1024  # articles inferred at once
-DEFAULTS = {"minimum_probability": 0.01, "minimum_phi_value": 0.01, "per_word_topics": False, "callbacks": None}  # gensim's
+DEFAULTS = {
+    "minimum_probability": 0.01,
+    "minimum_phi_value": 0.01,
+    "per_word_topics": False,
+    "callbacks": None,
+}  # gensim's
 REMEDY = f"{pickles.MOVE}, then make both with python LDA/learn_LDA_model.py"
 NEAR = 1e-5  # a topic so near to the minimum probability is in or out by rounding
 
 
 class _OneStart:
-    """Takes the place of a model's random state during inference: every article starts from the same drawn gamma.
+    """Takes the place of a model's random state during inference: every article starts from the
+    same drawn gamma.
 
-    gensim draws another start for each article, so that two runs, or two images of one article, get different vectors
-    (D4).  Here the start depends on the seed alone, and so the vector on text and seed alone.
+    gensim draws another start for each article, so that two runs, or two images of one article, get
+    different vectors (D4).  Here the start depends on the seed alone, and so the vector on text and
+    seed alone.
     """
 
     def __init__(self, seed, num_topics):
@@ -42,8 +60,9 @@ class TopicModel:
     Parameters
     ----------
     dictionary : gensim.corpora.Dictionary
-        After `filter_extremes`.  Where the model keeps a dictionary of its own with other words or ids, that one is used, and a
-        line on stderr says so: the original saved its dictionary before the filter.
+        After `filter_extremes`.  Where the model keeps a dictionary of its own with other words or
+        ids, that one is used, and a line on stderr says so: the original saved its dictionary
+        before the filter.
     lda : gensim.models.LdaModel
     where : str
         Names the two, for errors.
@@ -57,7 +76,7 @@ class TopicModel:
     def __init__(self, dictionary, lda, where="dictionary and model"):
         own = vocabulary.of_model(lda)
         if own is None and len(dictionary) != lda.num_terms:
-            raise artefacts.UserError(
+            raise UserError(
                 f"{where} do not belong together: the dictionary has {len(dictionary)} words, the model {lda.num_terms} and"
                 f" no words of its own; {REMEDY}"
             )
@@ -72,7 +91,11 @@ class TopicModel:
         self.lda = lda
         if own is None:
             lda.id2word = dictionary
-        for part in (dictionary, lda, lda.state):  # gensim's diary of times and paths: without it, same seed, same bytes
+        for part in (
+            dictionary,
+            lda,
+            lda.state,
+        ):  # gensim's diary of times and paths: without it, same seed, same bytes
             part.lifecycle_events = None
 
     @classmethod
@@ -88,7 +111,8 @@ class TopicModel:
         executor=None,
         checkpoint=None,
     ):
-        """Train LDA with gensim's defaults (chunks of 2000 documents, alpha 1/num_topics, online updates).
+        """Train LDA with gensim's defaults (chunks of 2000 documents, alpha 1/num_topics, online
+        updates).
 
         Parameters
         ----------
@@ -104,12 +128,14 @@ class TopicModel:
         executor : what `parallel.executor` yields, optional
             Works instead of `workers` processes.
         checkpoint : Path, optional
-            Where the training's state is written once a minute, and from where it resumes; remove it once the model is saved
-            (`lda_training.learn`).
+            Where the training's state is written once a minute, and from where it resumes; remove
+            it once the model is saved (`lda_training.learn`).
         """
         own = parallel.executor(workers) if executor is None else contextlib.nullcontext(executor)
         with own as used:
-            lda = lda_training.learn(dictionary, corpus, num_topics, passes, seed, update_every, used, checkpoint)
+            lda = lda_training.learn(
+                dictionary, corpus, num_topics, passes, seed, update_every, used, checkpoint
+            )
         for made in (dictionary, lda):
             vocabulary.mark(made, dictionary)
         return cls(dictionary, lda)
@@ -120,10 +146,12 @@ class TopicModel:
 
     # -------------------------------------------------------------------------------------------------- on the disk
     def save(self, work):
-        """Write `dictionary.dict` and `ldamodel<K>.lda` (and gensim's side files) below the work folder."""
+        """Write `dictionary.dict` and `ldamodel<K>.lda` (and gensim's side files) below the work
+        folder.
+        """
         work = Path(work)
         paths = work / artefacts.DICTIONARY, work / artefacts.lda_model(self.num_topics)
-        with artefacts.written_whole(*paths) as (dictionary, lda):
+        with atomic_files.written_whole(*paths) as (dictionary, lda):
             pickles.save(self.dictionary, dictionary)
             pickles.save(self.lda, lda)
 
@@ -141,8 +169,8 @@ class TopicModel:
         Raises
         ------
         UserError
-            A file is missing or damaged, they do not belong together (both sizes are named), or the words that are used were made
-            with other stop words.
+            A file is missing or damaged, they do not belong together (both sizes are named), or the
+            words that are used were made with other stop words.
         """
         work, made_by = Path(work), f"python LDA/learn_LDA_model.py --topics {num_topics}"
         dictionary_path = artefacts.existing(work / artefacts.DICTIONARY, made_by)
@@ -151,9 +179,13 @@ class TopicModel:
         lda = pickles.load(LdaModel, lda_path, trust)
         _complete(lda, lda_path)
         if lda.num_topics != num_topics:
-            raise artefacts.UserError(f"{lda_path} is a model of {lda.num_topics} topics, not of {num_topics}: see --topics")
+            raise UserError(
+                f"{lda_path} is a model of {lda.num_topics} topics, not of {num_topics}: see --topics"
+            )
         model = cls(dictionary, lda, where=f"{dictionary_path} and {lda_path}")
-        origin.check_words(model.dictionary, dictionary_path if model.dictionary is dictionary else lda_path, work)
+        origin.check_words(
+            model.dictionary, dictionary_path if model.dictionary is dictionary else lda_path, work
+        )
         return model
 
     # -------------------------------------------------------------------------------------------------------- in use
@@ -166,12 +198,14 @@ class TopicModel:
         seed : int
             Draws the start of the inference, the same for every article.
         workers : int
-            Processes; a vector does not depend on their number, nor on what other articles there are.
+            Processes; a vector does not depend on their number, nor on what other articles there
+            are.
 
         Returns
         -------
         ndarray of float32, shape (n_documents, num_topics)
-            Probabilities; those below 0.01 are 0, so rows sum to at most 1 (gensim's get_document_topics).
+            Probabilities; those below 0.01 are 0, so rows sum to at most 1 (gensim's
+            get_document_topics).
         """
         batches = parallel.in_groups(map(self._ids, documents), BATCH)
         if workers > 1:
@@ -181,7 +215,9 @@ class TopicModel:
 
     def _ids(self, tokens):
         """The ids of an article's tokens, in their order; -1 for those that the dictionary has not."""
-        return np.fromiter(map(self.dictionary.token2id.get, tokens, itertools.repeat(-1)), np.int32, len(tokens))
+        return np.fromiter(
+            map(self.dictionary.token2id.get, tokens, itertools.repeat(-1)), np.int32, len(tokens)
+        )
 
     def distributions(self, articles, seed=0):
         """Topic distributions of articles given as word ids, none set to 0.
@@ -200,7 +236,9 @@ class TopicModel:
         bags = list(map(inference.bag_of_words, articles))
         gamma, doubtful = inference.gammas(self.lda, bags, _OneStart(seed, self.num_topics).row)
         vectors = gamma / gamma.sum(axis=1, keepdims=True)
-        doubtful |= set(np.flatnonzero((np.abs(vectors - MINIMUM_PROBABILITY) < NEAR).any(axis=1)).tolist())
+        doubtful |= set(
+            np.flatnonzero((np.abs(vectors - MINIMUM_PROBABILITY) < NEAR).any(axis=1)).tolist()
+        )
         for i in doubtful:  # where rounding decides, gensim's own decides
             vectors[i] = self._infer_by_gensim(bags[i], seed)
         return vectors.astype(np.float32)
@@ -221,16 +259,19 @@ class TopicModel:
         return gamma[0] / gamma[0].sum()
 
     def perplexity(self, documents):
-        """Perplexity of documents: the model is as unsure of a word as among so many equally likely ones.
+        """Perplexity of documents: the model is as unsure of a word as among so many equally likely
+        ones.
 
-        ``exp(-bound / words)`` with the variational lower bound of the documents' log likelihood given the topics, as Hoffman,
-        Blei and Bach measure it (Online learning for LDA, NIPS 2010, section 4).  Lower is better.  The bound makes it an
-        upper bound of the true perplexity, and how loose that is may differ from model to model; words that are not in the
-        dictionary do not count, so that it says nothing about models of another vocabulary.
+        ``exp(-bound / words)`` with the variational lower bound of the documents' log likelihood
+        given the topics, as Hoffman, Blei and Bach measure it (Online learning for LDA, NIPS 2010,
+        section 4).  Lower is better.  The bound makes it an upper bound of the true perplexity, and
+        how loose that is may differ from model to model; words that are not in the dictionary do
+        not count, so that it says nothing about models of another vocabulary.
 
-        It is not what ``2 ** -lda.log_perplexity(documents)`` gives.  That adds the topics' own term of the bound, which grows
-        with their number, and shares it out among the few words that are measured: it rises with every topic, whatever they
-        are worth.  And it takes a natural logarithm for one to the base 2.
+        It is not what ``2 ** -lda.log_perplexity(documents)`` gives.  That adds the topics' own
+        term of the bound, which grows with their number, and shares it out among the few words that
+        are measured: it rises with every topic, whatever they are worth.  And it takes a natural
+        logarithm for one to the base 2.
 
         Parameters
         ----------
@@ -240,11 +281,14 @@ class TopicModel:
         Returns
         -------
         float
-            At least 1; the number of words in the dictionary for a model that holds all of them equally likely.
+            At least 1; the number of words in the dictionary for a model that holds all of them
+            equally likely.
         """
         words = sum(count for document in documents for _, count in document)
         kept = self.lda.random_state
-        self.lda.random_state = np.random.RandomState(0)  # starts the inference, whatever was drawn in learning
+        self.lda.random_state = np.random.RandomState(
+            0
+        )  # starts the inference, whatever was drawn in learning
         try:
             return float(np.exp((self.lda.bound([]) - self.lda.bound(documents)) / words))
         finally:
@@ -256,23 +300,32 @@ class TopicModel:
 
 
 def _complete(lda, path):
-    """Give a loaded model what early versions of gensim's did not save; UserError where its parts do not fit."""
+    """Give a loaded model what early versions of gensim's did not save; UserError where its parts
+    do not fit.
+    """
     for name, value in DEFAULTS.items():
         vars(lda).setdefault(name, value)
     if "id2word" in getattr(lda, "__ignoreds", ()) and lda.id2word is None:
-        raise artefacts.UserError(f"{path}.id2word does not exist, though {path} needs it: {pickles.MOVE}")
+        raise UserError(f"{path}.id2word does not exist, though {path} needs it: {pickles.MOVE}")
     try:
         lda.dtype = np.dtype(lda.dtype)
         lda.expElogbeta = np.ascontiguousarray(lda.expElogbeta, lda.dtype)
         lda.alpha = np.asarray(lda.alpha, lda.dtype)
         shape = lda.num_topics, lda.num_terms
-        fits = lda.expElogbeta.shape == lda.state.get_lambda().shape == shape and lda.alpha.shape == shape[:1]
-        fits &= lda.dtype.type in (np.float16, np.float32, np.float64) and lda.iterations >= 1 and lda.gamma_threshold > 0
+        fits = (
+            lda.expElogbeta.shape == lda.state.get_lambda().shape == shape
+            and lda.alpha.shape == shape[:1]
+        )
+        fits &= (
+            lda.dtype.type in (np.float16, np.float32, np.float64)
+            and lda.iterations >= 1
+            and lda.gamma_threshold > 0
+        )
         fits = fits and bool(np.isfinite(lda.expElogbeta).all() and (lda.alpha > 0).all())
     except (AttributeError, TypeError, ValueError) as error:
-        raise artefacts.UserError(f"{path} lacks a part of an LdaModel ({error}): {pickles.MOVE}") from error
+        raise UserError(f"{path} lacks a part of an LdaModel ({error}): {pickles.MOVE}") from error
     if not fits:
-        raise artefacts.UserError(
+        raise UserError(
             f"{path} and the files beside it are of different models, or damaged: its {lda.num_topics} topics of {lda.num_terms}"
             f" words do not fit their arrays; {pickles.MOVE}"
         )

@@ -1,11 +1,14 @@
-"""Image labels, the training_labels*.json: what makes a vector one, and how they are read without holding them all."""
+"""Image labels, the training_labels*.json: what makes a vector one, and how they are read without
+holding them all.
+"""
 
 import math
 import sqlite3
 
 import numpy as np
 
-from texttopicnet import artefacts, embeddings
+from texttopicnet import embeddings
+from texttopicnet.errors import UserError
 
 ROUNDING = 1e-5
 
@@ -27,37 +30,43 @@ def check(embedding, image, vector, num_topics, made_by):
     Raises
     ------
     UserError
-        It is not a list of `num_topics` finite numbers, or has one below 0 where `embedding` is not in `embeddings.SIGNED`, a
-        sum above 1 ("lda") or a length above 1 (the others).
+        It is not a list of `num_topics` finite numbers, or has one below 0 where `embedding` is not
+        in `embeddings.SIGNED`, a sum above 1 ("lda") or a length above 1 (the others).
     """
     try:
         size, what = (sum(vector), "sum") if embedding == "lda" else (math.hypot(*vector), "length")
         least = min(vector, default=0)
-        good = len(vector) == num_topics and size <= 1 + ROUNDING and (embedding in embeddings.SIGNED or least >= 0)  # NaN fails
+        good = (
+            len(vector) == num_topics
+            and size <= 1 + ROUNDING
+            and (embedding in embeddings.SIGNED or least >= 0)
+        )  # NaN fails
         found = f"width {len(vector)}, least {least:g}, {what} {size:g}"
     except (TypeError, ValueError, OverflowError):
         good, found = False, str(vector)[:80]
     if not good:
-        raise artefacts.UserError(
+        raise UserError(
             f"{image}: its label is not a vector of {num_topics} {embedding} numbers ({found}); make the labels with {made_by}"
         )
 
 
 def checked(embedding, labels, num_topics, made_by):
-    """Pass labels on, (image, vector) each; UserError at the first that is not one (`check`), or where there are none."""
+    """Pass labels on, (image, vector) each; UserError at the first that is not one (`check`), or
+    where there are none.
+    """
     image = None
     for image, vector in labels:
         check(embedding, image, vector, num_topics, made_by)
         yield image, vector
     if image is None:
-        raise artefacts.UserError(f"there are no labels: make them with {made_by}")
+        raise UserError(f"there are no labels: make them with {made_by}")
 
 
 class Labels:
     """Labels by number, in the order of their images' names.
 
-    They lie in a temporary SQLite database that is gone with the process.  Names are ordered by code points, as Python orders
-    them; of two labels for one image the later one counts.
+    They lie in a temporary SQLite database that is gone with the process.  Names are ordered by
+    code points, as Python orders them; of two labels for one image the later one counts.
 
     Parameters
     ----------
@@ -67,21 +76,31 @@ class Labels:
 
     def __init__(self, labels):
         self._database = sqlite3.connect("")  # a file of SQLite's own
-        self._database.execute("CREATE TABLE read (image TEXT PRIMARY KEY, vector BLOB) WITHOUT ROWID")
+        self._database.execute(
+            "CREATE TABLE read (image TEXT PRIMARY KEY, vector BLOB) WITHOUT ROWID"
+        )
         self._database.executemany(
             "INSERT OR REPLACE INTO read VALUES (?, ?)",
             ((image, np.array(vector, np.float32).tobytes()) for image, vector in labels),
         )
-        self._database.execute("CREATE TABLE labels (number INTEGER PRIMARY KEY, image TEXT, vector BLOB)")
-        self._database.execute("INSERT INTO labels (image, vector) SELECT image, vector FROM read ORDER BY image")
+        self._database.execute(
+            "CREATE TABLE labels (number INTEGER PRIMARY KEY, image TEXT, vector BLOB)"
+        )
+        self._database.execute(
+            "INSERT INTO labels (image, vector) SELECT image, vector FROM read ORDER BY image"
+        )
         self._database.execute("DROP TABLE read")
 
     def __len__(self):
         return self._database.execute("SELECT count(*) FROM labels").fetchone()[0]
 
     def __getitem__(self, number):
-        """(image, vector) of a number from 0 on; the vector is an ndarray of float32, shape (num_topics,)."""
-        row = self._database.execute("SELECT image, vector FROM labels WHERE number = ?", (int(number) + 1,)).fetchone()
+        """(image, vector) of a number from 0 on; the vector is an ndarray of float32, shape
+        (num_topics,).
+        """
+        row = self._database.execute(
+            "SELECT image, vector FROM labels WHERE number = ?", (int(number) + 1,)
+        ).fetchone()
         if row is None:
             raise IndexError(number)
         return row[0], np.frombuffer(row[1], np.float32)

@@ -1,9 +1,10 @@
-"""Pascal VOC2007 classification splits: which images, which labels, and what becomes of difficult objects.
+"""Pascal VOC2007 classification splits: which images, which labels, and what becomes of difficult
+objects.
 
-``VOCdevkit/VOC2007/ImageSets/Main/<class>_<split>.txt`` holds one row an image, ``<id>  1``, ``<id> -1`` or
-``<id>  0``; 0 means that all the objects of the class in the image are marked difficult.  The classes are those that
-have such files, so that a part of VOC2007 works as the whole does.  (The class `train` has ``train_train.txt``;
-``train.txt`` belongs to no class.)
+``VOCdevkit/VOC2007/ImageSets/Main/<class>_<split>.txt`` holds one row an image, ``<id>  1``,
+``<id> -1`` or ``<id>  0``; 0 means that all the objects of the class in the image are marked
+difficult.  The classes are those that have such files, so that a part of VOC2007 works as the whole
+does.  (The class `train` has ``train_train.txt``; ``train.txt`` belongs to no class.)
 """
 
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from texttopicnet import files
-from texttopicnet.artefacts import UserError
+from texttopicnet.errors import UserError
 
 SPLITS = ("train", "val", "trainval", "test")
 DIFFICULT = ("leave-out", "positive")
@@ -33,7 +34,12 @@ def year_folder(voc):
 
 def split_file(voc, name, split):
     """Path of the class's (or, with `name` None, the whole set's) list of a split."""
-    return year_folder(voc) / "ImageSets" / "Main" / (f"{name}_{split}.txt" if name else f"{split}.txt")
+    return (
+        year_folder(voc)
+        / "ImageSets"
+        / "Main"
+        / (f"{name}_{split}.txt" if name else f"{split}.txt")
+    )
 
 
 def classes(voc):
@@ -46,16 +52,23 @@ def classes(voc):
     """
     main = year_folder(voc) / "ImageSets" / "Main"
     names = set()
-    for ending in ("_trainval.txt", "_test.txt"):  # `_train.txt` alone would make a class of nothing but `train`
+    for ending in (
+        "_trainval.txt",
+        "_test.txt",
+    ):  # `_train.txt` alone would make a class of nothing but `train`
         names |= {f.name.removesuffix(ending) for f in main.glob(f"*{ending}")}
     # `train_test.txt` is the class train's; a bare `_test.txt` is nobody's
     names.discard("")
     if not names:
-        raise UserError(f"{main} holds no <class>_trainval.txt: it is not the Main folder of a VOC set")
+        raise UserError(
+            f"{main} holds no <class>_trainval.txt: it is not the Main folder of a VOC set"
+        )
     for name in sorted(names):
         for split in SPLITS:
             if not (main / f"{name}_{split}.txt").is_file():
-                raise UserError(f"{main / f'{name}_{split}.txt'} is missing: class '{name}' needs {', '.join(SPLITS)}")
+                raise UserError(
+                    f"{main / f'{name}_{split}.txt'} is missing: class '{name}' needs {', '.join(SPLITS)}"
+                )
     return sorted(names)
 
 
@@ -70,8 +83,9 @@ def read_split(voc, name, split, difficult="leave-out"):
         Class, e.g. ``'bus'``.
     split : {'train', 'val', 'trainval', 'test'}
     difficult : {'leave-out', 'positive'}
-        Rows with 0: 'leave-out' drops them from every split, as the VOC devkit's evaluation does (D3); 'positive' counts
-        them as the class, which is what the original's script did by splitting ``<id>  0`` at single blanks.
+        Rows with 0: 'leave-out' drops them from every split, as the VOC devkit's evaluation does
+        (D3); 'positive' counts them as the class, which is what the original's script did by
+        splitting ``<id>  0`` at single blanks.
 
     Returns
     -------
@@ -96,10 +110,14 @@ def read_split(voc, name, split, difficult="leave-out"):
         if not fields:
             continue
         if len(fields) != 2 or fields[1] not in ("1", "-1", "0"):
-            raise UserError(f"{path}, line {number}: '{row.strip()}' is not '<id> 1', '<id> -1' or '<id> 0'")
+            raise UserError(
+                f"{path}, line {number}: '{row.strip()}' is not '<id> 1', '<id> -1' or '<id> 0'"
+            )
         image, label = fields[0], int(fields[1])
         if wrong := files.name_error(image):
-            raise UserError(f"{path}, line {number}: '{image}' is not the id of an image of the set ({wrong})")
+            raise UserError(
+                f"{path}, line {number}: '{image}' is not the id of an image of the set ({wrong})"
+            )
         if image in labels:
             raise UserError(f"{path}, line {number}: image {image} is in this list a second time")
         labels[image] = label
@@ -115,7 +133,8 @@ def read_class(voc, name, difficult="leave-out"):
     Returns
     -------
     dict
-        {split: (ids, labels)} as `read_split` gives them, for 'train', 'val', 'trainval' and 'test'.
+        {split: (ids, labels)} as `read_split` gives them, for 'train', 'val', 'trainval' and
+        'test'.
 
     Raises
     ------
@@ -123,14 +142,23 @@ def read_class(voc, name, difficult="leave-out"):
         trainval is not train and val together, splits overlap, or one lacks positives or negatives.
     """
     splits = {split: read_split(voc, name, split, difficult) for split in SPLITS}
-    rows = {split: dict(zip(ids, labels.tolist(), strict=True)) for split, (ids, labels) in splits.items()}
+    rows = {
+        split: dict(zip(ids, labels.tolist(), strict=True))
+        for split, (ids, labels) in splits.items()
+    }
     for a, b in (("train", "val"), ("trainval", "test")):
         both = rows[a].keys() & rows[b].keys()
         if both:
-            raise UserError(f"{split_file(voc, name, b)}: image {min(both)} is in {a} too ({len(both)} in all do)")
+            raise UserError(
+                f"{split_file(voc, name, b)}: image {min(both)} is in {a} too ({len(both)} in all do)"
+            )
     if rows["train"] | rows["val"] != rows["trainval"]:
-        raise UserError(f"{split_file(voc, name, 'trainval')} is not {name}_train.txt and {name}_val.txt together")
+        raise UserError(
+            f"{split_file(voc, name, 'trainval')} is not {name}_train.txt and {name}_val.txt together"
+        )
     for split, (_, labels) in splits.items():
         if len(set(labels.tolist())) != 2:
-            raise UserError(f"{split_file(voc, name, split)}: class '{name}' needs both positives and negatives")
+            raise UserError(
+                f"{split_file(voc, name, split)}: class '{name}' needs both positives and negatives"
+            )
     return splits

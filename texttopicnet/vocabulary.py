@@ -1,4 +1,6 @@
-"""Which dictionary a model was learnt with: its words, and a digest of them that a model made here carries along."""
+"""Which dictionary a model was learnt with: its words, and a digest of them that a model made here
+carries along.
+"""
 
 import hashlib
 import json
@@ -8,6 +10,7 @@ from gensim.corpora import Dictionary
 from gensim.models import LdaModel
 
 from texttopicnet import artefacts, pickles
+from texttopicnet.errors import UserError
 
 TOTALS = "num_docs", "num_pos", "num_nnz"
 MARK = "dictionary_sha256"  # attribute of every dictionary and model that is made here
@@ -20,7 +23,8 @@ def digest(dictionary):
 
 
 def mark(made, dictionary):
-    """Note in a dictionary or a model that it was made here, with which words; and drop gensim's diary of times and paths.
+    """Note in a dictionary or a model that it was made here, with which words; and drop gensim's
+    diary of times and paths.
 
     Without the diary, the same seed gives the same bytes.
     """
@@ -38,17 +42,31 @@ def load(path, trust=False):
     """
     dictionary = pickles.load(Dictionary, path, trust)
     if not _completed(dictionary):
-        raise artefacts.UserError(f"{path} is damaged (its words are not numbered 0, 1, 2, ...): {pickles.MOVE}")
+        raise UserError(
+            f"{path} is damaged (its words are not numbered 0, 1, 2, ...): {pickles.MOVE}"
+        )
     return dictionary
 
 
 def _completed(dictionary):
-    """Whether a dictionary is whole; if so, it gets the attributes that early versions of gensim's lack."""
+    """Whether a dictionary is whole; if so, it gets the attributes that early versions of gensim's
+    lack.
+    """
     words, counts = vars(dictionary).get("token2id"), vars(dictionary).setdefault("dfs", {})
-    if not isinstance(words, dict) or not isinstance(counts, dict) or not all(isinstance(word, str) for word in words):
+    if (
+        not isinstance(words, dict)
+        or not isinstance(counts, dict)
+        or not all(isinstance(word, str) for word in words)
+    ):
         return False
-    integers = [*words.values(), *counts.values(), *(vars(dictionary).setdefault(name, 0) for name in TOTALS)]
-    if not all(isinstance(number, numbers.Integral) for number in integers) or not set(counts) <= set(words.values()):
+    integers = [
+        *words.values(),
+        *counts.values(),
+        *(vars(dictionary).setdefault(name, 0) for name in TOTALS),
+    ]
+    if not all(isinstance(number, numbers.Integral) for number in integers) or not set(
+        counts
+    ) <= set(words.values()):
         return False
     dictionary.id2token = {}  # gensim makes it of token2id where it is needed
     vars(dictionary).setdefault("cfs", {})
@@ -56,24 +74,34 @@ def _completed(dictionary):
 
 
 def of_model(lda):
-    """The dictionary that a model keeps as its `id2word`; None unless it has a word for each of the model's ids."""
+    """The dictionary that a model keeps as its `id2word`; None unless it has a word for each of the
+    model's ids.
+    """
     own = lda.id2word
     if isinstance(own, dict):  # {id: word}, which gensim takes, too
         words, own = own, Dictionary()
         own.token2id = {word: int(number) for number, word in words.items()}
-    return own if isinstance(own, Dictionary) and _completed(own) and len(own) == lda.num_terms else None
+    return (
+        own
+        if isinstance(own, Dictionary) and _completed(own) and len(own) == lda.num_terms
+        else None
+    )
 
 
 def _made_here(kind, path):
     try:
         return hasattr(pickles.load(kind, path), MARK)
-    except artefacts.UserError:
+    except UserError:
         return False
 
 
 def refuse_existing_model(path, force):
-    """Raise UserError if a topic model is there and `force` is false; only for one made here is `--force` advised."""
+    """Raise UserError if a topic model is there and `force` is false; only for one made here is
+    `--force` advised.
+    """
     if path.exists() and not force:
         if _made_here(LdaModel, path):
             artefacts.refuse_existing(path, force)
-        raise artefacts.UserError(f"{path} exists already and was not made here: give another --work folder, or move it away")
+        raise UserError(
+            f"{path} exists already and was not made here: give another --work folder, or move it away"
+        )

@@ -1,7 +1,9 @@
-"""The original's data layer in Python: images and topic vectors straight from the files, without LMDBs.
+"""The original's data layer in Python: images and topic vectors straight from the files, without
+LMDBs.
 
-`train_val_python.prototxt`, and the original's own train_val.prototxt, name it as python_param { module: "layers" }; run
-`caffe train` in this folder.  The LMDB way (train_val.prototxt) decodes in parallel and is the faster one.
+`train_val_python.prototxt`, and the original's own train_val.prototxt, name it as python_param {
+module: "layers" }; run `caffe train` in this folder.  The LMDB way (train_val.prototxt) decodes in
+parallel and is the faster one.
 """
 
 import ast
@@ -13,14 +15,15 @@ import numpy as np
 
 import caffe
 from texttopicnet import images
-from texttopicnet.artefacts import UserError
+from texttopicnet.errors import UserError
 
 KEYS = {"img_dir", "mean", "batch_size", "num_topics", "labels", "shuffle", "seed"}
 THREADS = 2
 
 
 class MultiLabelDataLayerWikiCLEF(caffe.Layer):
-    """Random crops of 227 x 227, mirrored half of the time, of images warped to 256 x 256; and their topic vectors.
+    """Random crops of 227 x 227, mirrored half of the time, of images warped to 256 x 256; and
+    their topic vectors.
 
     `param_str` is a Python dict literal (it is parsed, never run) with the original's keys
 
@@ -29,11 +32,13 @@ class MultiLabelDataLayerWikiCLEF(caffe.Layer):
     - ``batch_size``, ``num_topics``;
 
     and three that may be left out: ``labels``, the JSON file of topic vectors
-    (default ``../../LDA/training_labels<num_topics>.json``); ``shuffle`` (default True: a new order each epoch, D5;
-    False is the original's order of the file); ``seed`` (default 0) of the order, the crops and the mirroring.
+    (default ``../../LDA/training_labels<num_topics>.json``); ``shuffle`` (default True: a new order
+    each epoch, D5; False is the original's order of the file); ``seed`` (default 0) of the order,
+    the crops and the mirroring.
 
-    Tops: data, float32 (batch_size, 3, 227, 227), B G R; label, float32 (batch_size, num_topics).  The images left over
-    at an epoch's end are dropped, as in the original.  A run that goes on from a snapshot begins a new epoch.
+    Tops: data, float32 (batch_size, 3, 227, 227), B G R; label, float32 (batch_size, num_topics).
+    The images left over at an epoch's end are dropped, as in the original.  A run that goes on from
+    a snapshot begins a new epoch.
     """
 
     def setup(self, bottom, top):
@@ -55,7 +60,9 @@ class MultiLabelDataLayerWikiCLEF(caffe.Layer):
         try:
             params = ast.literal_eval(self.param_str)
         except (ValueError, SyntaxError) as error:
-            raise caffe.CaffeError(f"python_param.param_str is no Python dict literal: {self.param_str}") from error
+            raise caffe.CaffeError(
+                f"python_param.param_str is no Python dict literal: {self.param_str}"
+            ) from error
         needed = {"img_dir", "mean", "batch_size", "num_topics"}
         if not isinstance(params, dict) or not needed <= params.keys() <= KEYS:
             raise caffe.CaffeError(f"python_param.param_str needs {sorted(needed)}, and knows {sorted(KEYS - needed)}: it is"
@@ -69,7 +76,9 @@ class MultiLabelDataLayerWikiCLEF(caffe.Layer):
             vectors = np.array(list(labels.values()), dtype=np.float32)
         except (OSError, ValueError) as error:
             remedy = "python LDA/generate_train_labels.py makes it"
-            raise caffe.CaffeError(f"{path} ({path.absolute()}) cannot be read ({error}): {remedy}") from error
+            raise caffe.CaffeError(
+                f"{path} ({path.absolute()}) cannot be read ({error}): {remedy}"
+            ) from error
         if vectors.shape != (len(labels), num_topics) or len(labels) < self.batch_size:
             raise caffe.CaffeError(f"{path} holds labels of shape {vectors.shape}; a batch needs {self.batch_size} images and"
                                    f" num_topics {num_topics}")  # fmt: skip
@@ -93,12 +102,18 @@ class MultiLabelDataLayerWikiCLEF(caffe.Layer):
         """Begin to read the next batch: (rows of the labels, futures of the images)."""
         if self.place + self.batch_size > len(self.order):
             count = len(self.names)
-            self.order, self.place = self.random.permutation(count) if self.shuffle else np.arange(count), 0
+            self.order, self.place = (
+                self.random.permutation(count) if self.shuffle else np.arange(count),
+                0,
+            )
         rows = self.order[self.place : self.place + self.batch_size]
         self.place += self.batch_size
         spare = images.SIDE - images.CROP
         draws = self.random.integers(0, [spare + 1, spare + 1, 2], size=(self.batch_size, 3))
-        return rows, [self.pool.submit(self._read, self.names[row], *draw) for row, draw in zip(rows, draws, strict=True)]
+        return rows, [
+            self.pool.submit(self._read, self.names[row], *draw)
+            for row, draw in zip(rows, draws, strict=True)
+        ]
 
     def _read(self, name, x, y, mirror):
         """One image as float32 (3, 227, 227), cropped at (x, y)."""

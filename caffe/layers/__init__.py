@@ -8,7 +8,9 @@ for _module in pkgutil.iter_modules(__path__):
 
 
 def __getattr__(name):
-    """`from caffe import layers as L`: L.<Type>(...) makes a layer of a net written in Python (see caffe/net_spec.py)."""
+    """`from caffe import layers as L`: L.<Type>(...) makes a layer of a net written in Python (see
+    caffe/net_spec.py).
+    """
     if name[:1].isupper():
         from caffe.net_spec import layer_function
 

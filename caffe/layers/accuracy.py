@@ -1,7 +1,8 @@
-"""Accuracy: the fraction of positions whose true class is among the top_k scores; ties count against.
+"""Accuracy: the fraction of positions whose true class is among the top_k scores; ties count
+against.
 
-Honours top_k, axis, ignore_label.  A second top holds the accuracy of each class (0 for a class without positions).
-No gradient.
+Honours top_k, axis, ignore_label.  A second top holds the accuracy of each class (0 for a class
+without positions). No gradient.
 """
 
 import math

@@ -1,8 +1,9 @@
-"""ArgMax: the indices of the top_k largest values, largest first; of equals the one that stands last.
+"""ArgMax: the indices of the top_k largest values, largest first; of equals the one that stands
+last.
 
-Without axis: over each item's flattened values, top (N, 1, top_k), or with out_max_val (N, 2, top_k), indices and then
-values.  With axis: along it, top like the bottom with top_k there, indices, or with out_max_val the values instead.
-Honours out_max_val, top_k, axis.  No gradient.
+Without axis: over each item's flattened values, top (N, 1, top_k), or with out_max_val (N, 2,
+top_k), indices and then values.  With axis: along it, top like the bottom with top_k there,
+indices, or with out_max_val the values instead. Honours out_max_val, top_k, axis.  No gradient.
 """
 
 import math

@@ -1,11 +1,13 @@
-"""BatchNorm: (x - mean) / sqrt(variance + eps) for each channel (axis 1); scale and shift are a Scale layer's task.
+"""BatchNorm: (x - mean) / sqrt(variance + eps) for each channel (axis 1); scale and shift are a
+Scale layer's task.
 
-Honours use_global_stats (default: in TEST), moving_average_fraction, eps.  Three blobs, sums that decay: mean * s,
-variance * s, and s.  With batch statistics s becomes s * fraction + 1, and the unbiased variance is added, while the
-biased one normalises; with global ones both are divided by s (s = 0: mean and variance are 0).
-The blobs are not learnt: three `param` entries get lr_mult and decay_mult 0 whatever they say, and keep their names, so
-that layers can share their statistics; fewer entries must have lr_mult 0.  The gradient uses what the last forward kept,
-the normalised values and the deviations.
+Honours use_global_stats (default: in TEST), moving_average_fraction, eps.  Three blobs, sums that
+decay: mean * s, variance * s, and s.  With batch statistics s becomes s * fraction + 1, and the
+unbiased variance is added, while the biased one normalises; with global ones both are divided by s
+(s = 0: mean and variance are 0). The blobs are not learnt: three `param` entries get lr_mult and
+decay_mult 0 whatever they say, and keep their names, so that layers can share their statistics;
+fewer entries must have lr_mult 0.  The gradient uses what the last forward kept, the normalised
+values and the deviations.
 """
 
 import math
@@ -34,7 +36,9 @@ class BatchNorm(Layer):
                 spec.lr_mult = spec.decay_mult = 0
         for spec in self.param.param:
             if spec.lr_mult != 0:
-                self.fail(f"its statistics are not learnt: param.lr_mult must be 0, it is {spec.lr_mult:g}")
+                self.fail(
+                    f"its statistics are not learnt: param.lr_mult must be 0, it is {spec.lr_mult:g}"
+                )
         while len(self.param.param) < 3:
             self.param.param.add(lr_mult=0)
 
@@ -60,7 +64,9 @@ class BatchNorm(Layer):
             y = F.batch_norm(x, mean, variance, training=True, momentum=1.0, eps=self.eps)
         self._add_to_statistics(mean, variance)
         if self.keeps:  # a copy, as a layer above may overwrite the top
-            self.remember(y=y.detach().clone(), deviation=(variance * ((count - 1) / count) + self.eps).sqrt())
+            self.remember(
+                y=y.detach().clone(), deviation=(variance * ((count - 1) / count) + self.eps).sqrt()
+            )
         return y
 
     def _global_statistics(self):
@@ -77,7 +83,9 @@ class BatchNorm(Layer):
 
     def backward(self, bottoms, tops, diffs, needs):
         (x,), (dy,) = bottoms, diffs
-        if not self.remembered:  # before any forward: as if it had just run, but without counting the batch
+        if (
+            not self.remembered
+        ):  # before any forward: as if it had just run, but without counting the batch
             self._remember_without_counting(x)
         deviation = self.recall("deviation", (self.channels,)).view(-1, *(1,) * (x.dim() - 2))
         if not self.use_global:
@@ -94,4 +102,7 @@ class BatchNorm(Layer):
             mean, variance = rows.mean(1), rows.var(1, unbiased=False)
         shape = (-1, *(1,) * (x.dim() - 2))
         deviation = (variance + self.eps).sqrt()
-        self.remembered = {"y": (x - mean.view(shape)) / deviation.view(shape), "deviation": deviation}
+        self.remembered = {
+            "y": (x - mean.view(shape)) / deviation.view(shape),
+            "deviation": deviation,
+        }

@@ -1,6 +1,8 @@
-"""BatchReindex: the first bottom's items (first axis) in the order, and as often, as the second bottom names them.
+"""BatchReindex: the first bottom's items (first axis) in the order, and as often, as the second
+bottom names them.
 
-The second bottom holds indices (M,).  An item's gradient is the sum over its places; none for the indices.
+The second bottom holds indices (M,).  An item's gradient is the sum over its places; none for the
+indices.
 """
 
 from caffe.layer import Layer, register
@@ -14,7 +16,9 @@ class BatchReindex(Layer):
     def reshape(self, shapes):
         items, indices = shapes
         if len(indices) != 1 or not items:
-            self.fail(f"wants items and a bottom of 1 axis with their indices, not {items} and {indices}")
+            self.fail(
+                f"wants items and a bottom of 1 axis with their indices, not {items} and {indices}"
+            )
         return [(indices[0], *items[1:])]
 
     def allow_force_backward(self, index):

@@ -1,20 +1,25 @@
 """Bias: x + b, b spread over the axes that it does not have.
 
-One bottom: b is learnt, its shape is that of the bottom's axes axis, ..., axis + num_axes - 1 (num_axes -1: all that
-follow; 0: one number).  Two bottoms: b is the second, laid on from `axis` on.  Honours axis, num_axes, filler.
+One bottom: b is learnt, its shape is that of the bottom's axes axis, ..., axis + num_axes - 1
+(num_axes -1: all that follow; 0: one number).  Two bottoms: b is the second, laid on from `axis`
+on.  Honours axis, num_axes, filler.
 """
 
 from caffe.layer import Layer, register
 
 
 def learnt_shape(layer, param, shape):
-    """The shape that `axis` and `num_axes` of a BiasParameter or ScaleParameter pick out of the bottom's."""
+    """The shape that `axis` and `num_axes` of a BiasParameter or ScaleParameter pick out of the
+    bottom's.
+    """
     axis = layer.axis(param.axis, shape)
     if param.num_axes < -1:
         layer.fail(f"num_axes must be -1 or more, it is {param.num_axes}")
     end = len(shape) if param.num_axes == -1 else axis + param.num_axes
     if end > len(shape):
-        layer.fail(f"axis {param.axis} and num_axes {param.num_axes} reach beyond a bottom of shape {shape}")
+        layer.fail(
+            f"axis {param.axis} and num_axes {param.num_axes} reach beyond a bottom of shape {shape}"
+        )
     return shape[axis:end]
 
 
@@ -22,7 +27,9 @@ def first_axis(layer, param, part, shape):
     """The axis of `shape` where `part` is laid on; a part that does not fit there is an error."""
     axis = layer.axis(param.axis, shape) if part else 0
     if tuple(shape[axis : axis + len(part)]) != tuple(part):
-        layer.fail(f"a blob of shape {tuple(part)} does not fit a bottom of shape {shape} from axis {axis} on")
+        layer.fail(
+            f"a blob of shape {tuple(part)} does not fit a bottom of shape {shape} from axis {axis} on"
+        )
     return axis
 
 

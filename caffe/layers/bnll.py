@@ -1,4 +1,6 @@
-"""BNLL (binomial normal log likelihood): log(1 + exp(x)).  torch calls it softplus, and cuts it to x from 20 on."""
+"""BNLL (binomial normal log likelihood): log(1 + exp(x)).  torch calls it softplus, and cuts it to
+x from 20 on.
+"""
 
 import torch.nn.functional as F
 

@@ -1,6 +1,7 @@
 """Clip: x cut to [min, max].
 
-Honours min and max, both required.  The gradient passes where x lies in the interval, ends included.
+Honours min and max, both required.  The gradient passes where x lies in the interval, ends
+included.
 """
 
 from caffe.layer import VALUES, Layer, register

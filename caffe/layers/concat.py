@@ -1,6 +1,7 @@
 """Concat: the bottoms one after another along an axis.
 
-Honours axis (default 1) and concat_dim, its old name, which cannot be negative.  The other axes must agree.
+Honours axis (default 1) and concat_dim, its old name, which cannot be negative.  The other axes
+must agree.
 """
 
 import torch

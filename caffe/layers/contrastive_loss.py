@@ -1,8 +1,10 @@
-"""ContrastiveLoss: over pairs, d^2 where they are similar, else max(margin - d, 0)^2, summed / (2 N); d their distance.
+"""ContrastiveLoss: over pairs, d^2 where they are similar, else max(margin - d, 0)^2, summed / (2
+N); d their distance.
 
-Bottoms: features (N, C) twice, and N flags, cut to an integer (not 0: similar).  Honours margin and legacy_version
-(dissimilar pairs: max(margin - d^2, 0)).  The gradient of a dissimilar pair divides by d + 1e-4 where the true one
-divides by d.  It uses the differences of the last forward, and the flags as they are.
+Bottoms: features (N, C) twice, and N flags, cut to an integer (not 0: similar).  Honours margin and
+legacy_version (dissimilar pairs: max(margin - d^2, 0)).  The gradient of a dissimilar pair divides
+by d + 1e-4 where the true one divides by d.  It uses the differences of the last forward, and the
+flags as they are.
 """
 
 import math
@@ -65,11 +67,22 @@ class ContrastiveLoss(Layer):
         difference = a.detach() - b.detach()
         squared = difference.square().sum(1)
         self.remember(difference=difference, squared=squared)
-        return _Contrast.apply(a, b, difference, squared, _similar(flags), p.margin, p.legacy_version)
+        return _Contrast.apply(
+            a, b, difference, squared, _similar(flags), p.margin, p.legacy_version
+        )
 
     def backward(self, bottoms, tops, diffs, needs):
         a, b, flags = bottoms
         p = self.param.contrastive_loss_param
-        difference, squared = self.recall("difference", a.flatten(1).shape), self.recall("squared", a.shape[:1])
-        grad = _direction(difference, squared, _similar(flags), p.margin, p.legacy_version) * (diffs[0].sum() / len(a))
-        return [grad.view(a.shape) if needs[0] else None, -grad.view(b.shape) if needs[1] else None, None]
+        difference, squared = (
+            self.recall("difference", a.flatten(1).shape),
+            self.recall("squared", a.shape[:1]),
+        )
+        grad = _direction(difference, squared, _similar(flags), p.margin, p.legacy_version) * (
+            diffs[0].sum() / len(a)
+        )
+        return [
+            grad.view(a.shape) if needs[0] else None,
+            -grad.view(b.shape) if needs[1] else None,
+            None,
+        ]

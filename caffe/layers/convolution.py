@@ -1,9 +1,10 @@
-"""Convolution: num_output filters over any number (0 to 3) of spatial axes; without one it is a product for each item.
+"""Convolution: num_output filters over any number (0 to 3) of spatial axes; without one it is a
+product for each item.
 
-Honours num_output, bias_term, kernel_size, stride, pad, dilation (and their _h/_w forms), group, axis, weight_filler,
-bias_filler; `engine` and `force_nd_im2col` choose among implementations of the same numbers and change nothing.
-Output size is floor((in + 2 pad - dilation (kernel - 1) - 1) / stride) + 1.  Every bottom is convolved with the same
-weights and gives one top.
+Honours num_output, bias_term, kernel_size, stride, pad, dilation (and their _h/_w forms), group,
+axis, weight_filler, bias_filler; `engine` and `force_nd_im2col` choose among implementations of the
+same numbers and change nothing. Output size is floor((in + 2 pad - dilation (kernel - 1) - 1) /
+stride) + 1.  Every bottom is convolved with the same weights and gives one top.
 """
 
 import torch
@@ -23,11 +24,15 @@ class Convolution(Layer):
     def setup(self, shapes):
         p = self.param.convolution_param
         if len(self.param.top) != len(self.param.bottom):
-            self.fail(f"has {len(self.param.bottom)} bottoms and {len(self.param.top)} tops; it gives one top a bottom")
+            self.fail(
+                f"has {len(self.param.bottom)} bottoms and {len(self.param.top)} tops; it gives one top a bottom"
+            )
         self.channel_axis = self.axis(p.axis, shapes[0])
         n = len(shapes[0]) - self.channel_axis - 1
         if n not in self.CONVOLVE:
-            self.fail(f"has {n} spatial axes (bottom {shapes[0]}, axis {p.axis}); 0 to 3 are supported")
+            self.fail(
+                f"has {n} spatial axes (bottom {shapes[0]}, axis {p.axis}); 0 to 3 are supported"
+            )
         self.kernel = per_axis(self, p, "kernel_size", n)
         self.stride = per_axis(self, p, "stride", n, 1)
         self.pad = per_axis(self, p, "pad", n, 0)
@@ -37,7 +42,9 @@ class Convolution(Layer):
         if self.num_output < 1:
             self.fail("num_output must be at least 1")
         if self.group < 1 or channels % self.group or self.num_output % self.group:
-            self.fail(f"group {self.group} must divide both the {channels} input channels and num_output {self.num_output}")
+            self.fail(
+                f"group {self.group} must divide both the {channels} input channels and num_output {self.num_output}"
+            )
         self.channels = channels
         self.add_blob(self.weight_shape(), p.weight_filler)
         if p.bias_term:
@@ -76,14 +83,27 @@ class Convolution(Layer):
         n = max(1, len(self.kernel))
         stride, pad, dilation = self.stride or [1], self.pad or [0], self.dilation or [1]
         of_params, grads = needs[len(bottoms) :], []
-        sums = [torch.zeros_like(p) if need else None for p, need in zip(self.params, of_params, strict=True)]
+        sums = [
+            torch.zeros_like(p) if need else None
+            for p, need in zip(self.params, of_params, strict=True)
+        ]
         for x, dy, need in zip(bottoms, diffs, needs, strict=False):
             shape, (x, dy) = x.shape, (self._batch(x), self._batch(dy))
             if not self.kernel:
                 x, dy = x.unsqueeze(2), dy.unsqueeze(2)
             wanted = [need, of_params[0], len(of_params) > 1 and of_params[1]]
             found = torch.ops.aten.convolution_backward(
-                dy, x, weight, [self.num_output], stride, pad, dilation, self.transposed, [0] * n, self.group, wanted
+                dy,
+                x,
+                weight,
+                [self.num_output],
+                stride,
+                pad,
+                dilation,
+                self.transposed,
+                [0] * n,
+                self.group,
+                wanted,
             )
             grads.append(found[0].reshape(shape) if need else None)
             for total, part in zip(sums, found[1:], strict=False):
@@ -100,4 +120,6 @@ class Convolution(Layer):
 
     def convolve(self, x, weight, bias):
         function = self.CONVOLVE[len(self.kernel)]
-        return function(x, weight, bias, self.stride or 1, self.pad or 0, self.dilation or 1, self.group)
+        return function(
+            x, weight, bias, self.stride or 1, self.pad or 0, self.dilation or 1, self.group
+        )

@@ -1,7 +1,7 @@
 """Crop: the first bottom cut to the size of the second along `axis` and all axes behind it.
 
-Honours axis (default 2) and offset (where the cut begins: once for all those axes, or one each; default 0).  The second
-bottom gives its size only.
+Honours axis (default 2) and offset (where the cut begins: once for all those axes, or one each;
+default 0).  The second bottom gives its size only.
 """
 
 from caffe.layer import Layer, register
@@ -20,13 +20,17 @@ class Crop(Layer):
         if len(offsets) == 1:
             offsets *= len(shape) - first
         if len(offsets) != len(shape) - first:
-            self.fail(f"offset is given {len(offsets)} times for {len(shape) - first} axes from axis {first} on")
+            self.fail(
+                f"offset is given {len(offsets)} times for {len(shape) - first} axes from axis {first} on"
+            )
         if len(wanted) != len(shape):
             self.fail(f"bottoms of shape {shape} and {wanted} differ in their number of axes")
         self.cut = [slice(None)] * first
         for axis, offset in enumerate(offsets, first):
             if offset + wanted[axis] > shape[axis]:
-                self.fail(f"axis {axis}: {wanted[axis]} from offset {offset} on do not lie in a bottom of shape {shape}")
+                self.fail(
+                    f"axis {axis}: {wanted[axis]} from offset {offset} on do not lie in a bottom of shape {shape}"
+                )
             self.cut.append(slice(offset, offset + wanted[axis]))
         return [(*shape[:first], *wanted[first:])]
 

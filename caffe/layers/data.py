@@ -1,8 +1,10 @@
-"""Data: batches of Datum records from an LMDB, in key order, wrapping round at the end, decoded in the background.
+"""Data: batches of Datum records from an LMDB, in key order, wrapping round at the end, decoded in
+the background.
 
-Tops: data (N, C, H, W) float32, BGR; optionally the integer labels (N,).  Records hold bytes (raw or an encoded image) or
-float_data.  Honours data_param: source, batch_size, backend: LMDB (LEVELDB is refused by name), prefetch, rand_skip,
-force_encoded_color; transform_param (see caffe/data_transformer.py).
+Tops: data (N, C, H, W) float32, BGR; optionally the integer labels (N,).  Records hold bytes (raw
+or an encoded image) or float_data.  Honours data_param: source, batch_size, backend: LMDB (LEVELDB
+is refused by name), prefetch, rand_skip, force_encoded_color; transform_param (see
+caffe/data_transformer.py).
 """
 
 import os
@@ -30,7 +32,9 @@ class Data(Layer):
         super().__init__(param, device)
         p = self.param.data_param
         if p.backend != caffe_pb2.DataParameter.LMDB:
-            self.fail("data_param.backend is LEVELDB (Caffe's default when it is not given), only LMDB is supported")
+            self.fail(
+                "data_param.backend is LEVELDB (Caffe's default when it is not given), only LMDB is supported"
+            )
         if p.batch_size < 1:
             self.fail("data_param.batch_size must be at least 1")
         self.batch_size = p.batch_size
@@ -45,8 +49,13 @@ class Data(Layer):
         p = self.param.data_param
         self.transformer = DataTransformer(self, self.param.transform_param)
         self.shape = self.transformer.output_shape(self.database.datum(0), self._record_name(0))
-        log.info("data_layer.cpp:45", "output data size: " + ",".join(map(str, (self.batch_size, *self.shape))))
-        self.cursor = int(np.random.default_rng(mode.draw_seed()).integers(p.rand_skip)) if p.rand_skip else 0
+        log.info(
+            "data_layer.cpp:45",
+            "output data size: " + ",".join(map(str, (self.batch_size, *self.shape))),
+        )
+        self.cursor = (
+            int(np.random.default_rng(mode.draw_seed()).integers(p.rand_skip)) if p.rand_skip else 0
+        )
         self.offset = 0  # records passed so far, for several solvers
         self.seed = mode.draw_seed()
 
@@ -60,7 +69,9 @@ class Data(Layer):
     def _start(self):
         self.stopping = threading.Event()
         self.ready = queue.Queue(maxsize=min(2, max(1, self.param.data_param.prefetch)))
-        self.reader = threading.Thread(target=self._read, name=f"data layer {self.name}", daemon=True)
+        self.reader = threading.Thread(
+            target=self._read, name=f"data layer {self.name}", daemon=True
+        )
         self.reader.start()
 
     def _read(self):
@@ -101,7 +112,9 @@ class Data(Layer):
             records.append(self._next())
             draws.append(self.transformer.draw(rng))
         datums = list(pool.map(self.database.datum, records))
-        batch = self.transformer.batch(datums, draws, pool, [self._record_name(record) for record in records])
+        batch = self.transformer.batch(
+            datums, draws, pool, [self._record_name(record) for record in records]
+        )
         labels = np.fromiter((d.label for d in datums), dtype=np.float32, count=len(datums))
         return batch, labels
 

@@ -1,7 +1,9 @@
-"""Dropout: in TRAIN each element is kept with probability 1 - dropout_ratio and scaled by 1 / (1 - dropout_ratio).
+"""Dropout: in TRAIN each element is kept with probability 1 - dropout_ratio and scaled by 1 / (1 -
+dropout_ratio).
 
-Identity in TEST.  Honours dropout_ratio in [0, 1), in TEST also 1.  The mask comes from PyTorch's random stream.  The
-gradient goes through the mask of the last forward; before any forward nothing is kept.
+Identity in TEST.  Honours dropout_ratio in [0, 1), in TEST also 1.  The mask comes from PyTorch's
+random stream.  The gradient goes through the mask of the last forward; before any forward nothing
+is kept.
 """
 
 import torch
@@ -16,7 +18,9 @@ class Dropout(Layer):
     def setup(self, shapes):
         self.ratio = self.param.dropout_param.dropout_ratio
         if not (0 <= self.ratio < 1 or (self.ratio == 1 and not self.train)):
-            self.fail(f"dropout_ratio must lie in [0, 1), in TEST it may be 1; it is {self.ratio:g}")
+            self.fail(
+                f"dropout_ratio must lie in [0, 1), in TEST it may be 1; it is {self.ratio:g}"
+            )
 
     def reshape(self, shapes):
         return [shapes[0]]
@@ -32,4 +36,6 @@ class Dropout(Layer):
         return self.train and self.ratio > 0
 
     def backward(self, bottoms, tops, diffs, needs):
-        return [diffs[0] * self.recall("mask", diffs[0].shape) if self._drops() else diffs[0].clone()]
+        return [
+            diffs[0] * self.recall("mask", diffs[0].shape) if self._drops() else diffs[0].clone()
+        ]

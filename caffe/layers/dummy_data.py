@@ -1,8 +1,8 @@
 """DummyData: tops drawn from fillers: constants once, all else anew with every forward.
 
-Honours data_filler (none: 0; one for all tops; or one a top) and the shapes, as shape or in the old form (num,
-channels, height, width), once for all tops or once a top.  A constant top stands from the start and keeps what the user
-writes into it.
+Honours data_filler (none: 0; one for all tops; or one a top) and the shapes, as shape or in the old
+form (num, channels, height, width), once for all tops or once a top.  A constant top stands from
+the start and keeps what the user writes into it.
 """
 
 import math
@@ -22,13 +22,21 @@ class DummyData(Layer):
 
     def setup(self, shapes):
         tops = len(self.param.top)
-        self.fillers = self._for_all("data_filler") or [caffe_pb2.FillerParameter(type="constant")] * tops
+        self.fillers = (
+            self._for_all("data_filler") or [caffe_pb2.FillerParameter(type="constant")] * tops
+        )
         self.shapes = self._shapes(tops)
         numbers = sum(map(math.prod, self.shapes))
         if numbers > self.LARGE:
-            allocation.check(f"layer '{self.name}' (DummyData)", numbers, self.device, self.size_fields)
-        self.constants = [self._draw(i) if f.type == "constant" else None for i, f in enumerate(self.fillers)]
-        self.fed_by_user = all(c is not None for c in self.constants)  # then forward has nothing to do
+            allocation.check(
+                f"layer '{self.name}' (DummyData)", numbers, self.device, self.size_fields
+            )
+        self.constants = [
+            self._draw(i) if f.type == "constant" else None for i, f in enumerate(self.fillers)
+        ]
+        self.fed_by_user = all(
+            c is not None for c in self.constants
+        )  # then forward has nothing to do
 
     def _for_all(self, field):
         """The values of a repeated field, one a top."""

@@ -1,9 +1,11 @@
-"""Eltwise: SUM (each bottom times its coeff), PROD or MAX of bottoms of one shape, element by element.
+"""Eltwise: SUM (each bottom times its coeff), PROD or MAX of bottoms of one shape, element by
+element.
 
-Honours operation, coeff (for SUM, one per bottom).  MAX: where the first two bottoms tie, the second takes value and
-gradient; a later one takes them only if it is larger; the gradient goes where the last forward took the value from.
-`stable_prod_grad: false` asks Caffe to divide the top by the bottom, which is NaN where the bottom is 0; here the
-gradient is the product of the others there.
+Honours operation, coeff (for SUM, one per bottom).  MAX: where the first two bottoms tie, the
+second takes value and gradient; a later one takes them only if it is larger; the gradient goes
+where the last forward took the value from. `stable_prod_grad: false` asks Caffe to divide the top
+by the bottom, which is NaN where the bottom is 0; here the gradient is the product of the others
+there.
 """
 
 import math

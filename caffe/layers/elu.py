@@ -11,7 +11,9 @@ class ELU(Layer):
     reads_top = VALUES
 
     def setup(self, shapes):
-        if self.param.elu_param.alpha < 0:  # then the top, in place, does not show the bottom's signs
+        if (
+            self.param.elu_param.alpha < 0
+        ):  # then the top, in place, does not show the bottom's signs
             self.reads_own_bottom = VALUES
 
     def reshape(self, shapes):
@@ -24,5 +26,7 @@ class ELU(Layer):
         return F.elu(x, alpha)
 
     def backward(self, bottoms, tops, diffs, needs):
-        slope = torch.where(bottoms[0] > 0, torch.ones_like(tops[0]), tops[0] + self.param.elu_param.alpha)
+        slope = torch.where(
+            bottoms[0] > 0, torch.ones_like(tops[0]), tops[0] + self.param.elu_param.alpha
+        )
         return [diffs[0] * slope]

@@ -1,7 +1,8 @@
-"""Embed: each number of the bottom, an index below input_dim, becomes a row of num_output learnt numbers.
+"""Embed: each number of the bottom, an index below input_dim, becomes a row of num_output learnt
+numbers.
 
-Honours input_dim, num_output, bias_term, weight_filler, bias_filler.  Weights are (input_dim, num_output); the top has
-one axis more than the bottom.  No gradient for the indices.
+Honours input_dim, num_output, bias_term, weight_filler, bias_filler.  Weights are (input_dim,
+num_output); the top has one axis more than the bottom.  No gradient for the indices.
 """
 
 import torch.nn.functional as F
@@ -33,6 +34,8 @@ class Embed(Layer):
         if indices.device.type == "cpu":
             wrong = indices[(indices < 0) | (indices >= self.param.embed_param.input_dim)]
             if len(wrong):
-                self.fail(f"index {int(wrong[0])} is outside 0..{self.param.embed_param.input_dim - 1}")
+                self.fail(
+                    f"index {int(wrong[0])} is outside 0..{self.param.embed_param.input_dim - 1}"
+                )
         y = F.embedding(indices, self.params[0])
         return y + self.params[1] if len(self.params) > 1 else y

@@ -1,4 +1,5 @@
-"""EuclideanLoss: the sum of squared differences of two bottoms / (2 N); torch's mse_loss divides by the count.
+"""EuclideanLoss: the sum of squared differences of two bottoms / (2 N); torch's mse_loss divides by
+the count.
 
 The gradient uses the difference of the last forward.
 """

@@ -1,7 +1,9 @@
-"""Filter: of every bottom but the last those items (first axis) where the last bottom, the selector, is not 0.
+"""Filter: of every bottom but the last those items (first axis) where the last bottom, the
+selector, is not 0.
 
-The tops' first axis is as long as the batch until the first forward, then as long as what was selected, which may be 0.
-The gradient goes to what the last forward selected; none for the selector.
+The tops' first axis is as long as the batch until the first forward, then as long as what was
+selected, which may be 0. The gradient goes to what the last forward selected; none for the
+selector.
 """
 
 import math
@@ -20,12 +22,16 @@ class Filter(Layer):
     def reshape(self, shapes):
         *items, selector = shapes
         if len(self.param.top) != len(items):
-            self.fail(f"has {len(items)} bottoms before the selector and {len(self.param.top)} tops; give as many")
+            self.fail(
+                f"has {len(items)} bottoms before the selector and {len(self.param.top)} tops; give as many"
+            )
         if not selector or math.prod(selector) != selector[0]:
             self.fail(f"the selector must have one value an item, its shape is {selector}")
         for shape in items:
             if not shape or shape[0] != selector[0]:
-                self.fail(f"a bottom of shape {shape} and a selector of shape {selector} differ in their first axis")
+                self.fail(
+                    f"a bottom of shape {shape} and a selector of shape {selector} differ in their first axis"
+                )
         return items
 
     def allow_force_backward(self, index):
@@ -40,7 +46,11 @@ class Filter(Layer):
     def backward(self, bottoms, tops, diffs, needs):
         grads = []
         for x, dy, need in zip(bottoms[:-1], diffs, needs, strict=False):
-            chosen = self.remembered.get("chosen", torch.zeros(0, dtype=torch.long, device=x.device))[: len(dy)]
+            chosen = self.remembered.get(
+                "chosen", torch.zeros(0, dtype=torch.long, device=x.device)
+            )[: len(dy)]
             chosen = chosen[chosen < len(x)]  # a bottom that has been made smaller since
-            grads.append(torch.zeros_like(x).index_copy_(0, chosen, dy[: len(chosen)]) if need else None)
+            grads.append(
+                torch.zeros_like(x).index_copy_(0, chosen, dy[: len(chosen)]) if need else None
+            )
         return [*grads, None]

@@ -1,4 +1,6 @@
-"""Flatten: the axes axis, ..., end_axis become one, in row-major order.  Honours axis (1) and end_axis (-1)."""
+"""Flatten: the axes axis, ..., end_axis become one, in row-major order.  Honours axis (1) and
+end_axis (-1).
+"""
 
 import math
 
@@ -14,7 +16,9 @@ class Flatten(Layer):
         p, shape = self.param.flatten_param, shapes[0]
         first, last = self.axis(p.axis, shape), self.axis(p.end_axis, shape, "end_axis")
         if first > last:
-            self.fail(f"end_axis {p.end_axis} lies before axis {p.axis} in a bottom of shape {shape}")
+            self.fail(
+                f"end_axis {p.end_axis} lies before axis {p.axis} in a bottom of shape {shape}"
+            )
         self.shape = (*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :])
         return [self.shape]
 

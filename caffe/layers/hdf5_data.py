@@ -1,8 +1,9 @@
 """HDF5Data: rows of the HDF5 files that a text file lists, file after file, again and again.
 
-Each top takes the data set of its own name: (rows, ...), integers or floats, the same number of rows for all.
-Honours hdf5_data_param: source, batch_size, shuffle (the files with every round, the rows with every file).
-transform_param is refused, as in Caffe.  One file is held in memory at a time.
+Each top takes the data set of its own name: (rows, ...), integers or floats, the same number of
+rows for all. Honours hdf5_data_param: source, batch_size, shuffle (the files with every round, the
+rows with every file). transform_param is refused, as in Caffe.  One file is held in memory at a
+time.
 """
 
 import h5py
@@ -52,10 +53,14 @@ class HDF5Data(Layer):
             with h5py.File(path, "r") as f:
                 self.arrays = [self._array(f, path, name) for name in self.param.top]
         except (OSError, RuntimeError, KeyError, ValueError) as error:
-            raise CaffeError(f"layer '{self.name}' (HDF5Data): {path} cannot be read as HDF5 ({error})") from error
+            raise CaffeError(
+                f"layer '{self.name}' (HDF5Data): {path} cannot be read as HDF5 ({error})"
+            ) from error
         rows = {len(a) for a in self.arrays}
         if len(rows) > 1 or rows == {0}:
-            self.fail(f"{path}: its data sets have {sorted(rows)} rows; all must have the same number, at least 1")
+            self.fail(
+                f"{path}: its data sets have {sorted(rows)} rows; all must have the same number, at least 1"
+            )
         self._start_file()
 
     def _array(self, file, path, name):
@@ -63,7 +68,9 @@ class HDF5Data(Layer):
             self.fail(f"{path} has no data set '{name}'; it has {', '.join(file) or 'none'}")
         data = file[name]
         if data.ndim < 1 or data.dtype.kind not in "iuf":
-            self.fail(f"{path}: data set '{name}' ({data.dtype}, shape {data.shape}) holds no rows of numbers")
+            self.fail(
+                f"{path}: data set '{name}' ({data.dtype}, shape {data.shape}) holds no rows of numbers"
+            )
         return data[...].astype(np.float32)
 
     def _start_file(self):
@@ -82,7 +89,9 @@ class HDF5Data(Layer):
             rows = self.row_order[self.row : self.row + missing]
             for part, array in zip(parts, self.arrays, strict=True):
                 if part and part[0].shape[1:] != array.shape[1:]:
-                    self.fail(f"{self.files[self.file_order[self.file]]}: rows of another shape than the file before")
+                    self.fail(
+                        f"{self.files[self.file_order[self.file]]}: rows of another shape than the file before"
+                    )
                 part.append(array[rows])
             missing -= len(rows)
             self.row += len(rows)

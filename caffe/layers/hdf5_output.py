@@ -1,7 +1,8 @@
-"""HDF5Output: writes its two bottoms to an HDF5 file, as the data sets "data" and "label" of four axes each.
+"""HDF5Output: writes its two bottoms to an HDF5 file, as the data sets "data" and "label" of four
+axes each.
 
-Honours hdf5_output_param.file_name; a file of that name is overwritten with the first forward.  Every forward adds its
-rows; Caffe stops at the second one, as the data sets exist already.
+Honours hdf5_output_param.file_name; a file of that name is overwritten with the first forward.
+Every forward adds its rows; Caffe stops at the second one, as the data sets exist already.
 """
 
 from caffe import hdf5_file
@@ -33,7 +34,12 @@ class HDF5Output(Layer):
         try:
             with hdf5_file.writing(self.path, append=self.begun) as f:
                 for name, tensor in (("data", data), ("label", label)):
-                    rows = tensor.detach().cpu().reshape(*tensor.shape, *(1,) * (4 - tensor.dim())).numpy()
+                    rows = (
+                        tensor.detach()
+                        .cpu()
+                        .reshape(*tensor.shape, *(1,) * (4 - tensor.dim()))
+                        .numpy()
+                    )
                     if self.begun:
                         before = len(f[name])
                         f[name].resize(before + len(rows), axis=0)
@@ -42,7 +48,9 @@ class HDF5Output(Layer):
                         f.create_dataset(name, data=rows, maxshape=(None, *rows.shape[1:]))
         except (OSError, RuntimeError, TypeError, ValueError, KeyError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise CaffeError(f"layer '{self.name}' (HDF5Output): cannot write {self.path} ({reason})") from error
+            raise CaffeError(
+                f"layer '{self.name}' (HDF5Output): cannot write {self.path} ({reason})"
+            ) from error
         self.begun = True
         return ()
 

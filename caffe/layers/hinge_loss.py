@@ -1,8 +1,10 @@
-"""HingeLoss: the sum over all classes of max(0, 1 - s x) / N; s is 1 for the label's class, else -1.
+"""HingeLoss: the sum over all classes of max(0, 1 - s x) / N; s is 1 for the label's class, else
+-1.
 
 Bottoms: scores (N, ...), an item's values being its classes, and N integer labels.
-Honours norm (L1; L2 squares the terms).  torch's multi_margin_loss compares classes with one another; this compares
-each with 0.  The gradient uses the terms of the last forward, and the labels as they are.
+Honours norm (L1; L2 squares the terms).  torch's multi_margin_loss compares classes with one
+another; this compares each with 0.  The gradient uses the terms of the last forward, and the labels
+as they are.
 """
 
 import math
@@ -22,7 +24,9 @@ class HingeLoss(Layer):
     def reshape(self, shapes):
         scores, labels = shapes
         if not scores or math.prod(labels) != scores[0]:
-            self.fail(f"scores {scores} want one label an item, there are {math.prod(labels)} labels {labels}")
+            self.fail(
+                f"scores {scores} want one label an item, there are {math.prod(labels)} labels {labels}"
+            )
         return [()]
 
     def allow_force_backward(self, index):
@@ -42,7 +46,11 @@ class HingeLoss(Layer):
         margins = self.recall("margins", (scores.shape[0], math.prod(scores.shape[1:])))
         l2 = self.param.hinge_loss_param.norm == caffe_pb2.HingeLossParameter.L2
         slope = 2 * margins if l2 else margins.sign()
-        grad = _signs(margins, integers(self, labels, margins.shape[1])) * slope * (diffs[0].sum() / len(margins))
+        grad = (
+            _signs(margins, integers(self, labels, margins.shape[1]))
+            * slope
+            * (diffs[0].sum() / len(margins))
+        )
         return [grad.view(scores.shape), None]
 
 

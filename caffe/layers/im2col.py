@@ -1,8 +1,8 @@
 """Im2col: every window of the bottom as a column of C * kernel values.
 
-Honours convolution_param: kernel_size, stride, pad, dilation (and their _h/_w forms), axis, over any number of spatial
-axes; `force_nd_im2col` changes nothing.  The top is (N, C * kernel, H_out, W_out); torch's unfold flattens the last
-two.
+Honours convolution_param: kernel_size, stride, pad, dilation (and their _h/_w forms), axis, over
+any number of spatial axes; `force_nd_im2col` changes nothing.  The top is (N, C * kernel, H_out,
+W_out); torch's unfold flattens the last two.
 """
 
 import itertools
@@ -37,7 +37,11 @@ class Im2col(Layer):
         if len(spatial) != len(self.kernel):
             self.fail(f"was made for {len(self.kernel)} spatial axes, the bottom is now {shape}")
         self.size = conv_sizes(self, spatial)
-        self.shape = (*shape[: self.channel_axis], shape[self.channel_axis] * math.prod(self.kernel), *self.size)
+        self.shape = (
+            *shape[: self.channel_axis],
+            shape[self.channel_axis] * math.prod(self.kernel),
+            *self.size,
+        )
         return [self.shape]
 
     def forward(self, x):
@@ -46,6 +50,9 @@ class Im2col(Layer):
         parts = []
         for offsets in itertools.product(*map(range, self.kernel)):
             begins = [o * d for o, d in zip(offsets, self.dilation, strict=True)]
-            cut = [slice(b, b + (n - 1) * s + 1, s) for b, n, s in zip(begins, self.size, self.stride, strict=True)]
+            cut = [
+                slice(b, b + (n - 1) * s + 1, s)
+                for b, n, s in zip(begins, self.size, self.stride, strict=True)
+            ]
             parts.append(x[(slice(None), slice(None), *cut)])
         return torch.stack(parts, 2).reshape(self.shape)

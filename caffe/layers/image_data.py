@@ -1,8 +1,10 @@
-"""ImageData: batches of images listed in a text file, one "path label" a line, read in the background.
+"""ImageData: batches of images listed in a text file, one "path label" a line, read in the
+background.
 
-Tops: data (N, C, H, W) float32, BGR, and labels (N,).  Honours image_data_param: source, batch_size, root_folder (put
-in front of the paths as it stands), new_height and new_width (resized with OpenCV's INTER_LINEAR), is_color, shuffle,
-rand_skip; transform_param (see caffe/data_transformer.py).
+Tops: data (N, C, H, W) float32, BGR, and labels (N,).  Honours image_data_param: source,
+batch_size, root_folder (put in front of the paths as it stands), new_height and new_width (resized
+with OpenCV's INTER_LINEAR), is_color, shuffle, rand_skip; transform_param (see
+caffe/data_transformer.py).
 """
 
 import re
@@ -20,8 +22,8 @@ from caffe.layers.data import Data
 def image_list(source):
     """The lines of a list of images: [(path, label)]; what follows the last blank is the label.
 
-    As in Caffe, the label is read by C's atoi: "1.7" is 1, and a line without a number has the label 0 and loses what
-    follows its last blank, if it has one.
+    As in Caffe, the label is read by C's atoi: "1.7" is 1, and a line without a number has the
+    label 0 and loses what follows its last blank, if it has one.
     """
     lines = []
     for line in prototxt.read_text(source).split("\n"):
@@ -35,7 +37,9 @@ def image_list(source):
 
 
 def atoi(text):
-    """The whole number at the beginning of a text, 0 if there is none; beyond 32 bits it wraps round, as C's does."""
+    """The whole number at the beginning of a text, 0 if there is none; beyond 32 bits it wraps
+    round, as C's does.
+    """
     match = re.match(r"\s*([-+]?\d+)", text, re.ASCII)
     return (int(match[1]) + 2**31) % 2**32 - 2**31 if match else 0
 
@@ -63,13 +67,18 @@ class ImageData(Data):
             log.info("image_data_layer.cpp:51", "Shuffling data")
             np.random.default_rng(self.seed).shuffle(self.lines)
         log.info("image_data_layer.cpp:61", f"A total of {len(self.lines)} images.")
-        self.cursor = int(np.random.default_rng(mode.draw_seed()).integers(p.rand_skip)) if p.rand_skip else 0
+        self.cursor = (
+            int(np.random.default_rng(mode.draw_seed()).integers(p.rand_skip)) if p.rand_skip else 0
+        )
         if self.cursor >= len(self.lines):
             self.fail(f"image_data_param.rand_skip skips {self.cursor} of {len(self.lines)} images")
         self.transformer = DataTransformer(self, self.param.transform_param)
         first = self.lines[self.cursor][0]
         self.shape = self.transformer.output_shape(self._image(first), first)
-        log.info("image_data_layer.cpp:84", "output data size: " + ",".join(map(str, (self.batch_size, *self.shape))))
+        log.info(
+            "image_data_layer.cpp:84",
+            "output data size: " + ",".join(map(str, (self.batch_size, *self.shape))),
+        )
 
     def _lines(self, source):
         if not source:
@@ -88,10 +97,15 @@ class ImageData(Data):
         try:
             regular_file.check(path)
             image = cv2.imread(path, flag | cv2.IMREAD_IGNORE_ORIENTATION)
-        except (CaffeError, cv2.error) as error:  # the latter: a header that promises more pixels than OpenCV reads
+        except (
+            CaffeError,
+            cv2.error,
+        ) as error:  # the latter: a header that promises more pixels than OpenCV reads
             reason = " ".join(f" ({error})".split("\n"))
         if image is None:
-            raise CaffeError(f"layer '{self.name}' (ImageData): {path}, listed in {p.source}, cannot be read as an image{reason}")
+            raise CaffeError(
+                f"layer '{self.name}' (ImageData): {path}, listed in {p.source}, cannot be read as an image{reason}"
+            )
         if p.new_height:
             image = cv2.resize(image, (p.new_width, p.new_height))
         return image[:, :, None] if image.ndim == 2 else image

@@ -1,12 +1,13 @@
-"""InfogainLoss: -sum over classes of H[label, class] log softmax(x)[class], over positions, divided by a normalizer.
+"""InfogainLoss: -sum over classes of H[label, class] log softmax(x)[class], over positions, divided
+by a normalizer.
 
-Bottoms: scores; integer labels of the same shape without the class axis; and optionally H (count K * K), which is read
-from `source` (a BlobProto file) otherwise.  With H the identity this is SoftmaxWithLoss.  A second top holds the
+Bottoms: scores; integer labels of the same shape without the class axis; and optionally H (count K
+* K), which is read from `source` (a BlobProto file) otherwise.  With H the identity this is SoftmaxWithLoss.  A second top holds the
 probabilities; it wants loss_weight to be given twice.
-Honours infogain_loss_param: axis (default 1), source; loss_param: normalization (default VALID: the number of positions
-that do not carry ignore_label), ignore_label; `normalize` is refused, as in Caffe.  Probabilities are raised to 1e-20;
-the gradient is not cut.  It uses the probabilities of the last forward, and labels and H as they are.  No gradient for
-labels and H.
+Honours infogain_loss_param: axis (default 1), source; loss_param: normalization (default VALID: the
+number of positions that do not carry ignore_label), ignore_label; `normalize` is refused, as in
+Caffe.  Probabilities are raised to 1e-20; the gradient is not cut.  It uses the probabilities of
+the last forward, and labels and H as they are.  No gradient for labels and H.
 """
 
 import math
@@ -30,15 +31,21 @@ class InfogainLoss(Layer):
     is_loss = True
 
     def setup(self, shapes):
-        log.info("layer_factory.hpp:77", f"Creating layer {self.name}")  # Caffe's makes a Softmax layer of the same name inside
+        log.info(
+            "layer_factory.hpp:77", f"Creating layer {self.name}"
+        )  # Caffe's makes a Softmax layer of the same name inside
         if self.param.loss_param.HasField("normalize"):
             self.fail("loss_param.normalize is not for this layer; use normalization")
         self.mode = loss_normalization.mode(self.param.loss_param, caffe_pb2.LossParameter.VALID)
-        self.matrix = self._read(self.param.infogain_loss_param.source) if len(shapes) == 2 else None
+        self.matrix = (
+            self._read(self.param.infogain_loss_param.source) if len(shapes) == 2 else None
+        )
 
     def _read(self, path):
         if not path:
-            self.fail("infogain_loss_param.source is missing; give it, or the matrix as a third bottom")
+            self.fail(
+                "infogain_loss_param.source is missing; give it, or the matrix as a third bottom"
+            )
         try:
             return torch.from_numpy(snapshot.read_blob_file(path).copy()).to(self.device)
         except CaffeError as error:
@@ -86,12 +93,22 @@ class InfogainLoss(Layer):
         grad = probabilities.reshape(-1, classes) * rows.sum(1, keepdim=True) - rows
         grad = torch.where(keep[:, None], grad, torch.zeros_like(grad))
         batch = math.prod(scores.shape[: self.along])
-        grad = grad * (diffs[0].sum() / loss_normalization.normalizer(self.mode, len(labels), keep.sum(), batch))
-        return [grad.view(probabilities.shape).movedim(-1, self.along), *(None,) * (len(bottoms) - 1)]
+        grad = grad * (
+            diffs[0].sum()
+            / loss_normalization.normalizer(self.mode, len(labels), keep.sum(), batch)
+        )
+        return [
+            grad.view(probabilities.shape).movedim(-1, self.along),
+            *(None,) * (len(bottoms) - 1),
+        ]
 
     def _labels(self, labels, classes):
         """Labels (P,) as integers, and which of them count."""
         p = self.param.loss_param
         ignores = p.HasField("ignore_label")
-        labels = integers(self, labels, classes, (lambda v: v != p.ignore_label) if ignores else None)
-        return labels, labels != p.ignore_label if ignores else torch.ones_like(labels, dtype=torch.bool)
+        labels = integers(
+            self, labels, classes, (lambda v: v != p.ignore_label) if ignores else None
+        )
+        return labels, labels != p.ignore_label if ignores else torch.ones_like(
+            labels, dtype=torch.bool
+        )

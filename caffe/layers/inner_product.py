@@ -1,7 +1,7 @@
 """InnerProduct: y = x W^T + b, the axes from `axis` on flattened.
 
-Honours num_output, bias_term, axis, transpose (W is (K, num_output) instead of (num_output, K)), weight_filler,
-bias_filler.
+Honours num_output, bias_term, axis, transpose (W is (K, num_output) instead of (num_output, K)),
+weight_filler, bias_filler.
 """
 
 import math
@@ -27,7 +27,9 @@ class InnerProduct(Layer):
     def reshape(self, shapes):
         shape = shapes[0]
         if len(shape) < self.first or math.prod(shape[self.first :]) != self.width:
-            self.fail(f"was made for {self.width} inputs from axis {self.first} on, the bottom is now {shape}")
+            self.fail(
+                f"was made for {self.width} inputs from axis {self.first} on, the bottom is now {shape}"
+            )
         return [(*shape[: self.first], self.param.inner_product_param.num_output)]
 
     def forward(self, x):
@@ -35,7 +37,9 @@ class InnerProduct(Layer):
         if not self.param.inner_product_param.transpose:
             weight = weight.t()
         leading = x.shape[: self.first]
-        x = x.reshape(-1, self.width)  # (N, C, H, W) -> (N, C * H * W), in Caffe's order whatever the memory format
+        x = x.reshape(
+            -1, self.width
+        )  # (N, C, H, W) -> (N, C * H * W), in Caffe's order whatever the memory format
         y = torch.addmm(self.params[1], x, weight) if len(self.params) > 1 else x @ weight
         return y if len(leading) == 1 else y.reshape(*leading, y.shape[1])
 

@@ -1,6 +1,7 @@
 """Input: tops that the user fills (net.blobs['data'].data[...] = ...).
 
-Honours input_param.shape: one for all tops, one per top, or none (then the tops are empty until reshaped).
+Honours input_param.shape: one for all tops, one per top, or none (then the tops are empty until
+reshaped).
 """
 
 from caffe.layer import Layer, register

@@ -2,7 +2,8 @@
 
 
 def integers(layer, labels, classes, keep=None):
-    """Labels as int64 (count,), checked to lie in 0..classes - 1 where that costs no synchronisation (on the CPU).
+    """Labels as int64 (count,), checked to lie in 0..classes - 1 where that costs no
+    synchronisation (on the CPU).
 
     Parameters
     ----------

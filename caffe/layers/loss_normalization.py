@@ -6,7 +6,9 @@ LossParameter = caffe_pb2.LossParameter
 
 
 def mode(loss_param, default):
-    """The NormalizationMode: `normalization` wins; else `normalize` true is VALID, false BATCH_SIZE; else `default`."""
+    """The NormalizationMode: `normalization` wins; else `normalize` true is VALID, false
+    BATCH_SIZE; else `default`.
+    """
     if loss_param.HasField("normalization"):
         return loss_param.normalization
     if loss_param.HasField("normalize"):

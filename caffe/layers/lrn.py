@@ -1,10 +1,10 @@
 """LRN: local response normalisation over neighbouring channels or within each channel.
 
 Honours local_size (odd), alpha, beta, k, norm_region; `engine` changes nothing.
-ACROSS_CHANNELS: scale = k + alpha / local_size * (sum of x^2 over local_size channels, fewer at the edges);
-y = x * scale^-beta.
-WITHIN_CHANNEL: y = x * (1 + alpha * a)^-beta with a = AVE pooling of x^2 over local_size x local_size windows, always
-divided by local_size^2 (padding counts); k is not used.
+ACROSS_CHANNELS: scale = k + alpha / local_size * (sum of x^2 over local_size channels, fewer at the
+edges); y = x * scale^-beta.
+WITHIN_CHANNEL: y = x * (1 + alpha * a)^-beta with a = AVE pooling of x^2 over local_size x
+local_size windows, always divided by local_size^2 (padding counts); k is not used.
 """
 
 import torch
@@ -23,7 +23,9 @@ def _power(scale, beta):
 
 
 class _AcrossChannels(torch.autograd.Function):
-    """The window sum over channels is a product with a banded 0/1 matrix: quick where channels lie together."""
+    """The window sum over channels is a product with a banded 0/1 matrix: quick where channels lie
+    together.
+    """
 
     @staticmethod
     def forward(ctx, x, scale, size, alpha, beta):
@@ -36,11 +38,19 @@ class _AcrossChannels(torch.autograd.Function):
         x, scale = ctx.saved_tensors
         size, alpha, beta = ctx.settings
         power = _power(scale, beta)
-        return _gradient(x, torch.mul(power, x), scale, power, dy, size, alpha, beta), None, None, None, None
+        return (
+            _gradient(x, torch.mul(power, x), scale, power, dy, size, alpha, beta),
+            None,
+            None,
+            None,
+            None,
+        )
 
 
 def _gradient(x, y, scale, power, dy, size, alpha, beta):
-    """dx_i = dy_i scale_i^-beta - 2 alpha beta / n * x_i * sum over the window of dy_j y_j / scale_j; y is used up."""
+    """dx_i = dy_i scale_i^-beta - 2 alpha beta / n * x_i * sum over the window of dy_j y_j /
+    scale_j; y is used up.
+    """
     dx = _window_sum(y.mul_(dy).div_(scale), size).mul_(x).mul_(-2 * alpha * beta / size)
     return dx.addcmul_(power, dy)
 
@@ -51,7 +61,9 @@ def _scale(x, size, alpha, k):
 
 
 def _window_sum(x, size):
-    """Sum over `size` neighbouring channels (axis 1), fewer at the edges; result in the memory format of x."""
+    """Sum over `size` neighbouring channels (axis 1), fewer at the edges; result in the memory
+    format of x.
+    """
     steps = torch.arange(x.shape[1], device=x.device)
     band = ((steps[:, None] - steps[None, :]).abs() <= size // 2).to(x.dtype)
     moved = x.movedim(1, -1)
@@ -69,7 +81,9 @@ class LRN(Layer):
         p = self.param.lrn_param
         if p.local_size % 2 == 0:
             self.fail(f"local_size must be odd, it is {p.local_size}")
-        self.across = self.always_propagates = p.norm_region == caffe_pb2.LRNParameter.ACROSS_CHANNELS
+        self.across = self.always_propagates = (
+            p.norm_region == caffe_pb2.LRNParameter.ACROSS_CHANNELS
+        )
 
     def reshape(self, shapes):
         if len(shapes[0]) != 4:
@@ -94,7 +108,11 @@ class LRN(Layer):
     def backward(self, bottoms, tops, diffs, needs):
         p, (x,), (y,), (dy,) = self.param.lrn_param, bottoms, tops, diffs
         if not self.remembered:  # before any forward
-            scale = _scale(x, p.local_size, p.alpha, p.k) if self.across else 1 + p.alpha * self._window_means(x)
+            scale = (
+                _scale(x, p.local_size, p.alpha, p.k)
+                if self.across
+                else 1 + p.alpha * self._window_means(x)
+            )
             self.remembered = {"scale": scale}
         scale = self.recall("scale", x.shape)
         power = _power(scale, p.beta)

@@ -1,7 +1,9 @@
-"""MemoryData: batches of arrays that the user hands over: ``net.set_input_arrays(data, labels)``, or layer.reset.
+"""MemoryData: batches of arrays that the user hands over: ``net.set_input_arrays(data, labels)``,
+or layer.reset.
 
-Honours batch_size, channels, height, width, all required.  Tops: data (batch_size, C, H, W) and labels (batch_size,).
-The arrays are gone through in order, again and again; transform_param does not apply to them, as in Caffe.
+Honours batch_size, channels, height, width, all required.  Tops: data (batch_size, C, H, W) and
+labels (batch_size,). The arrays are gone through in order, again and again; transform_param does
+not apply to them, as in Caffe.
 """
 
 import numpy as np
@@ -23,7 +25,9 @@ class MemoryData(Layer):
         if p.batch_size < 1 or min(self.size) < 1:
             self.fail("batch_size, channels, height and width must all be given, and at least 1")
         if self.param.HasField("transform_param"):
-            log.warning("memory_data_layer.cpp:87", f"{self.name}: transform_param does not apply to arrays")
+            log.warning(
+                "memory_data_layer.cpp:87", f"{self.name}: transform_param does not apply to arrays"
+            )
         self.batch_size = p.batch_size
         self.data = self.labels = None
 
@@ -42,18 +46,24 @@ class MemoryData(Layer):
         data = np.ascontiguousarray(data, dtype=np.float32)
         labels = np.ascontiguousarray(labels, dtype=np.float32)
         if data.shape[1:] != self.size:
-            self.fail(f"wants data of shape (M, {', '.join(map(str, self.size))}), not {data.shape}")
+            self.fail(
+                f"wants data of shape (M, {', '.join(map(str, self.size))}), not {data.shape}"
+            )
         if not len(data) or len(data) % self.batch_size:
             self.fail(f"wants a multiple of batch_size {self.batch_size} items, not {len(data)}")
         if labels.size != len(data):
-            self.fail(f"{len(data)} items want as many labels, not an array of shape {labels.shape}")
+            self.fail(
+                f"{len(data)} items want as many labels, not an array of shape {labels.shape}"
+            )
         self.data = torch.from_numpy(data)
         self.labels = torch.from_numpy(labels.reshape(-1))
         self.position = 0
 
     def forward(self):
         if self.data is None:
-            raise CaffeError(f"layer '{self.name}' (MemoryData): has no data; call net.set_input_arrays(data, labels)")
+            raise CaffeError(
+                f"layer '{self.name}' (MemoryData): has no data; call net.set_input_arrays(data, labels)"
+            )
         part = slice(self.position, self.position + self.batch_size)
         self.position = part.stop % len(self.data)
         return [array[part].to(self.device, copy=True) for array in (self.data, self.labels)]

@@ -1,7 +1,7 @@
 """MultinomialLogisticLoss: -log of the probability of each item's label, summed / N.
 
-Bottoms: probabilities (N, ...), an item's values being its classes, and N integer labels.  Probabilities are raised to
-1e-20 first; the gradient there is -1 / 1e-20, not 0 as a clamp's.
+Bottoms: probabilities (N, ...), an item's values being its classes, and N integer labels.
+Probabilities are raised to 1e-20 first; the gradient there is -1 / 1e-20, not 0 as a clamp's.
 """
 
 import math
@@ -20,7 +20,9 @@ class MultinomialLogisticLoss(Layer):
     def reshape(self, shapes):
         scores, labels = shapes
         if not scores or math.prod(labels) != scores[0]:
-            self.fail(f"probabilities {scores} want one label an item, there are {math.prod(labels)} labels {labels}")
+            self.fail(
+                f"probabilities {scores} want one label an item, there are {math.prod(labels)} labels {labels}"
+            )
         return [()]
 
     def allow_force_backward(self, index):

@@ -1,8 +1,9 @@
-"""MVN: each channel of each image with its mean subtracted and divided by its standard deviation + eps.
+"""MVN: each channel of each image with its mean subtracted and divided by its standard deviation +
+eps.
 
-Honours normalize_variance, across_channels (mean and deviation of the whole image) and eps, which is added to the
-deviation, not to the variance.  The gradient is Caffe's, which takes deviation + eps for the deviation; it uses the top
-as it is and the deviations of the last forward.
+Honours normalize_variance, across_channels (mean and deviation of the whole image) and eps, which
+is added to the deviation, not to the variance.  The gradient is Caffe's, which takes deviation +
+eps for the deviation; it uses the top as it is and the deviations of the last forward.
 """
 
 import torch
@@ -11,7 +12,9 @@ from caffe.layer import VALUES, Layer, register
 
 
 class _Normalize(torch.autograd.Function):
-    """Rows of (R, D): y = (x - mean) / (deviation + eps), dx = (dy - mean(dy) - y mean(y dy)) / (deviation + eps)."""
+    """Rows of (R, D): y = (x - mean) / (deviation + eps), dx = (dy - mean(dy) - y mean(y dy)) /
+    (deviation + eps).
+    """
 
     @staticmethod
     def forward(ctx, rows, deviation):

@@ -1,4 +1,6 @@
-"""Parameter: a learnt blob as a top.  Honours parameter_param.shape; the blob starts at 0, as it has no filler."""
+"""Parameter: a learnt blob as a top.  Honours parameter_param.shape; the blob starts at 0, as it
+has no filler.
+"""
 
 from caffe.layer import Layer, register
 

@@ -1,13 +1,14 @@
 """Pooling: MAX or AVE over windows of the last two axes of an (N, C, H, W) bottom.
 
-Honours pool, kernel_size, stride, pad (and their _h/_w forms), global_pooling, round_mode; `engine` changes nothing.
-Differs from torch's defaults: the output size is rounded up (CEIL), and only where there is padding is a last window
-dropped that would start at or beyond H + pad.  AVE divides by the window clipped to H + pad.  MAX can give a second top
-with the flat index (within H x W) of each maximum, the first one in row-major order.  The gradient of MAX goes where
-the last forward found the maxima, or where the second top says.  A kernel larger than the padded bottom is fine as long
-as the output has at least one window.
-A window that lies wholly outside (stride > kernel with CEIL), where Caffe computes -FLT_MAX or NaN, is refused.
-STOCHASTIC is refused: Caffe has it on the GPU only.
+Honours pool, kernel_size, stride, pad (and their _h/_w forms), global_pooling, round_mode; `engine`
+changes nothing. Differs from torch's defaults: the output size is rounded up (CEIL), and only where
+there is padding is a last window dropped that would start at or beyond H + pad.  AVE divides by the
+window clipped to H + pad.  MAX can give a second top with the flat index (within H x W) of each
+maximum, the first one in row-major order.  The gradient of MAX goes where the last forward found
+the maxima, or where the second top says.  A kernel larger than the padded bottom is fine as long as
+the output has at least one window. A window that lies wholly outside (stride > kernel with CEIL),
+where Caffe computes -FLT_MAX or NaN, is refused. STOCHASTIC is refused: Caffe has it on the GPU
+only.
 """
 
 import torch
@@ -30,7 +31,9 @@ class Pooling(Layer):
             self.fail("pool: STOCHASTIC is not supported; use MAX or AVE")
         if len(self.param.top) > 1 and not self.maximum:
             self.fail("gives a second top (the mask) for pool: MAX only")
-        self.pad = (p.pad_h, p.pad_w) if p.HasField("pad_h") or p.HasField("pad_w") else (p.pad, p.pad)
+        self.pad = (
+            (p.pad_h, p.pad_w) if p.HasField("pad_h") or p.HasField("pad_w") else (p.pad, p.pad)
+        )
         self.stride = (p.stride_h, p.stride_w) if p.HasField("stride_h") else (p.stride, p.stride)
         if p.global_pooling:
             if p.HasField("kernel_size") or p.HasField("kernel_h") or p.HasField("kernel_w"):
@@ -57,7 +60,10 @@ class Pooling(Layer):
             self.fail(f"wants a bottom of 4 axes (N, C, H, W), not {shape}")
         if self.param.pooling_param.global_pooling:
             self.kernel = shape[2:]
-        self.size = tuple(self._out(*args) for args in zip(shape[2:], self.kernel, self.stride, self.pad, strict=True))
+        self.size = tuple(
+            self._out(*args)
+            for args in zip(shape[2:], self.kernel, self.stride, self.pad, strict=True)
+        )
         return [(*shape[:2], *self.size)] * len(self.param.top)
 
     def _out(self, size, kernel, stride, pad):
@@ -80,12 +86,21 @@ class Pooling(Layer):
         return out
 
     def _extra(self, size, axis):
-        """How far the last window reaches beyond the padded bottom (negative: what no window reaches)."""
-        return (self.size[axis] - 1) * self.stride[axis] + self.kernel[axis] - size - 2 * self.pad[axis]
+        """How far the last window reaches beyond the padded bottom (negative: what no window
+        reaches).
+        """
+        return (
+            (self.size[axis] - 1) * self.stride[axis]
+            + self.kernel[axis]
+            - size
+            - 2 * self.pad[axis]
+        )
 
     def forward(self, x):
         height, width = x.shape[2:]
-        fits = all(k <= n + 2 * p for k, n, p in zip(self.kernel, x.shape[2:], self.pad, strict=True))
+        fits = all(
+            k <= n + 2 * p for k, n, p in zip(self.kernel, x.shape[2:], self.pad, strict=True)
+        )
         extra = self._extra(height, 0), self._extra(width, 1)
         torch_agrees = (
             fits
@@ -96,12 +111,23 @@ class Pooling(Layer):
         if self.maximum:
             return self._max(x, extra, torch_agrees)
         if torch_agrees:
-            return F.avg_pool2d(x, self.kernel, self.stride, self.pad, ceil_mode=max(extra) > 0, count_include_pad=True)
-        sums = F.avg_pool2d(self._padded(x, extra, 0.0), self.kernel, self.stride, divisor_override=1)
+            return F.avg_pool2d(
+                x,
+                self.kernel,
+                self.stride,
+                self.pad,
+                ceil_mode=max(extra) > 0,
+                count_include_pad=True,
+            )
+        sums = F.avg_pool2d(
+            self._padded(x, extra, 0.0), self.kernel, self.stride, divisor_override=1
+        )
         return sums / self._window_sizes(height, width, x.device)
 
     def _torch_size(self, size, axis):
-        """What torch's pooling makes of `size`, with ceil_mode on if any window reaches beyond the bottom."""
+        """What torch's pooling makes of `size`, with ceil_mode on if any window reaches beyond the
+        bottom.
+        """
         kernel, stride, pad = self.kernel[axis], self.stride[axis], self.pad[axis]
         ceil = self.param.pooling_param.round_mode == Pool.CEIL
         out = (size + 2 * pad - kernel + (stride - 1 if ceil else 0)) // stride + 1
@@ -124,15 +150,21 @@ class Pooling(Layer):
         width = x.shape[3]
         ceil = max(extra) > 0
         if torch_agrees:
-            y = F.max_pool2d(x, self.kernel, self.stride, self.pad, ceil_mode=ceil, return_indices=indices)
+            y = F.max_pool2d(
+                x, self.kernel, self.stride, self.pad, ceil_mode=ceil, return_indices=indices
+            )
         else:
-            y = F.max_pool2d(self._padded(x, extra, -torch.inf), self.kernel, self.stride, return_indices=indices)
+            y = F.max_pool2d(
+                self._padded(x, extra, -torch.inf), self.kernel, self.stride, return_indices=indices
+            )
         if not indices:
             return y
         y, index = y
         if not torch_agrees:
             padded_width = width + 2 * self.pad[1] + extra[1]
-            index = (index // padded_width - self.pad[0]) * width + index % padded_width - self.pad[1]
+            index = (
+                (index // padded_width - self.pad[0]) * width + index % padded_width - self.pad[1]
+            )
         if mask:
             return y, index.to(x.dtype)
         self.remember(index=index)

@@ -1,8 +1,8 @@
 """Power: (scale x + shift)^power.
 
-Honours power, scale, shift.  Where power or scale is 0 the top is a constant and the gradient 0 whatever x is.  Caffe's
-gradient, but for power 1 and 2, is power * scale * top / (scale x + shift), which is NaN where that is 0; there, the
-gradient here is the true one.
+Honours power, scale, shift.  Where power or scale is 0 the top is a constant and the gradient 0
+whatever x is.  Caffe's gradient, but for power 1 and 2, is power * scale * top / (scale x + shift),
+which is NaN where that is 0; there, the gradient here is the true one.
 """
 
 import torch
@@ -25,7 +25,9 @@ class Power(Layer):
         p = self.param.power_param
         if p.power == 0 or p.scale == 0:
             value = torch.ones_like(x) if p.power == 0 else torch.full_like(x, p.shift).pow(p.power)
-            return torch.where(torch.ones_like(x, dtype=torch.bool), value, x)  # x keeps its place in the graph
+            return torch.where(
+                torch.ones_like(x, dtype=torch.bool), value, x
+            )  # x keeps its place in the graph
         y = x * p.scale + p.shift if p.shift != 0 else x * p.scale
         return y if p.power == 1 else y.pow(p.power)
 

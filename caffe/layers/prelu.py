@@ -1,7 +1,8 @@
-"""PReLU: max(x, 0) + slope * min(x, 0) with a learnt slope for each channel (axis 1), or one for all.
+"""PReLU: max(x, 0) + slope * min(x, 0) with a learnt slope for each channel (axis 1), or one for
+all.
 
-Honours channel_shared and filler (default: constant 0.25).  The gradient at 0 is the slope.  In place it uses a copy of
-the bottom from the last forward.
+Honours channel_shared and filler (default: constant 0.25).  The gradient at 0 is the slope.  In
+place it uses a copy of the bottom from the last forward.
 """
 
 import torch
@@ -18,7 +19,10 @@ class PReLU(Layer):
         if len(shapes[0]) < 2:
             self.fail(f"wants a bottom of at least 2 axes, not {shapes[0]}")
         quarter = caffe_pb2.FillerParameter(type="constant", value=0.25)
-        self.add_blob(() if p.channel_shared else (shapes[0][1],), p.filler if p.HasField("filler") else quarter)
+        self.add_blob(
+            () if p.channel_shared else (shapes[0][1],),
+            p.filler if p.HasField("filler") else quarter,
+        )
 
     def reshape(self, shapes):
         slopes = self.blobs[0].shape
@@ -40,5 +44,10 @@ class PReLU(Layer):
         terms = dy * x * below
         if needs[1]:
             axes = [i for i in range(x.dim()) if i != 1]
-            slope_diff = (terms.sum() if self.blobs[0].shape == () else terms.sum(axes)).view(self.blobs[0].shape)
-        return [dy * torch.where(below, slopes, torch.ones_like(slopes)) if needs[0] else None, slope_diff if needs[1] else None]
+            slope_diff = (terms.sum() if self.blobs[0].shape == () else terms.sum(axes)).view(
+                self.blobs[0].shape
+            )
+        return [
+            dy * torch.where(below, slopes, torch.ones_like(slopes)) if needs[0] else None,
+            slope_diff if needs[1] else None,
+        ]

@@ -1,8 +1,10 @@
-"""Python: a layer class of the user's (a subclass of caffe.Layer), named by python_param.module and .layer.
+"""Python: a layer class of the user's (a subclass of caffe.Layer), named by python_param.module and
+.layer.
 
-The module is looked for on sys.path and in the current folder.  `param_str` is handed over as it stands;
-`share_in_parallel` has no meaning here.  The class gets the net's own blobs and computes on them in NumPy; as in Caffe
-its `reshape` runs before every forward, and its `backward` reads the blobs as they are then.
+The module is looked for on sys.path and in the current folder.  `param_str` is handed over as it
+stands; `share_in_parallel` has no meaning here.  The class gets the net's own blobs and computes on
+them in NumPy; as in Caffe its `reshape` runs before every forward, and its `backward` reads the
+blobs as they are then.
 """
 
 import importlib
@@ -73,7 +75,9 @@ class Python(Layer):
 
 
 class _Call(torch.autograd.Function):
-    """The user's forward and backward as one autograd node; parameters' diffs are what backward added to them."""
+    """The user's forward and backward as one autograd node; parameters' diffs are what backward
+    added to them.
+    """
 
     @staticmethod
     def forward(ctx, layer, count, *tensors):
@@ -97,7 +101,8 @@ class _Call(torch.autograd.Function):
             blob.diff_tensor().zero_()
         layer.compute_backward(needs[: ctx.count])
         grads = [
-            blob.diff_tensor().clone() if need else None for blob, need in zip([*layer.bottom, *layer.blobs], needs, strict=True)
+            blob.diff_tensor().clone() if need else None
+            for blob, need in zip([*layer.bottom, *layer.blobs], needs, strict=True)
         ]
         for blob, diff in zip(layer.blobs, kept, strict=True):
             blob.put_diff(diff)

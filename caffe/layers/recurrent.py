@@ -1,12 +1,15 @@
-"""What LSTM and RNN share: sequences in, a hidden state that is kept between calls, weights (Caffe: recurrent_layer.cpp).
+"""What LSTM and RNN share: sequences in, a hidden state that is kept between calls, weights (Caffe:
+recurrent_layer.cpp).
 
-Bottoms: x (T, N, ...), T steps of N streams; cont (T, N), 0 where a stream's new sequence begins and 1 elsewhere; then, if
-given, x_static (N, ...), seen at every step; with expose_hidden the states to start from, each (1, N, num_output).
-Tops: (T, N, num_output); with expose_hidden the last states, too.
+Bottoms: x (T, N, ...), T steps of N streams; cont (T, N), 0 where a stream's new sequence begins
+and 1 elsewhere; then, if given, x_static (N, ...), seen at every step; with expose_hidden the
+states to start from, each (1, N, num_output). Tops: (T, N, num_output); with expose_hidden the last
+states, too.
 
-Without expose_hidden a call goes on from the states in which the last one ended; only cont = 0 forgets them.  Unlike
-torch's recurrent layers the gradient does not flow into earlier calls, and cont, not a list of lengths, ends a sequence.
-The gradient is taken at the states and activations of the last forward, with the weights and x as they are.
+Without expose_hidden a call goes on from the states in which the last one ended; only cont = 0
+forgets them.  Unlike torch's recurrent layers the gradient does not flow into earlier calls, and
+cont, not a list of lengths, ends a sequence. The gradient is taken at the states and activations of
+the last forward, with the weights and x as they are.
 """
 
 import math
@@ -53,7 +56,9 @@ class RecurrentLayer(Layer):
         raise NotImplementedError
 
     def step(self, transformed, cont, states, own):
-        """One step: (output, states) from the input's part (N, rows), cont (N, 1), states (N, D) each, own parameters."""
+        """One step: (output, states) from the input's part (N, rows), cont (N, 1), states (N, D)
+        each, own parameters.
+        """
         raise NotImplementedError
 
     def reshape(self, shapes):
@@ -80,13 +85,17 @@ class RecurrentLayer(Layer):
         return tops
 
     def traced(self, value):
-        """An activation that Caffe keeps from forward to backward: in a replay, the kept numbers with `value`'s gradient."""
+        """An activation that Caffe keeps from forward to backward: in a replay, the kept numbers
+        with `value`'s gradient.
+        """
         if self.replayed is None:
             self.trace += [value.detach()] if self.keeps else []
             return value
         kept = self.remembered.get(f"trace{self.replayed}")
         self.replayed += 1
-        return value if kept is None or kept.shape != value.shape else kept + (value - value.detach())
+        return (
+            value if kept is None or kept.shape != value.shape else kept + (value - value.detach())
+        )
 
     def _states_before(self, x, rest):
         """The states (N, D) that a forward starts from."""

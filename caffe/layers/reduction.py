@@ -1,4 +1,5 @@
-"""Reduction: coeff times the SUM, ASUM (of absolute values), SUMSQ (of squares) or MEAN of all axes from `axis` on.
+"""Reduction: coeff times the SUM, ASUM (of absolute values), SUMSQ (of squares) or MEAN of all axes
+from `axis` on.
 
 Honours operation, axis (default 0: one number), coeff.
 """

@@ -1,4 +1,6 @@
-"""ReLU: max(x, 0) + negative_slope * min(x, 0); the gradient at 0 is negative_slope.  `engine` changes nothing."""
+"""ReLU: max(x, 0) + negative_slope * min(x, 0); the gradient at 0 is negative_slope.  `engine`
+changes nothing.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +14,9 @@ class ReLU(Layer):
     keeps_signs = True
 
     def setup(self, shapes):
-        if self.param.relu_param.negative_slope < 0:  # then the top, in place, does not show the bottom's signs
+        if (
+            self.param.relu_param.negative_slope < 0
+        ):  # then the top, in place, does not show the bottom's signs
             self.keeps_signs, self.reads_own_bottom = False, VALUES
         else:
             self.reads_own_bottom = SIGNS

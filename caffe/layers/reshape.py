@@ -1,7 +1,8 @@
 """Reshape: the same values, in row-major order, in another shape.
 
-Honours shape (dim 0: copied from the bottom's axis at that place; -1, once: whatever is left over), axis (the first one
-replaced; -1 is behind the last) and num_axes (how many are replaced; -1: all that follow).
+Honours shape (dim 0: copied from the bottom's axis at that place; -1, once: whatever is left over),
+axis (the first one replaced; -1 is behind the last) and num_axes (how many are replaced; -1: all
+that follow).
 """
 
 import math
@@ -27,18 +28,24 @@ class Reshape(Layer):
             self.fail(f"axis {p.axis} is out of range for a blob of shape {shape}")
         end = len(shape) if p.num_axes == -1 else start + p.num_axes
         if p.num_axes < -1 or end > len(shape):
-            self.fail(f"num_axes {p.num_axes} from axis {start} on does not fit a blob of shape {shape}")
+            self.fail(
+                f"num_axes {p.num_axes} from axis {start} on does not fit a blob of shape {shape}"
+            )
         for i, dim in enumerate(dims):
             if dim == 0:
                 if start + i >= len(shape):
-                    self.fail(f"shape {list(p.shape.dim)}: dim {i} is 0, but a bottom of shape {shape} has no such axis")
+                    self.fail(
+                        f"shape {list(p.shape.dim)}: dim {i} is 0, but a bottom of shape {shape} has no such axis"
+                    )
                 dims[i] = shape[start + i]
         new = [*shape[:start], *dims, *shape[end:]]
         if -1 in dims:
             rest = math.prod(d for d in new if d != -1)
             new[start + dims.index(-1)] = math.prod(shape) // rest if rest else 0
         if math.prod(new) != math.prod(shape):
-            self.fail(f"cannot make the shape {list(p.shape.dim)} (axis {p.axis}) of a bottom of shape {shape}")
+            self.fail(
+                f"cannot make the shape {list(p.shape.dim)} (axis {p.axis}) of a bottom of shape {shape}"
+            )
         self.shape = tuple(new)
         return [self.shape]
 

@@ -1,9 +1,10 @@
 """Scale: x * s, and with bias_term + b, both spread over the axes that they do not have.
 
-One bottom: s is learnt, its shape is that of the bottom's axes axis, ..., axis + num_axes - 1 (num_axes -1: all that
-follow; 0: one number).  Two bottoms: s is the second, laid on from `axis` on.  b is learnt and has the shape of s.
-Honours axis, num_axes, filler (default: constant 1), bias_term, bias_filler.  In place, the gradient of s uses a copy of
-the bottom from the last forward.
+One bottom: s is learnt, its shape is that of the bottom's axes axis, ..., axis + num_axes - 1
+(num_axes -1: all that follow; 0: one number).  Two bottoms: s is the second, laid on from `axis`
+on.  b is learnt and has the shape of s. Honours axis, num_axes, filler (default: constant 1),
+bias_term, bias_filler.  In place, the gradient of s uses a copy of the bottom from the last
+forward.
 """
 
 import torch
@@ -32,7 +33,9 @@ class Scale(Layer):
         part = shapes[1] if len(shapes) > 1 else self.blobs[0].shape
         self.along = first_axis(self, self.param.scale_param, part, shapes[0])
         if self.param.scale_param.bias_term and self.blobs[-1].shape != tuple(part):
-            self.fail(f"its bias was made for a scale of shape {self.blobs[-1].shape}, which is now {part}")
+            self.fail(
+                f"its bias was made for a scale of shape {self.blobs[-1].shape}, which is now {part}"
+            )
         return [shapes[0]]
 
     def forward(self, x, *given):

@@ -1,10 +1,11 @@
-"""SigmoidCrossEntropyLoss: -sum(t log p + (1 - t) log(1 - p)), p = sigmoid(x), over all elements, by a normalizer.
+"""SigmoidCrossEntropyLoss: -sum(t log p + (1 - t) log(1 - p)), p = sigmoid(x), over all elements,
+by a normalizer.
 
-Bottoms: scores (any shape) and targets of the same first axis and count; targets are not checked to lie in [0, 1].
-Honours loss_param: normalization (default BATCH_SIZE: divided by shape[0] only, so with 40 topics the loss starts near
-40 ln 2), normalize, ignore_label (an element is ignored if its target, cut to an integer, equals it: 0 drops every
-target in (-1, 1)).  The gradient uses the probabilities of the last forward, and the targets as they are.  No gradient
-for the targets.
+Bottoms: scores (any shape) and targets of the same first axis and count; targets are not checked to
+lie in [0, 1]. Honours loss_param: normalization (default BATCH_SIZE: divided by shape[0] only, so
+with 40 topics the loss starts near 40 ln 2), normalize, ignore_label (an element is ignored if its
+target, cut to an integer, equals it: 0 drops every target in (-1, 1)).  The gradient uses the
+probabilities of the last forward, and the targets as they are.  No gradient for the targets.
 """
 
 import math
@@ -23,12 +24,21 @@ class SigmoidCrossEntropyLoss(Layer):
     is_loss = True
 
     def setup(self, shapes):
-        self.mode = loss_normalization.mode(self.param.loss_param, caffe_pb2.LossParameter.BATCH_SIZE)
+        self.mode = loss_normalization.mode(
+            self.param.loss_param, caffe_pb2.LossParameter.BATCH_SIZE
+        )
 
     def reshape(self, shapes):
         scores, targets = shapes
-        if not scores or not targets or scores[0] != targets[0] or math.prod(scores) != math.prod(targets):
-            self.fail(f"scores {scores} and targets {targets} must agree in their first axis and their count")
+        if (
+            not scores
+            or not targets
+            or scores[0] != targets[0]
+            or math.prod(scores) != math.prod(targets)
+        ):
+            self.fail(
+                f"scores {scores} and targets {targets} must agree in their first axis and their count"
+            )
         return [()]
 
     def allow_force_backward(self, index):

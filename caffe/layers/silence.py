@@ -1,4 +1,6 @@
-"""Silence: takes any bottoms and makes nothing of them, so that they are no outputs of the net; their gradient is 0."""
+"""Silence: takes any bottoms and makes nothing of them, so that they are no outputs of the net;
+their gradient is 0.
+"""
 
 import torch
 
@@ -17,4 +19,6 @@ class Silence(Layer):
         return ()
 
     def backward(self, bottoms, tops, diffs, needs):
-        return [torch.zeros_like(x) if need else None for x, need in zip(bottoms, needs, strict=True)]
+        return [
+            torch.zeros_like(x) if need else None for x, need in zip(bottoms, needs, strict=True)
+        ]

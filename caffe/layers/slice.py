@@ -1,7 +1,10 @@
 """Slice: the bottom cut into its tops along an axis, at slice_point, or into equal parts.
 
-Honours axis (default 1), slice_dim (its old name, which cannot be negative), slice_point (one fewer than tops).
+Honours axis (default 1), slice_dim (its old name, which cannot be negative), slice_point (one fewer
+than tops).
 """
+
+import itertools
 
 import torch
 
@@ -25,14 +28,18 @@ class Slice(Layer):
         points = list(p.slice_point)
         if not points:
             if size % tops:
-                self.fail(f"axis {self.along} of {shape} cannot be cut into {tops} equal parts; give slice_point")
+                self.fail(
+                    f"axis {self.along} of {shape} cannot be cut into {tops} equal parts; give slice_point"
+                )
             points = [size // tops * i for i in range(1, tops)]
         if len(points) != tops - 1:
             self.fail(f"{tops} tops want {tops - 1} slice_point, there are {len(points)}")
         bounds = [0, *points, size]
-        self.sizes = [b - a for a, b in zip(bounds, bounds[1:], strict=False)]
+        self.sizes = [b - a for a, b in itertools.pairwise(bounds)]
         if min(self.sizes) < 1:
-            self.fail(f"slice_point {points} must increase and lie within axis {self.along} of {shape}")
+            self.fail(
+                f"slice_point {points} must increase and lie within axis {self.along} of {shape}"
+            )
         return [(*shape[: self.along], part, *shape[self.along + 1 :]) for part in self.sizes]
 
     def forward(self, x):

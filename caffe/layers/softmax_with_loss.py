@@ -1,9 +1,10 @@
 """SoftmaxWithLoss: -log softmax(x)[label] summed over positions, divided by a normalizer.
 
-Bottoms: scores, and integer labels of the same shape without the class axis (softmax_param.axis, default 1).
-Honours loss_param: normalization (default VALID: the number of positions that do not carry ignore_label), normalize,
-ignore_label.  The loss is cut at -log(FLT_MIN).  The gradient uses the probabilities of the last forward, and the labels
-as they are.  A second top (the probabilities) is refused: in this version of Caffe its loss weight fails a check.
+Bottoms: scores, and integer labels of the same shape without the class axis (softmax_param.axis,
+default 1). Honours loss_param: normalization (default VALID: the number of positions that do not
+carry ignore_label), normalize, ignore_label.  The loss is cut at -log(FLT_MIN).  The gradient uses
+the probabilities of the last forward, and the labels as they are.  A second top (the probabilities)
+is refused: in this version of Caffe its loss weight fails a check.
 """
 
 import math
@@ -24,7 +25,9 @@ class SoftmaxWithLoss(Layer):
     is_loss = True
 
     def setup(self, shapes):
-        log.info("layer_factory.hpp:77", f"Creating layer {self.name}")  # Caffe's makes a Softmax layer of the same name inside
+        log.info(
+            "layer_factory.hpp:77", f"Creating layer {self.name}"
+        )  # Caffe's makes a Softmax layer of the same name inside
         self.mode = loss_normalization.mode(self.param.loss_param, caffe_pb2.LossParameter.VALID)
 
     def reshape(self, shapes):
@@ -32,7 +35,9 @@ class SoftmaxWithLoss(Layer):
         self.along = self.axis(self.param.softmax_param.axis, scores)
         positions = math.prod(scores) // max(1, scores[self.along])
         if positions != math.prod(labels):
-            self.fail(f"scores {scores} have {positions} positions, there are {math.prod(labels)} labels {labels}")
+            self.fail(
+                f"scores {scores} have {positions} positions, there are {math.prod(labels)} labels {labels}"
+            )
         return [()]
 
     def allow_force_backward(self, index):
@@ -69,7 +74,9 @@ class SoftmaxWithLoss(Layer):
         count = math.prod(rows[:-1])
         labels, keep = self._labels(labels, classes)
         probabilities = self.recall("probabilities", (count, classes))
-        grad = probabilities.scatter_add(1, labels.clamp(0, classes - 1)[:, None], -scores.new_ones(count, 1))
+        grad = probabilities.scatter_add(
+            1, labels.clamp(0, classes - 1)[:, None], -scores.new_ones(count, 1)
+        )
         batch = math.prod(scores.shape[: self.along])
         scale = diffs[0].sum() / loss_normalization.normalizer(self.mode, count, keep.sum(), batch)
         grad = torch.where(keep[:, None], grad * scale, torch.zeros_like(grad))

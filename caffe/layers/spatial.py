@@ -1,8 +1,11 @@
-"""Kernel, stride, pad and dilation of convolution-like layers, as Caffe reads them (base_conv_layer.cpp)."""
+"""Kernel, stride, pad and dilation of convolution-like layers, as Caffe reads them
+(base_conv_layer.cpp).
+"""
 
 
 def per_axis(layer, param, field, num_axes, default=None):
-    """Read a spatial setting: once for all axes, once per axis, or as `<field>_h` and `<field>_w` (2-d only).
+    """Read a spatial setting: once for all axes, once per axis, or as `<field>_h` and `<field>_w`
+    (2-d only).
 
     Parameters
     ----------
@@ -42,7 +45,8 @@ def per_axis(layer, param, field, num_axes, default=None):
 
 
 def conv_sizes(layer, spatial):
-    """Output sizes of windows laid over `spatial` (tuple of int) by layer.kernel, stride, pad and dilation.
+    """Output sizes of windows laid over `spatial` (tuple of int) by layer.kernel, stride, pad and
+    dilation.
 
     Each is floor((in + 2 pad - dilation (kernel - 1) - 1) / stride) + 1; below 1 is an error.
 
@@ -52,8 +56,12 @@ def conv_sizes(layer, spatial):
     """
     sizes = [
         (size + 2 * p - (d * (k - 1) + 1)) // s + 1
-        for size, k, s, p, d in zip(spatial, layer.kernel, layer.stride, layer.pad, layer.dilation, strict=True)
+        for size, k, s, p, d in zip(
+            spatial, layer.kernel, layer.stride, layer.pad, layer.dilation, strict=True
+        )
     ]
     if min(sizes, default=1) < 1:
-        layer.fail(f"kernel {layer.kernel} is larger than the padded bottom of spatial size {tuple(spatial)}")
+        layer.fail(
+            f"kernel {layer.kernel} is larger than the padded bottom of spatial size {tuple(spatial)}"
+        )
     return sizes

@@ -1,4 +1,6 @@
-"""Split: the bottom again under several names; Caffe puts it in wherever a blob has more than one reader."""
+"""Split: the bottom again under several names; Caffe puts it in wherever a blob has more than one
+reader.
+"""
 
 from caffe.layer import Layer, register
 

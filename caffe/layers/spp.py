@@ -1,9 +1,10 @@
-"""SPP (spatial pyramid pooling): the bottom pooled into 1 x 1, 2 x 2, 4 x 4, ... bins, all flattened and put side by side.
+"""SPP (spatial pyramid pooling): the bottom pooled into 1 x 1, 2 x 2, 4 x 4, ... bins, all
+flattened and put side by side.
 
-Honours pyramid_height (number of levels) and pool (MAX or AVE; STOCHASTIC is refused, as by Pooling); `engine` changes
-nothing.  The top is (N, C (1 + 4 + 16 + ...)), with a single level (N, C, 1, 1).
-Each level is a Pooling of kernel and stride ceil(H / bins) whose padding makes up for the remainder, where torch's
-adaptive pooling has windows of several sizes and no padding.
+Honours pyramid_height (number of levels) and pool (MAX or AVE; STOCHASTIC is refused, as by
+Pooling); `engine` changes nothing.  The top is (N, C (1 + 4 + 16 + ...)), with a single level (N,
+C, 1, 1). Each level is a Pooling of kernel and stride ceil(H / bins) whose padding makes up for the
+remainder, where torch's adaptive pooling has windows of several sizes and no padding.
 """
 
 import math
@@ -27,7 +28,9 @@ class SPP(Layer):
         shape = shapes[0]
         if len(shape) != 4:
             self.fail(f"wants a bottom of 4 axes (N, C, H, W), not {shape}")
-        self.levels = [self._level(level, shape) for level in range(self.param.spp_param.pyramid_height)]
+        self.levels = [
+            self._level(level, shape) for level in range(self.param.spp_param.pyramid_height)
+        ]
         if len(self.levels) == 1:
             return [(*shape[:2], 1, 1)]
         return [(shape[0], shape[1] * sum(4**level for level in range(len(self.levels))))]
@@ -38,8 +41,12 @@ class SPP(Layer):
         kernel = [-(-size // bins) for size in shape[2:]]
         pad = [(k * bins - size + 1) // 2 for k, size in zip(kernel, shape[2:], strict=True)]
         if any(p >= k for p, k in zip(pad, kernel, strict=True)):
-            self.fail(f"a bottom of shape {shape} is too small for the {bins} x {bins} bins of pyramid level {level}")
-        param = caffe_pb2.LayerParameter(name=f"{self.name}, level {level}", type="Pooling", phase=self.phase, top=["bins"])
+            self.fail(
+                f"a bottom of shape {shape} is too small for the {bins} x {bins} bins of pyramid level {level}"
+            )
+        param = caffe_pb2.LayerParameter(
+            name=f"{self.name}, level {level}", type="Pooling", phase=self.phase, top=["bins"]
+        )
         p = param.pooling_param
         p.pool = self.param.spp_param.pool  # both enums have the same values
         p.kernel_h, p.kernel_w = p.stride_h, p.stride_w = kernel
@@ -57,7 +64,9 @@ class SPP(Layer):
 
     def backward(self, bottoms, tops, diffs, needs):
         shapes = [(*bottoms[0].shape[:2], *pooling.size) for pooling in self.levels]
-        parts = diffs[0].reshape(len(diffs[0]), -1).split([math.prod(shape[1:]) for shape in shapes], 1)
+        parts = (
+            diffs[0].reshape(len(diffs[0]), -1).split([math.prod(shape[1:]) for shape in shapes], 1)
+        )
         grads = [
             pooling.backward(bottoms, [part], [part.reshape(shape)], needs)[0]
             for pooling, part, shape in zip(self.levels, parts, shapes, strict=True)

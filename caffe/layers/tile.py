@@ -1,4 +1,6 @@
-"""Tile: the bottom `tiles` times one after another along an axis.  Honours axis (default 1) and tiles, required."""
+"""Tile: the bottom `tiles` times one after another along an axis.  Honours axis (default 1) and
+tiles, required.
+"""
 
 from caffe.layer import Layer, register
 
@@ -10,7 +12,11 @@ class Tile(Layer):
     def reshape(self, shapes):
         p, shape = self.param.tile_param, shapes[0]
         if p.tiles < 1:
-            self.fail(f"tiles must be at least 1, it is {p.tiles}" if p.HasField("tiles") else "tiles is missing")
+            self.fail(
+                f"tiles must be at least 1, it is {p.tiles}"
+                if p.HasField("tiles")
+                else "tiles is missing"
+            )
         along = self.axis(p.axis, shape)
         self.times = [p.tiles if i == along else 1 for i in range(len(shape))]
         return [tuple(d * t for d, t in zip(shape, self.times, strict=True))]

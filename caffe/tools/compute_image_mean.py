@@ -1,4 +1,6 @@
-"""compute_image_mean: the mean image of an LMDB as .binaryproto, and the mean of each channel (Caffe: compute_image_mean.cpp)."""
+"""compute_image_mean: the mean image of an LMDB as .binaryproto, and the mean of each channel
+(Caffe: compute_image_mean.cpp).
+"""
 
 import math
 import sys
@@ -37,9 +39,13 @@ def compute(arguments):
         write(mean, target[0])
     log.info(f"{HERE}:114", f"Number of channels: {len(mean)}")
     for channel, plane in enumerate(mean):
-        # added up one by one in float32, as Caffe does: np.mean would differ in the last digits shown
+        # added up one by one in float32, as Caffe does: np.mean would differ in the last digits
+        # shown
         total = np.cumsum(plane.ravel(), dtype=np.float32)[-1]
-        log.info(f"{HERE}:119", f"mean_value channel [{channel}]: {log.number(total / np.float32(plane.size))}")
+        log.info(
+            f"{HERE}:119",
+            f"mean_value channel [{channel}]: {log.number(total / np.float32(plane.size))}",
+        )
 
 
 def mean_image(database):
@@ -66,12 +72,20 @@ def mean_image(database):
 
 
 def pixels(database, index):
-    """Record number `index` as an array (C, H, W); an encoded one has its file's own number of channels."""
+    """Record number `index` as an array (C, H, W); an encoded one has its file's own number of
+    channels.
+    """
     datum = database.datum(index)
     where = f"{database.path}: record {database.key_text(index)}"
     if datum.encoded:
-        return np.atleast_3d(encoded_image.decode(datum.data, cv2.IMREAD_UNCHANGED, where)).transpose(2, 0, 1)
-    values = np.frombuffer(datum.data, dtype=np.uint8) if datum.data else np.array(datum.float_data, dtype=np.float32)
+        return np.atleast_3d(
+            encoded_image.decode(datum.data, cv2.IMREAD_UNCHANGED, where)
+        ).transpose(2, 0, 1)
+    values = (
+        np.frombuffer(datum.data, dtype=np.uint8)
+        if datum.data
+        else np.array(datum.float_data, dtype=np.float32)
+    )
     shape = (datum.channels, datum.height, datum.width)
     if min(shape) < 1 or values.size != math.prod(shape):
         raise Fatal(f"{HERE}:81", f"{where} says {shape} but holds {values.size} numbers")
@@ -79,8 +93,12 @@ def pixels(database, index):
 
 
 def write(mean, path):
-    """Write a mean image in the old form of blobs (num, channels, height, width), which every Caffe reads."""
-    blob = caffe_pb2.BlobProto(num=1, channels=mean.shape[0], height=mean.shape[1], width=mean.shape[2])
+    """Write a mean image in the old form of blobs (num, channels, height, width), which every Caffe
+    reads.
+    """
+    blob = caffe_pb2.BlobProto(
+        num=1, channels=mean.shape[0], height=mean.shape[1], width=mean.shape[2]
+    )
     blob.data.extend(mean.ravel().tolist())
     with renamed_when_whole(path) as temporary, open(temporary, "wb") as f:
         f.write(blob.SerializeToString())

@@ -1,4 +1,6 @@
-"""convert_cifar_data: CIFAR-10's binary batches into two LMDBs of Datum (Caffe: examples/cifar10/convert_cifar_data.cpp)."""
+"""convert_cifar_data: CIFAR-10's binary batches into two LMDBs of Datum (Caffe:
+examples/cifar10/convert_cifar_data.cpp).
+"""
 
 import os
 import sys
@@ -51,7 +53,10 @@ def convert(arguments):
 def images_in(path):
     """The number of images in a batch; Fatal if the file is missing or is not a batch of CIFAR-10."""
     if not os.path.lexists(path):
-        raise Fatal(f"{HERE}:60", f"{path}: no such file; expected are data_batch_1.bin to data_batch_5.bin and test_batch.bin")
+        raise Fatal(
+            f"{HERE}:60",
+            f"{path}: no such file; expected are data_batch_1.bin to data_batch_5.bin and test_batch.bin",
+        )
     regular_file.check(path)
     count, rest = divmod(os.path.getsize(path), 1 + IMAGE_BYTES)
     if rest or not 0 < count <= BATCH:
@@ -72,7 +77,10 @@ def fill(database, path, count, first):
         for i in range(count):
             datum.label, datum.data = f.read(1)[0], f.read(IMAGE_BYTES)
             if datum.label >= CLASSES:
-                raise Fatal(f"{HERE}:60", f"{path}: is not a batch of CIFAR-10: image {i} has the label {datum.label}")
+                raise Fatal(
+                    f"{HERE}:60",
+                    f"{path}: is not a batch of CIFAR-10: image {i} has the label {datum.label}",
+                )
             database.put(f"{first + i:05d}", datum)
 
 

@@ -62,11 +62,17 @@ def convert(arguments):
         log.info("db_lmdb.cpp:35", f"Opened lmdb {target}")
         fill(database, root, lines, args)
         if not database.count:
-            raise Fatal(f"{HERE}:153", f"{source}: none of its {len(lines)} images can be read with {root} before their names")
+            raise Fatal(
+                f"{HERE}:153",
+                f"{source}: none of its {len(lines)} images can be read with {root} before their names",
+            )
     if database.count % 1000:
         log.info(f"{HERE}:153", f"Processed {database.count} files.")
     if database.count < len(lines):
-        log.warning(f"{HERE}:153", f"{len(lines) - database.count} of {len(lines)} images were left out, see above")
+        log.warning(
+            f"{HERE}:153",
+            f"{len(lines) - database.count} of {len(lines)} images were left out, see above",
+        )
 
 
 def check(args):
@@ -79,37 +85,57 @@ def check(args):
         log.info(f"{HERE}:75", "encode_type specified, assuming encoded=true.")
         args.encoded = True
     if args.gray and args.encoded and not args.resize_width:
-        log.warning(f"{HERE}:75", "-gray -encoded without resizing keeps the files as they are; read them with force_gray")
+        log.warning(
+            f"{HERE}:75",
+            "-gray -encoded without resizing keeps the files as they are; read them with force_gray",
+        )
 
 
 def fill(database, root, lines, args):
-    """Put the images into the database; those that cannot be read are named and left out, as in Caffe."""
+    """Put the images into the database; those that cannot be read are named and left out, as in
+    Caffe.
+    """
     first = None
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
         for start in range(0, len(lines), CHUNK):
             chunk = lines[start : start + CHUNK]
-            for i, (datum, size) in enumerate(pool.map(lambda line: record(root, *line, args), chunk), start):
+            for i, (datum, size) in enumerate(
+                pool.map(lambda line: record(root, *line, args), chunk), start
+            ):
                 path = lines[i][0]
                 if datum is None:
                     log.error("io.cpp:80", f"Could not open or find file {root}{path}")
                     continue
                 first = first or (path, size)
                 if args.check_size and size != first[1]:
-                    raise Fatal(f"{HERE}:136", f"{root}{path} is {size} (channels, height, width), but {first[0]} {first[1]}")
+                    raise Fatal(
+                        f"{HERE}:136",
+                        f"{root}{path} is {size} (channels, height, width), but {first[0]} {first[1]}",
+                    )
                 database.put(f"{i:08d}_{path}", datum)
                 if database.count % 1000 == 0:
                     log.info(f"{HERE}:147", f"Processed {database.count} files.")
 
 
 def record(root, path, label, args):
-    """One image as a Datum and its (channels, height, width); None twice if it cannot be read.  Runs in a thread."""
+    """One image as a Datum and its (channels, height, width); None twice if it cannot be read.
+    Runs in a thread.
+    """
     color = cv2.IMREAD_GRAYSCALE if args.gray else cv2.IMREAD_COLOR
     try:
         regular_file.check(root + path)
         with open(root + path, "rb") as f:
             data = f.read()
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), color | cv2.IMREAD_IGNORE_ORIENTATION) if data else None
-    except (OSError, CaffeError, cv2.error):  # the last: a header that promises more pixels than OpenCV reads
+        image = (
+            cv2.imdecode(np.frombuffer(data, np.uint8), color | cv2.IMREAD_IGNORE_ORIENTATION)
+            if data
+            else None
+        )
+    except (
+        OSError,
+        CaffeError,
+        cv2.error,
+    ):  # the last: a header that promises more pixels than OpenCV reads
         return None, None
     if image is None:
         return None, None
@@ -134,14 +160,21 @@ def suffix(path):
 
 def same_type(path, kind):
     """Whether a file of this name is of the type asked for already."""
-    return not kind or kind.lower() == suffix(path) or (kind.lower() == "jpg" and suffix(path) == "jpeg")
+    return (
+        not kind
+        or kind.lower() == suffix(path)
+        or (kind.lower() == "jpg" and suffix(path) == "jpeg")
+    )
 
 
 def encoded(image, path, kind):
     try:
         return cv2.imencode(f".{kind}", image)[1].tobytes()
     except cv2.error as error:
-        raise Fatal("io.cpp:150", f"{path}: OpenCV cannot encode an image as '{kind}'; give another -encode_type") from error
+        raise Fatal(
+            "io.cpp:150",
+            f"{path}: OpenCV cannot encode an image as '{kind}'; give another -encode_type",
+        ) from error
 
 
 if __name__ == "__main__":

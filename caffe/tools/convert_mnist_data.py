@@ -1,4 +1,6 @@
-"""convert_mnist_data: MNIST's idx files into an LMDB of Datum (Caffe: examples/mnist/convert_mnist_data.cpp)."""
+"""convert_mnist_data: MNIST's idx files into an LMDB of Datum (Caffe:
+examples/mnist/convert_mnist_data.cpp).
+"""
 
 import os
 import struct
@@ -28,7 +30,9 @@ def main(arguments=None):
 
 
 def convert(arguments):
-    args = command_line.flags(arguments, FLAGS, f"{HERE}:1", "INPUT_IMAGE_FILE INPUT_LABEL_FILE OUTPUT_DB_FILE")
+    args = command_line.flags(
+        arguments, FLAGS, f"{HERE}:1", "INPUT_IMAGE_FILE INPUT_LABEL_FILE OUTPUT_DB_FILE"
+    )
     if args.backend != "lmdb":
         raise Fatal("db.cpp:20", f"-backend {args.backend} is not supported, only lmdb is")
     image_path, label_path, target = args.rest
@@ -36,9 +40,15 @@ def convert(arguments):
         count, rows, columns = header(images, IMAGES, "image", 3, f"{HERE}:59")
         (label_count,) = header(labels, LABELS, "label", 1, f"{HERE}:62")
         if count != label_count:
-            raise Fatal(f"{HERE}:67", f"{image_path} holds {count} images, but {label_path} {label_count} labels")
+            raise Fatal(
+                f"{HERE}:67",
+                f"{image_path} holds {count} images, but {label_path} {label_count} labels",
+            )
         if not count * rows * columns:
-            raise Fatal(f"{HERE}:67", f"{image_path}: holds no images ({count} of {rows} x {columns} pixels)")
+            raise Fatal(
+                f"{HERE}:67",
+                f"{image_path}: holds no images ({count} of {rows} x {columns} pixels)",
+            )
         with Writer(target) as database:
             log.info("db_lmdb.cpp:35", f"Opened lmdb {target}")
             log.info(f"{HERE}:88", f"A total of {count} items.")
@@ -72,14 +82,20 @@ def header(file, magic, kind, axes, position):
     if head[:2] == b"\x1f\x8b":
         raise Fatal(position, f"{file.name}: is compressed; gunzip it first")
     if len(head) < 4 * (1 + axes) or struct.unpack(">I", head[:4]) != (magic,):
-        raise Fatal(position, f"{file.name}: Incorrect {kind} file magic: it is not MNIST's idx file of {kind}s")
+        raise Fatal(
+            position,
+            f"{file.name}: Incorrect {kind} file magic: it is not MNIST's idx file of {kind}s",
+        )
     sizes = struct.unpack(f">{axes}I", head[4:])
     expected = 1
     for size in sizes:
         expected *= size
     found = os.fstat(file.fileno()).st_size - len(head)
     if found < expected:
-        raise Fatal(position, f"{file.name}: is cut off: its head promises {expected} bytes of {kind}s, {found} are there")
+        raise Fatal(
+            position,
+            f"{file.name}: is cut off: its head promises {expected} bytes of {kind}s, {found} are there",
+        )
     return sizes
 
 

@@ -1,9 +1,10 @@
-"""download_model_binary: the weights of a model folder, as its readme.md says (Caffe: scripts/download_model_binary.py).
+"""download_model_binary: the weights of a model folder, as its readme.md says (Caffe:
+scripts/download_model_binary.py).
 
 Only http and https addresses are read, and only a file of the folder itself is written.
 
-The front matter stands between two lines of ---, one `key: value` a line: caffemodel (the file's name), caffemodel_url and
-sha1 are needed; name and license are shown.
+The front matter stands between two lines of ---, one `key: value` a line: caffemodel (the file's
+name), caffemodel_url and sha1 are needed; name and license are shown.
 """
 
 import hashlib
@@ -45,7 +46,9 @@ def download(arguments):
             print(f"Model already exists: {path}")
             return
         print(f"{path} is there, but not of the sha1 that readme.md says: downloading it again")
-    print(f"{matter.get('name', matter['caffemodel'])}, license: {matter.get('license', 'not said')}")
+    print(
+        f"{matter.get('name', matter['caffemodel'])}, license: {matter.get('license', 'not said')}"
+    )
     print(f"Downloading {matter['caffemodel_url']}")
     temporary = f"{path}.tmp{os.getpid()}"
     try:
@@ -67,10 +70,14 @@ def download(arguments):
 
 
 def front_matter(path):
-    """{key: value} of the lines between the first two lines of ---, as str, quotes and comments taken off."""
+    """{key: value} of the lines between the first two lines of ---, as str, quotes and comments
+    taken off.
+    """
     lines = [line.strip() for line in prototxt.read_text(path).splitlines()]
     if lines.count("---") < 2:
-        raise CaffeError(f"{path}: has no front matter (lines `key: value` between two lines of ---)")
+        raise CaffeError(
+            f"{path}: has no front matter (lines `key: value` between two lines of ---)"
+        )
     top = lines.index("---")
     matter = {}
     for line in lines[top + 1 : lines.index("---", top + 1)]:
@@ -84,10 +91,17 @@ def front_matter(path):
     if missing:
         raise CaffeError(f"{path}: its front matter does not say {' and '.join(missing)}")
     name, address = matter["caffemodel"], matter["caffemodel_url"]
-    if os.path.basename(name) != name or name in (".", "..") or "\0" in name or name == os.path.basename(path):
+    if (
+        os.path.basename(name) != name
+        or name in (".", "..")
+        or "\0" in name
+        or name == os.path.basename(path)
+    ):
         raise CaffeError(f"{path}: caffemodel is the name of a file in this folder, not {name!r}")
     if not ADDRESS.match(address):
-        raise CaffeError(f"{path}: caffemodel_url must be an address of http:// or https://, not {address}")
+        raise CaffeError(
+            f"{path}: caffemodel_url must be an address of http:// or https://, not {address}"
+        )
     matter["sha1"] = matter["sha1"].lower()
     return matter
 
@@ -98,7 +112,9 @@ class _WebOnly(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, request, *rest):
         address = rest[-1]
         if not ADDRESS.match(address):
-            raise CaffeError(f"{request.full_url}: leads to {address}, which is not an address of http:// or https://")
+            raise CaffeError(
+                f"{request.full_url}: leads to {address}, which is not an address of http:// or https://"
+            )
         return super().redirect_request(request, *rest)
 
 
@@ -116,8 +132,16 @@ def fetch(url, path):
                 share = f"{100 * done // total}%, " if total else ""
                 print(f"\r...{share}{done / 1e6:.1f} MB", end="", file=sys.stderr, flush=True)
             print(file=sys.stderr)
-    except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError, ValueError) as error:
-        raise CaffeError(f"{url}: cannot be downloaded ({getattr(error, 'reason', error)})") from error
+    except (
+        urllib.error.URLError,
+        http.client.HTTPException,
+        ConnectionError,
+        TimeoutError,
+        ValueError,
+    ) as error:
+        raise CaffeError(
+            f"{url}: cannot be downloaded ({getattr(error, 'reason', error)})"
+        ) from error
     if done < total:
         raise CaffeError(f"{url}: broke off after {done} of {total} bytes; run this again")
 

@@ -1,4 +1,6 @@
-"""extract_features: blobs of a net over its data layer, each into an LMDB of Datum (Caffe: extract_features.cpp)."""
+"""extract_features: blobs of a net over its data layer, each into an LMDB of Datum (Caffe:
+extract_features.cpp).
+"""
 
 import contextlib
 import sys
@@ -31,7 +33,8 @@ def extract(arguments):
     blobs, targets = blobs.split(","), targets.split(",")
     if len(blobs) != len(targets) or len(set(targets)) != len(targets):
         raise Fatal(
-            f"{HERE}:112", f"give each blob a database of its own, not {len(blobs)} blobs and {len(set(targets))} databases"
+            f"{HERE}:112",
+            f"give each blob a database of its own, not {len(blobs)} blobs and {len(set(targets))} databases",
         )
     if not batches.isdigit() or int(batches) < 1:
         raise Fatal(f"{HERE}:123", f"NUM_MINI_BATCHES must be at least 1, it is '{batches}'")
@@ -48,11 +51,16 @@ def extract(arguments):
 
 
 def choose_device(words):
-    """Set the mode from the words behind DB_TYPE: nothing, CPU, GPU, or GPU and a number (DEVICE_ID=1 or 1)."""
+    """Set the mode from the words behind DB_TYPE: nothing, CPU, GPU, or GPU and a number
+    (DEVICE_ID=1 or 1).
+    """
     chosen, *number = words or ["CPU"]
     device_id = number[0].removeprefix("DEVICE_ID=") if number else "0"
     if chosen not in ("CPU", "GPU") or not device_id.isdigit():
-        raise Fatal(f"{HERE}:52", f"behind DB_TYPE stands CPU, GPU or GPU DEVICE_ID=0, not '{' '.join(words)}'")
+        raise Fatal(
+            f"{HERE}:52",
+            f"behind DB_TYPE stands CPU, GPU or GPU DEVICE_ID=0, not '{' '.join(words)}'",
+        )
     log.info(f"{HERE}:{53 if chosen == 'GPU' else 63}", f"Using {chosen}")
     if chosen == "GPU":
         log.info(f"{HERE}:59", f"Using Device_id={device_id}")
@@ -66,7 +74,9 @@ def save(net, blobs, databases, batches):
     """Run `batches` batches; all databases are written whole, or none."""
     for blob in blobs:
         if blob not in net.blob_names:
-            raise Fatal(f"{HERE}:118", f"Unknown feature blob name {blob} in the network {net.file}")
+            raise Fatal(
+                f"{HERE}:118", f"Unknown feature blob name {blob} in the network {net.file}"
+            )
     with contextlib.ExitStack() as stack:
         for database in databases:
             log.info(f"{HERE}:127", f"Opening dataset {database.path}")
@@ -77,7 +87,10 @@ def save(net, blobs, databases, batches):
             for blob, database in zip(blobs, databases, strict=True):
                 append(net, blob, database)
         for blob, database in zip(blobs, databases, strict=True):
-            log.info(f"{HERE}:176", f"Extracted features of {database.count} query images for feature blob {blob}")
+            log.info(
+                f"{HERE}:176",
+                f"Extracted features of {database.count} query images for feature blob {blob}",
+            )
 
 
 def append(net, name, database):
@@ -87,7 +100,10 @@ def append(net, name, database):
     for values in host(blob.tensor()).reshape(blob.num, -1):
         database.put(f"{database.count:010d}", caffe_pb2.Datum(float_data=values.tolist(), **shape))
         if database.count % 1000 == 0:
-            log.info(f"{HERE}:161", f"Extracted features of {database.count} query images for feature blob {name}")
+            log.info(
+                f"{HERE}:161",
+                f"Extracted features of {database.count} query images for feature blob {name}",
+            )
 
 
 if __name__ == "__main__":

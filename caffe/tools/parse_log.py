@@ -1,8 +1,9 @@
-"""parse_log: a training log as two tables, <log>.train and <log>.test, and a picture, <log>.png (Caffe: parse_log.py).
+"""parse_log: a training log as two tables, <log>.train and <log>.test, and a picture, <log>.png
+(Caffe: parse_log.py).
 
-A table has one row a display or test: NumIters, Seconds since "Solving", LearningRate, then the net's outputs by name.
-The files are those of Caffe's script, byte for byte; besides, the prefix of newer glogs (I20261123) is understood, and a
-log with a single row, which Caffe's script leaves out.
+A table has one row a display or test: NumIters, Seconds since "Solving", LearningRate, then the
+net's outputs by name. The files are those of Caffe's script, byte for byte; besides, the prefix of
+newer glogs (I20261123) is understood, and a log with a single row, which Caffe's script leaves out.
 """
 
 import csv
@@ -63,8 +64,9 @@ def parse_log(path):
     Returns
     -------
     (list of dict, list of dict, list of (float, float))
-        The rows of the training and of the test table, {column: float}; the learning rates, (iteration, rate).  A table's
-        LearningRate is the last one logged before its row, as in Caffe's script: at the iteration of a drop still the old.
+        The rows of the training and of the test table, {column: float}; the learning rates,
+        (iteration, rate).  A table's LearningRate is the last one logged before its row, as in
+        Caffe's script: at the iteration of a drop still the old.
 
     Raises
     ------
@@ -85,7 +87,9 @@ def parse_log(path):
         now = time_of(line, year)
         if now is None:
             continue
-        if last is not None and now.month < last.month and now.year == last.year:  # New Year; the prefix has none
+        if (
+            last is not None and now.month < last.month and now.year == last.year
+        ):  # New Year; the prefix has none
             year += 1
             now = time_of(line, year)
         last = now
@@ -100,7 +104,14 @@ def parse_log(path):
             rate = float(match[1])
             rates.append((iteration, rate))
         if match := OUTPUT.search(line):
-            add(rows[match[1]], iteration, (now - start).total_seconds(), rate, match[2], float(match[3]))
+            add(
+                rows[match[1]],
+                iteration,
+                (now - start).total_seconds(),
+                rate,
+                match[2],
+                float(match[3]),
+            )
     if start is None:
         raise CaffeError(f'{path}: is not a training log of Caffe\'s (no line says "Solving")')
     for table in rows.values():
@@ -135,12 +146,17 @@ def write_table(rows, path, delimiter):
     writer = csv.DictWriter(text, columns, delimiter=delimiter)
     writer.writeheader()
     writer.writerows(rows)
-    with renamed_when_whole(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as f:
+    with (
+        renamed_when_whole(path) as temporary,
+        open(temporary, "w", encoding="utf-8", newline="") as f,
+    ):
         f.write(text.getvalue())
 
 
 def draw(train, test, rates, path, title):
-    """Draw the outputs called loss (all, if none is) and the learning rate over the iterations as a PNG."""
+    """Draw the outputs called loss (all, if none is) and the learning rate over the iterations as a
+    PNG.
+    """
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -149,7 +165,13 @@ def draw(train, test, rates, path, title):
     for rows, phase, style in ((train, "train", "-"), (test, "test", "o--")):
         for name in losses(rows):
             points = [(row["NumIters"], row[name]) for row in rows if name in row]
-            above.plot(*zip(*points, strict=True), style, markersize=4, linewidth=1.2, label=f"{phase}: {name}")
+            above.plot(
+                *zip(*points, strict=True),
+                style,
+                markersize=4,
+                linewidth=1.2,
+                label=f"{phase}: {name}",
+            )
     if train or test:
         above.legend(frameon=False)
     if rates:
@@ -170,7 +192,11 @@ def draw(train, test, rates, path, title):
 
 def losses(rows):
     """The names of the outputs to draw."""
-    names = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in FIRST_COLUMNS]
+    names = [
+        name
+        for name in dict.fromkeys(name for row in rows for name in row)
+        if name not in FIRST_COLUMNS
+    ]
     return [name for name in names if "loss" in name.lower()] or names
 
 

@@ -22,7 +22,9 @@ def main(arguments=None):
     """Entry point of the console command; returns the exit status."""
     places = "V0_NET_PROTO_FILE_IN NET_PROTO_FILE_OUT"
     here = "upgrade_net_proto_binary.cpp"
-    return upgrade_file.main(arguments, here, places, read, upgrade.upgrade_net, lambda net: net.SerializeToString())
+    return upgrade_file.main(
+        arguments, here, places, read, upgrade.upgrade_net, lambda net: net.SerializeToString()
+    )
 
 
 if __name__ == "__main__":

@@ -1,12 +1,15 @@
-"""Make the sample data sets: illustrated articles, a VOC-layout set and a retrieval set, all drawn and written by this script.
+"""Make the sample data sets: illustrated articles, a VOC-layout set and a retrieval set, all drawn
+and written by this script.
 
 Reads:   nothing
 Writes:  OUT/ImageCLEF_Wikipedia/{images,metadata,text}, OUT/Wikipedia/, OUT/VOCdevkit/VOC2007/
-Paper:   stands in for the data sets of section 4, so that the whole chain runs in minutes; no number of the paper's comes from it
-Usage:   python data/sample/make_sample.py [--out data/sample] [--seed 0] [--articles 500] [--force]
+Paper:   stands in for the data sets of section 4, so that the whole chain runs in minutes; no
+number of the paper's comes from it Usage:   python data/sample/make_sample.py [--out data/sample]
+[--seed 0] [--articles 500] [--force]
 
-An article is about one theme and borrows words from a second one; its images show the first.  The blemishes of the real
-collection are here too: PNGs, small images, grey and CMYK JPEGs, broken XML, missing and foreign articles, `_text/`.
+An article is about one theme and borrows words from a second one; its images show the first.  The
+blemishes of the real collection are here too: PNGs, small images, grey and CMYK JPEGs, broken XML,
+missing and foreign articles, `_text/`.
 """
 
 import argparse
@@ -19,7 +22,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from texttopicnet import artefacts, options
+from texttopicnet import artefacts, atomic_files, command_line
 
 # theme -> words of its articles
 THEMES = {
@@ -44,17 +47,49 @@ THEMES = {
     "music": "melody violin orchestra chord composer rhythm piano symphony singer harmony opera note conductor flute quartet"
     " sonata drum concert tempo cello choir scale trumpet overture",
 }
-COMMON = (
-    "people year name part form region history example work number time group book story century land area kind use side".split()
-)
-VERBS = "show follow reach join describe keep carry support change surround".split()
+COMMON = [
+    "people",
+    "year",
+    "name",
+    "part",
+    "form",
+    "region",
+    "history",
+    "example",
+    "work",
+    "number",
+    "time",
+    "group",
+    "book",
+    "story",
+    "century",
+    "land",
+    "area",
+    "kind",
+    "use",
+    "side",
+]
+VERBS = [
+    "show",
+    "follow",
+    "reach",
+    "join",
+    "describe",
+    "keep",
+    "carry",
+    "support",
+    "change",
+    "surround",
+]
 OBJECTS = ("boat", "flower", "house", "moon", "tree")  # the classes of the VOC-layout set
 PALE, DARK = 210, 60
 
 
 def shade(rng, b, g, r, spread=28):
     """A colour near (b, g, r) as three ints in 0..255."""
-    return tuple(int(v) for v in np.clip(np.array([b, g, r]) + rng.integers(-spread, spread + 1, 3), 0, 255))
+    return tuple(
+        int(v) for v in np.clip(np.array([b, g, r]) + rng.integers(-spread, spread + 1, 3), 0, 255)
+    )
 
 
 def gradient(height, width, top, bottom):
@@ -70,29 +105,57 @@ def polygon(image, points, colour):
 
 def draw_boat(image, rng):
     height, width = image.shape[:2]
-    s, x, y = rng.integers(22, 48), rng.integers(50, width - 50), rng.integers(height // 2, height - 40)
-    polygon(image, [(x - s, y), (x + s, y), (x + s // 2, y + s // 2), (x - s // 2, y + s // 2)], shade(rng, 40, 60, 120))
+    s, x, y = (
+        rng.integers(22, 48),
+        rng.integers(50, width - 50),
+        rng.integers(height // 2, height - 40),
+    )
+    polygon(
+        image,
+        [(x - s, y), (x + s, y), (x + s // 2, y + s // 2), (x - s // 2, y + s // 2)],
+        shade(rng, 40, 60, 120),
+    )
     polygon(image, [(x, y - 2 * s), (x, y - 4), (x + s, y - 4)], shade(rng, 235, 235, 240, 15))
     cv2.line(image, (x, y), (x, y - 2 * s), (30, 40, 60), 2)
 
 
 def draw_tree(image, rng):
     height, width = image.shape[:2]
-    s, x, y = rng.integers(30, 70), rng.integers(20, width - 20), rng.integers(height // 2, height - 5)
+    s, x, y = (
+        rng.integers(30, 70),
+        rng.integers(20, width - 20),
+        rng.integers(height // 2, height - 5),
+    )
     cv2.rectangle(image, (x - s // 8, y - s // 2), (x + s // 8, y), shade(rng, 30, 60, 90, 15), -1)
     green = shade(rng, 40, 110, 40, 30)
     for level in range(3):
         top = y - s // 2 - level * s // 2
-        polygon(image, [(x - s // 2 + level * 5, top), (x + s // 2 - level * 5, top), (x, top - s)], green)
+        polygon(
+            image,
+            [(x - s // 2 + level * 5, top), (x + s // 2 - level * 5, top), (x, top - s)],
+            green,
+        )
 
 
 def draw_flower(image, rng):
     height, width = image.shape[:2]
-    s, x, y = rng.integers(7, 17), rng.integers(15, width - 15), rng.integers(height // 3, height - 15)
+    s, x, y = (
+        rng.integers(7, 17),
+        rng.integers(15, width - 15),
+        rng.integers(height // 3, height - 15),
+    )
     cv2.line(image, (x, y), (x, min(height - 1, y + 4 * s)), (40, 130, 40), 2)
-    petals = shade(rng, *[(60, 40, 220), (200, 60, 200), (60, 200, 240), (240, 120, 120)][rng.integers(4)])
+    petals = shade(
+        rng, *[(60, 40, 220), (200, 60, 200), (60, 200, 240), (240, 120, 120)][rng.integers(4)]
+    )
     for angle in np.linspace(0, 2 * np.pi, 6)[:-1]:
-        cv2.circle(image, (int(x + s * np.cos(angle)), int(y + s * np.sin(angle))), int(s * 0.7), petals, -1)
+        cv2.circle(
+            image,
+            (int(x + s * np.cos(angle)), int(y + s * np.sin(angle))),
+            int(s * 0.7),
+            petals,
+            -1,
+        )
     cv2.circle(image, (x, y), int(s * 0.6), (40, 200, 240), -1)
 
 
@@ -117,7 +180,13 @@ def draw_moon(image, rng):
         cv2.circle(image, (int(cx), int(cy)), max(2, r // 6), (150, 175, 185), -1)
 
 
-DRAW = {"boat": draw_boat, "flower": draw_flower, "house": draw_house, "moon": draw_moon, "tree": draw_tree}
+DRAW = {
+    "boat": draw_boat,
+    "flower": draw_flower,
+    "house": draw_house,
+    "moon": draw_moon,
+    "tree": draw_tree,
+}
 
 
 def scene(theme, rng):
@@ -151,9 +220,18 @@ def scene(theme, rng):
     elif theme == "desert":
         image = gradient(height, width, shade(rng, 210, 190, 140), shade(rng, 110, 180, 230))
         for _ in range(4):
-            centre, axes = (int(rng.integers(width)), height), (int(rng.integers(70, 190)), int(rng.integers(40, 110)))
+            centre, axes = (
+                (int(rng.integers(width)), height),
+                (int(rng.integers(70, 190)), int(rng.integers(40, 110))),
+            )
             cv2.ellipse(image, centre, axes, 0, 180, 360, shade(rng, 80, 160, 215), -1)
-        cv2.circle(image, (int(rng.integers(30, width - 30)), 45), int(rng.integers(15, 30)), shade(rng, 90, 230, 250, 10), -1)
+        cv2.circle(
+            image,
+            (int(rng.integers(30, width - 30)), 45),
+            int(rng.integers(15, 30)),
+            shade(rng, 90, 230, 250, 10),
+            -1,
+        )
     elif theme == "astronomy":
         image = gradient(height, width, shade(rng, 40, 15, 15, 14), shade(rng, 20, 10, 15, 10))
         for _ in range(rng.integers(60, 140)):
@@ -167,7 +245,11 @@ def scene(theme, rng):
         image = gradient(height, width, shade(rng, 50, 50, 60, 20), shade(rng, 30, 50, 120, 25))
         x, half = int(rng.integers(90, width - 90)), int(rng.integers(80, 140))
         peak = height // 3
-        polygon(image, [(x - half, height), (x - 18, peak), (x + 18, peak), (x + half, height)], shade(rng, 30, 35, 45, 15))
+        polygon(
+            image,
+            [(x - half, height), (x - 18, peak), (x + 18, peak), (x + half, height)],
+            shade(rng, 30, 35, 45, 15),
+        )
         for _ in range(rng.integers(3, 7)):
             end = (x + int(rng.integers(-half // 2, half // 2 + 1)), height)
             cv2.line(image, (x, peak), end, shade(rng, 20, 90, 235, 20), int(rng.integers(3, 9)))
@@ -182,7 +264,10 @@ def scene(theme, rng):
     elif theme == "winter":
         image = gradient(height, width, shade(rng, 225, 210, 195), shade(rng, 250, 248, 245, 6))
         for _ in range(3):
-            centre, axes = (int(rng.integers(width)), height), (int(rng.integers(80, 180)), int(rng.integers(30, 90)))
+            centre, axes = (
+                (int(rng.integers(width)), height),
+                (int(rng.integers(80, 180)), int(rng.integers(30, 90))),
+            )
             cv2.ellipse(image, centre, axes, 0, 180, 360, shade(rng, 248, 244, 240, 8), -1)
         for _ in range(rng.integers(40, 90)):
             x, y, s = int(rng.integers(width)), int(rng.integers(height)), int(rng.integers(2, 5))
@@ -197,11 +282,16 @@ def scene(theme, rng):
             for x in range((y // side % 2) * side, width, 2 * side):
                 cv2.rectangle(image, (x, y), (x + side - 1, y + side - 1), dark, -1)
         for _ in range(rng.integers(4, 12)):
-            x, y = (int(v) * side + side // 2 for v in (rng.integers(width // side), rng.integers(height // side)))
+            x, y = (
+                int(v) * side + side // 2
+                for v in (rng.integers(width // side), rng.integers(height // side))
+            )
             colour = (PALE,) * 3 if rng.random() < 0.5 else (DARK // 2,) * 3
             cv2.circle(image, (x, y), side // 3, colour, -1)
     else:
-        image = gradient(height, width, shade(rng, 215, 232, 240, 12), shade(rng, 205, 225, 235, 12))
+        image = gradient(
+            height, width, shade(rng, 215, 232, 240, 12), shade(rng, 205, 225, 235, 12)
+        )
         for top in range(20, height - 40, 80):
             for line in range(5):
                 cv2.line(image, (0, top + 9 * line), (width, top + 9 * line), (DARK,) * 3, 1)
@@ -214,7 +304,9 @@ def scene(theme, rng):
 
 
 def mixed_scene(theme, rng):
-    """A scene, in a third of the cases with an object that is foreign to it; returns what `scene` does."""
+    """A scene, in a third of the cases with an object that is foreign to it; returns what `scene`
+    does.
+    """
     image, objects = scene(theme, rng)
     if rng.random() < 0.35:
         extra = OBJECTS[rng.integers(len(OBJECTS))]
@@ -231,17 +323,25 @@ def sentences(theme, rng, count, other=None):
 
     def noun():
         kind = rng.random()
-        if kind < 0.72 or not foreign and kind < 0.8:
+        if kind < 0.72 or (not foreign and kind < 0.8):
             word = own[rng.choice(len(own), p=frequent / frequent.sum())]
         elif kind < 0.8:
             word = foreign[rng.integers(len(foreign))]
         else:
             word = COMMON[rng.integers(len(COMMON))]
-        return f"[[{word}]]" if rng.random() < 0.1 else f"'''{word}'''" if rng.random() < 0.03 else word
+        return (
+            f"[[{word}]]"
+            if rng.random() < 0.1
+            else f"'''{word}'''"
+            if rng.random() < 0.03
+            else word
+        )
 
     for _ in range(count):
         verb = VERBS[rng.integers(len(VERBS))]
-        rows.append(f"The {noun()} and the {noun()} {verb} the {noun()}, and every {noun()} is near the {noun()}.")
+        rows.append(
+            f"The {noun()} and the {noun()} {verb} the {noun()}, and every {noun()} is near the {noun()}."
+        )
     return rows
 
 
@@ -294,8 +394,21 @@ def put_image(collection, number, image, blemish):
 
 
 def make_collection(folder, rng, n_articles):
-    """Articles with one to three images each, in the layout of the ImageCLEF 2010 Wikipedia collection."""
-    blemishes = ["png", "small", "grey", "cmyk", "two dots", "unreadable", "no image", "broken XML", "foreign", "no article"]
+    """Articles with one to three images each, in the layout of the ImageCLEF 2010 Wikipedia
+    collection.
+    """
+    blemishes = [
+        "png",
+        "small",
+        "grey",
+        "cmyk",
+        "two dots",
+        "unreadable",
+        "no image",
+        "broken XML",
+        "foreign",
+        "no article",
+    ]
     blemishes += ["_text"]
     themes, number = list(THEMES), 0
     for n in tqdm(range(1, n_articles + 1), desc="articles", unit="article"):
@@ -330,7 +443,9 @@ def make_collection(folder, rng, n_articles):
 
 
 def make_retrieval(folder, rng, pairs_a_theme):
-    """Text-image pairs by theme, in the layout of the Wikipedia set of Rasiwasia et al.; texts of no article above."""
+    """Text-image pairs by theme, in the layout of the Wikipedia set of Rasiwasia et al.; texts of
+    no article above.
+    """
     rows = []
     (folder / "texts").mkdir(parents=True)
     for c, theme in enumerate(THEMES, start=1):
@@ -339,15 +454,21 @@ def make_retrieval(folder, rng, pairs_a_theme):
             text, image = (rng.bytes(16).hex() for _ in range(2))
             other = list(THEMES)[rng.integers(len(THEMES))]
             body = escape("\n".join(sentences(theme, rng, 2, other)))
-            (folder / "texts" / f"{text}.xml").write_text(f"<document><text>\n{body}\n</text></document>\n", encoding="utf-8")
+            (folder / "texts" / f"{text}.xml").write_text(
+                f"<document><text>\n{body}\n</text></document>\n", encoding="utf-8"
+            )
             jpeg(folder / "images" / theme / f"{image}.jpg", mixed_scene(theme, rng)[0])
             rows.append(f"{text}\t{image}\t{c}\n")
     (folder / "categories.list").write_text("".join(f"{theme}\n" for theme in THEMES))
-    (folder / "testset_txt_img_cat.list").write_text("".join(rows[i] for i in rng.permutation(len(rows))))
+    (folder / "testset_txt_img_cat.list").write_text(
+        "".join(rows[i] for i in rng.permutation(len(rows)))
+    )
 
 
 def make_voc(folder, rng, n_images):
-    """Scenes with labelled objects, in VOC2007's layout: a quarter each for train and val, half for test."""
+    """Scenes with labelled objects, in VOC2007's layout: a quarter each for train and val, half for
+    test.
+    """
     year = folder / "VOC2007"
     (year / "JPEGImages").mkdir(parents=True)
     main = year / "ImageSets" / "Main"
@@ -356,7 +477,9 @@ def make_voc(folder, rng, n_images):
     for n in tqdm(range(1, n_images + 1), desc="VOC images", unit="image"):
         image, objects = mixed_scene(themes[rng.integers(len(themes))], rng)
         jpeg(year / "JPEGImages" / f"{n:06d}.jpg", image)
-        labels[f"{n:06d}"] = {name: (0 if rng.random() < 0.04 else 1) if name in objects else -1 for name in OBJECTS}
+        labels[f"{n:06d}"] = {
+            name: (0 if rng.random() < 0.04 else 1) if name in objects else -1 for name in OBJECTS
+        }
     ids = [list(labels)[i] for i in rng.permutation(n_images)]
     quarter = n_images // 4
     splits = {"train": ids[:quarter], "val": ids[quarter : 2 * quarter], "test": ids[2 * quarter :]}
@@ -364,16 +487,23 @@ def make_voc(folder, rng, n_images):
     for split, members in splits.items():
         (main / f"{split}.txt").write_text("".join(f"{i}\n" for i in sorted(members)))
         for name in OBJECTS:
-            (main / f"{name}_{split}.txt").write_text("".join(f"{i} {labels[i][name]:2d}\n" for i in sorted(members)))
+            (main / f"{name}_{split}.txt").write_text(
+                "".join(f"{i} {labels[i][name]:2d}\n" for i in sorted(members))
+            )
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent)
-    parser.add_argument("--seed", type=options.seed(), default=0)
-    parser.add_argument("--articles", type=options.whole("--articles"), default=500)
-    parser.add_argument("--pairs", type=options.whole("--pairs"), default=16, help="of the retrieval set, a theme")
-    parser.add_argument("--voc-images", type=options.whole("--voc-images"), default=400)
+    parser.add_argument("--seed", type=command_line.seed(), default=0)
+    parser.add_argument("--articles", type=command_line.whole("--articles"), default=500)
+    parser.add_argument(
+        "--pairs",
+        type=command_line.whole("--pairs"),
+        default=16,
+        help="of the retrieval set, a theme",
+    )
+    parser.add_argument("--voc-images", type=command_line.whole("--voc-images"), default=400)
     parser.add_argument("--force", action="store_true", help="make the sets anew")
     args = parser.parse_args()
 
@@ -383,7 +513,7 @@ def main():
     print(
         f"drawing {args.articles} articles, {args.pairs * len(THEMES)} pairs and {args.voc_images} VOC images, seed {args.seed}"
     )
-    with artefacts.written_whole(*outputs) as (collection, retrieval, voc):
+    with atomic_files.written_whole(*outputs) as (collection, retrieval, voc):
         streams = np.random.default_rng(args.seed).spawn(3)
         make_collection(collection, streams[0], args.articles)
         make_retrieval(retrieval, streams[1], args.pairs)
@@ -393,4 +523,4 @@ def main():
 
 
 if __name__ == "__main__":
-    artefacts.run(main)
+    command_line.run(main)

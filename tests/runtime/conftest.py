@@ -21,7 +21,9 @@ def golden():
 
 @pytest.fixture(scope="session")
 def shared_cases():
-    """The folder of inputs that users' reports were about; tests that want it are skipped where it is absent."""
+    """The folder of inputs that users' reports were about; tests that want it are skipped where it
+    is absent.
+    """
     if not CASES.is_dir():
         pytest.skip(f"the inputs from users' reports are not here ({CASES})")
     return CASES
@@ -57,7 +59,9 @@ class OneLayer:
         return out[0] if len(out) == 1 else out
 
     def backward(self, *diffs):
-        """From the tops' diffs (none: those of the loss weight) to the bottoms': ndarray, or a list of several."""
+        """From the tops' diffs (none: those of the loss weight) to the bottoms': ndarray, or a list
+        of several.
+        """
         for name, diff in zip(self.tops, diffs, strict=False):
             self.net.blobs[name].diff[...] = diff
         self.net.backward()
@@ -67,7 +71,9 @@ class OneLayer:
 
 @pytest.fixture
 def one_layer(net_from):
-    """one_layer('type: "ReLU"', x=[-1, 2]): a OneLayer with the bottoms given by name and as many tops as `tops`."""
+    """one_layer('type: "ReLU"', x=[-1, 2]): a OneLayer with the bottoms given by name and as many
+    tops as `tops`.
+    """
 
     def build(text, tops=1, phase=caffe.TRAIN, **bottoms):
         arrays = {name: np.asarray(value, dtype=np.float32) for name, value in bottoms.items()}
@@ -79,7 +85,9 @@ def one_layer(net_from):
         )
         names = [f"top{i}" for i in range(tops)]
         wires = " ".join([f'bottom: "{n}"' for n in arrays] + [f'top: "{n}"' for n in names])
-        net = net_from(f'force_backward: true\n{inputs}layer {{ name: "layer" {wires} {text} }}', phase)
+        net = net_from(
+            f'force_backward: true\n{inputs}layer {{ name: "layer" {wires} {text} }}', phase
+        )
         for name, array in arrays.items():
             net.blobs[name].data[...] = array
         return OneLayer(net, list(arrays), names)
@@ -89,13 +97,16 @@ def one_layer(net_from):
 
 @pytest.fixture
 def refused(one_layer):
-    """refused(match, text, ...): making or running the layer is a CaffeError of one line that says `match`."""
+    """refused(match, text, ...): making or running the layer is a CaffeError of one line that says
+    `match`.
+    """
 
     def check(match, text, **keywords):
         with pytest.raises(caffe.CaffeError, match=match) as caught:
             one_layer(text, **keywords).forward()
         message = str(caught.value)
-        assert "layer" in message and "\n" not in message
+        assert "layer" in message
+        assert "\n" not in message
 
     return check
 
@@ -108,7 +119,8 @@ def fatal(capsys):
         assert main([str(a) for a in arguments]) == 1
         error = capsys.readouterr().err
         (line,) = [row for row in error.splitlines() if row.startswith("F")]
-        assert "Traceback" not in error and error.splitlines()[-1] == line
+        assert "Traceback" not in error
+        assert error.splitlines()[-1] == line
         return line
 
     return run
@@ -126,7 +138,9 @@ layer { name: "loss" type: "EuclideanLoss" bottom: "y" bottom: "t" top: "loss" }
 
 @pytest.fixture
 def regression_net(tmp_path):
-    """The file of a net for solvers: a linear regression of constants, (2, 3) -> (2, 2), by the layers "ip" and "loss"."""
+    """The file of a net for solvers: a linear regression of constants, (2, 3) -> (2, 2), by the
+    layers "ip" and "loss".
+    """
     path = tmp_path / "net.prototxt"
     path.write_text(REGRESSION)
     return path

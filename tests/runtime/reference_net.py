@@ -1,7 +1,9 @@
-"""A plain NumPy net: what BVLC Caffe's layers compute, written out element by element, to hold the runtime against.
+"""A plain NumPy net: what BVLC Caffe's layers compute, written out element by element, to hold the
+runtime against.
 
-It takes the wiring and the settings from a caffe.Net, and shares nothing else with the runtime.  Each layer keeps what its
-C++ original keeps: Dropout its mask, MAX pooling its indices, BatchNorm its normalised values, losses their differences.
+It takes the wiring and the settings from a caffe.Net, and shares nothing else with the runtime.
+Each layer keeps what its C++ original keeps: Dropout its mask, MAX pooling its indices, BatchNorm
+its normalised values, losses their differences.
 """
 
 import numpy as np
@@ -25,7 +27,9 @@ class Layer:
 
 
 class Function(Layer):
-    """Elementwise: y = value(x), dx = dy * slope(x, y), x being what is in the blob when backward runs."""
+    """Elementwise: y = value(x), dx = dy * slope(x, y), x being what is in the blob when backward
+    runs.
+    """
 
     def value(self, x):
         raise NotImplementedError
@@ -131,7 +135,9 @@ class Scale(Layer):
         x = bottom[0].data
         if self.in_place:
             self.x = x.copy()
-        top[0].data[...] = x * self._spread(self.blobs[0].data, x) + self._spread(self.blobs[1].data, x)
+        top[0].data[...] = x * self._spread(self.blobs[0].data, x) + self._spread(
+            self.blobs[1].data, x
+        )
 
     def backward(self, top, bottom, needs):
         x, dy = self.x if self.in_place else bottom[0].data, top[0].diff.copy()
@@ -149,7 +155,9 @@ class BatchNorm(Layer):
         self.axes = tuple(i for i in range(x.ndim) if i != 1)
         mean, variance = x.mean(self.axes, keepdims=True), x.var(self.axes, keepdims=True)
         m = x.size / x.shape[1]
-        for blob, value in zip(self.blobs, (mean.ravel(), variance.ravel() * m / (m - 1), 1), strict=True):
+        for blob, value in zip(
+            self.blobs, (mean.ravel(), variance.ravel() * m / (m - 1), 1), strict=True
+        ):
             blob.data[...] = blob.data * p.moving_average_fraction + value
         self.deviation = np.sqrt(variance + p.eps)
         self.y = (x - mean) / self.deviation
@@ -178,11 +186,16 @@ class Convolution(Layer):
 
     def _windows(self, x):
         k = self.param.convolution_param.kernel_size[0]
-        return np.lib.stride_tricks.sliding_window_view(x, (k, k), (2, 3))  # (N, C, H_out, W_out, k, k)
+        return np.lib.stride_tricks.sliding_window_view(
+            x, (k, k), (2, 3)
+        )  # (N, C, H_out, W_out, k, k)
 
     def forward(self, bottom, top, draw):
         windows = self._windows(bottom[0].data)
-        top[0].data[...] = np.einsum("nchwij,ocij->nohw", windows, self.blobs[0].data) + self.blobs[1].data[:, None, None]
+        top[0].data[...] = (
+            np.einsum("nchwij,ocij->nohw", windows, self.blobs[0].data)
+            + self.blobs[1].data[:, None, None]
+        )
 
     def backward(self, top, bottom, needs):
         dy = top[0].diff
@@ -192,7 +205,9 @@ class Convolution(Layer):
         weight, (height, width) = self.blobs[0].data, dy.shape[2:]
         for i in range(weight.shape[2]):
             for j in range(weight.shape[3]):
-                bottom[0].diff[:, :, i : i + height, j : j + width] += np.einsum("nohw,oc->nchw", dy, weight[:, :, i, j])
+                bottom[0].diff[:, :, i : i + height, j : j + width] += np.einsum(
+                    "nohw,oc->nchw", dy, weight[:, :, i, j]
+                )
 
 
 class Pooling(Layer):
@@ -200,9 +215,16 @@ class Pooling(Layer):
 
     def forward(self, bottom, top, draw):
         n, c, h, w = bottom[0].data.shape
-        windows = bottom[0].data.reshape(n, c, h // 2, 2, w // 2, 2).transpose(0, 1, 2, 4, 3, 5).reshape(n, c, h // 2, w // 2, 4)
+        windows = (
+            bottom[0]
+            .data.reshape(n, c, h // 2, 2, w // 2, 2)
+            .transpose(0, 1, 2, 4, 3, 5)
+            .reshape(n, c, h // 2, w // 2, 4)
+        )
         self.index = windows.argmax(-1)
-        top[0].data[...] = windows.mean(-1) if self.param.pooling_param.pool == 1 else windows.max(-1)
+        top[0].data[...] = (
+            windows.mean(-1) if self.param.pooling_param.pool == 1 else windows.max(-1)
+        )
 
     def backward(self, top, bottom, needs):
         bottom[0].diff[...] = 0
@@ -299,8 +321,16 @@ class ReferenceNet:
                     self._share(param, top)
                     self.blobs[top].diff[...] = net.blobs[top].diff
             cls = TYPES.get(param.type, Layer)
-            self.layers.append((cls(param, own), [self.blobs[b] for b in param.bottom], [self.blobs[t] for t in param.top]))
-        self.unique = list({id(blob): blob for blobs in self.params.values() for blob in blobs}.values())
+            self.layers.append(
+                (
+                    cls(param, own),
+                    [self.blobs[b] for b in param.bottom],
+                    [self.blobs[t] for t in param.top],
+                )
+            )
+        self.unique = list(
+            {id(blob): blob for blobs in self.params.values() for blob in blobs}.values()
+        )
         self.rates = [0 if self._is_statistic(blob) else 1 for blob in self.unique]
         self.history = [np.zeros_like(blob.data) for blob in self.unique]
 
@@ -312,7 +342,9 @@ class ReferenceNet:
                 blob.diff = source.diff.reshape(blob.data.shape)
 
     def _is_statistic(self, blob):
-        return any(blob in layer.blobs for layer, _, _ in self.layers if isinstance(layer, BatchNorm))
+        return any(
+            blob in layer.blobs for layer, _, _ in self.layers if isinstance(layer, BatchNorm)
+        )
 
     def forward(self, start, end, draw):
         for layer, bottom, top in self.layers[start : end + 1]:

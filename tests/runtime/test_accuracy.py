@@ -21,7 +21,9 @@ def accuracy(fields=""):
     ],
 )
 def test_top_k(one_layer, fields, value):
-    assert_allclose(one_layer(accuracy(fields), x=SCORES, t=[0, 2, 0, 1]).forward(), value, rtol=1e-6)
+    assert_allclose(
+        one_layer(accuracy(fields), x=SCORES, t=[0, 2, 0, 1]).forward(), value, rtol=1e-6
+    )
 
 
 def test_each_class(one_layer):
@@ -35,6 +37,8 @@ def test_axis(one_layer):
     assert_allclose(one_layer(accuracy(), x=x, t=[[0, 1], [2, 0]]).forward(), 0.75)
 
 
-@pytest.mark.parametrize(("fields", "labels", "match"), [("top_k: 4", [0] * 4, "top_k 4"), ("", [0] * 3, "do not agree")])
+@pytest.mark.parametrize(
+    ("fields", "labels", "match"), [("top_k: 4", [0] * 4, "top_k 4"), ("", [0] * 3, "do not agree")]
+)
 def test_refused(refused, fields, labels, match):
     refused(match, accuracy(fields), x=SCORES, t=labels)

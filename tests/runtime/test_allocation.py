@@ -36,7 +36,9 @@ def sources(tmp_path):
 @pytest.mark.parametrize("kind", LAYERS)
 def test_each_data_layer(sources, net_from, kind):
     text = 'layer {{ name: "d" {0} }}'
-    with pytest.raises(caffe.CaffeError, match=rf"layer 'd' \({kind}\).*; lower (batch_size|shape)"):
+    with pytest.raises(
+        caffe.CaffeError, match=rf"layer 'd' \({kind}\).*; lower (batch_size|shape)"
+    ):
         net_from(text.format(LAYERS[kind].format(sources, 2_000_000_000)))
     net_from(text.format(LAYERS[kind].format(sources, 2))).close()
 
@@ -45,11 +47,18 @@ def test_each_data_layer(sources, net_from, kind):
 def test_what_this_machine_has_counts(sources, net_from, kind, monkeypatch):
     """3 x 10^6 items of 243 numbers of four bytes are 2.7 GiB, on a machine of 1 GiB."""
     monkeypatch.setattr(allocation, "available", lambda device: 1 << 30)
-    with pytest.raises(caffe.CaffeError, match=r"needs 2.7 GiB, there are 1.0 GiB of memory; lower (batch_size|shape)"):
+    with pytest.raises(
+        caffe.CaffeError,
+        match=r"needs 2.7 GiB, there are 1.0 GiB of memory; lower (batch_size|shape)",
+    ):
         net_from(f'layer {{ name: "d" {LAYERS[kind].format(sources, 3_000_000)} }}')
 
 
 def test_a_training(sources, tmp_path, fatal):
-    (tmp_path / "net.prototxt").write_text('layer { name: "d" ' + LAYERS["Data"].format(sources, 2_000_000_000) + " }")
-    (tmp_path / "solver.prototxt").write_text(f'net: "{tmp_path}/net.prototxt" base_lr: 0.1 lr_policy: "fixed"')
+    (tmp_path / "net.prototxt").write_text(
+        'layer { name: "d" ' + LAYERS["Data"].format(sources, 2_000_000_000) + " }"
+    )
+    (tmp_path / "solver.prototxt").write_text(
+        f'net: "{tmp_path}/net.prototxt" base_lr: 0.1 lr_policy: "fixed"'
+    )
     assert "lower batch_size" in fatal(cli.main, "train", "-solver", tmp_path / "solver.prototxt")

@@ -32,7 +32,9 @@ def test_forward(one_layer, fields, top):
 def test_images_are_flattened(one_layer):
     x = np.zeros((2, 3, 4, 5))
     x[0, 2, 1, 3] = x[1, 0, 3, 2] = 1
-    assert_array_equal(one_layer(argmax(), x=x).forward(), np.reshape([2 * 20 + 5 + 3, 3 * 5 + 2], (2, 1, 1, 1)))
+    assert_array_equal(
+        one_layer(argmax(), x=x).forward(), np.reshape([2 * 20 + 5 + 3, 3 * 5 + 2], (2, 1, 1, 1))
+    )
 
 
 def test_has_no_gradient(one_layer):
@@ -43,7 +45,11 @@ def test_has_no_gradient(one_layer):
 
 @pytest.mark.parametrize(
     ("fields", "match"),
-    [("top_k: 6", r"top_k 6 must lie in 1\.\.5"), ("top_k: 0", "top_k 0"), ("axis: 2", "axis 2 is out of range")],
+    [
+        ("top_k: 6", r"top_k 6 must lie in 1\.\.5"),
+        ("top_k: 0", "top_k 0"),
+        ("axis: 2", "axis 2 is out of range"),
+    ],
 )
 def test_refused(refused, fields, match):
     refused(match, argmax(fields), x=X)

@@ -1,7 +1,8 @@
-"""net.backward() at any time: from the blobs as they are and what the layers have kept, as in BVLC Caffe.
+"""net.backward() at any time: from the blobs as they are and what the layers have kept, as in BVLC
+Caffe.
 
-Random nets run random sequences of forward, backward, solver steps and changes by hand, beside a NumPy twin that follows the
-C++ layers (reference_net.py).
+Random nets run random sequences of forward, backward, solver steps and changes by hand, beside a
+NumPy twin that follows the C++ layers (reference_net.py).
 """
 
 from pathlib import Path
@@ -40,7 +41,9 @@ class Writer:
         self.count += 1
         name = f"l{self.count}"
         wires = " ".join([f'bottom: "{b}"' for b in bottoms] + [f'top: "{top or name}"'])
-        self.text += f'layer {{ name: "{name}" type: "{TYPES.get(kind, kind)}" {wires} {fields} }}\n'
+        self.text += (
+            f'layer {{ name: "{name}" type: "{TYPES.get(kind, kind)}" {wires} {fields} }}\n'
+        )
         return top or name
 
     def input(self, name, *shape):
@@ -53,7 +56,9 @@ class Writer:
         before = None
         for _ in range(count):
             # the mean of normalised values is 0, of which rounding leaves no digit to compare
-            kind = before = self.rng.choice([kind for kind in FUNCTIONS if (kind, before) != ("BatchNorm", "BatchNorm")])
+            kind = before = self.rng.choice(
+                [kind for kind in FUNCTIONS if (kind, before) != ("BatchNorm", "BatchNorm")]
+            )
             in_place = overwrite and self.rng.random() < 0.6
             blob = self.layer(kind, [blob], FUNCTIONS[kind], blob if in_place else None)
             overwrite = True
@@ -75,13 +80,23 @@ def random_net(rng):
     if rng.random() < 0.6:
         filler = '{ type: "gaussian" std: 0.3 }'
         fields = f"num_output: 2 kernel_size: 3 weight_filler {filler} bias_filler {filler}"
-        blob = w.functions(w.layer("Convolution", [blob], f"convolution_param {{ {fields} }}"), rng.integers(4))
+        blob = w.functions(
+            w.layer("Convolution", [blob], f"convolution_param {{ {fields} }}"), rng.integers(4)
+        )
     if rng.random() < 0.6:
-        blob = w.layer("Pooling", [blob], f"pooling_param {{ pool: {rng.choice(['MAX', 'AVE'])} kernel_size: 2 stride: 2 }}")
+        blob = w.layer(
+            "Pooling",
+            [blob],
+            f"pooling_param {{ pool: {rng.choice(['MAX', 'AVE'])} kernel_size: 2 stride: 2 }}",
+        )
         blob = w.functions(blob, rng.integers(3))
     if rng.random() < 0.5:
         branches = [w.functions(blob, 1 + rng.integers(2), overwrite=False) for _ in range(2)]
-        blob = w.layer("Eltwise", branches, f"eltwise_param {{ operation: {rng.choice(['PROD', 'SUM', 'MAX'])} }}")
+        blob = w.layer(
+            "Eltwise",
+            branches,
+            f"eltwise_param {{ operation: {rng.choice(['PROD', 'SUM', 'MAX'])} }}",
+        )
     if rng.random() < 0.5:
         blob = w.functions(w.layer("Flatten", [blob]), rng.integers(3))
     blob = w.functions(w.product(blob, 4), rng.integers(4))
@@ -174,7 +189,11 @@ class Pair:
 
     def change_targets(self):
         shape = self.net.blobs["t"].shape
-        value = self.rng.integers(4, size=shape) if self.loss == "SoftmaxWithLoss" else self.rng.random(shape)
+        value = (
+            self.rng.integers(4, size=shape)
+            if self.loss == "SoftmaxWithLoss"
+            else self.rng.random(shape)
+        )
         self.net.blobs["t"].data[...] = value
         self.twin.blobs["t"].data[...] = value
 
@@ -187,7 +206,11 @@ class Pair:
     def compare(self, did):
         for name, blob in self.net.blobs.items():
             for what in ("data", "diff"):
-                agree(getattr(blob, what), getattr(self.twin.blobs[name], what), f"{name}.{what} after {did}")
+                agree(
+                    getattr(blob, what),
+                    getattr(self.twin.blobs[name], what),
+                    f"{name}.{what} after {did}",
+                )
         for layer, blobs in self.net.params.items():
             for k, (blob, twin) in enumerate(zip(blobs, self.twin.params[layer], strict=True)):
                 agree(blob.data, twin.data, f"{layer}[{k}].data after {did}")
@@ -195,7 +218,9 @@ class Pair:
 
 
 def agree(found, wanted, what):
-    scale = max(0.5, float(np.abs(wanted).max()))  # single against double precision, over several updates
+    scale = max(
+        0.5, float(np.abs(wanted).max())
+    )  # single against double precision, over several updates
     np.testing.assert_allclose(found, wanted, rtol=1e-2, atol=2e-4 * scale, err_msg=what)
 
 
@@ -240,25 +265,34 @@ def test_in_place_after_a_step(tmp_path, times):
     net.blobs["t"].data[...] = 0.9
     solver.step(1)
     slope = (0.5 - 0.9) * 0.25
-    np.testing.assert_allclose(net.params["ip"][0].data, [[0.5 - slope, -0.25 - 2 * slope]], rtol=1e-6)
+    np.testing.assert_allclose(
+        net.params["ip"][0].data, [[0.5 - slope, -0.25 - 2 * slope]], rtol=1e-6
+    )
     net.clear_param_diffs()
     for _ in range(times):
         net.backward()
     assert net.blobs["y"].data == 0.5
     np.testing.assert_allclose(net.blobs["y"].diff, [[slope]], rtol=1e-6)
-    np.testing.assert_allclose(net.blobs["x"].diff, [[slope * (0.5 - slope), slope * (-0.25 - 2 * slope)]], rtol=1e-6)
-    np.testing.assert_allclose(net.params["ip"][0].diff, [[times * slope, times * 2 * slope]], rtol=1e-6)
+    np.testing.assert_allclose(
+        net.blobs["x"].diff, [[slope * (0.5 - slope), slope * (-0.25 - 2 * slope)]], rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        net.params["ip"][0].diff, [[times * slope, times * 2 * slope]], rtol=1e-6
+    )
 
 
 def test_an_overwritten_top_counts_as_it_is(tmp_path):
-    """Caffe's Sigmoid reads its top when backward runs, also when a Power layer has doubled it: 1 * (1 - 1) = 0."""
+    """Caffe's Sigmoid reads its top when backward runs, also when a Power layer has doubled it: 1 *
+    (1 - 1) = 0.
+    """
     doubled = SIGMOID.replace('top: "y" }\nlayer { name: "loss"', 'top: "y" }\nlayer { name: "twice" type: "Power" bottom: "y"'
                               ' top: "y" power_param { scale: 2 } }\nlayer { name: "loss"')  # fmt: skip
     assert "twice" in doubled
     solver = solver_of(tmp_path, doubled)
     solver.net.blobs["t"].data[...] = 5
     solver.step(1)
-    assert solver.net.blobs["y"].data == 1 and not solver.net.params["ip"][0].data.any()
+    assert solver.net.blobs["y"].data == 1
+    assert not solver.net.params["ip"][0].data.any()
     solver.net.blobs["y"].data[...] = 0.5
     solver.net.backward(end="s")  # the loss keeps its difference, 1 - 5
     np.testing.assert_allclose(solver.net.blobs["y"].diff, [[-4 * 2 * 0.25]])
@@ -270,7 +304,9 @@ def test_read_and_run_again(net_from):
     net.params["ip"][0].data[...] = [[1, 1]]
     net.blobs["x"].data[...] = [[0, 0]]
     net.forward()
-    assert all(blob.data.shape == blob.diff.shape for blob in [*net.blobs.values(), *net.params["ip"]])
+    assert all(
+        blob.data.shape == blob.diff.shape for blob in [*net.blobs.values(), *net.params["ip"]]
+    )
     net.forward(start="ip", end="s")
     assert net.params["ip"][0].data.sum() == 2
     net.backward()
@@ -291,7 +327,8 @@ def test_after_a_part_of_the_net(net_from):
     net.blobs["t"].data[...] = 3
     net.forward(end="s")
     net.backward()
-    assert not net.blobs["x"].diff.any() and net.blobs["y"].data == 0.5
+    assert not net.blobs["x"].diff.any()
+    assert net.blobs["y"].data == 0.5
 
 
 DRAWS = """
@@ -321,13 +358,17 @@ def test_backward_neither_draws_nor_counts(tmp_path, before):
         np.testing.assert_array_equal(diffs[1][name], diffs[0][name])
     for blob, value in zip(net.params["bn"], statistics, strict=True):
         np.testing.assert_array_equal(blob.data, value)
-    if before != "nothing":  # 2 * mask / (1 - 0.5), then through the normalisation, which takes the mean away
+    if (
+        before != "nothing"
+    ):  # 2 * mask / (1 - 0.5), then through the normalisation, which takes the mean away
         np.testing.assert_array_equal(net.blobs["bn"].diff, 4.0 * mask)
         np.testing.assert_allclose(net.blobs["x"].diff.sum(0), 0, atol=1e-4)
 
 
 def test_batches_of_another_size(net_from):
-    """Reshaping by hand between forward and backward: what fits of the kept values is used, and nothing breaks."""
+    """Reshaping by hand between forward and backward: what fits of the kept values is used, and
+    nothing breaks.
+    """
     net = net_from("force_backward: true" + SIGMOID)
     net.params["ip"][0].data[...] = [[1, 1]]
     net.blobs["t"].data[...] = 1
@@ -336,7 +377,8 @@ def test_batches_of_another_size(net_from):
         for name in ("x", "t"):
             net.blobs[name].reshape(size, net.blobs[name].shape[1])
         net.backward()
-        assert net.blobs["x"].diff.shape == (size, 2) and np.isfinite(net.blobs["x"].diff).all()
+        assert net.blobs["x"].diff.shape == (size, 2)
+        assert np.isfinite(net.blobs["x"].diff).all()
     net.blobs["x"].data[...] = [[0, 0], [1, -1]]
     net.blobs["t"].data[...] = 1
     net.forward()
@@ -345,7 +387,9 @@ def test_batches_of_another_size(net_from):
 
 
 def test_blobs_that_are_one_memory(net_from):
-    """Split, Flatten and Reshape pass their bottom on: what is written into one is in the other, as in Caffe."""
+    """Split, Flatten and Reshape pass their bottom on: what is written into one is in the other, as
+    in Caffe.
+    """
     net = net_from(
         'force_backward: true layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 2 dim: 2 } } }'
         'layer { name: "f" type: "Flatten" bottom: "x" top: "f" } layer { name: "r" type: "Reshape" bottom: "f" top: "r"'
@@ -354,7 +398,8 @@ def test_blobs_that_are_one_memory(net_from):
     )
     views = {name: blob.data for name, blob in net.blobs.items()}
     views["r_r_0_split_1"][...] = [[1, 2], [3, 4]]
-    assert views["x"].tolist() == [[[1, 2], [3, 4]]] and views["f"].tolist() == [[1, 2, 3, 4]]
+    assert views["x"].tolist() == [[[1, 2], [3, 4]]]
+    assert views["f"].tolist() == [[1, 2, 3, 4]]
     net.blobs["a"].diff[...], net.blobs["b"].diff[...] = 1, 10
     net.backward()
     assert net.blobs["x"].diff.tolist() == [[[11, 11], [11, 11]]]
@@ -373,7 +418,8 @@ def test_a_gradient_is_not_the_memory_of_another(net_from):
     net.blobs["sum"].diff[...] = 3
     net.backward()
     net.blobs["x"].diff[...] = 0
-    assert (net.blobs["y"].diff == 3).all() and (net.blobs["sum"].diff == 3).all()
+    assert (net.blobs["y"].diff == 3).all()
+    assert (net.blobs["sum"].diff == 3).all()
 
 
 def test_each_layers_own_rate_decides_whether_it_adds_to_a_shared_gradient(net_from):
@@ -394,7 +440,8 @@ def test_each_layers_own_rate_decides_whether_it_adds_to_a_shared_gradient(net_f
 
 
 GAUSS = 'weight_filler { type: "gaussian" std: 0.4 }'
-# every layer type that keeps something, or whose backward is written out: (bottom's shape, other bottoms, tops, layer)
+# every layer type that keeps something, or whose backward is written out: (bottom's shape, other
+# bottoms, tops, layer)
 KINDS = {
     "conv": ((2, 4, 5, 6), {}, 1, f'type: "Convolution" conv {{ num_output: 6 kernel_size: 3 group: 2 pad: 1 {GAUSS} }}'),
     "conv_0d": ((3, 4), {}, 1, f'type: "Convolution" conv {{ num_output: 2 {GAUSS} }}'),
@@ -440,7 +487,9 @@ KINDS = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_after_one_graph(net_from, kind):
-    """The solver's pass, and then backward alone: the same gradients from what the layers have kept, and so twice."""
+    """The solver's pass, and then backward alone: the same gradients from what the layers have
+    kept, and so twice.
+    """
     shape, others, tops, fields = KINDS[kind]
 
     def quoted(word, names):
@@ -453,7 +502,9 @@ def test_after_one_graph(net_from, kind):
     text = "force_backward: true\n" + input_of("x", shape)
     text += "".join(input_of(name, np.shape(value)) for name, value in others.items())
     names = [f"y{k}" for k in range(tops)]
-    wires = quoted("bottom", [] if kind == "parameter" else ["x", *others]) + " " + quoted("top", names)
+    wires = (
+        quoted("bottom", [] if kind == "parameter" else ["x", *others]) + " " + quoted("top", names)
+    )
     text += f'layer {{ name: "l" {wires} {fields.replace(" conv {", " convolution_param {")} }}\n'
     for k, name in enumerate(names[:1] if kind == "mask" else names):
         reduction = f'type: "Reduction" loss_weight: {k + 1} reduction_param {{ operation: SUMSQ }}'
@@ -461,7 +512,9 @@ def test_after_one_graph(net_from, kind):
     caffe.set_random_seed(1)
     net = net_from(text)
     rng = np.random.default_rng(5)
-    net.blobs["x"].data[...] = rng.integers(5, size=shape) if kind == "embed" else rng.standard_normal(shape)
+    net.blobs["x"].data[...] = (
+        rng.integers(5, size=shape) if kind == "embed" else rng.standard_normal(shape)
+    )
     for name, value in others.items():
         net.blobs[name].data[...] = value
     for blob in net.params.get("l", ()):
@@ -499,7 +552,10 @@ def test_after_one_graph(net_from, kind):
 def test_which_nets_need_their_overwritten_blobs(net_from, types, needed):
     first, *others = types.split()
     text = X
-    fields = {"InnerProduct": "inner_product_param { num_output: 2 }", "Power": "power_param { power: 2 }"}
+    fields = {
+        "InnerProduct": "inner_product_param { num_output: 2 }",
+        "Power": "power_param { power: 2 }",
+    }
     for k, kind in enumerate((first, *others)):
         bottom, top = "y" if k else "x", "z" if k and kind == "InnerProduct" else "y"
         text += f'layer {{ name: "{kind}" type: "{kind}" bottom: "{bottom}" top: "{top}" {fields.get(kind, "")} }}'
@@ -508,7 +564,10 @@ def test_which_nets_need_their_overwritten_blobs(net_from, types, needed):
 
 
 def test_the_papers_net_runs_as_one_graph():
-    net = caffe.Net(str(Path(__file__).resolve().parents[2] / "CNN" / "CaffeNet" / "deploy.prototxt"), caffe.TRAIN)
+    net = caffe.Net(
+        str(Path(__file__).resolve().parents[2] / "CNN" / "CaffeNet" / "deploy.prototxt"),
+        caffe.TRAIN,
+    )
     assert not net.overwrites_needed
 
 
@@ -518,7 +577,9 @@ X = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 
 @pytest.mark.parametrize("seed", [0, 2, 3, 4, 5, 6, 7])  # the loss of 1 overflows
 @pytest.mark.parametrize("keep_blobs", [True, False])
 def test_both_ways_train_alike(tmp_path, seed, keep_blobs):
-    """One graph, or layer by layer because a callback asks for it: from Python, and as the command line runs it."""
+    """One graph, or layer by layer because a callback asks for it: from Python, and as the command
+    line runs it.
+    """
     text, loss = random_net(np.random.default_rng(100 + seed))
     text = text.replace("force_backward: true", "")
     weights = []
@@ -532,7 +593,9 @@ def test_both_ways_train_alike(tmp_path, seed, keep_blobs):
         for _ in range(3):
             net.blobs["x"].data[...] = rng.standard_normal(net.blobs["x"].shape)
             shape = net.blobs["t"].shape
-            net.blobs["t"].data[...] = rng.integers(4, size=shape) if loss == "SoftmaxWithLoss" else rng.random(shape)
+            net.blobs["t"].data[...] = (
+                rng.integers(4, size=shape) if loss == "SoftmaxWithLoss" else rng.random(shape)
+            )
             solver.step(1)
         weights.append([blob.data.copy() for blob in net.learnable])
     for one, other in zip(*weights, strict=True):

@@ -27,7 +27,9 @@ def test_test_divides_the_sums_by_the_third_blob(one_layer):
     layer = one_layer(bn(), phase=caffe.TEST, x=X)
     for blob, value in zip(layer.blobs, ([2, 40], [8, 200], [2]), strict=True):
         blob.data[...] = value
-    assert_allclose(layer.forward(), [[0, -1], [1, 1]], rtol=1e-6)  # means 1 and 20, deviations 2 and 10
+    assert_allclose(
+        layer.forward(), [[0, -1], [1, 1]], rtol=1e-6
+    )  # means 1 and 20, deviations 2 and 10
     assert_allclose(layer.backward(np.ones((2, 2))), [[0.5, 0.1], [0.5, 0.1]], rtol=1e-6)
     assert_allclose(layer.blobs[2].data, [2])
 
@@ -78,8 +80,12 @@ def test_refuses_one_axis(refused):
 
 @pytest.mark.parametrize("specs", ["lr_mult: 0", "lr_mult: 1 decay_mult: 2", ""])
 def test_statistics_of_one_name_are_shared(net_from, specs):
-    """Three `param` entries get lr_mult and decay_mult 0 and keep their names: both layers count into one factor blob."""
-    entries = " ".join(f'param {{ name: "{name}" {specs} }}' for name in ("mean", "variance", "factor"))
+    """Three `param` entries get lr_mult and decay_mult 0 and keep their names: both layers count
+    into one factor blob.
+    """
+    entries = " ".join(
+        f'param {{ name: "{name}" {specs} }}' for name in ("mean", "variance", "factor")
+    )
     net = net_from(
         "".join(
             f'layer {{ name: "x{i}" type: "Input" top: "x{i}" input_param {{ shape {{ dim: 2 dim: 2 }} }} }}'
@@ -87,7 +93,9 @@ def test_statistics_of_one_name_are_shared(net_from, specs):
             for i in range(2)
         )
     )
-    assert net.lr_mult == [0, 0, 0] and net.decay_mult == [0, 0, 0] and len(net.learnable) == 3
+    assert net.lr_mult == [0, 0, 0]
+    assert net.decay_mult == [0, 0, 0]
+    assert len(net.learnable) == 3
     net.blobs["x0"].data[...] = X
     net.blobs["x1"].data[...] = [[0, 0], [2, 4]]  # means 1 and 2, unbiased variances 2 and 8
     net.forward()
@@ -121,18 +129,25 @@ def test_statistics_stay_in_training(tmp_path):
     solver = caffe.get_solver(str(tmp_path / "solver.prototxt"))
     solver.step(1)
     mean, variance, factor = (blob.data for blob in solver.net.params["bn"])
-    assert_allclose(mean, [1, 1]), assert_allclose(variance, [0, 0], atol=1e-6), assert_allclose(factor, [1])
+    (
+        assert_allclose(mean, [1, 1]),
+        assert_allclose(variance, [0, 0], atol=1e-6),
+        assert_allclose(factor, [1]),
+    )
 
 
 def test_the_bottoms_diff_is_always_written(net_from):
-    """Caffe's BatchNorm does not look at whether the gradient of its bottom is asked for, and needs backward without `param`."""
+    """Caffe's BatchNorm does not look at whether the gradient of its bottom is asked for, and needs
+    backward without `param`.
+    """
     net = net_from(
         'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 4 dim: 1 } } }'
         'layer { name: "bn" type: "BatchNorm" bottom: "x" top: "y" batch_norm_param { eps: 0 } }'
         'layer { name: "t" type: "Input" top: "t" input_param { shape { dim: 4 dim: 1 } } }'
         'layer { name: "loss" type: "EuclideanLoss" bottom: "y" bottom: "t" top: "loss" }'
     )
-    assert net.layer_needs == [False, True, False, True] and net.bottom_needs[1] == [False]
+    assert net.layer_needs == [False, True, False, True]
+    assert net.bottom_needs[1] == [False]
     net.blobs["x"].data[...] = [[0], [0], [2], [2]]  # normalised: -1 -1 1 1
     net.blobs["t"].data[...] = [[-1], [-1], [1], [-1]]  # differences: 0 0 0 2
     net.forward()

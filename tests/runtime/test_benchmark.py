@@ -15,14 +15,18 @@ layer { name: "fc" type: "InnerProduct" bottom: "conv" top: "fc" inner_product_p
 
 
 def test_a_net_without_a_loss_runs_backward_too(tmp_path, capfd):
-    """No layer needs it, and still each one's parameters get their gradients in each iteration, as in Caffe."""
+    """No layer needs it, and still each one's parameters get their gradients in each iteration, as
+    in Caffe.
+    """
     (tmp_path / "net.prototxt").write_text(DEPLOY)
     net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TRAIN)
     assert net.layer_needs == [False] * 3
     net.blobs["data"].data[...] = 1
     net.blobs["fc"].diff[...] = 1
     benchmark(net, 3)
-    assert (net.params["fc"][0].diff == 3 * 2 * 27).all()  # 3 iterations, 2 images, 27 ones under each window
+    assert (
+        net.params["fc"][0].diff == 3 * 2 * 27
+    ).all()  # 3 iterations, 2 images, 27 ones under each window
     assert (net.params["fc"][1].diff == 3 * 2).all()
     log = capfd.readouterr().err
     assert len(re.findall(r"(data|conv|fc)\tbackward: \S+ ms\.", log)) == 3

@@ -27,11 +27,15 @@ def test_two_bottoms(one_layer):
     assert_allclose(shift, [2, 2, 2])
 
 
-@pytest.mark.parametrize(("fields", "shape"), [("num_axes: -1", (2, 3)), ("num_axes: 0", ()), ("axis: -1", (3,))])
+@pytest.mark.parametrize(
+    ("fields", "shape"), [("num_axes: -1", (2, 3)), ("num_axes: 0", ()), ("axis: -1", (3,))]
+)
 def test_shape_of_the_shift(one_layer, fields, shape):
     assert one_layer(bias(fields + " filler { value: 5 }"), x=X).blobs[0].shape == shape
 
 
-@pytest.mark.parametrize(("fields", "match"), [("axis: 3", "axis 3 is out of range"), ("num_axes: 3", "reach beyond")])
+@pytest.mark.parametrize(
+    ("fields", "match"), [("axis: 3", "axis 3 is out of range"), ("num_axes: 3", "reach beyond")]
+)
 def test_refused(refused, fields, match):
     refused(match, bias(fields), x=X)

@@ -9,18 +9,22 @@ from caffe.blob import Blob
 
 
 def test_a_reshape_keeps_the_memory_that_is_there():
-    """As in Caffe: a smaller blob is the front, a larger one within the memory finds the rest again, beyond it are zeros."""
+    """As in Caffe: a smaller blob is the front, a larger one within the memory finds the rest
+    again, beyond it are zeros.
+    """
     blob = Blob((2, 3))
     blob.data[...] = [[1, 2, 3], [4, 5, 6]]
     blob.reshape(3, 2)
     assert blob.data.tolist() == [[1, 2], [3, 4], [5, 6]]
     blob.reshape(2)
-    assert blob.data.tolist() == [1, 2] and blob.count == 2
+    assert blob.data.tolist() == [1, 2]
+    assert blob.count == 2
     blob.data[...] = 7
     blob.reshape(6)
     assert blob.data.tolist() == [7, 7, 3, 4, 5, 6]
     blob.reshape(np.int64(7))
-    assert not blob.data.any() and not blob.diff.any()
+    assert not blob.data.any()
+    assert not blob.diff.any()
 
 
 def test_a_view_stays_live():
@@ -36,7 +40,8 @@ def test_shared_memory_has_a_shape_for_each_blob():
     one, two = Blob((2, 2)), Blob((4,))
     two.share_data(one)
     one.data[...] = [[1, 2], [3, 4]]
-    assert two.data.tolist() == [1, 2, 3, 4] and np.shares_memory(one.data, two.data)
+    assert two.data.tolist() == [1, 2, 3, 4]
+    assert np.shares_memory(one.data, two.data)
     two.put(torch.tensor([9.0, 8, 7, 6]))
     assert one.data.tolist() == [[9, 8], [7, 6]]
 
@@ -63,4 +68,5 @@ def test_refused(shape):
 
 def test_zero_elements():
     blob = Blob((0, 3))
-    assert blob.data.shape == (0, 3) and blob.count == 0
+    assert blob.data.shape == (0, 3)
+    assert blob.count == 0

@@ -48,7 +48,9 @@ def test_the_middle_crop(files, images):
 def test_the_mean_over_ten_crops(files, images):
     found = classifier(files, image_dims=[7, 8]).predict(np.stack(images))
     crops = caffe.io.oversample([caffe.io.resize_image(images[1], (7, 8))], (6, 6))
-    np.testing.assert_allclose(found[1], np.mean([scores(files, crop) for crop in crops], axis=0), rtol=1e-4)
+    np.testing.assert_allclose(
+        found[1], np.mean([scores(files, crop) for crop in crops], axis=0), rtol=1e-4
+    )
     np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
 
 
@@ -64,14 +66,19 @@ def test_a_net_without_input_is_refused(tmp_path):
     (tmp_path / "train.prototxt").write_text(text)
     caffe.Net(str(tmp_path / "train.prototxt"), caffe.TEST).save(str(tmp_path / "w.caffemodel"))
     for kind in (caffe.Classifier, caffe.Detector):
-        with pytest.raises(caffe.CaffeError, match="train.prototxt: the net has no input .*; give a deploy prototxt"):
+        with pytest.raises(
+            caffe.CaffeError,
+            match=r"train.prototxt: the net has no input .*; give a deploy prototxt",
+        ):
             kind(str(tmp_path / "train.prototxt"), str(tmp_path / "w.caffemodel"))
 
 
 def test_refused(files, images):
     with pytest.raises(caffe.CaffeError, match="predict was given no images"):
         classifier(files).predict([])
-    with pytest.raises(caffe.CaffeError, match="crops of 6 x 6 are larger than the images of 5 x 8"):
+    with pytest.raises(
+        caffe.CaffeError, match="crops of 6 x 6 are larger than the images of 5 x 8"
+    ):
         classifier(files, image_dims=(5, 8)).predict(images)
     with pytest.raises(caffe.CaffeError, match=r"expected \(H, W, K\)"):
         classifier(files).predict([images[0][:, :, 0]])

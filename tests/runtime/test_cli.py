@@ -18,7 +18,10 @@ LINE = re.compile(r"^[IWEF]\d{4} \d\d:\d\d:\d\d\.\d{6} +\d+ [\w.]+:\d+\] ")
 
 def command(*arguments, **options):
     environment = os.environ | {"GLOG_minloglevel": "0", "OMP_NUM_THREADS": "1"}
-    return [sys.executable, "-m", "caffe.cli", *map(str, arguments)], {"env": environment, "text": True} | options
+    return [sys.executable, "-m", "caffe.cli", *map(str, arguments)], {
+        "env": environment,
+        "text": True,
+    } | options
 
 
 def run(*arguments, cwd):
@@ -33,7 +36,9 @@ def task(tmp_path):
     environment = lmdb.open(str(tmp_path / "db"), map_size=1 << 22)
     with environment.begin(write=True) as transaction:
         for i in range(4):
-            datum = caffe_pb2.Datum(channels=5, height=1, width=1, float_data=rng.standard_normal(5), label=i % 2)
+            datum = caffe_pb2.Datum(
+                channels=5, height=1, width=1, float_data=rng.standard_normal(5), label=i % 2
+            )
             transaction.put(f"{i:08d}".encode(), datum.SerializeToString())
     environment.close()
     (tmp_path / "net.prototxt").write_text(
@@ -55,21 +60,34 @@ def solver(folder, max_iter, more="display: 4 snapshot: 6"):
 
 def test_train_logs_in_caffes_grammar_and_exits_0(task):
     done = run("train", "--solver", "solver.prototxt", cwd=task)
-    assert done.returncode == 0 and done.stdout == ""
+    assert done.returncode == 0
+    assert done.stdout == ""
     text = done.stderr
     heads = [row for row in text.splitlines() if re.match(r"^[IWEF]\d{4} ", row)]
-    assert heads and all(LINE.match(row) for row in heads)
-    shown = re.findall(r"solver.cpp:\d+\] Iteration (\d+) \(\S+ iter/s, \S+s/4 iters\), loss = [\d.]+", text)
+    assert heads
+    assert all(LINE.match(row) for row in heads)
+    shown = re.findall(
+        r"solver.cpp:\d+\] Iteration (\d+) \(\S+ iter/s, \S+s/4 iters\), loss = [\d.]+", text
+    )
     assert shown == ["0", "4", "8"]
-    assert re.search(r"Iteration 12, loss = [\d.]+", text) and "Optimization Done." in text
+    assert re.search(r"Iteration 12, loss = [\d.]+", text)
+    assert "Optimization Done." in text
     assert "Snapshotting to binary proto file s_iter_6.caffemodel" in text
-    assert {p.name for p in task.glob("s_iter*")} == {f"s_iter_{i}.{e}" for i in (6, 12) for e in ("caffemodel", "solverstate")}
+    assert {p.name for p in task.glob("s_iter*")} == {
+        f"s_iter_{i}.{e}" for i in (6, 12) for e in ("caffemodel", "solverstate")
+    }
 
 
 @pytest.mark.parametrize("dashes", ["-", "--"])
 def test_test_prints_means(task, dashes):
     run("train", "-solver", "solver.prototxt", cwd=task)
-    arguments = [f"{dashes}model=net.prototxt", f"{dashes}weights", "s_iter_12.caffemodel", f"{dashes}iterations", "2"]
+    arguments = [
+        f"{dashes}model=net.prototxt",
+        f"{dashes}weights",
+        "s_iter_12.caffemodel",
+        f"{dashes}iterations",
+        "2",
+    ]
     done = run("test", *arguments, cwd=task)
     assert done.returncode == 0
     assert len(re.findall(r"Batch [01], accuracy = ", done.stderr)) == 2
@@ -80,7 +98,9 @@ def test_test_prints_means(task, dashes):
 def interrupted(task, number, more=()):
     """Start a long training, send a signal when it runs; (exit status, log)."""
     solver(task, 10**7, "display: 50")
-    line, options = command("train", "--solver", "solver.prototxt", *more, cwd=task, stderr=subprocess.PIPE)
+    line, options = command(
+        "train", "--solver", "solver.prototxt", *more, cwd=task, stderr=subprocess.PIPE
+    )
     process = subprocess.Popen(line, **options)
     try:
         rows = []
@@ -103,13 +123,16 @@ def ip_weights(path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_and_sigterm_snapshot_and_the_snapshot_resumes(task, number):
     status, log = interrupted(task, number)
-    assert status == 0 and "Optimization stopped early." in log
+    assert status == 0
+    assert "Optimization stopped early." in log
     (state,) = task.glob("s_iter_*.solverstate")
     stopped = int(state.name.split("_")[2].split(".")[0])
-    assert stopped >= 50 and state.with_suffix(".caffemodel").is_file()
+    assert stopped >= 50
+    assert state.with_suffix(".caffemodel").is_file()
     solver(task, stopped + 7, "display: 1")
     resumed = run("train", "--solver", "solver.prototxt", "--snapshot", state.name, cwd=task)
-    assert resumed.returncode == 0 and f"Resuming from {state.name}" in resumed.stderr
+    assert resumed.returncode == 0
+    assert f"Resuming from {state.name}" in resumed.stderr
     weights = task / f"s_iter_{stopped + 7}.caffemodel"
     in_two_parts = ip_weights(weights)
     for path in task.glob("s_iter*"):
@@ -121,7 +144,9 @@ def test_ctrl_c_and_sigterm_snapshot_and_the_snapshot_resumes(task, number):
 def test_sigterm_in_a_test_pass(task):
     """A test of ten million batches ends after the running one, with a snapshot of iteration 0."""
     solver(task, 10, "test_iter: 10000000 test_interval: 10")
-    line, options = command("train", "--solver", "solver.prototxt", cwd=task, stderr=subprocess.PIPE)
+    line, options = command(
+        "train", "--solver", "solver.prototxt", cwd=task, stderr=subprocess.PIPE
+    )
     process = subprocess.Popen(line, **options)
     try:
         rows = []
@@ -133,7 +158,8 @@ def test_sigterm_in_a_test_pass(task):
         log, status = "".join(rows) + process.stderr.read(), process.wait(60)
     finally:
         process.kill()
-    assert status == 0 and log.index("Test interrupted.") < log.index("Optimization stopped early.")
+    assert status == 0
+    assert log.index("Test interrupted.") < log.index("Optimization stopped early.")
     assert (task / "s_iter_0.solverstate").is_file()
 
 
@@ -141,12 +167,17 @@ def test_a_solvers_mistake_names_its_file_once(task):
     (task / "solver.prototxt").write_text('net: "net.prototxt" base_lr: 0.1 lr_policy: "steep"')
     done = run("train", "--solver", "solver.prototxt", cwd=task)
     assert done.returncode == 1
-    assert "] solver.prototxt: unknown lr_policy 'steep'; the policies are fixed" in done.stderr.splitlines()[-1]
+    assert (
+        "] solver.prototxt: unknown lr_policy 'steep'; the policies are fixed"
+        in done.stderr.splitlines()[-1]
+    )
 
 
 def test_sighup_snapshots_and_trains_on(task):
     solver(task, 10**7, "display: 50")
-    line, options = command("train", "--solver", "solver.prototxt", cwd=task, stderr=subprocess.PIPE)
+    line, options = command(
+        "train", "--solver", "solver.prototxt", cwd=task, stderr=subprocess.PIPE
+    )
     process = subprocess.Popen(line, **options)
     try:
         seen = None
@@ -157,19 +188,23 @@ def test_sighup_snapshots_and_trains_on(task):
                 seen = row
             if seen and "Iteration" in row and "loss" in row:
                 break
-        assert seen and list(task.glob("s_iter_*.solverstate"))
+        assert seen
+        assert list(task.glob("s_iter_*.solverstate"))
     finally:
         process.kill()
         process.wait()
 
 
 @pytest.mark.parametrize(
-    "arguments, message",
+    ("arguments", "message"),
     [
         (["fly"], "Unknown action: fly"),
         (["train"], "Need a solver definition to train"),
         (["train", "-solver", "no.prototxt"], "no.prototxt"),
-        (["train", "-solver", "solver.prototxt", "-weights", "w", "-snapshot", "s"], "but not both"),
+        (
+            ["train", "-solver", "solver.prototxt", "-weights", "w", "-snapshot", "s"],
+            "but not both",
+        ),
         (["train", "-solver", "solver.prototxt", "-snapshot", "no.solverstate"], "no.solverstate"),
         (["train", "-solver", "solver.prototxt", "-colour", "red"], "colour"),
         (["train", "-solver", "solver.prototxt", "-gpu", "x"], "-gpu takes device numbers"),
@@ -183,8 +218,11 @@ def test_sighup_snapshots_and_trains_on(task):
 def test_a_mistake_is_one_fatal_line_and_status_1(task, arguments, message):
     done = run(*arguments, cwd=task)
     fatal = [row for row in done.stderr.splitlines() if row.startswith("F")]
-    assert done.returncode == 1 and len(fatal) == 1 and LINE.match(fatal[0])
-    assert message in fatal[0] and "Traceback" not in done.stderr
+    assert done.returncode == 1
+    assert len(fatal) == 1
+    assert LINE.match(fatal[0])
+    assert message in fatal[0]
+    assert "Traceback" not in done.stderr
 
 
 def test_time_names_every_layer(task):
@@ -194,7 +232,8 @@ def test_time_names_every_layer(task):
         assert re.search(rf"caffe.cpp:400\] +{name}\tforward: \S+ ms\.", done.stderr)
         assert re.search(rf"caffe.cpp:403\] +{name}\tbackward: \S+ ms\.", done.stderr)
     assert len(re.findall(r"Iteration: \d forward-backward time: \S+ ms\.", done.stderr)) == 3
-    assert "Total Time: " in done.stderr and "*** Benchmark ends ***" in done.stderr
+    assert "Total Time: " in done.stderr
+    assert "*** Benchmark ends ***" in done.stderr
 
 
 def test_an_empty_lmdb_is_refused(task):
@@ -203,7 +242,8 @@ def test_an_empty_lmdb_is_refused(task):
     text = (task / "net.prototxt").read_text()
     (task / "net.prototxt").write_text(text.replace('source: "db"', 'source: "empty"'))
     done = run("train", "--solver", "solver.prototxt", cwd=task)
-    assert done.returncode == 1 and "empty" in done.stderr.splitlines()[-1]
+    assert done.returncode == 1
+    assert "empty" in done.stderr.splitlines()[-1]
 
 
 def test_gpu_mode_without_a_gpu_warns_and_uses_the_cpu(task):
@@ -213,9 +253,11 @@ def test_gpu_mode_without_a_gpu_warns_and_uses_the_cpu(task):
     if torch.cuda.is_available():
         pytest.skip("there is a GPU here")
     done = run("train", "--solver", "solver.prototxt", cwd=task)
-    assert done.returncode == 0 and re.search(r"^W.*CPU", done.stderr, re.M)
+    assert done.returncode == 0
+    assert re.search(r"^W.*CPU", done.stderr, re.M)
 
 
 def test_no_arguments_is_the_usage(task):
     done = run(cwd=task)
-    assert "usage: caffe <command> <args>" in done.stdout and caffe.__doc__
+    assert "usage: caffe <command> <args>" in done.stdout
+    assert caffe.__doc__

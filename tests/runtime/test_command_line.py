@@ -1,4 +1,6 @@
-"""What the commands share: flags as gflags reads them, exit statuses, the commands that pyproject.toml names."""
+"""What the commands share: flags as gflags reads them, exit statuses, the commands that
+pyproject.toml names.
+"""
 
 import importlib
 import re
@@ -14,12 +16,14 @@ import caffe
 from caffe import command_line
 from caffe.cli import main as caffe_main
 
-TOOLS = sorted(path for path in (Path(caffe.__file__).parent / "tools").glob("*.py") if path.stem != "__init__")
+TOOLS = sorted(
+    path for path in (Path(caffe.__file__).parent / "tools").glob("*.py") if path.stem != "__init__"
+)
 FLAGS = {"fast": {"action": "store_true"}, "size": {"type": int, "default": 1}}
 
 
 @pytest.mark.parametrize(
-    "arguments, fast, size, rest",
+    ("arguments", "fast", "size", "rest"),
     [
         ([], False, 1, []),
         (["-fast", "a"], True, 1, ["a"]),
@@ -34,9 +38,12 @@ def test_flags(arguments, fast, size, rest):
     assert (found.fast, found.size, found.rest) == (fast, size, rest)
 
 
-@pytest.mark.parametrize("arguments", [["-siz", "3"], ["-size", "x"], ["-size"], ["-fast=perhaps"], ["-slow"], ["a", "b", "c"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["-siz", "3"], ["-size", "x"], ["-size"], ["-fast=perhaps"], ["-slow"], ["a", "b", "c"]],
+)
 def test_refused(arguments):
-    with pytest.raises(command_line.Fatal, match="^command line: ") as caught:
+    with pytest.raises(command_line.Fatal, match=r"^command line: ") as caught:
         command_line.flags(arguments, FLAGS, "x.cpp:1", "A [B]")
     assert caught.value.position == "x.cpp:1"
 
@@ -58,7 +65,9 @@ def test_the_commands_of_pyproject():
     """Each is a tool's main, and each tool is there and runs as a module too."""
     text = (Path(caffe.__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8")
     commands = dict(re.findall(r'^(\w+) = "(caffe[\w.]*):main"$', text, re.M))
-    tools = {path.stem for path in (Path(caffe.__file__).parent / "tools").glob("*.py")} - {"__init__"}
+    tools = {path.stem for path in (Path(caffe.__file__).parent / "tools").glob("*.py")} - {
+        "__init__"
+    }
     assert commands == {"caffe": "caffe.cli"} | {name: f"caffe.tools.{name}" for name in tools}
     for module in commands.values():
         assert callable(importlib.import_module(module).main)
@@ -72,35 +81,49 @@ def test_every_command_answers(module, capsys):
     """-version and -help, wherever they stand; glog's flags are taken, an unknown one is not."""
     main = importlib.import_module(module).main
     name = module.rpartition(".")[2].replace("cli", "caffe")
-    assert main(["-version"]) == 0 and capsys.readouterr().out == f"{name} version {caffe.__version__}\n"
+    assert main(["-version"]) == 0
+    assert capsys.readouterr().out == f"{name} version {caffe.__version__}\n"
     for question in ("-help", "--help", "-helpshort"):
         assert main(["-minloglevel", "1", question]) == (1 if name == "caffe" else 0)
         assert f"usage: {name}" in capsys.readouterr().out
-    for flags in (["-logtostderr"], ["--alsologtostderr=false", "-v=1"], ["-colorlogtostderr", "-stderrthreshold", "0"]):
+    for flags in (
+        ["-logtostderr"],
+        ["--alsologtostderr=false", "-v=1"],
+        ["-colorlogtostderr", "-stderrthreshold", "0"],
+    ):
         assert main([*flags, "-no_such_flag"]) == 1
         assert "command line: unknown flag -no_such_flag" in capsys.readouterr().err
 
 
 def test_flags_before_the_action(tmp_path, capsys):
-    for arguments in (["-solver", "none", "train"], ["-log_dir", str(tmp_path), "train", "-solver=none"]):
+    for arguments in (
+        ["-solver", "none", "train"],
+        ["-log_dir", str(tmp_path), "train", "-solver=none"],
+    ):
         assert caffe_main(arguments) == 1
         assert "none: No such file or directory" in capsys.readouterr().err
     assert "none: No such file or directory" in (tmp_path / "caffe.INFO").read_text()
-    assert caffe_main(["train", "test"]) == 1 and "expected <command>" in capsys.readouterr().err
+    assert caffe_main(["train", "test"]) == 1
+    assert "expected <command>" in capsys.readouterr().err
 
 
 def test_a_flag_file_for_caffe(tmp_path, capsys):
-    (tmp_path / "flags").write_text("# for the training\n-solver=none\nconvert_imageset\n-solver=other\n")
+    (tmp_path / "flags").write_text(
+        "# for the training\n-solver=none\nconvert_imageset\n-solver=other\n"
+    )
     assert caffe_main(["train", f"-flagfile={tmp_path / 'flags'}"]) == 1
     assert "none: No such file or directory" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    "error, message",
+    ("error", "message"),
     [
         (OSError(28, "No space left on device", "x/y"), "x/y: No space left on device"),
         (MemoryError("Unable to allocate 1 TiB"), "out of memory: lower batch_size"),
-        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "out of memory: lower batch_size"),
+        (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+            "out of memory: lower batch_size",
+        ),
     ],
 )
 def test_what_the_system_refuses_is_one_fatal_line(capsys, error, message):
@@ -108,7 +131,9 @@ def test_what_the_system_refuses_is_one_fatal_line(capsys, error, message):
         raise error
 
     assert command_line.run(fail, "x.cpp:1", ["a"]) == 1
-    assert re.search(rf"^F\d{{4}} .* x\.cpp:1\] {re.escape(message)}[^\n]*\n$", capsys.readouterr().err)
+    assert re.search(
+        rf"^F\d{{4}} .* x\.cpp:1\] {re.escape(message)}[^\n]*\n$", capsys.readouterr().err
+    )
 
 
 def test_a_bug_keeps_its_traceback():
@@ -118,19 +143,29 @@ def test_a_bug_keeps_its_traceback():
 
 @pytest.mark.parametrize("module", ["caffe.cli", "caffe.tools.convert_imageset"])
 def test_ctrl_c_while_importing_is_quiet(module):
-    process = subprocess.Popen([sys.executable, "-m", module, "-help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, "-help"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     time.sleep(0.5)  # the imports take seconds
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=120)
-    assert process.returncode == -signal.SIGINT and error == ""
+    assert process.returncode == -signal.SIGINT
+    assert error == ""
 
 
 def test_users_programs_keep_their_ctrl_c():
-    program = "import signal, caffe; assert signal.getsignal(signal.SIGINT) is signal.default_int_handler"
+    program = (
+        "import signal, caffe; assert signal.getsignal(signal.SIGINT) is signal.default_int_handler"
+    )
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0
 
 
 def test_run_as_a_module():
     line = [sys.executable, "-m", "caffe.tools.parse_log", "none.log", "."]
     done = subprocess.run(line, capture_output=True, text=True)
-    assert done.returncode == 1 and "none.log" in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 1
+    assert "none.log" in done.stderr
+    assert "Traceback" not in done.stderr

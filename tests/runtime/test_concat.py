@@ -21,7 +21,10 @@ def test_forward_and_gradient(one_layer, fields):
 
 
 def test_along_the_first_axis(one_layer):
-    assert_array_equal(one_layer(concat("axis: 0"), a=[[1, 2]], b=[[3, 4], [5, 6]]).forward(), [[1, 2], [3, 4], [5, 6]])
+    assert_array_equal(
+        one_layer(concat("axis: 0"), a=[[1, 2]], b=[[3, 4], [5, 6]]).forward(),
+        [[1, 2], [3, 4], [5, 6]],
+    )
 
 
 def test_one_bottom_and_three(one_layer):

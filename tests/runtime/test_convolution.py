@@ -20,7 +20,11 @@ def conv(fields):
         ("num_output: 2 kernel_size: 3 stride: 2", (7, 8), (2, 3, 3)),  # floor((8 - 3) / 2) + 1
         ("num_output: 2 kernel_size: 3 pad: 1 stride: 2", (7, 8), (2, 4, 4)),
         ("num_output: 2 kernel_size: 3 dilation: 2", (7, 8), (2, 3, 4)),
-        ("num_output: 2 kernel_h: 1 kernel_w: 3 pad_h: 2 stride_w: 2 stride_h: 1", (7, 8), (2, 11, 3)),
+        (
+            "num_output: 2 kernel_h: 1 kernel_w: 3 pad_h: 2 stride_w: 2 stride_h: 1",
+            (7, 8),
+            (2, 11, 3),
+        ),
         ("num_output: 2 kernel_size: 1 kernel_size: 3", (7, 8), (2, 7, 6)),
     ],
 )
@@ -31,7 +35,9 @@ def test_shape(one_layer, fields, size, shape):
 
 @pytest.mark.parametrize(("size", "shape"), [((6,), (2, 4)), ((4, 5, 6), (2, 2, 3, 4))])
 def test_one_and_three_spatial_axes(one_layer, size, shape):
-    assert one_layer(conv("num_output: 2 kernel_size: 3"), x=np.ones((1, 1, *size))).forward().shape == (1, *shape)
+    assert one_layer(
+        conv("num_output: 2 kernel_size: 3"), x=np.ones((1, 1, *size))
+    ).forward().shape == (1, *shape)
 
 
 def test_forward_correlates_and_does_not_flip(one_layer):
@@ -53,8 +59,11 @@ def test_gradients(one_layer):
 
 
 def test_group_keeps_channels_apart(one_layer):
-    layer = one_layer(conv("num_output: 2 kernel_size: 1 group: 2 bias_term: false"), x=[[[[5]], [[7]]]])
-    assert layer.blobs[0].shape == (2, 1, 1, 1) and len(layer.blobs) == 1
+    layer = one_layer(
+        conv("num_output: 2 kernel_size: 1 group: 2 bias_term: false"), x=[[[[5]], [[7]]]]
+    )
+    assert layer.blobs[0].shape == (2, 1, 1, 1)
+    assert len(layer.blobs) == 1
     layer.blobs[0].data[...] = np.reshape([10, 100], (2, 1, 1, 1))
     assert_allclose(layer.forward().ravel(), [50, 700])
 
@@ -96,14 +105,20 @@ def test_no_spatial_axes(one_layer):
 
 @pytest.mark.parametrize("fields", ["kernel_size: 3 stride: 2 pad: 1", "axis: -1"])
 def test_no_spatial_axes_takes_the_fields_that_caffe_takes(one_layer, fields):
-    shape = (2, 3) if "kernel" in fields else (2, 4, 3)  # the last axis: all before it are batch axes
+    shape = (
+        (2, 3) if "kernel" in fields else (2, 4, 3)
+    )  # the last axis: all before it are batch axes
     layer = one_layer(conv(f"num_output: 4 {fields}"), x=np.ones(shape))
     layer.blobs[0].data[...] = 1
     assert_allclose(layer.forward(), np.full((*shape[:-1], 4), 3))
 
 
 def test_no_spatial_axes_but_kernel_h(refused):
-    refused("2 spatial axes, the bottom has 0", conv("num_output: 1 kernel_h: 1 kernel_w: 1"), x=[[1, 2]])
+    refused(
+        "2 spatial axes, the bottom has 0",
+        conv("num_output: 1 kernel_h: 1 kernel_w: 1"),
+        x=[[1, 2]],
+    )
 
 
 def test_one_spatial_axis(one_layer):

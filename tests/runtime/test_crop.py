@@ -12,7 +12,8 @@ def crop(fields=""):
 
 
 @pytest.mark.parametrize(
-    ("fields", "top"), [("", [0, 1]), ("offset: 1", [5, 6]), ("offset: 2 offset: 1", [9, 10]), ("axis: -1", None)]
+    ("fields", "top"),
+    [("", [0, 1]), ("offset: 1", [5, 6]), ("offset: 2 offset: 1", [9, 10]), ("axis: -1", None)],
 )
 def test_forward(one_layer, fields, top):
     like = np.zeros((1, 1, 1, 2)) if top else np.zeros((1, 1, 3, 2))
@@ -29,7 +30,8 @@ def test_gradient(one_layer):
 
 
 @pytest.mark.parametrize(
-    ("fields", "match"), [("offset: 3", "do not lie in"), ("offset: 0 offset: 0 offset: 0", "3 times for 2 axes")]
+    ("fields", "match"),
+    [("offset: 3", "do not lie in"), ("offset: 0 offset: 0 offset: 0", "3 times for 2 axes")],
 )
 def test_refused(refused, fields, match):
     refused(match, crop(fields), x=IMAGE, like=np.zeros((1, 1, 1, 2)))

@@ -64,7 +64,11 @@ def test_random_crops_and_mirrors_are_crops_and_mirrors(golden, monkeypatch):
             for top in range(image.shape[1] - size + 1)
             for left in range(image.shape[2] - size + 1)
             for mirror in (1, -1)
-            if np.allclose((image[:, top : top + size, left : left + size] - mean)[:, :, ::mirror] * layer.scale, crop)
+            if np.allclose(
+                (image[:, top : top + size, left : left + size] - mean)[:, :, ::mirror]
+                * layer.scale,
+                crop,
+            )
         ]
         assert len(places) == 1
         seen.add(places[0])
@@ -76,7 +80,10 @@ def write_lmdb(path, datums):
     environment = lmdb.open(str(path), map_size=1 << 24)
     with environment.begin(write=True) as transaction:
         for i, datum in enumerate(datums):
-            transaction.put(f"{i:08d}".encode(), datum if isinstance(datum, bytes) else datum.SerializeToString())
+            transaction.put(
+                f"{i:08d}".encode(),
+                datum if isinstance(datum, bytes) else datum.SerializeToString(),
+            )
     environment.close()
 
 
@@ -90,7 +97,10 @@ def data_net(tmp_path, extra="", transform="", batch=2):
 
 
 def test_float_data_and_wrap_round_by_hand(tmp_path):
-    datums = [caffe_pb2.Datum(channels=2, height=1, width=1, float_data=[i, i + 0.5], label=i) for i in range(3)]
+    datums = [
+        caffe_pb2.Datum(channels=2, height=1, width=1, float_data=[i, i + 0.5], label=i)
+        for i in range(3)
+    ]
     write_lmdb(tmp_path / "db", datums)
     net = caffe.Net(data_net(tmp_path), caffe.TEST)
     rows = []
@@ -103,7 +113,7 @@ def test_float_data_and_wrap_round_by_hand(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "extra, transform, message",
+    ("extra", "transform", "message"),
     [
         ("", "crop_size: 9", "crop_size 9 is larger than the images"),
         ("", "mean_value: 1 mean_value: 2", "2 mean_value for 3 channels"),
@@ -121,7 +131,7 @@ def test_refused(tmp_path, extra, transform, message):
 
 
 def test_no_lmdb(tmp_path):
-    with pytest.raises(caffe.CaffeError, match="layer 'd'.*no such LMDB folder"):
+    with pytest.raises(caffe.CaffeError, match=r"layer 'd'.*no such LMDB folder"):
         caffe.Net(data_net(tmp_path), caffe.TEST)
     (tmp_path / "db").mkdir()
     with pytest.raises(caffe.CaffeError, match="is not an LMDB"):
@@ -151,14 +161,38 @@ def png(*shape, dtype=np.uint8):
 
 
 BAD = {
-    "not an image": (caffe_pb2.Datum(data=b"no image", encoded=True), "holds no image that OpenCV can decode"),
-    "half a header": (caffe_pb2.Datum(data=png(4, 4, 3)[:20], encoded=True), "holds no image that OpenCV can decode"),
-    "16 bits": (caffe_pb2.Datum(data=png(4, 4, 3, dtype=np.uint16), encoded=True), "is an image of uint16"),
-    "too few": (caffe_pb2.Datum(channels=3, height=4, width=4, data=bytes(7)), r"says \(3, 4, 4\) .* but holds 7 numbers"),
-    "negative": (caffe_pb2.Datum(channels=-2, height=-2, width=1, data=bytes(4)), r"says \(-2, -2, 1\) .* but holds 4 numbers"),
-    "another size": (caffe_pb2.Datum(channels=3, height=5, width=4, data=bytes(60)), "differ in size"),
-    "too small": (caffe_pb2.Datum(channels=3, height=2, width=4, data=bytes(24)), r"crop_size 3 is larger than .* \(2 x 4\)"),
-    "grey": (caffe_pb2.Datum(channels=1, height=4, width=4, data=bytes(16)), "3 mean_value for 1 channels"),
+    "not an image": (
+        caffe_pb2.Datum(data=b"no image", encoded=True),
+        "holds no image that OpenCV can decode",
+    ),
+    "half a header": (
+        caffe_pb2.Datum(data=png(4, 4, 3)[:20], encoded=True),
+        "holds no image that OpenCV can decode",
+    ),
+    "16 bits": (
+        caffe_pb2.Datum(data=png(4, 4, 3, dtype=np.uint16), encoded=True),
+        "is an image of uint16",
+    ),
+    "too few": (
+        caffe_pb2.Datum(channels=3, height=4, width=4, data=bytes(7)),
+        r"says \(3, 4, 4\) .* but holds 7 numbers",
+    ),
+    "negative": (
+        caffe_pb2.Datum(channels=-2, height=-2, width=1, data=bytes(4)),
+        r"says \(-2, -2, 1\) .* but holds 4 numbers",
+    ),
+    "another size": (
+        caffe_pb2.Datum(channels=3, height=5, width=4, data=bytes(60)),
+        "differ in size",
+    ),
+    "too small": (
+        caffe_pb2.Datum(channels=3, height=2, width=4, data=bytes(24)),
+        r"crop_size 3 is larger than .* \(2 x 4\)",
+    ),
+    "grey": (
+        caffe_pb2.Datum(channels=1, height=4, width=4, data=bytes(16)),
+        "3 mean_value for 1 channels",
+    ),
     "not a Datum": (b"\xff\xff\xff", "is not a Datum"),
 }
 
@@ -169,9 +203,13 @@ def test_a_bad_record_is_named_by_database_and_key(tmp_path, bad):
     good = caffe_pb2.Datum(channels=3, height=4, width=4, data=bytes(48))
     datum, message = BAD[bad]
     write_lmdb(tmp_path / "db", [good, good, datum, good])
-    transform = {"too small": "crop_size: 3", "grey": "mean_value: 1 mean_value: 2 mean_value: 3"}.get(bad, "")
+    transform = {
+        "too small": "crop_size: 3",
+        "grey": "mean_value: 1 mean_value: 2 mean_value: 3",
+    }.get(bad, "")
     net = caffe.Net(data_net(tmp_path, transform=transform, batch=4), caffe.TEST)
     with pytest.raises(caffe.CaffeError, match=message) as caught:
         net.forward()
-    assert f"{tmp_path}/db: record 00000002" in str(caught.value) and "\n" not in str(caught.value)
+    assert f"{tmp_path}/db: record 00000002" in str(caught.value)
+    assert "\n" not in str(caught.value)
     net.close()

@@ -20,7 +20,11 @@ def test_written_and_read(tmp_path):
         assert not (tmp_path / "db").exists()
     assert writer.count == 3
     database = LMDB(str(tmp_path / "db"))
-    assert [database.key_text(i) for i in range(len(database))] == ["00000000_ü", "00000001_ü", "00000002_ü"]
+    assert [database.key_text(i) for i in range(len(database))] == [
+        "00000000_ü",
+        "00000001_ü",
+        "00000002_ü",
+    ]
     assert [database.datum(i) for i in range(3)] == [datum(label=i) for i in range(3)]
     assert [path.name for path in tmp_path.rglob("*")] == ["db", "data.mdb"]
 
@@ -43,7 +47,8 @@ def test_nothing_stays_of_a_failure(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "keys, message", [(["b", "a"], "the key a is not greater"), (["k" * 600], "is longer than LMDB's 511 bytes")]
+    ("keys", "message"),
+    [(["b", "a"], "the key a is not greater"), (["k" * 600], "is longer than LMDB's 511 bytes")],
 )
 def test_keys_that_cannot_be(tmp_path, keys, message):
     with pytest.raises(caffe.CaffeError, match=message), Writer(tmp_path / "db") as writer:
@@ -56,7 +61,10 @@ def test_nothing_is_overwritten(tmp_path):
     (tmp_path / "db").write_text("precious")
     with pytest.raises(caffe.CaffeError, match="db: is there already"):
         Writer(tmp_path / "db")
-    with pytest.raises(caffe.CaffeError, match="does the folder exist"), Writer(tmp_path / "no" / "db"):
+    with (
+        pytest.raises(caffe.CaffeError, match="does the folder exist"),
+        Writer(tmp_path / "no" / "db"),
+    ):
         pass
     assert (tmp_path / "db").read_text() == "precious"
 
@@ -83,7 +91,9 @@ def test_a_truncated_one_is_refused(tmp_path, share):
 
 def test_whole_ones_are_not(tmp_path):
     check_length(written(tmp_path / "db"))
-    environment = lmdb.open(str(tmp_path / "other"), map_size=1 << 24)  # several transactions, of which the last counts
+    environment = lmdb.open(
+        str(tmp_path / "other"), map_size=1 << 24
+    )  # several transactions, of which the last counts
     for i in range(7):
         with environment.begin(write=True) as transaction:
             transaction.put(str(i).encode(), bytes(10_000 * i))
@@ -115,7 +125,8 @@ def test_seeded_damage_ends_in_one_sentence(tmp_path):
         try:
             database.datum(i)
         except caffe.CaffeError as error:
-            assert f"record {i:08d} is not a Datum" in str(error) and "\n" not in str(error)
+            assert f"record {i:08d} is not a Datum" in str(error)
+            assert "\n" not in str(error)
             refused += 1
     assert 100 < refused < 500
 
@@ -134,7 +145,7 @@ class FullDisk:
 
 
 def test_a_full_disk_is_one_sentence(tmp_path):
-    with pytest.raises(caffe.CaffeError, match="db: cannot be written .*No space left on device"):
+    with pytest.raises(caffe.CaffeError, match=r"db: cannot be written .*No space left on device"):
         with Writer(tmp_path / "db") as writer:
             writer._lmdb = FullDisk(writer._lmdb)
             writer.put("0", datum())

@@ -1,6 +1,8 @@
-"""A disk that fills up: each command ends with one sentence that names the file, and leaves nothing half written.
+"""A disk that fills up: each command ends with one sentence that names the file, and leaves nothing
+half written.
 
-The limit on the size of files (RLIMIT_FSIZE) makes writes fail as a full disk does, with another number of the error.
+The limit on the size of files (RLIMIT_FSIZE) makes writes fail as a full disk does, with another
+number of the error.
 """
 
 import os
@@ -45,7 +47,9 @@ def folder(tmp_path_factory):
         'layer { name: "out" type: "HDF5Output" bottom: "x" bottom: "t" hdf5_output_param { file_name: "rows.h5" } }'
     )
     row = "I1123 15:06:43.027683 32129 solver.cpp:1] "
-    (folder / "x.log").write_text(f"{row}Solving\n{row}Iteration 0, loss = 1\n{row}    Train net output #0: loss = 1\n")
+    (folder / "x.log").write_text(
+        f"{row}Solving\n{row}Iteration 0, loss = 1\n{row}    Train net output #0: loss = 1\n"
+    )
     (folder / "list.txt").write_text("0.png 0\n1.png 1\n2.png 2\n")
     return folder
 
@@ -78,7 +82,15 @@ def test_every_command(folder):
         (free, "caffe.tools.convert_imageset", "./", "list.txt", "whole"),
         (LIMIT, "caffe.tools.compute_image_mean", "whole", "mean.binaryproto"),
         (free, "caffe.cli", "train", "-solver", "solver.prototxt"),
-        (10_000, "caffe.tools.extract_features", "solver_iter_1.caffemodel", *net, "features", "200", "lmdb"),
+        (
+            10_000,
+            "caffe.tools.extract_features",
+            "solver_iter_1.caffemodel",
+            *net,
+            "features",
+            "200",
+            "lmdb",
+        ),
         (LIMIT, "caffe.tools.upgrade_net_proto_binary", "solver_iter_1.caffemodel", "upgraded"),
         (20, "caffe.tools.upgrade_net_proto_text", "net.prototxt", "upgraded"),
         (20, "caffe.tools.upgrade_solver_proto_text", "solver.prototxt", "upgraded"),
@@ -94,7 +106,15 @@ def test_every_command(folder):
             if row == "status 0":
                 found.append([])
             found[-1].append(row)
-    named = ["solver_iter_1.caffemodel", "solver_h5_iter_1.caffemodel.h5", "db", None, "mean.binaryproto", None, "features"]
+    named = [
+        "solver_iter_1.caffemodel",
+        "solver_h5_iter_1.caffemodel.h5",
+        "db",
+        None,
+        "mean.binaryproto",
+        None,
+        "features",
+    ]
     named += ["upgraded"] * 3 + ["x.log.train", "rows.h5"]
     assert len(found) == len(commands), rows
     for command, name, result in zip(commands, named, found, strict=True):
@@ -102,8 +122,16 @@ def test_every_command(folder):
             assert result == ["status 0"], command
         else:
             line, status = result
-            assert status == "status 1" and ("cannot be written" in line or "cannot write" in line), (command, line)
+            assert status == "status 1" and (
+                "cannot be written" in line or "cannot write" in line
+            ), (command, line)
             assert f"{name}: " in line or f"{name} (" in line, (command, line)
     left = {path.name for path in folder.iterdir()}
     assert not [name for name in left if ".tmp" in name]
-    assert not left & {"db", "mean.binaryproto", "features", "upgraded", "solver_h5_iter_1.caffemodel.h5"}
+    assert not left & {
+        "db",
+        "mean.binaryproto",
+        "features",
+        "upgraded",
+        "solver_h5_iter_1.caffemodel.h5",
+    }

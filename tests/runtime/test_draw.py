@@ -32,7 +32,9 @@ def saved(net, path, **keywords):
 
 
 def test_the_text_is_that_of_pydot(net, tmp_path):
-    """Nodes by their labels, plain names without quotes, the net's output in Graphviz's plain style: what BVLC's draw gives."""
+    """Nodes by their labels, plain names without quotes, the net's output in Graphviz's plain
+    style: what BVLC's draw gives.
+    """
     record = "shape=record, fillcolor={}, style=filled"
     octagon = '[shape=octagon, fillcolor="#E0E0E0", style=filled];'
     layers = {
@@ -42,8 +44,11 @@ def test_the_text_is_that_of_pydot(net, tmp_path):
         "p": r'"p\n(Pooling AVE)\nkernel size: 3\nstride: 2\npad: 0"',
         "y": r'"y|{1}\n(InnerProduct)"',
     }
-    colours = dict(d="#6495ED", c="#FF5050", r="#90EE90", p="#FF9900", y="#CC33FF")
-    node = {name: f"{label} [{record.format(chr(34) + colours[name] + chr(34))}];" for name, label in layers.items()}
+    colours = {"d": "#6495ED", "c": "#FF5050", "r": "#90EE90", "p": "#FF9900", "y": "#CC33FF"}
+    node = {
+        name: f"{label} [{record.format(chr(34) + colours[name] + chr(34))}];"
+        for name, label in layers.items()
+    }
     expected = [
         "digraph small {",
         "rankdir=LR;",
@@ -71,17 +76,27 @@ def test_the_text_is_that_of_pydot(net, tmp_path):
     graph = draw.get_pydot_graph(net, "LR", phase=caffe.TRAIN)
     assert graph.to_string().splitlines() == expected
     plain = draw.get_pydot_graph(net, "LR", label_edges=False, phase=caffe.TRAIN).to_string()
-    assert plain.count('[label=""]') == 9 and "Batch" not in plain
+    assert plain.count('[label=""]') == 9
+    assert "Batch" not in plain
 
 
 def test_the_graph_has_pydots_methods(net, tmp_path):
     graph = draw.get_pydot_graph(net, "LR")
-    assert graph.get_name() == "small" and len(graph.get_nodes()) == 10 and len(graph.get_edges()) == 10
+    assert graph.get_name() == "small"
+    assert len(graph.get_nodes()) == 10
+    assert len(graph.get_edges()) == 10
     edge = graph.get_edges()[0]
-    assert edge.get_source() == r'"d\n(Data)"' and edge.get_destination() == "x" == graph.get_nodes()[1].get_name()
-    assert graph.write(str(tmp_path / "a.txt")) and graph.write_dot(tmp_path / "b.txt")
-    assert graph.create_raw().decode() == (tmp_path / "a.txt").read_text() == (tmp_path / "b.txt").read_text()
-    assert not hasattr(graph, "paint") and draw.get_pydot_graph(caffe_pb2.NetParameter(), "TB").get_name() == "Net"
+    assert edge.get_source() == r'"d\n(Data)"'
+    assert edge.get_destination() == "x" == graph.get_nodes()[1].get_name()
+    assert graph.write(str(tmp_path / "a.txt"))
+    assert graph.write_dot(tmp_path / "b.txt")
+    assert (
+        graph.create_raw().decode()
+        == (tmp_path / "a.txt").read_text()
+        == (tmp_path / "b.txt").read_text()
+    )
+    assert not hasattr(graph, "paint")
+    assert draw.get_pydot_graph(caffe_pb2.NetParameter(), "TB").get_name() == "Net"
 
 
 def layer(text):
@@ -93,7 +108,7 @@ CONVOLUTION = 'name: "c" type: "Convolution" convolution_param { num_output: 5 k
 
 
 @pytest.mark.parametrize(
-    "text, label",
+    ("text", "label"),
     [
         ('name: "a" type: "ReLU"', r"a\n(ReLU)"),
         (CONVOLUTION, r"c\n(Convolution)\nkernel size: 3\nstride: 1\npad: 0\nlr mult: 1.0, 1.0"),
@@ -117,7 +132,10 @@ def test_labels(text, label):
 
 
 def test_learning_rates_are_drawn_on_request(net):
-    assert draw.draw_net(net, "LR", "dot", display_lrm=True).decode().count("lr mult: 1.0, 1.0") == 2 * 2 + 2  # nodes and edges
+    assert (
+        draw.draw_net(net, "LR", "dot", display_lrm=True).decode().count("lr mult: 1.0, 1.0")
+        == 2 * 2 + 2
+    )  # nodes and edges
     assert b"lr mult" not in draw.draw_net(net, "LR", "dot")
     assert draw.get_layer_lr_mult(layer(CONVOLUTION + " param { lr_mult: 3 }")) == (3, 1)
     with pytest.raises(ValueError, match="ReLU layers do not have a learning rate multiplier"):
@@ -128,7 +146,8 @@ def test_learning_rates_are_drawn_on_request(net):
 
 def test_edges_and_colours():
     assert draw.get_edge_label(layer('type: "Data" data_param { batch_size: 64 }')) == "Batch 64"
-    assert draw.get_edge_label(layer(CONVOLUTION)) == "5" and draw.get_edge_label(layer('type: "ReLU"')) == '""'
+    assert draw.get_edge_label(layer(CONVOLUTION)) == "5"
+    assert draw.get_edge_label(layer('type: "ReLU"')) == '""'
     assert draw.choose_color_by_layertype("Deconvolution") == "#FF5050"
     assert draw.choose_color_by_layertype("Softmax") == "#6495ED"
     assert draw.get_pooling_types_dict() == {0: "MAX", 1: "AVE", 2: "STOCHASTIC"}
@@ -155,11 +174,18 @@ def test_every_prototxt_of_the_project_is_drawn(path):
     text = draw.draw_net(found, "LR", "dot").decode()
     for layer in found.layer:
         assert draw.get_layer_label(layer, "LR") in text
-    assert len(graph.get_edges()) == sum(len(layer.bottom) + len(layer.top) for layer in found.layer) > 0
+    assert (
+        len(graph.get_edges())
+        == sum(len(layer.bottom) + len(layer.top) for layer in found.layer)
+        > 0
+    )
 
 
 def test_phases(net, tmp_path):
-    layers = {phase: [n in saved(net, tmp_path / "n.gv", phase=phase) for n in ("(Data)", "(Input)")] for phase in (0, 1, None)}
+    layers = {
+        phase: [n in saved(net, tmp_path / "n.gv", phase=phase) for n in ("(Data)", "(Input)")]
+        for phase in (0, 1, None)
+    }
     assert layers == {caffe.TRAIN: [True, False], caffe.TEST: [False, True], None: [True, True]}
     net.layer[0].exclude.add(phase=caffe.TEST)
     with pytest.raises(ValueError, match="layer 'd' has both include and exclude specified"):
@@ -168,18 +194,23 @@ def test_phases(net, tmp_path):
 
 def test_upright_labels_are_in_one_line(net, tmp_path):
     text = saved(net, tmp_path / "net.raw", rankdir="TB")
-    assert "rankdir=TB;" in text and '"r (ReLU)" [shape=record' in text
+    assert "rankdir=TB;" in text
+    assert '"r (ReLU)" [shape=record' in text
 
 
 def test_old_nets_are_drawn_and_left_as_they_are(tmp_path):
-    net = prototxt.parse('layers { name: "r" type: RELU bottom: "x" top: "y" }', caffe_pb2.NetParameter())
+    net = prototxt.parse(
+        'layers { name: "r" type: RELU bottom: "x" top: "y" }', caffe_pb2.NetParameter()
+    )
     assert r'"r\n(ReLU)" -> y [label=""];' in saved(net, tmp_path / "net.dot")
     assert len(net.layers) == 1
 
 
 def test_refused(net, tmp_path, monkeypatch):
     monkeypatch.setattr(dot.shutil, "which", lambda name: None)
-    with pytest.raises(caffe.CaffeError, match="needs Graphviz's program `dot`, which is not installed"):
+    with pytest.raises(
+        caffe.CaffeError, match="needs Graphviz's program `dot`, which is not installed"
+    ):
         draw.draw_net_to_file(net, str(tmp_path / "net.png"))
     with pytest.raises(caffe.CaffeError, match="rankdir is one of TB, BT, LR, RL, not 'up'"):
         draw.draw_net_to_file(net, str(tmp_path / "net.dot"), "up")
@@ -190,7 +221,9 @@ def test_refused(net, tmp_path, monkeypatch):
 
 @pytest.fixture
 def program(tmp_path, monkeypatch):
-    """A program in place of `dot`: it prints its arguments and what it read, or complains about the format xyz."""
+    """A program in place of `dot`: it prints its arguments and what it read, or complains about the
+    format xyz.
+    """
     path = tmp_path / "dot"
     path.write_text(
         f"#!{sys.executable}\nimport sys\n"
@@ -203,13 +236,17 @@ def program(tmp_path, monkeypatch):
 def test_pictures_are_made_by_dot(net, tmp_path, program):
     text = saved(net, tmp_path / "net.dot")
     assert saved(net, tmp_path / "net.SVG") == f"['-Tsvg'] {text}\n"
-    with pytest.raises(caffe.CaffeError, match='dot cannot draw the net as xyz: Format: "xyz" not recognized'):
+    with pytest.raises(
+        caffe.CaffeError, match='dot cannot draw the net as xyz: Format: "xyz" not recognized'
+    ):
         draw.draw_net_to_file(net, str(tmp_path / "net.xyz"))
 
 
 @pytest.mark.skipif(shutil.which("dot") is None, reason="Graphviz is not installed")
 def test_graphviz_reads_it(net, tmp_path):
     svg = saved(net, tmp_path / "net.svg")
-    assert "<svg" in svg and "kernel size: 3x1" in svg and "y|{1}" in svg
+    assert "<svg" in svg
+    assert "kernel size: 3x1" in svg
+    assert "y|{1}" in svg
     draw.draw_net_to_file(net, str(tmp_path / "net.png"))
     assert (tmp_path / "net.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"

@@ -9,7 +9,9 @@ import caffe
 
 def net_of(net_from, fields, tops=("a",)):
     wires = " ".join(f'top: "{name}"' for name in tops)
-    return net_from(f'layer {{ name: "layer" type: "DummyData" {wires} dummy_data_param {{ {fields} }} }}')
+    return net_from(
+        f'layer {{ name: "layer" type: "DummyData" {wires} dummy_data_param {{ {fields} }} }}'
+    )
 
 
 @pytest.mark.parametrize(
@@ -45,7 +47,8 @@ def test_others_are_drawn_anew(net_from):
     first = net.forward()["b"].copy()
     second = net.forward()["b"]
     assert (first != second).any()
-    assert first.min() >= 1 and second.max() <= 2
+    assert first.min() >= 1
+    assert second.max() <= 2
     assert_array_equal(net.blobs["a"].data, np.full(50, 7))
 
 

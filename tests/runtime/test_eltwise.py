@@ -14,10 +14,28 @@ def eltwise(fields=""):
     ("fields", "top", "a", "b", "c"),
     [
         ("", [8, 15, 8], [1, 10, 100], [1, 10, 100], [1, 10, 100]),
-        ("coeff: 1 coeff: -1 coeff: 0.5", [-1.5, 2.5, 5], [1, 10, 100], [-1, -10, -100], [0.5, 5, 50]),
+        (
+            "coeff: 1 coeff: -1 coeff: 0.5",
+            [-1.5, 2.5, 5],
+            [1, 10, 100],
+            [-1, -10, -100],
+            [0.5, 5, 50],
+        ),
         ("operation: PROD", [12, 125, 0], [12, 250, 0], [3, 250, 1200], [4, 250, 0]),
-        ("operation: PROD stable_prod_grad: false", [12, 125, 0], [12, 250, 0], [3, 250, 1200], [4, 250, 0]),
-        ("operation: MAX", [4, 5, 6], [0, 0, 0], [1, 10, 0], [0, 0, 100]),  # three fives: the second has it
+        (
+            "operation: PROD stable_prod_grad: false",
+            [12, 125, 0],
+            [12, 250, 0],
+            [3, 250, 1200],
+            [4, 250, 0],
+        ),
+        (
+            "operation: MAX",
+            [4, 5, 6],
+            [0, 0, 0],
+            [1, 10, 0],
+            [0, 0, 100],
+        ),  # three fives: the second has it
     ],
 )
 def test_forward_and_gradient(one_layer, fields, top, a, b, c):
@@ -39,7 +57,10 @@ def test_in_place(net_from):
 
 @pytest.mark.parametrize(
     ("fields", "match"),
-    [("coeff: 1 coeff: 2", "given 2 times for 3 bottoms"), ("operation: PROD coeff: 1 coeff: 1 coeff: 1", "SUM only")],
+    [
+        ("coeff: 1 coeff: 2", "given 2 times for 3 bottoms"),
+        ("operation: PROD coeff: 1 coeff: 1 coeff: 1", "SUM only"),
+    ],
 )
 def test_refused(refused, fields, match):
     refused(match, eltwise(fields), a=A, b=B, c=C)

@@ -39,16 +39,28 @@ def with_size(end, width, height):
 
 
 @pytest.mark.parametrize("end", [".png", ".bmp", ".jpg"])
-@pytest.mark.parametrize("width, height", [(20_000, 20_000), (40_000, 40_000)])
+@pytest.mark.parametrize(("width", "height"), [(20_000, 20_000), (40_000, 40_000)])
 def test_a_header_of_too_many_pixels(end, width, height):
     assert width * height > MOST_PIXELS
-    with pytest.raises(caffe.CaffeError, match=f"^record 3 holds an image of {width} x {height} pixels, more than 100,000,000"):
+    with pytest.raises(
+        caffe.CaffeError,
+        match=f"^record 3 holds an image of {width} x {height} pixels, more than 100,000,000",
+    ):
         decode(with_size(end, width, height), cv2.IMREAD_COLOR, "record 3")
 
 
 def test_what_cannot_be_decoded():
     cut = bytearray(encoded(".png"))
     cut[33:37] = struct.pack(">I", 2**31 - 1)  # the length of the chunk after IHDR
-    for data in (b"", b"text", bytes(cut), encoded(".png")[:-20], with_size(".png", 9000, 9000), encoded(".jpg")[:100]):
-        with pytest.raises(caffe.CaffeError, match="^record 3 holds no image that OpenCV can decode"):
+    for data in (
+        b"",
+        b"text",
+        bytes(cut),
+        encoded(".png")[:-20],
+        with_size(".png", 9000, 9000),
+        encoded(".jpg")[:100],
+    ):
+        with pytest.raises(
+            caffe.CaffeError, match=r"^record 3 holds no image that OpenCV can decode"
+        ):
             decode(data, cv2.IMREAD_COLOR, "record 3")

@@ -1,4 +1,6 @@
-"""Fillers: against the statistics that BVLC Caffe's own draws show, and by hand where nothing is random."""
+"""Fillers: against the statistics that BVLC Caffe's own draws show, and by hand where nothing is
+random.
+"""
 
 import json
 import math
@@ -26,7 +28,9 @@ def filled(net_from, filler, kind="ip", seed=0, group=1):
 
 
 def test_statistics_are_those_of_the_recordings(golden, net_from):
-    """Mean, spread, ends, share of non-zero weights of every recorded filler; five standard errors apart at most."""
+    """Mean, spread, ends, share of non-zero weights of every recorded filler; five standard errors
+    apart at most.
+    """
     recorded = json.loads((golden / "fillers" / "fillers.json").read_text())
     checked = 0
     for name, wanted in recorded.items():
@@ -71,11 +75,14 @@ def test_rows_of_the_positive_unitball_sum_to_1(net_from):
 
 
 @pytest.mark.parametrize(
-    ("norm", "n"), [("FAN_IN", 24 * 25), ("FAN_OUT", 48 * 25), ("AVERAGE", 36 * 25)], ids=["fan in", "fan out", "average"]
+    ("norm", "n"),
+    [("FAN_IN", 24 * 25), ("FAN_OUT", 48 * 25), ("AVERAGE", 36 * 25)],
+    ids=["fan in", "fan out", "average"],
 )
 def test_variance_norm(net_from, norm, n):
     xavier = filled(net_from, f'weight_filler {{ type: "xavier" variance_norm: {norm} }}', "conv")
-    assert np.abs(xavier).max() <= math.sqrt(3 / n) * (1 + 1e-6) and np.abs(xavier).max() > 0.99 * math.sqrt(3 / n)
+    assert np.abs(xavier).max() <= math.sqrt(3 / n) * (1 + 1e-6)
+    assert np.abs(xavier).max() > 0.99 * math.sqrt(3 / n)
     msra = filled(net_from, f'weight_filler {{ type: "msra" variance_norm: {norm} }}', "conv")
     assert msra.std() == pytest.approx(math.sqrt(2 / n), rel=0.03)
 
@@ -94,7 +101,10 @@ def test_same_seed_same_weights(net_from):
 @pytest.mark.parametrize(
     ("filler", "message"),
     [
-        ('weight_filler { type: "magic" }', "layer 'l' .InnerProduct., blob 0: unknown filler type 'magic'"),
+        (
+            'weight_filler { type: "magic" }',
+            "layer 'l' .InnerProduct., blob 0: unknown filler type 'magic'",
+        ),
         ('weight_filler { type: "bilinear" }', "wants a blob of 4 axes with square kernels"),
     ],
 )

@@ -1,10 +1,16 @@
-"""Flags as gflags reads them: their forms, flag files, the environment, and the flags that every command takes."""
+"""Flags as gflags reads them: their forms, flag files, the environment, and the flags that every
+command takes.
+"""
 
 import pytest
 
 from caffe.gflags import FlagError, Parser
 
-OPTIONS = {"fast": {"action": "store_true"}, "size": {"type": int, "default": 1}, "name": {"default": ""}}
+OPTIONS = {
+    "fast": {"action": "store_true"},
+    "size": {"type": int, "default": 1},
+    "name": {"default": ""},
+}
 
 
 def parse(*arguments, program="tool"):
@@ -12,7 +18,7 @@ def parse(*arguments, program="tool"):
 
 
 @pytest.mark.parametrize(
-    "arguments, values, rest",
+    ("arguments", "values", "rest"),
     [
         (["a", "-size", "3", "b"], {"size": 3}, ["a", "b"]),
         (["--size=0x10", "-nofast"], {"size": 16, "fast": False}, []),
@@ -32,7 +38,7 @@ def test_read(arguments, values, rest):
 
 
 @pytest.mark.parametrize(
-    "arguments, message",
+    ("arguments", "message"),
     [
         (["-colour"], "unknown flag -colour"),
         (["-colour=red", "-undefok=shape"], "unknown flag -colour"),
@@ -55,10 +61,14 @@ def test_refused(monkeypatch, arguments, message):
 
 
 def test_a_flag_file(tmp_path):
-    """Comments, switches, sections for programs by name; a file in a file; what follows on the line counts more."""
+    """Comments, switches, sections for programs by name; a file in a file; what follows on the line
+    counts more.
+    """
     inner, outer = tmp_path / "inner", tmp_path / "outer"
     inner.write_text("-size=7\n")
-    outer.write_text(f"# all\n--name=x y\n\n-flagfile={inner}\nother\n-size=8\nother to*\n-fast\nnone\n-nofast\n")
+    outer.write_text(
+        f"# all\n--name=x y\n\n-flagfile={inner}\nother\n-size=8\nother to*\n-fast\nnone\n-nofast\n"
+    )
     values, rest = parse("-size=1", f"-flagfile={outer}", "a")
     assert (values["name"], values["size"], values["fast"], rest) == ("x y", 7, True, ["a"])
     assert parse(f"-flagfile={outer}", "-size=1")[0]["size"] == 1
@@ -66,7 +76,12 @@ def test_a_flag_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text, message", [("-flagfile={0}", "the file names itself"), ("-size 3", "unknown flag -size 3"), ("-size", "-size=VALUE")]
+    ("text", "message"),
+    [
+        ("-flagfile={0}", "the file names itself"),
+        ("-size 3", "unknown flag -size 3"),
+        ("-size", "-size=VALUE"),
+    ],
 )
 def test_a_bad_flag_file(tmp_path, text, message):
     path = tmp_path / "flags"

@@ -1,4 +1,6 @@
-"""Where log lines go: glog's settings from flags and the environment, the copy in log_dir, pycaffe's init_log and log."""
+"""Where log lines go: glog's settings from flags and the environment, the copy in log_dir,
+pycaffe's init_log and log.
+"""
 
 import os
 import re
@@ -11,7 +13,9 @@ from caffe import log
 
 @pytest.fixture
 def said(capsys):
-    """said(**flags): what stderr, stdout and the copies' folder get of one line of each level below FATAL."""
+    """said(**flags): what stderr, stdout and the copies' folder get of one line of each level below
+    FATAL.
+    """
 
     def write(**flags):
         with log.of_program("tool"):
@@ -35,7 +39,7 @@ def levels(text):
 
 
 @pytest.mark.parametrize(
-    "flags, expected",
+    ("flags", "expected"),
     [
         ({}, "IWE"),
         ({"minloglevel": 1}, "WE"),
@@ -67,7 +71,9 @@ def test_a_fatal_line_is_never_dropped(capsys):
 
 def test_the_form_of_a_line(said):
     assert re.match(r"I\d{4} \d\d:\d\d:\d\d\.\d{6} +\d+ x\.cpp:1\] all well\n", said().err)
-    assert re.match(r"I\d{8} \d\d:\d\d:\d\d\.\d{6} +\d+ x\.cpp:1\] ", said(log_year_in_prefix=True).err)
+    assert re.match(
+        r"I\d{8} \d\d:\d\d:\d\d\.\d{6} +\d+ x\.cpp:1\] ", said(log_year_in_prefix=True).err
+    )
     assert said(log_prefix=False).err == "all well\nlook out\ntoo late\n"
 
 
@@ -82,9 +88,11 @@ def test_copies(said, tmp_path, monkeypatch, how):
     assert levels(err) == "IWE"
     for name, expected in (("INFO", "IWE"), ("WARNING", "WE"), ("ERROR", "E")):
         head, machine, form, *rows = (tmp_path / f"tool.{name}").read_text().splitlines()
-        assert head.startswith("Log file created at: ") and machine.startswith("Running on machine: ")
+        assert head.startswith("Log file created at: ")
+        assert machine.startswith("Running on machine: ")
         assert form == "Log line format: [IWEF]mmdd hh:mm:ss.uuuuuu threadid file:line] msg"
-        assert levels("\n".join(rows)) == expected and rows == err.splitlines()[-len(expected) :]
+        assert levels("\n".join(rows)) == expected
+        assert rows == err.splitlines()[-len(expected) :]
         pattern = rf"tool\..+\.log\.{name}\.\d{{8}}-\d{{6}}\.{os.getpid()}"
         assert re.fullmatch(pattern, os.readlink(tmp_path / f"tool.{name}"))
     assert not (tmp_path / "tool.FATAL").exists()
@@ -98,7 +106,9 @@ def test_no_copy(said, tmp_path, flags):
 
 def test_a_copy_that_cannot_be_written_is_reported_once_and_the_log_goes_on(said, tmp_path):
     rows = said(log_dir=str(tmp_path / "none")).err.splitlines()
-    assert [row for row in rows if "does the folder exist?" in row] == [row for row in rows if not re.match(r"[IWE]\d{4} ", row)]
+    assert [row for row in rows if "does the folder exist?" in row] == [
+        row for row in rows if not re.match(r"[IWE]\d{4} ", row)
+    ]
     assert levels("\n".join(row for row in rows if re.match(r"[IWE]\d{4} ", row))) == "IWE"
 
 
@@ -115,7 +125,9 @@ def test_a_full_disk_behind_stderr_does_not_end_the_program(monkeypatch):
 def test_pycaffes_log(capsys):
     with log.of_program(None):
         caffe.log("hello")
-        assert re.fullmatch(r"I\d{4} [\d:.]+ +\d+ _caffe\.cpp:52\] hello\n", capsys.readouterr().err)
+        assert re.fullmatch(
+            r"I\d{4} [\d:.]+ +\d+ _caffe\.cpp:52\] hello\n", capsys.readouterr().err
+        )
         caffe.init_log(1, True)
         caffe.log("dropped")
         log.warning("x.cpp:1", "kept")

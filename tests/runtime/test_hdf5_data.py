@@ -12,7 +12,9 @@ import caffe
 
 @pytest.fixture
 def make(net_from, tmp_path):
-    """make(fields, {"x": [...]}, ...): a net over one HDF5 file a dict; its tops are the names of the first."""
+    """make(fields, {"x": [...]}, ...): a net over one HDF5 file a dict; its tops are the names of
+    the first.
+    """
 
     def build(fields, *files, tops=None):
         paths = []
@@ -52,7 +54,9 @@ def test_shuffle_goes_through_all_rows(make):
     assert rounds[0] != rounds[1]
     for found in rounds:
         assert sorted(found) == list(range(12))
-        assert set(found[:8]) == set(range(8)) or set(found[:4]) == set(range(8, 12))  # one file at a time
+        assert set(found[:8]) == set(range(8)) or set(found[:4]) == set(
+            range(8, 12)
+        )  # one file at a time
 
 
 @pytest.mark.parametrize(
@@ -62,7 +66,11 @@ def test_shuffle_goes_through_all_rows(make):
         ("batch_size: 1", {"x": [1], "y": [1, 2]}, r"have \[1, 2\] rows"),
         ("batch_size: 1", {"x": np.zeros((0, 2))}, r"have \[0\] rows"),
         ("batch_size: 1", {"x": [b"text"]}, "holds no rows of numbers"),
-        ("batch_size: 1 } transform_param { scale: 2", {"x": [1]}, "transform_param does not apply"),
+        (
+            "batch_size: 1 } transform_param { scale: 2",
+            {"x": [1]},
+            "transform_param does not apply",
+        ),
     ],
 )
 def test_refused(make, fields, arrays, match):
@@ -81,14 +89,14 @@ def test_a_fifo_does_not_hang(make, tmp_path):
     net = make("batch_size: 2", {"x": [1]}, {"x": [2]})
     (tmp_path / "1.h5").unlink()
     os.mkfifo(tmp_path / "1.h5")
-    with pytest.raises(caffe.CaffeError, match="1.h5 cannot be read as HDF5 .*is a FIFO"):
+    with pytest.raises(caffe.CaffeError, match=r"1.h5 cannot be read as HDF5 .*is a FIFO"):
         net.forward()
 
 
 def test_refuses_a_file_that_is_gone(make, tmp_path):
     net = make("batch_size: 2", {"x": [1]}, {"x": [2]})
     (tmp_path / "1.h5").unlink()
-    with pytest.raises(caffe.CaffeError, match="1.h5 cannot be read as HDF5"):
+    with pytest.raises(caffe.CaffeError, match=r"1.h5 cannot be read as HDF5"):
         net.forward()
 
 

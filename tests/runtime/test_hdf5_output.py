@@ -37,7 +37,11 @@ def test_every_forward_adds_its_rows(one_layer, tmp_path):
 
 @pytest.mark.parametrize(
     ("path", "label", "match"),
-    [("", LABEL, "file_name is missing"), ("no/such/folder.h5", LABEL, "cannot write no/such"), ("x.h5", [7], "first axis")],
+    [
+        ("", LABEL, "file_name is missing"),
+        ("no/such/folder.h5", LABEL, "cannot write no/such"),
+        ("x.h5", [7], "first axis"),
+    ],
 )
 def test_refused(refused, path, label, match):
     refused(match, output(path), tops=0, data=DATA, label=label)

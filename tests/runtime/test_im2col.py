@@ -35,14 +35,24 @@ def test_shape(one_layer, fields, shape):
 
 def test_channels_come_before_the_kernel(one_layer):
     x = np.stack([IMAGE[0, 0], 10 * IMAGE[0, 0]])[None]
-    assert_allclose(one_layer(im2col("kernel_size: 2"), x=x).forward()[0, :, 0, 0], [1, 2, 4, 5, 10, 20, 40, 50])
+    assert_allclose(
+        one_layer(im2col("kernel_size: 2"), x=x).forward()[0, :, 0, 0], [1, 2, 4, 5, 10, 20, 40, 50]
+    )
 
 
 def test_three_spatial_axes(one_layer):
-    assert one_layer(im2col("kernel_size: 2"), x=np.ones((2, 3, 4, 4, 4))).forward().shape == (2, 24, 3, 3, 3)
+    assert one_layer(im2col("kernel_size: 2"), x=np.ones((2, 3, 4, 4, 4))).forward().shape == (
+        2,
+        24,
+        3,
+        3,
+        3,
+    )
 
 
-@pytest.mark.parametrize(("fields", "match"), [("", "kernel_size is missing"), ("kernel_size: 4", "larger than")])
+@pytest.mark.parametrize(
+    ("fields", "match"), [("", "kernel_size is missing"), ("kernel_size: 4", "larger than")]
+)
 def test_refused(refused, fields, match):
     refused(match, im2col(fields), x=IMAGE)
 

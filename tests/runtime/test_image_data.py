@@ -15,7 +15,9 @@ RED, GREEN, BLUE = (0, 0, 255), (0, 255, 0), (255, 0, 0)  # as OpenCV has them
 
 @pytest.fixture
 def make(net_from, tmp_path):
-    """make(fields, lines): a net over a list of lines; red.png, green.png and blue.png (2 x 3) lie beside it."""
+    """make(fields, lines): a net over a list of lines; red.png, green.png and blue.png (2 x 3) lie
+    beside it.
+    """
     for name, colour in {"red": RED, "green": GREEN, "blue": BLUE}.items():
         cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((2, 3, 3), colour, dtype=np.uint8))
     nets = []
@@ -54,7 +56,7 @@ def test_a_name_with_a_blank_and_a_negative_label(make, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "line, path, label",
+    ("line", "path", "label"),
     [
         ("a.png 1.7", "a.png", 1),
         ("a.png", "a.png", 0),
@@ -72,10 +74,12 @@ def test_a_label_is_what_atoi_makes_of_it(tmp_path, line, path, label):
 
 def test_a_fifo_does_not_hang(make, tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
-    with pytest.raises(caffe.CaffeError, match="pipe.png, listed in .*, cannot be read as an image .*is a FIFO"):
+    with pytest.raises(
+        caffe.CaffeError, match=r"pipe.png, listed in .*, cannot be read as an image .*is a FIFO"
+    ):
         make("", ["pipe.png 0"])
     os.mkfifo(tmp_path / "pipe.txt")
-    with pytest.raises(caffe.CaffeError, match="pipe.txt: is a FIFO"):
+    with pytest.raises(caffe.CaffeError, match=r"pipe.txt: is a FIFO"):
         image_list(tmp_path / "pipe.txt")
 
 
@@ -105,10 +109,13 @@ def test_shuffle_gives_every_image_once_a_round(make):
     lines = [f"{name}.png {i}" for i, name in enumerate(["red", "green", "blue"] * 4)]
     net = make("batch_size: 12 shuffle: true", lines)
     rounds = [colours(net) for _ in range(2)]
-    assert rounds[0][0] != rounds[1][0] and rounds[0][0] != sorted(rounds[0][0])
+    assert rounds[0][0] != rounds[1][0]
+    assert rounds[0][0] != sorted(rounds[0][0])
     for labels, pixels in rounds:
         assert sorted(labels) == list(range(12))
-        assert all(pixel[2 - int(label) % 3] == 255 for label, pixel in zip(labels, pixels, strict=True))
+        assert all(
+            pixel[2 - int(label) % 3] == 255 for label, pixel in zip(labels, pixels, strict=True)
+        )
 
 
 def test_rand_skip_starts_within_its_range(make):
@@ -133,7 +140,9 @@ def test_refused(make, fields, lines, match):
 def test_an_image_that_goes_bad_later_is_named(make, tmp_path):
     net = make("batch_size: 2", ["red.png 0", "green.png 0"])
     (tmp_path / "green.png").write_bytes(b"no image")
-    with pytest.raises(caffe.CaffeError, match="green.png, listed in .*, cannot be read as an image"):
+    with pytest.raises(
+        caffe.CaffeError, match=r"green.png, listed in .*, cannot be read as an image"
+    ):
         net.forward()
 
 

@@ -50,9 +50,11 @@ def test_the_identity_is_softmax_with_loss(one_layer):
 def test_matrix_from_a_file(one_layer, tmp_path):
     path = tmp_path / "h.binaryproto"
     path.write_bytes(caffe.io.array_to_blobproto(np.reshape(H, (1, 1, 3, 3))).SerializeToString())
-    assert_allclose(one_layer(infogain(f'source: "{path}"'), x=X, t=LABELS).forward(), sum(TERMS) / 2, rtol=1e-5)
+    assert_allclose(
+        one_layer(infogain(f'source: "{path}"'), x=X, t=LABELS).forward(), sum(TERMS) / 2, rtol=1e-5
+    )
     path.write_bytes(b"no protobuf")
-    with pytest.raises(caffe.CaffeError, match="h.binaryproto: is truncated or not a Caffe file"):
+    with pytest.raises(caffe.CaffeError, match=r"h.binaryproto: is truncated or not a Caffe file"):
         one_layer(infogain(f'source: "{path}"'), x=X, t=LABELS)
 
 

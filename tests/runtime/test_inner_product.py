@@ -50,7 +50,9 @@ def test_transpose_reads_the_weights_by_columns(one_layer):
     assert_allclose(layer.forward(), [[4, 4]])
 
 
-@pytest.mark.parametrize(("fields", "match"), [("", "num_output"), ("num_output: 1 axis: 2", "axis 2 is out of range")])
+@pytest.mark.parametrize(
+    ("fields", "match"), [("", "num_output"), ("num_output: 1 axis: 2", "axis 2 is out of range")]
+)
 def test_refused(refused, fields, match):
     refused(match, ip(fields), x=np.ones((1, 2)))
 

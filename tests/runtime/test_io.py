@@ -25,7 +25,8 @@ def test_preprocess_by_hand():
     image = np.zeros((2, 2, 3), dtype=np.float32)
     image[0, 1] = (1, 0.2, 0)  # R, G, B
     out = t.preprocess("data", image)
-    assert out.shape == (3, 2, 2) and out.dtype == np.float32
+    assert out.shape == (3, 2, 2)
+    assert out.dtype == np.float32
     np.testing.assert_allclose(out[:, 0, 1], [(0 - 10) / 2, (51 - 20) / 2, (255 - 30) / 2])
     np.testing.assert_allclose(t.deprocess("data", out), image, atol=1e-6)
     np.testing.assert_allclose(t.deprocess("data", out[np.newaxis]), image, atol=1e-6)
@@ -41,7 +42,9 @@ def test_images_are_resized_to_the_input():
     t = transformer((1, 1, 2, 4))
     t.set_transpose("data", (2, 0, 1))
     image = np.random.default_rng(0).random((4, 8, 1), dtype=np.float32)
-    np.testing.assert_array_equal(t.preprocess("data", image)[0], io.resize_image(image, (2, 4))[:, :, 0])
+    np.testing.assert_array_equal(
+        t.preprocess("data", image)[0], io.resize_image(image, (2, 4))[:, :, 0]
+    )
 
 
 def test_as_recorded(golden):
@@ -58,8 +61,12 @@ def test_as_recorded(golden):
     t.set_input_scale("data", 0.017)
     np.testing.assert_allclose(t.preprocess("data", image), found["preprocess_resized"], atol=1e-5)
     same = found["preprocess_same_size"]
-    np.testing.assert_allclose(t.deprocess("data", same), found["deprocess_of_same_size"], atol=1e-6)
-    np.testing.assert_allclose(t.preprocess("data", found["deprocess_of_same_size"]), same, atol=1e-5)
+    np.testing.assert_allclose(
+        t.deprocess("data", same), found["deprocess_of_same_size"], atol=1e-6
+    )
+    np.testing.assert_allclose(
+        t.preprocess("data", found["deprocess_of_same_size"]), same, atol=1e-5
+    )
 
 
 def test_mean_images():
@@ -73,7 +80,7 @@ def test_mean_images():
 
 
 @pytest.mark.parametrize(
-    "setting, value",
+    ("setting", "value"),
     [
         ("set_mean", np.zeros(2)),
         ("set_mean", np.zeros((4, 2, 2))),
@@ -100,14 +107,17 @@ def write_png(path, pixels):
 def test_load_image(tmp_path):
     file = write_png(tmp_path / "a.png", np.array([[(0, 51, 255)] * 3] * 2, dtype=np.uint8))
     image = io.load_image(file)
-    assert image.shape == (2, 3, 3) and image.dtype == np.float32 and image.flags["C_CONTIGUOUS"]
+    assert image.shape == (2, 3, 3)
+    assert image.dtype == np.float32
+    assert image.flags["C_CONTIGUOUS"]
     np.testing.assert_allclose(image[0, 1], [0, 0.2, 1])
 
 
 def test_grey_weighs_red_green_and_blue_as_scikit_image_does(tmp_path):
     colours = np.array([[(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)]], dtype=np.uint8)
     grey = io.load_image(write_png(tmp_path / "a.png", colours), color=False)
-    assert grey.shape == (1, 4, 1) and grey.dtype == np.float32
+    assert grey.shape == (1, 4, 1)
+    assert grey.dtype == np.float32
     np.testing.assert_allclose(grey[0, :, 0], [0.2125, 0.7154, 0.0721, 1], rtol=1e-6)
 
 
@@ -115,9 +125,13 @@ def test_sixteen_bits_are_kept(tmp_path):
     values = np.array([[0, 1, 40000, 65535]], dtype=np.uint16)
     file = write_png(tmp_path / "grey.png", values)
     np.testing.assert_allclose(io.load_image(file, color=False)[:, :, 0], values / 65535, rtol=1e-6)
-    np.testing.assert_allclose(io.load_image(file), np.repeat(values[:, :, None] / 65535, 3, axis=2), rtol=1e-6)
+    np.testing.assert_allclose(
+        io.load_image(file), np.repeat(values[:, :, None] / 65535, 3, axis=2), rtol=1e-6
+    )
     colour = write_png(tmp_path / "colour.png", np.array([[(1, 300, 65535)]], dtype=np.uint16))
-    np.testing.assert_allclose(io.load_image(colour)[0, 0], np.array([1, 300, 65535]) / 65535, rtol=1e-6)
+    np.testing.assert_allclose(
+        io.load_image(colour)[0, 0], np.array([1, 300, 65535]) / 65535, rtol=1e-6
+    )
     luminance = (0.2125 * 1 + 0.7154 * 300 + 0.0721 * 65535) / 65535
     np.testing.assert_allclose(io.load_image(colour, color=False)[0, 0], luminance, rtol=1e-6)
 
@@ -126,22 +140,26 @@ def test_alpha_is_dropped_and_a_grey_image_has_three_equal_channels(tmp_path):
     rgba = np.array([[(255, 51, 0, 7)]], dtype=np.uint8)
     file = write_png(tmp_path / "rgba.png", rgba)
     np.testing.assert_allclose(io.load_image(file)[0, 0], [1, 0.2, 0])
-    np.testing.assert_allclose(io.load_image(file, color=False)[0, 0], 0.2125 + 0.7154 * 0.2, rtol=1e-6)
+    np.testing.assert_allclose(
+        io.load_image(file, color=False)[0, 0], 0.2125 + 0.7154 * 0.2, rtol=1e-6
+    )
     file = write_png(tmp_path / "grey.png", np.array([[51]], dtype=np.uint8))
     np.testing.assert_allclose(io.load_image(file), [[[0.2, 0.2, 0.2]]])
     np.testing.assert_allclose(io.load_image(file, color=False), [[[0.2]]])
 
 
 def test_images_that_cannot_be_read(tmp_path):
-    with pytest.raises(caffe.CaffeError, match="b.png: No such file"):
+    with pytest.raises(caffe.CaffeError, match=r"b.png: No such file"):
         io.load_image(str(tmp_path / "b.png"))
     (tmp_path / "b.png").write_text("not an image")
-    with pytest.raises(caffe.CaffeError, match="b.png holds no image that OpenCV can decode"):
+    with pytest.raises(caffe.CaffeError, match=r"b.png holds no image that OpenCV can decode"):
         io.load_image(tmp_path / "b.png")
     with pytest.raises(caffe.CaffeError, match="is a folder"):
         io.load_image(str(tmp_path))
     for data in (b"", b"not an image"):
-        with pytest.raises(caffe.CaffeError, match="the file object holds no image that OpenCV can decode"):
+        with pytest.raises(
+            caffe.CaffeError, match="the file object holds no image that OpenCV can decode"
+        ):
             io.load_image(BytesIO(data))
 
 
@@ -158,16 +176,26 @@ def test_an_opened_file_is_read(tmp_path):
 @pytest.mark.parametrize("order", [0, 1, 3])
 def test_resizing_a_flat_image_leaves_it_flat(order, channels):
     out = io.resize_image(np.full((5, 7, channels), 0.25), (3, 11), interp_order=order)
-    assert out.shape == (3, 11, channels) and out.dtype == np.float32
+    assert out.shape == (3, 11, channels)
+    assert out.dtype == np.float32
     np.testing.assert_allclose(out, 0.25, rtol=1e-6)
 
 
 def test_resize_by_hand():
-    """Pixel centres at half-integers; outside, the image is mirrored ('reflect'), repeated ('edge') or `cval` ('constant')."""
+    """Pixel centres at half-integers; outside, the image is mirrored ('reflect'), repeated ('edge')
+    or `cval` ('constant').
+    """
     row = np.array([[0.0, 4.0]])
-    for mode, expected in (("reflect", [1, 1, 3, 3]), ("edge", [0, 1, 3, 4]), ("constant", [0, 1, 3, 3])):
+    for mode, expected in (
+        ("reflect", [1, 1, 3, 3]),
+        ("edge", [0, 1, 3, 4]),
+        ("constant", [0, 1, 3, 3]),
+    ):
         np.testing.assert_allclose(io.resize(row, (1, 4), mode=mode), [expected], rtol=1e-6)
-    for clip, last in ((False, 5), (True, 4)):  # a quarter of 8 and three quarters of 4; clipped to the image's largest value
+    for clip, last in (
+        (False, 5),
+        (True, 4),
+    ):  # a quarter of 8 and three quarters of 4; clipped to the image's largest value
         out = io.resize(row, (1, 4), mode="constant", cval=8, clip=clip)
         np.testing.assert_allclose(out, [[2, 1, 3, last]], rtol=1e-6)
     np.testing.assert_array_equal(io.resize(row, (1, 4), order=0), [[0, 0, 4, 4]])
@@ -177,19 +205,23 @@ def test_resize_by_hand():
 def test_resize_keeps_channels_and_scales_integers():
     image = np.full((3, 5, 3), 51, dtype=np.uint8)
     out = io.resize(image, (6, 2))
-    assert out.shape == (6, 2, 3) and out.dtype == np.float64
+    assert out.shape == (6, 2, 3)
+    assert out.dtype == np.float64
     np.testing.assert_allclose(out, 0.2)
     np.testing.assert_allclose(io.resize(image, (6, 2, 3), preserve_range=True), 51)
     assert io.resize(image, (6, 2), order=0).dtype == np.uint8
     assert io.resize(image.astype(np.float32), (6, 2)).dtype == np.float32
-    assert io.resize(image[:, :, 0] > 0, (6, 2)).all() and io.resize(image[:, :, 0], (6, 2, 1)).shape == (6, 2, 1)
+    assert io.resize(image[:, :, 0] > 0, (6, 2)).all()
+    assert io.resize(image[:, :, 0], (6, 2, 1)).shape == (6, 2, 1)
 
 
 def test_smoothing_what_shrinks():
     """A step from 0 to 1 over 8 pixels, halved: it is smoothed by a Gaussian of sigma 0.5 first."""
     step = np.repeat([[0.0, 1.0]], 4, axis=1)
     np.testing.assert_array_equal(io.resize(step, (1, 4), anti_aliasing=False), [[0, 0, 1, 1]])
-    weight = np.exp(-2) / (1 + 2 * np.exp(-2) + 2 * np.exp(-8))  # of the next pixel under the Gaussian, then of the one after
+    weight = np.exp(-2) / (
+        1 + 2 * np.exp(-2) + 2 * np.exp(-8)
+    )  # of the next pixel under the Gaussian, then of the one after
     far = weight * np.exp(-6)
     expected = (weight + far + far) / 2  # mean of the two pixels before the step
     np.testing.assert_allclose(io.resize(step, (1, 4), mode="edge")[0, 1], expected, rtol=1e-6)
@@ -201,7 +233,9 @@ def test_resizing_other_numbers_of_channels_is_scipys_zoom():
     from scipy import ndimage
 
     image = np.random.default_rng(0).random((4, 6, 2))
-    np.testing.assert_array_equal(io.resize_image(image, (8, 3)), ndimage.zoom(image, (2, 0.5, 1), order=1).astype(np.float32))
+    np.testing.assert_array_equal(
+        io.resize_image(image, (8, 3)), ndimage.zoom(image, (2, 0.5, 1), order=1).astype(np.float32)
+    )
 
 
 @pytest.mark.parametrize(
@@ -219,7 +253,8 @@ def test_resizing_other_numbers_of_channels_is_scipys_zoom():
 def test_shapes_that_do_not_fit(call):
     with pytest.raises(ValueError) as caught:
         call()
-    assert isinstance(caught.value, caffe.CaffeError) and "\n" not in str(caught.value)
+    assert isinstance(caught.value, caffe.CaffeError)
+    assert "\n" not in str(caught.value)
 
 
 def test_oversample():
@@ -234,10 +269,13 @@ def test_oversample():
 def test_datums_there_and_back():
     array = np.arange(6, dtype=np.uint8).reshape(1, 2, 3)
     datum = io.array_to_datum(array, 4)
-    assert datum.label == 4 and datum.data == bytes(range(6)) and (datum.channels, datum.height, datum.width) == (1, 2, 3)
+    assert datum.label == 4
+    assert datum.data == bytes(range(6))
+    assert (datum.channels, datum.height, datum.width) == (1, 2, 3)
     np.testing.assert_array_equal(io.datum_to_array(datum), array)
     floats = io.array_to_datum(array / 2.0)
-    assert not floats.HasField("label") and not floats.data
+    assert not floats.HasField("label")
+    assert not floats.data
     np.testing.assert_array_equal(io.datum_to_array(floats), array / 2.0)
     assert len(io.array_to_datum(np.ones((10, 10, 3)), label=1).SerializeToString()) > len(
         io.array_to_datum(np.ones((10, 10, 3))).SerializeToString()
@@ -254,7 +292,7 @@ def test_blobs_there_and_back():
     blob = io.array_to_blobproto(array, diff=array + 1)
     np.testing.assert_array_equal(io.blobproto_to_array(blob), array)
     np.testing.assert_array_equal(io.blobproto_to_array(blob, return_diff=True), array + 1)
-    wide = caffe_pb2.BlobProto(double_data=[1.5, 2.5], shape=dict(dim=[2]))
+    wide = caffe_pb2.BlobProto(double_data=[1.5, 2.5], shape={"dim": [2]})
     np.testing.assert_array_equal(io.blobproto_to_array(wide), [1.5, 2.5])
 
 
@@ -270,17 +308,19 @@ def test_the_old_shape_of_a_blob_comes_first():
 
 def test_a_blob_without_shape_holds_one_number():
     number = io.blobproto_to_array(caffe_pb2.BlobProto(data=[123]))
-    assert number.shape == () and number == 123
+    assert number.shape == ()
+    assert number == 123
     with pytest.raises(ValueError, match=r"a blob of shape \(\) cannot hold 100 values"):
         io.blobproto_to_array(caffe_pb2.BlobProto(data=[0] * 100))
     with pytest.raises(ValueError):
-        io.blobproto_to_array(caffe_pb2.BlobProto(data=[0] * 6, shape=dict(dim=[-1, 3])))
+        io.blobproto_to_array(caffe_pb2.BlobProto(data=[0] * 6, shape={"dim": [-1, 3]}))
 
 
 def test_lists_of_arrays_as_bytes():
     arrays = [np.float32([[1, 2], [3, 4]]), np.zeros((1, 3, 1), dtype=np.float32), np.float32(7)]
     data = io.arraylist_to_blobprotovector_str(arrays)
-    assert isinstance(data, bytes) and len(caffe_pb2.BlobProtoVector.FromString(data).blobs) == 3
+    assert isinstance(data, bytes)
+    assert len(caffe_pb2.BlobProtoVector.FromString(data).blobs) == 3
     found = io.blobprotovector_str_to_arraylist(data)
     assert len(found) == 3
     for there, back in zip(arrays, found, strict=True):

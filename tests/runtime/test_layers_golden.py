@@ -1,6 +1,10 @@
-"""Every recorded layer case of BVLC Caffe: forward, input gradients, parameter gradients, changed parameters."""
+"""Every recorded layer case of BVLC Caffe: forward, input gradients, parameter gradients, changed
+parameters.
+"""
 
+import functools
 import json
+import operator
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +13,9 @@ import torch
 
 import caffe
 
-INDEX = Path(__file__).resolve().parents[3] / "shared" / "golden" / "caffe" / "layers" / "index.json"
+INDEX = (
+    Path(__file__).resolve().parents[3] / "shared" / "golden" / "caffe" / "layers" / "index.json"
+)
 ABSENT = ["recordings-absent"]  # one case, that the fixture `golden` skips with the reason
 SHAPES = json.loads(INDEX.read_text()) if INDEX.is_file() else {}
 CASES = sorted(SHAPES) or ABSENT
@@ -17,7 +23,9 @@ IMAGES = [
     case
     for case in sorted(SHAPES)
     if not case.endswith("_emptywindow")
-    and any(len(shape) == 4 for key, shape in SHAPES[case]["arrays"].items() if key.startswith("in."))
+    and any(
+        len(shape) == 4 for key, shape in SHAPES[case]["arrays"].items() if key.startswith("in.")
+    )
 ] or ABSENT
 ATOL, RTOL = 1e-5, 1e-4
 
@@ -35,7 +43,9 @@ def load(golden, case):
 
 def of(arrays, kind):
     """The arrays of a kind: (the rest of the name, array)."""
-    return [(key[len(kind) + 1 :], value) for key, value in arrays.items() if key.startswith(f"{kind}.")]
+    return [
+        (key[len(kind) + 1 :], value) for key, value in arrays.items() if key.startswith(f"{kind}.")
+    ]
 
 
 def agree(what, found, wanted):
@@ -60,7 +70,9 @@ def compare(net, arrays):
 
 @pytest.mark.parametrize("case", CASES)
 def test_as_recorded(golden, case):
-    if case.endswith("_emptywindow"):  # Caffe computes -FLT_MAX or NaN there and then writes out of bounds
+    if case.endswith(
+        "_emptywindow"
+    ):  # Caffe computes -FLT_MAX or NaN there and then writes out of bounds
         with pytest.raises(caffe.CaffeError, match="wholly outside the bottom"):
             load(golden, case)
         return
@@ -72,7 +84,9 @@ def test_as_recorded(golden, case):
 
 @pytest.mark.parametrize("case", IMAGES)
 def test_channels_last(golden, case):
-    """The same numbers where images lie channels last in memory, as in the solver's pass on the CPU."""
+    """The same numbers where images lie channels last in memory, as in the solver's pass on the
+    CPU.
+    """
     net, arrays = load(golden, case)
     for name, value in of(arrays, "in"):
         tensor = torch.from_numpy(value)
@@ -84,17 +98,26 @@ def test_channels_last(golden, case):
 
 @pytest.mark.parametrize("case", CASES)
 def test_backward_at_any_time(golden, case):
-    """Before any forward it only has to run; a second one gives the same, adds to the parameters' diffs, changes no data."""
+    """Before any forward it only has to run; a second one gives the same, adds to the parameters'
+    diffs, changes no data.
+    """
     if case.endswith("_emptywindow"):
         pytest.skip("the net is refused")
     net, arrays = load(golden, case)
     for name, value in of(arrays, "in"):
         net.blobs[name].data[...] = value
-    before = [blob.data.copy() for blob in (*net.blobs.values(), *sum(net.params.values(), []))]
+    before = [
+        blob.data.copy()
+        for blob in (*net.blobs.values(), *functools.reduce(operator.iadd, net.params.values(), []))
+    ]
     net.backward()
-    for blob, value in zip((*net.blobs.values(), *sum(net.params.values(), [])), before, strict=True):
+    for blob, value in zip(
+        (*net.blobs.values(), *functools.reduce(operator.iadd, net.params.values(), [])),
+        before,
+        strict=True,
+    ):
         np.testing.assert_array_equal(blob.data, value)
-    for blob in sum(net.params.values(), []):
+    for blob in functools.reduce(operator.iadd, net.params.values(), []):
         blob.diff[...] = 0
     compare(net, arrays)
     seen = {name: blob.data.copy() for name, blob in net.blobs.items()}

@@ -1,4 +1,6 @@
-"""LAYERS.md and README.md: the table of layer types against the registry and caffe.proto, the table of files."""
+"""LAYERS.md and README.md: the table of layer types against the registry and caffe.proto, the table
+of files.
+"""
 
 import re
 from pathlib import Path
@@ -36,8 +38,12 @@ def rows():
 
 def test_every_type_once():
     table = rows()
-    assert {name for name, cells in table.items() if cells[0] != "not supported"} == set(caffe.layer_type_list())
-    assert {name for name, cells in table.items() if cells[0] == "not supported"} == set(NOT_SUPPORTED)
+    assert {name for name, cells in table.items() if cells[0] != "not supported"} == set(
+        caffe.layer_type_list()
+    )
+    assert {name for name, cells in table.items() if cells[0] == "not supported"} == set(
+        NOT_SUPPORTED
+    )
 
 
 def test_as_many_as_caffe_has():
@@ -59,7 +65,9 @@ def test_every_field_of_the_message_is_spoken_of():
         for own in MESSAGES.get(name, [OWN_FIELDS[name]] if name in OWN_FIELDS else []):
             message = caffe_pb2.LayerParameter.DESCRIPTOR.fields_by_name[own].message_type
             missing = {field.name for field in message.fields} - named
-            assert not missing, f"{name}: {own} has {sorted(missing)}, of which LAYERS.md says nothing"
+            assert not missing, (
+                f"{name}: {own} has {sorted(missing)}, of which LAYERS.md says nothing"
+            )
 
 
 def test_a_type_without_support_is_refused_by_name():

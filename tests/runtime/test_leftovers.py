@@ -23,7 +23,15 @@ def dead():
 
 def test_dead_ones_only(tmp_path, dead):
     gone = [f"x.tmp{dead}", f"x_iter_5.caffemodel.tmp{dead}"]
-    kept = [f"x.tmp{os.getpid()}", "x.tmp1", "x.tmp", "x.tmpabc", "x.tmp99999999999999999999", f"y.tmp{dead}", "x"]
+    kept = [
+        f"x.tmp{os.getpid()}",
+        "x.tmp1",
+        "x.tmp",
+        "x.tmpabc",
+        "x.tmp99999999999999999999",
+        f"y.tmp{dead}",
+        "x",
+    ]
     for name in gone + kept:
         (tmp_path / name).write_text("half")
     leftovers.remove(tmp_path / "x")
@@ -60,4 +68,7 @@ def test_a_training_cleans_up_after_a_killed_one(tmp_path, dead):
     for name in (f"s_iter_7.caffemodel.tmp{dead}", f"s_iter_7.solverstate.tmp{dead}"):
         (tmp_path / name).write_bytes(b"half")
     caffe.get_solver(str(tmp_path / "solver.prototxt")).solve()
-    assert {path.name for path in tmp_path.glob("s_iter*")} == {"s_iter_1.caffemodel", "s_iter_1.solverstate"}
+    assert {path.name for path in tmp_path.glob("s_iter*")} == {
+        "s_iter_1.caffemodel",
+        "s_iter_1.solverstate",
+    }

@@ -1,4 +1,6 @@
-"""The log of the command line, line by line against recordings of BVLC Caffe: same text, same numbers where nothing is random."""
+"""The log of the command line, line by line against recordings of BVLC Caffe: same text, same
+numbers where nothing is random.
+"""
 
 import os
 import re
@@ -32,13 +34,29 @@ def run(folder, name):
     command = (folder / f"{name}.cmd").read_text().splitlines()[0].split()[1:]
     environment = os.environ | {"GLOG_minloglevel": "0"}
     done = subprocess.run(
-        [sys.executable, "-m", "caffe.cli", *command], cwd=folder, capture_output=True, text=True, env=environment
+        [sys.executable, "-m", "caffe.cli", *command],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env=environment,
     )
-    assert done.returncode == 0 and done.stdout == ""
+    assert done.returncode == 0
+    assert done.stdout == ""
     return lines(done.stderr), lines((folder / f"{name}.stderr").read_text())
 
 
-@pytest.mark.parametrize("name", ["train", "train_avgloss", "train_finetune", "train_resume", "train_debug_clip", "time", "test"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "train",
+        "train_avgloss",
+        "train_finetune",
+        "train_resume",
+        "train_debug_clip",
+        "time",
+        "test",
+    ],
+)
 def test_same_lines(folder, name):
     found, wanted = run(folder, name)
     assert [NUMBER.sub("#", row) for row in found] == [NUMBER.sub("#", row) for row in wanted]

@@ -14,7 +14,7 @@ def sigmoid(x):
 
 def test_one_step_by_hand(one_layer):
     layer = one_layer(LSTM % (1, ""), x=[[[2]]], cont=[[1]])
-    weight, bias, hidden = layer.blobs
+    weight, bias, _hidden = layer.blobs
     assert [b.shape for b in layer.blobs] == [(4, 1), (4,), (4, 1)]
     weight.data[...] = [[1], [2], [3], [0.5]]
     bias.data[...] = [0.1, 0.2, 0.3, 0.4]
@@ -59,7 +59,9 @@ def test_static_input_and_exposed_states(one_layer):
     rng = np.random.default_rng(3)
     x, static = rng.standard_normal((2, 2, 3)), rng.standard_normal((2, 4))
     h, c = rng.standard_normal((1, 2, 2)), rng.standard_normal((1, 2, 2))
-    layer = one_layer(LSTM % (2, "expose_hidden: true"), tops=3, x=x, cont=np.ones((2, 2)), s=static, h=h, c=c)
+    layer = one_layer(
+        LSTM % (2, "expose_hidden: true"), tops=3, x=x, cont=np.ones((2, 2)), s=static, h=h, c=c
+    )
     assert [b.shape for b in layer.blobs] == [(8, 3), (8,), (8, 4), (8, 2)]
     out, last_h, last_c = layer.forward()
     w, b, ws, wh = (blob.data for blob in layer.blobs)
@@ -77,7 +79,11 @@ def test_lstm_unit(one_layer):
     gates = np.array([[[0.1, 0.2, 0.3, 0.4], [1, 2, 3, 4]]])
     layer = one_layer('type: "LSTMUnit"', tops=2, c=[[[5], [6]]], gates=gates, cont=[[0, 1]])
     c, h = layer.forward()
-    assert_allclose(c[0, :, 0], [sigmoid(0.1) * np.tanh(0.4), sigmoid(2) * 6 + sigmoid(1) * np.tanh(4)], rtol=1e-6)
+    assert_allclose(
+        c[0, :, 0],
+        [sigmoid(0.1) * np.tanh(0.4), sigmoid(2) * 6 + sigmoid(1) * np.tanh(4)],
+        rtol=1e-6,
+    )
     assert_allclose(h, sigmoid(gates[:, :, 2:3]) * np.tanh(c), rtol=1e-6)
 
 
@@ -85,8 +91,16 @@ def test_lstm_unit(one_layer):
     ("text", "match", "bottoms"),
     [
         (LSTM % (0, ""), "num_output", {"x": np.zeros((2, 1, 3)), "cont": np.zeros((2, 1))}),
-        (LSTM % (2, ""), r"cont of shape \(2, 1\)", {"x": np.zeros((2, 1, 3)), "cont": np.zeros((2, 2))}),
-        (LSTM % (2, "expose_hidden: true"), "takes 4 or 5 bottoms", {"x": np.zeros((2, 1, 3)), "cont": np.zeros((2, 1))}),
+        (
+            LSTM % (2, ""),
+            r"cont of shape \(2, 1\)",
+            {"x": np.zeros((2, 1, 3)), "cont": np.zeros((2, 2))},
+        ),
+        (
+            LSTM % (2, "expose_hidden: true"),
+            "takes 4 or 5 bottoms",
+            {"x": np.zeros((2, 1, 3)), "cont": np.zeros((2, 1))},
+        ),
     ],
 )
 def test_refused(refused, text, match, bottoms):

@@ -59,10 +59,12 @@ def test_refused_arrays(net, data, labels, match):
 
 
 def test_refuses_to_run_without_arrays(net):
-    with pytest.raises(caffe.CaffeError, match="has no data; call net.set_input_arrays"):
+    with pytest.raises(caffe.CaffeError, match=r"has no data; call net.set_input_arrays"):
         net.forward()
 
 
 def test_refuses_missing_sizes(net_from):
     with pytest.raises(caffe.CaffeError, match="must all be given"):
-        net_from('layer { name: "layer" type: "MemoryData" top: "x" top: "t" memory_data_param { batch_size: 2 } }')
+        net_from(
+            'layer { name: "layer" type: "MemoryData" top: "x" top: "t" memory_data_param { batch_size: 2 } }'
+        )

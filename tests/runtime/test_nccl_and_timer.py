@@ -36,7 +36,8 @@ def test_the_state_of_several_solvers():
 
 def test_as_train_py_does(solver_file):
     """The steps of BVLC's python/train.py, its order of calls included, against a plain training."""
-    assert caffe.__version__ == "1.0.0" and not caffe.has_nccl()
+    assert caffe.__version__ == "1.0.0"
+    assert not caffe.has_nccl()
     uid = caffe.NCCL.new_uid()
     caffe.set_solver_count(1), caffe.set_solver_rank(0), caffe.set_multiprocess(True)
     solver = caffe.SGDSolver(solver_file)
@@ -47,10 +48,13 @@ def test_as_train_py_does(solver_file):
     solver.add_callback(lambda: total.start(), lambda: (total.stop(), allreduce.start()))
     solver.add_callback(nccl)
     solver.add_callback(lambda: "", lambda: (allreduce.stop(), called.append(solver.iter)))
-    assert solver.param.layer_wise_reduce and solver.param.display == 2
+    assert solver.param.layer_wise_reduce
+    assert solver.param.display == 2
     nccl(0)  # as a net's callback
     solver.step(solver.param.max_iter)
-    assert called == [0, 1, 2, 3] and total.ms > 0 and allreduce.ms >= 0
+    assert called == [0, 1, 2, 3]
+    assert total.ms > 0
+    assert allreduce.ms >= 0
     plain = caffe.SGDSolver(solver_file)
     plain.step(4)
     np.testing.assert_array_equal(solver.net.params["ip"][0].data, plain.net.params["ip"][0].data)
@@ -59,7 +63,9 @@ def test_as_train_py_does(solver_file):
 def test_more_gpus_are_refused_in_one_sentence(solver_file):
     solver = caffe.SGDSolver(solver_file)
     caffe.set_solver_count(2)
-    with pytest.raises(caffe.CaffeError, match="^training with 2 GPUs is not supported; give one GPU$"):
+    with pytest.raises(
+        caffe.CaffeError, match=r"^training with 2 GPUs is not supported; give one GPU$"
+    ):
         caffe.NCCL(solver, caffe.NCCL.new_uid())
 
 
@@ -67,7 +73,8 @@ def test_the_timer(monkeypatch, capfd):
     now = iter([10, 10.25, 20, 22])
     monkeypatch.setattr("time.perf_counter", lambda: next(now))
     timer = caffe.Timer()
-    assert timer.ms == 0 and "Timer has never been run" in capfd.readouterr().err
+    assert timer.ms == 0
+    assert "Timer has never been run" in capfd.readouterr().err
     timer.start(), timer.start(), timer.stop(), timer.stop()
     assert timer.ms == 250
     timer.start()
@@ -93,7 +100,9 @@ def test_apply_update_by_hand_counts_the_iteration(solver_file):
         by_hand.apply_update()
         assert by_hand.iter == i + 1
     stepped.step(3)
-    np.testing.assert_allclose(by_hand.net.params["ip"][0].data, stepped.net.params["ip"][0].data, rtol=1e-6)
+    np.testing.assert_allclose(
+        by_hand.net.params["ip"][0].data, stepped.net.params["ip"][0].data, rtol=1e-6
+    )
 
 
 def test_share_weights(solver_file, tmp_path):
@@ -105,10 +114,13 @@ def test_share_weights(solver_file, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "phase, rank, expected", [("TRAIN", 0, [0, 2, 4, 1]), ("TRAIN", 1, [1, 3, 0, 2]), ("TEST", 1, [0, 1, 2, 3])]
+    ("phase", "rank", "expected"),
+    [("TRAIN", 0, [0, 2, 4, 1]), ("TRAIN", 1, [1, 3, 0, 2]), ("TEST", 1, [0, 1, 2, 3])],
 )
 def test_solvers_take_turns_at_the_records(tmp_path, net_from, phase, rank, expected):
-    """Of five records, read round and round, solver 0 of 2 takes every second one and solver 1 the others."""
+    """Of five records, read round and round, solver 0 of 2 takes every second one and solver 1 the
+    others.
+    """
     with Writer(tmp_path / "db") as writer:
         for i in range(5):
             writer.put(str(i), caffe_pb2.Datum(channels=1, height=1, width=1, data=b"x", label=i))

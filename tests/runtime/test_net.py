@@ -20,7 +20,9 @@ def close(found, wanted, what="", rtol=1e-4):
 
 
 def test_mini_net_batch_0(golden, monkeypatch):
-    """Every blob's data and diff and every gradient of the recorded mini net, blob by blob and as one graph."""
+    """Every blob's data and diff and every gradient of the recorded mini net, blob by blob and as
+    one graph.
+    """
     monkeypatch.chdir(golden / "train")
     arrays = np.load("forward_backward_batch0.npz")
     for whole_graph in (False, True):
@@ -48,8 +50,12 @@ def test_full_net(golden, tmp_path):
     net_param = prototxt.read_net(ROOT / "CNN" / "CaffeNet" / "deploy.prototxt")
     net_param.force_backward = True
     net_param.layer[0].input_param.shape[0].dim[0] = 4
-    net_param.layer.add(name="label", type="Input", top=["label"]).input_param.shape.add().dim.extend([4, 40])
-    net_param.layer.add(name="loss", type="SigmoidCrossEntropyLoss", bottom=["fc8", "label"], top=["loss"])
+    net_param.layer.add(
+        name="label", type="Input", top=["label"]
+    ).input_param.shape.add().dim.extend([4, 40])
+    net_param.layer.add(
+        name="loss", type="SigmoidCrossEntropyLoss", bottom=["fc8", "label"], top=["loss"]
+    )
     path = tmp_path / "net.prototxt"
     path.write_text(prototxt.to_text(net_param))
     net = caffe.Net(str(path), caffe.TEST)
@@ -78,14 +84,20 @@ def test_full_net(golden, tmp_path):
             close(net.blobs[rest[5:]].data, arrays[key], key)
         elif kind == "sample" and rest.split(".")[0] in ("data", "diff"):
             attribute, blob = rest.split(".", 1)
-            if f"sample_idx.{blob}" not in arrays or blob not in net.blobs or (attribute == "diff" and blob == "fc8"):
+            if (
+                f"sample_idx.{blob}" not in arrays
+                or blob not in net.blobs
+                or (attribute == "diff" and blob == "fc8")
+            ):
                 continue
             found = getattr(net.blobs[blob], attribute).reshape(-1)[arrays[f"sample_idx.{blob}"]]
             close(found, arrays[key], key, rtol=1e-3)
         elif kind == "norm" and rest.startswith("grad."):
             layer, index = rest[5:].rsplit(".", 1)
             diff = net.params[layer][int(index)].diff
-            close(np.linalg.norm(diff.astype(np.float64)), arrays[key], key)  # 38 million squares: too many for float32
+            close(
+                np.linalg.norm(diff.astype(np.float64)), arrays[key], key
+            )  # 38 million squares: too many for float32
 
 
 SHARED_BLOB = """
@@ -115,7 +127,10 @@ def test_both_ways_give_the_same(net_from):
     diffs, losses = [], []
     for way in ("layers", "graph"):
         net = net_from(
-            SHARED_BLOB.replace('"Sigmoid" bottom: "x"', '"InnerProduct" inner_product_param { num_output: 3 } bottom: "x"')
+            SHARED_BLOB.replace(
+                '"Sigmoid" bottom: "x"',
+                '"InnerProduct" inner_product_param { num_output: 3 } bottom: "x"',
+            )
         )
         net.params["a"][0].data[...] = np.arange(9).reshape(3, 3) / 9
         net.blobs["x"].data[...], net.blobs["t"].data[...] = x, t
@@ -127,7 +142,9 @@ def test_both_ways_give_the_same(net_from):
         diffs.append(net.params["a"][0].diff.copy())
     np.testing.assert_allclose(diffs[0], diffs[1], rtol=1e-6)
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
-    assert losses[0] == pytest.approx(float(net.blobs["l1"].data) + 0.5 * float(net.blobs["l2"].data))
+    assert losses[0] == pytest.approx(
+        float(net.blobs["l1"].data) + 0.5 * float(net.blobs["l2"].data)
+    )
 
 
 def test_views_are_live(net_from):
@@ -139,12 +156,16 @@ def test_views_are_live(net_from):
     x[0] = 100
     net.forward()
     np.testing.assert_allclose(out[0], 1 / (1 + np.exp(-1.0)), rtol=1e-6)
-    assert net.blobs["b"].data is not None and np.shares_memory(out, net.blobs["b"].data)
+    assert net.blobs["b"].data is not None
+    assert np.shares_memory(out, net.blobs["b"].data)
 
 
 def test_diffs_add_up_until_cleared(net_from):
     net = net_from(
-        SHARED_BLOB.replace('"Sigmoid" bottom: "x"', '"InnerProduct" inner_product_param { num_output: 3 } bottom: "x"')
+        SHARED_BLOB.replace(
+            '"Sigmoid" bottom: "x"',
+            '"InnerProduct" inner_product_param { num_output: 3 } bottom: "x"',
+        )
     )
     net.blobs["x"].data[...] = 1
     net.forward()
@@ -191,14 +212,21 @@ def test_weights_round_trip(golden, monkeypatch, tmp_path, end):
 def test_protobuf_itself_reads_what_is_written(net_from, tmp_path):
     net = net_from(
         'name: "N"'
-        + SHARED_BLOB.replace('"Sigmoid" bottom: "x"', '"InnerProduct" inner_product_param { num_output: 3 } bottom: "x"')
+        + SHARED_BLOB.replace(
+            '"Sigmoid" bottom: "x"',
+            '"InnerProduct" inner_product_param { num_output: 3 } bottom: "x"',
+        )
     )
     net.save(str(tmp_path / "n.caffemodel"))
     message = caffe_pb2.NetParameter.FromString((tmp_path / "n.caffemodel").read_bytes())
-    assert message.name == "N" and [layer.name for layer in message.layer] == list(net.layer_names)
+    assert message.name == "N"
+    assert [layer.name for layer in message.layer] == list(net.layer_names)
     blobs = next(layer.blobs for layer in message.layer if layer.name == "a")
-    assert list(blobs[0].shape.dim) == [3, 3] and list(blobs[1].shape.dim) == [3]
-    np.testing.assert_array_equal(np.array(blobs[0].data, np.float32).reshape(3, 3), net.params["a"][0].data)
+    assert list(blobs[0].shape.dim) == [3, 3]
+    assert list(blobs[1].shape.dim) == [3]
+    np.testing.assert_array_equal(
+        np.array(blobs[0].data, np.float32).reshape(3, 3), net.params["a"][0].data
+    )
 
 
 IP = 'layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y" inner_product_param { num_output: %d } }'
@@ -208,7 +236,10 @@ X = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 
 def test_weights_of_another_shape_are_refused(net_from, tmp_path):
     path = str(tmp_path / "w.caffemodel")
     net_from(X + IP % 4).save(path)
-    with pytest.raises(caffe.CaffeError, match=r"layer 'ip', blob 0 has the shape \(4, 3\), the net expects \(5, 3\)"):
+    with pytest.raises(
+        caffe.CaffeError,
+        match=r"layer 'ip', blob 0 has the shape \(4, 3\), the net expects \(5, 3\)",
+    ):
         net_from(X + IP % 5).copy_from(path)
 
 
@@ -218,7 +249,7 @@ def test_a_truncated_caffemodel_is_refused(net_from, tmp_path, cut):
     net = net_from(X + IP % 4)
     net.save(str(path))
     path.write_bytes(path.read_bytes()[:cut])
-    with pytest.raises(caffe.CaffeError, match="w.caffemodel"):
+    with pytest.raises(caffe.CaffeError, match=r"w.caffemodel"):
         net.copy_from(str(path))
 
 
@@ -227,7 +258,11 @@ def test_a_real_models_digits(golden):
     import cv2
 
     folder = golden.parents[1] / "models" / "lenet"
-    net = caffe.Net(str(folder / "mnist_deploy.prototxt"), str(folder / "lenet_iter_10000.caffemodel"), caffe.TEST)
+    net = caffe.Net(
+        str(folder / "mnist_deploy.prototxt"),
+        str(folder / "lenet_iter_10000.caffemodel"),
+        caffe.TEST,
+    )
     images = sorted(folder.glob("img_*.png"))
     assert len(images) == 10
     for path in images:
@@ -240,16 +275,21 @@ def test_a_real_models_digits(golden):
 
 
 @pytest.mark.parametrize(
-    "text, message",
+    ("text", "message"),
     [
         ('layer { name: "a" type: "Nope" top: "a" }', "unknown type 'Nope'"),
         ('layer { name: "a" type: "ReLU" bottom: "b" top: "a" }', "unknown blob 'b'"),
         (
-            X + 'layer { name: "y" type: "ReLU" bottom: "x" top: "x" } ' + X.replace('"x" type', '"z" type'),
+            X
+            + 'layer { name: "y" type: "ReLU" bottom: "x" top: "x" } '
+            + X.replace('"x" type', '"z" type'),
             "produced by another layer",
         ),
         (X + 'layer { name: "y" type: "ReLU" bottom: "x" }', "takes 1 top"),
-        (X + 'layer { name: "y" type: "ReLU" bottom: "x" top: "y" slope: 1 }', 'no field named "slope"'),
+        (
+            X + 'layer { name: "y" type: "ReLU" bottom: "x" top: "y" slope: 1 }',
+            'no field named "slope"',
+        ),
         ("layer { name: 'a' type: 'Input' top: 'a' ", "net.prototxt"),
     ],
 )
@@ -269,7 +309,8 @@ def test_old_inputs_are_upgraded(net_from):
         'input: "data" input_dim: 1 input_dim: 3 input_dim: 4 input_dim: 5'
         ' layer { name: "s" type: "Sigmoid" bottom: "data" top: "s" }'
     )
-    assert net.inputs == ["data"] and net.blobs["s"].data.shape == (1, 3, 4, 5)
+    assert net.inputs == ["data"]
+    assert net.blobs["s"].data.shape == (1, 3, 4, 5)
 
 
 def test_shared_parameters(net_from):
@@ -282,20 +323,28 @@ def test_shared_parameters(net_from):
     net.params["a"][0].data[...] = np.eye(3) * 2
     net.blobs["x"].data[...] = 1
     net.forward()
-    assert (net.blobs["b"].data == 4).all() and len(net.learnable) == 1
+    assert (net.blobs["b"].data == 4).all()
+    assert len(net.learnable) == 1
 
 
 @pytest.mark.parametrize("whole_graph", [False, True])
 def test_permissive_sharing_takes_another_shape(net_from, whole_graph):
-    """A weight (2, 3) and one (3, 2) of one memory, in row-major order; other counts, or STRICT, are refused."""
+    """A weight (2, 3) and one (3, 2) of one memory, in row-major order; other counts, or STRICT,
+    are refused.
+    """
     layer = (
         'layer {{ name: "{0}" type: "InnerProduct" bottom: "{1}" top: "{0}" param {{ name: "w" {3} }}'
         " inner_product_param {{ num_output: {2} bias_term: false }} }}"
     )
     text = X + layer.format("a", "x", 2, "") + layer.format("b", "a", 3, "share_mode: PERMISSIVE")
-    net = net_from("force_backward: true " + text + 'layer { name: "r" type: "Reduction" bottom: "b" top: "r" loss_weight: 1 }')
+    net = net_from(
+        "force_backward: true "
+        + text
+        + 'layer { name: "r" type: "Reduction" bottom: "b" top: "r" loss_weight: 1 }'
+    )
     net.params["a"][0].data[...] = [[1, 2, 3], [4, 5, 6]]
-    assert net.params["b"][0].data.tolist() == [[1, 2], [3, 4], [5, 6]] and len(net.learnable) == 1
+    assert net.params["b"][0].data.tolist() == [[1, 2], [3, 4], [5, 6]]
+    assert len(net.learnable) == 1
     net.blobs["x"].data[...] = [[1, 0, 0], [0, 0, 0]]  # a: 1, 4; b: 9, 19, 29
     net.forward_backward() if whole_graph else (net.forward(), net.backward())
     assert net.blobs["b"].data[0].tolist() == [9, 19, 29]
@@ -307,8 +356,12 @@ def test_permissive_sharing_takes_another_shape(net_from, whole_graph):
 
 
 def test_reading_a_solverstate_of_caffes(golden):
-    state = snapshot.read_solverstate(golden / "train" / "runs" / "sgd_step" / "snap_iter_15.solverstate")
-    assert state.iter == 15 and len(state.history) == 16 and state.learned_net.endswith("snap_iter_15.caffemodel")
+    state = snapshot.read_solverstate(
+        golden / "train" / "runs" / "sgd_step" / "snap_iter_15.solverstate"
+    )
+    assert state.iter == 15
+    assert len(state.history) == 16
+    assert state.learned_net.endswith("snap_iter_15.caffemodel")
 
 
 LABELS = 'layer { name: "t" type: "Input" top: "t" input_param { shape { dim: 2 } } }'
@@ -316,18 +369,26 @@ LOSS = 'layer { name: "loss" type: "SoftmaxWithLoss" bottom: "x" bottom: "t" %s 
 
 
 def test_a_loss_without_a_top(net_from, capfd, tmp_path):
-    """Its blob is called (automatic), as in Caffe; it is not an output, cannot be read, and is not saved."""
+    """Its blob is called (automatic), as in Caffe; it is not an output, cannot be read, and is not
+    saved.
+    """
     net = net_from(X + LABELS + LOSS % "")
-    assert list(net.blobs) == ["x", "t", "(automatic)"] and net.outputs == [] and net.forward() == {}
-    assert net.blobs["(automatic)"].data == pytest.approx(np.log(3)) and net.blob_loss_weights["(automatic)"] == 1
+    assert list(net.blobs) == ["x", "t", "(automatic)"]
+    assert net.outputs == []
+    assert net.forward() == {}
+    assert net.blobs["(automatic)"].data == pytest.approx(np.log(3))
+    assert net.blob_loss_weights["(automatic)"] == 1
     assert float(net.forward_backward()) == pytest.approx(np.log(3))
     log = capfd.readouterr().err
-    assert "loss -> (automatic)" in log and "This network produces output" not in log
+    assert "loss -> (automatic)" in log
+    assert "This network produces output" not in log
     net.save(str(tmp_path / "n.caffemodel"))
     saved = caffe_pb2.NetParameter.FromString((tmp_path / "n.caffemodel").read_bytes())
     assert not saved.layer[-1].top
     with pytest.raises(caffe.CaffeError, match="unknown blob"):
-        net_from(X + LABELS + LOSS % "" + 'layer { name: "s" type: "Silence" bottom: "(automatic)" }')
+        net_from(
+            X + LABELS + LOSS % "" + 'layer { name: "s" type: "Silence" bottom: "(automatic)" }'
+        )
 
 
 def test_two_losses_without_a_top(net_from):
@@ -336,17 +397,19 @@ def test_two_losses_without_a_top(net_from):
         ' data_filler { value: 3 } } } layer { name: "a" type: "EuclideanLoss" bottom: "x" bottom: "y" }'
         'layer { name: "b" type: "EuclideanLoss" bottom: "x" bottom: "y" loss_weight: 10 }'
     )
-    assert net._blob_names[-2:] == ["(automatic)", "(automatic)"] and net.outputs == []
+    assert net._blob_names[-2:] == ["(automatic)", "(automatic)"]
+    assert net.outputs == []
     assert net._forward(0, len(net.layers) - 1) == pytest.approx(2 + 20)
 
 
 def test_the_shared_case_without_a_top(shared_cases):
     net = caffe.Net(str(shared_cases / "auto_top.prototxt"), caffe.TRAIN)
-    assert net.outputs == [] and list(net.blobs) == ["x", "y", "(automatic)"]
+    assert net.outputs == []
+    assert list(net.blobs) == ["x", "y", "(automatic)"]
 
 
 @pytest.mark.parametrize(
-    "layers, message",
+    ("layers", "message"),
     [
         (IP % 2_000_000_000, r"layer 'ip' \(InnerProduct\), blob 0: .* 2147483647 at most; lower num_output"),
         (X.replace("dim: 2", "dim: 3000000000"), r"layer 'x' \(Input\): .*at most; lower shape"),
@@ -363,20 +426,32 @@ def test_the_shared_case_without_a_top(shared_cases):
 )  # fmt: skip
 def test_blobs_of_more_than_2_31_numbers_are_refused(net_from, layers, message):
     with pytest.raises(caffe.CaffeError, match=message) as caught:
-        net_from(layers if layers.startswith(('layer { name: "x"', 'layer { name: "d"')) else X + layers)
+        net_from(
+            layers if layers.startswith(('layer { name: "x"', 'layer { name: "d"')) else X + layers
+        )
     assert "\n" not in str(caught.value)
 
 
 def test_a_net_larger_than_the_machine_is_refused(net_from, monkeypatch):
     monkeypatch.setattr("caffe.allocation.available", lambda device: 100)
     monkeypatch.setattr("caffe.layer.Layer.LARGE", 0)
-    with pytest.raises(caffe.CaffeError, match=r"layer 'ip' \(InnerProduct\), blob 0: needs 0.0 GiB.*lower num_output"):
+    with pytest.raises(
+        caffe.CaffeError,
+        match=r"layer 'ip' \(InnerProduct\), blob 0: needs 0.0 GiB.*lower num_output",
+    ):
         net_from(X + IP % 9)
-    with pytest.raises(caffe.CaffeError, match=r"layer 'c' \(Tile\): the net's data up to this layer: needs"):
-        net_from(X + 'layer { name: "c" type: "Tile" bottom: "x" top: "c" tile_param { tiles: 4 } }')
+    with pytest.raises(
+        caffe.CaffeError, match=r"layer 'c' \(Tile\): the net's data up to this layer: needs"
+    ):
+        net_from(
+            X + 'layer { name: "c" type: "Tile" bottom: "x" top: "c" tile_param { tiles: 4 } }'
+        )
 
 
-@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("[enforce fail at alloc_cpu.cpp:75] DefaultCPUAllocator: ...")])
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), RuntimeError("[enforce fail at alloc_cpu.cpp:75] DefaultCPUAllocator: ...")],
+)
 def test_a_failed_allocation_is_one_sentence(net_from, monkeypatch, error):
     net = net_from(X + IP % 4)
 
@@ -385,7 +460,10 @@ def test_a_failed_allocation_is_one_sentence(net_from, monkeypatch, error):
 
     monkeypatch.setattr(type(net.layer_dict["ip"]._layer), "forward", fail)
     for run in (net.forward, net.forward_backward):
-        with pytest.raises(caffe.CaffeError, match=r"^layer 'ip' \(InnerProduct\): not enough memory; lower num_output$"):
+        with pytest.raises(
+            caffe.CaffeError,
+            match=r"^layer 'ip' \(InnerProduct\): not enough memory; lower num_output$",
+        ):
             run()
 
 
@@ -396,7 +474,10 @@ def test_a_blob_without_memory_is_named_by_its_layer(net_from, monkeypatch):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
 
     monkeypatch.setattr("caffe.blob.torch.zeros", fail)
-    with pytest.raises(caffe.CaffeError, match=r"^layer 'ip' \(InnerProduct\): not enough memory; lower num_output$"):
+    with pytest.raises(
+        caffe.CaffeError,
+        match=r"^layer 'ip' \(InnerProduct\): not enough memory; lower num_output$",
+    ):
         net.forward(start="ip")
     with pytest.raises(caffe.CaffeError, match=r"^a blob of shape \(2, 3\): not enough memory"):
         net.blobs["x"].data  # noqa: B018

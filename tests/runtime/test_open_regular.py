@@ -26,7 +26,7 @@ def make_socket(path):
 
 
 @pytest.mark.parametrize(
-    "make, message",
+    ("make", "message"),
     [
         (lambda path: None, "odd: No such file or directory"),
         (os.mkdir, "odd: is a folder; a file is needed here"),
@@ -48,7 +48,10 @@ def test_anything_else_is_one_sentence(tmp_path, monkeypatch, make, message):
 
 
 def test_an_impossible_name_is_one_sentence():
-    for name, message in (("a\0b", r"a\x00b: embedded null byte"), ("a\nb", r"a\nb: No such file or directory")):
+    for name, message in (
+        ("a\0b", r"a\x00b: embedded null byte"),
+        ("a\nb", r"a\nb: No such file or directory"),
+    ):
         with pytest.raises(caffe.CaffeError) as caught:
             regular_file.open_regular(name)
         assert str(caught.value) == message
@@ -58,6 +61,10 @@ def test_the_shells_pipes_hold_prototxts():
     """caffe train -solver <(sed ...) and a net on standard input."""
     code = "import sys; from caffe import prototxt; print(prototxt.read_net(sys.argv[1]).name)"
     done = subprocess.run(
-        [sys.executable, "-c", code, "/dev/stdin"], input="name: 'piped'", capture_output=True, text=True, check=True
+        [sys.executable, "-c", code, "/dev/stdin"],
+        input="name: 'piped'",
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stdout == "piped\n"

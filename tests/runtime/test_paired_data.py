@@ -1,4 +1,6 @@
-"""LMDBs whose records are paired by position: what must stop a training, what is warned of, what Caffe's users may do."""
+"""LMDBs whose records are paired by position: what must stop a training, what is warned of, what
+Caffe's users may do.
+"""
 
 import pytest
 
@@ -14,13 +16,17 @@ LOSS = 'layer { name: "loss" type: "SigmoidCrossEntropyLoss" bottom: "y" bottom:
 
 @pytest.fixture
 def check(tmp_path, net_from, capfd, monkeypatch):
-    """check(images=keys, labels=keys): the warnings about a net over these two LMDBs; an error is raised."""
+    """check(images=keys, labels=keys): the warnings about a net over these two LMDBs; an error is
+    raised.
+    """
     monkeypatch.setenv("GLOG_minloglevel", "0")
 
     def run(images, labels, text=SCORES + LOSS, batch_sizes=(2, 2), labels_shape=(2, 1, 1)):
         size = labels_shape[0] * labels_shape[1] * labels_shape[2]
         channels, height, width = labels_shape
-        vector = caffe_pb2.Datum(channels=channels, height=height, width=width, float_data=[0.5] * size)
+        vector = caffe_pb2.Datum(
+            channels=channels, height=height, width=width, float_data=[0.5] * size
+        )
         for name, keys, datum in (
             ("images", images, caffe_pb2.Datum(channels=3, height=1, width=1, data=b"abc")),
             ("labels", labels, vector),
@@ -28,7 +34,10 @@ def check(tmp_path, net_from, capfd, monkeypatch):
             with Writer(tmp_path / name) as writer:
                 for key in keys:
                     writer.put(key, datum)
-        layers = [DATA.format(n, tmp_path, "", b) for n, b in zip(("images", "labels"), batch_sizes, strict=True)]
+        layers = [
+            DATA.format(n, tmp_path, "", b)
+            for n, b in zip(("images", "labels"), batch_sizes, strict=True)
+        ]
         net = net_from("".join(layers) + text)
         capfd.readouterr()
         try:
@@ -45,24 +54,50 @@ def keys(*names):
 
 
 @pytest.mark.parametrize(
-    "images, labels, message",
+    ("images", "labels", "message"),
     [
-        (keys("a.jpg", "b.jpg", "c.jpg"), keys("a.jpg", "b.jpg"), "images holds 3 records and .*labels 2"),
-        (keys("a.jpg", "c.jpg"), keys("a.jpg", "b.jpg", "c.jpg"), "record 1 is 00000001_c.jpg .* 00000001_b.jpg in the other"),
-        (keys("a.jpg", "b.jpg"), keys("b.jpg", "a.jpg"), "differ: record 0 is 00000000_a.jpg in the one and 00000000_b.jpg"),
-        (keys("a.jpg", "b.jpg"), keys("x.jpg", "y.jpg"), "differ: record 0"),  # vectors named after other images
-        (["00000000_a.jpg", "00000002_c.jpg"], ["00000000", "00000001", "00000002"], "2 records and .* 3"),  # one left out
-        (["0", "1", "10", "2"], ["00", "01", "02", "10"], "differ: record 2 is 10 in the one and 02"),  # sorted as text
+        (
+            keys("a.jpg", "b.jpg", "c.jpg"),
+            keys("a.jpg", "b.jpg"),
+            "images holds 3 records and .*labels 2",
+        ),
+        (
+            keys("a.jpg", "c.jpg"),
+            keys("a.jpg", "b.jpg", "c.jpg"),
+            "record 1 is 00000001_c.jpg .* 00000001_b.jpg in the other",
+        ),
+        (
+            keys("a.jpg", "b.jpg"),
+            keys("b.jpg", "a.jpg"),
+            "differ: record 0 is 00000000_a.jpg in the one and 00000000_b.jpg",
+        ),
+        (
+            keys("a.jpg", "b.jpg"),
+            keys("x.jpg", "y.jpg"),
+            "differ: record 0",
+        ),  # vectors named after other images
+        (
+            ["00000000_a.jpg", "00000002_c.jpg"],
+            ["00000000", "00000001", "00000002"],
+            "2 records and .* 3",
+        ),  # one left out
+        (
+            ["0", "1", "10", "2"],
+            ["00", "01", "02", "10"],
+            "differ: record 2 is 10 in the one and 02",
+        ),  # sorted as text
     ],
 )
 def test_targets_of_other_records_stop_the_training(check, images, labels, message):
-    with pytest.raises(caffe.CaffeError, match=f"net.prototxt: layers 'images' and 'labels' pair .*{message}") as caught:
+    with pytest.raises(
+        caffe.CaffeError, match=f"net.prototxt: layers 'images' and 'labels' pair .*{message}"
+    ) as caught:
         check(images, labels)
     assert str(caught.value).endswith("make both LMDBs again, in one run")
 
 
 @pytest.mark.parametrize(
-    "images, labels",
+    ("images", "labels"),
     [
         (keys("a.jpg", "b.jpg"), keys("a.jpg", "b.jpg")),
         (keys("a.jpg", "b.jpg"), ["a.jpg", "b.jpg"]),  # the same names without numbers
@@ -77,14 +112,22 @@ def test_pairs_that_fit_or_cannot_be_compared(check, images, labels):
 
 def test_masks_named_otherwise_than_their_images(check):
     text = SCORES.replace("num_output: 2", "num_output: 4") + LOSS
-    assert check(keys("a.jpg", "b.jpg"), keys("a_mask.png", "b_mask.png"), text, labels_shape=(1, 2, 2)) == []
+    assert (
+        check(
+            keys("a.jpg", "b.jpg"), keys("a_mask.png", "b_mask.png"), text, labels_shape=(1, 2, 2)
+        )
+        == []
+    )
 
 
 def test_other_lengths_that_caffe_trains_on_get_a_warning(check):
-    """Two collections side by side, as in domain adaptation; a constant target; nothing for other batch sizes."""
+    """Two collections side by side, as in domain adaptation; a constant target; nothing for other
+    batch sizes.
+    """
     side_by_side = 'layer { name: "s" type: "Silence" bottom: "images" bottom: "labels" }'
     (warning,) = check(keys("a.jpg", "b.jpg", "c.jpg"), keys("x.jpg", "b.jpg"), side_by_side)
-    assert "images holds 3 records and" in warning and "labels 2: if they belong together" in warning
+    assert "images holds 3 records and" in warning
+    assert "labels 2: if they belong together" in warning
 
 
 def test_a_constant_target(check):
@@ -94,11 +137,16 @@ def test_a_constant_target(check):
 
 def test_other_batch_sizes_are_not_compared(check):
     side_by_side = 'layer { name: "s" type: "Silence" bottom: "images" bottom: "labels" }'
-    assert check(keys("a.jpg", "b.jpg", "c.jpg"), keys("a.jpg"), side_by_side, batch_sizes=(2, 1)) == []
+    assert (
+        check(keys("a.jpg", "b.jpg", "c.jpg"), keys("a.jpg"), side_by_side, batch_sizes=(2, 1))
+        == []
+    )
 
 
 def test_two_learnt_halves_are_no_targets(check):
-    """A siamese net compares what is learnt on both sides; its pairs may come from lists of different length."""
+    """A siamese net compares what is learnt on both sides; its pairs may come from lists of
+    different length.
+    """
     text = SCORES + (
         'layer { name: "ip2" type: "InnerProduct" bottom: "labels" top: "z" inner_product_param { num_output: 2 } }'
         'layer { name: "loss" type: "EuclideanLoss" bottom: "y" bottom: "z" top: "loss" }'
@@ -111,8 +159,14 @@ def test_a_solver_checks_its_nets(tmp_path):
     for name, count in (("images", 3), ("labels", 2)):
         with Writer(tmp_path / name) as writer:
             for key in keys("a.jpg", "b.jpg", "c.jpg")[:count]:
-                writer.put(key, caffe_pb2.Datum(channels=2, height=1, width=1, float_data=[0.5, 0.5]))
-    (tmp_path / "net.prototxt").write_text("".join(DATA.format(n, tmp_path, "", 2) for n in ("images", "labels")) + SCORES + LOSS)
-    (tmp_path / "solver.prototxt").write_text(f'net: "{tmp_path}/net.prototxt" base_lr: 0.1 lr_policy: "fixed"')
+                writer.put(
+                    key, caffe_pb2.Datum(channels=2, height=1, width=1, float_data=[0.5, 0.5])
+                )
+    (tmp_path / "net.prototxt").write_text(
+        "".join(DATA.format(n, tmp_path, "", 2) for n in ("images", "labels")) + SCORES + LOSS
+    )
+    (tmp_path / "solver.prototxt").write_text(
+        f'net: "{tmp_path}/net.prototxt" base_lr: 0.1 lr_policy: "fixed"'
+    )
     with pytest.raises(caffe.CaffeError, match="pair their records by position"):
         caffe.get_solver(str(tmp_path / "solver.prototxt"))

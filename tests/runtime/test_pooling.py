@@ -18,9 +18,17 @@ def pool(fields):
         ("kernel_size: 3 stride: 2", 14, 7),  # ceil((14 - 3) / 2) + 1
         ("kernel_size: 3 stride: 2 round_mode: FLOOR", 14, 6),
         ("kernel_size: 2 stride: 2 pad: 1", 6, 4),
-        ("kernel_size: 2 stride: 2 pad: 1", 5, 3),  # a fourth window would start at 5, in the padding
+        (
+            "kernel_size: 2 stride: 2 pad: 1",
+            5,
+            3,
+        ),  # a fourth window would start at 5, in the padding
         ("global_pooling: true", 9, 1),
-        ("kernel_size: 2 stride: 2", 1, 1),  # ceil(-1 / 2) + 1: the kernel may be larger than the bottom
+        (
+            "kernel_size: 2 stride: 2",
+            1,
+            1,
+        ),  # ceil(-1 / 2) + 1: the kernel may be larger than the bottom
         ("kernel_size: 3 stride: 2 pad: 1", 1, 1),
         ("kernel_size: 7 stride: 4", 4, 1),
         ("kernel_size: 5 stride: 4", 2, 1),
@@ -70,7 +78,10 @@ def test_gradient_goes_where_the_last_forward_found_the_maxima(one_layer):
 
 
 def test_padding_never_wins(one_layer):
-    assert_allclose(one_layer(pool("kernel_size: 2 stride: 2 pad: 1"), x=-IMAGE).forward()[0, 0, 0], [-1, -2, -4])
+    assert_allclose(
+        one_layer(pool("kernel_size: 2 stride: 2 pad: 1"), x=-IMAGE).forward()[0, 0, 0],
+        [-1, -2, -4],
+    )
 
 
 def test_mask_is_the_flat_index(one_layer):
@@ -81,7 +92,8 @@ def test_mask_is_the_flat_index(one_layer):
 
 def test_average_divides_by_the_window_clipped_to_the_padded_bottom(one_layer):
     layer = one_layer(pool("pool: AVE kernel_size: 3 stride: 2 pad: 1"), x=np.ones((1, 1, 4, 4)))
-    # windows start at -1, 1, 3: the padding counts in the divisor, what lies beyond it (index 5) does not
+    # windows start at -1, 1, 3: the padding counts in the divisor, what lies beyond it (index 5)
+    # does not
     assert_allclose(layer.forward()[0, 0, 0], [4 / 9, 6 / 9, 2 / 6], rtol=1e-6)
     assert_allclose(layer.backward(np.ones((1, 1, 3, 3)))[0, 0, 0, 3], 1 / 9 + 1 / 6, rtol=1e-6)
 
@@ -97,7 +109,10 @@ def test_rectangular(one_layer):
         ("pool: MAX", "kernel_size .* missing"),
         ("kernel_size: 2 kernel_h: 2 kernel_w: 2", "not both"),
         ("kernel_size: 2 pad: 2", "pad .* smaller than the kernel"),
-        ("kernel_size: 5", "larger than the padded bottom .* no window is left"),  # ceil(-1 / 1) + 1 = 0
+        (
+            "kernel_size: 5",
+            "larger than the padded bottom .* no window is left",
+        ),  # ceil(-1 / 1) + 1 = 0
         ("kernel_size: 6 stride: 2", "no window is left"),
         ("kernel_size: 5 stride: 2 round_mode: FLOOR", "no window is left"),
         ("global_pooling: true kernel_size: 2", "global_pooling"),

@@ -10,12 +10,16 @@ def test_forward_and_gradients(one_layer):
     assert_allclose(layer.blobs[0].data, [0.25, 0.25])
     layer.blobs[0].data[...] = [0.5, 0.1]
     assert_allclose(layer.forward(), [[-0.5, -0.2], [3, 0]])
-    assert_allclose(layer.backward([[1, 10], [100, 1000]]), [[0.5, 1], [100, 100]])  # at 0 the slope
+    assert_allclose(
+        layer.backward([[1, 10], [100, 1000]]), [[0.5, 1], [100, 100]]
+    )  # at 0 the slope
     assert_allclose(layer.blobs[0].diff, [-1, -20])
 
 
 def test_one_slope_for_all_channels(one_layer):
-    layer = one_layer('type: "PReLU" prelu_param { channel_shared: true filler { value: 2 } }', x=[[-1, -2]])
+    layer = one_layer(
+        'type: "PReLU" prelu_param { channel_shared: true filler { value: 2 } }', x=[[-1, -2]]
+    )
     assert layer.blobs[0].shape == ()
     assert_allclose(layer.forward(), [[-2, -4]])
     layer.backward([[1, 1]])

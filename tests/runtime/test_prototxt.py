@@ -1,4 +1,6 @@
-"""Prototxt files as they are found: byte order marks, line ends, bytes that are not UTF-8, and what is not a text file."""
+"""Prototxt files as they are found: byte order marks, line ends, bytes that are not UTF-8, and what
+is not a text file.
+"""
 
 import os
 from pathlib import Path
@@ -23,7 +25,7 @@ def read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "data, name",
+    ("data", "name"),
     [
         (b'# caf\xe9\nname: "a" # \xff\xfe "\nforce_backward: true # \x00', "a"),
         (b'\xef\xbb\xbfname: "a"\nforce_backward: true', "a"),  # a byte order mark
@@ -37,12 +39,13 @@ def read(tmp_path):
 )
 def test_text_is_read_without_a_word(read, capsys, data, name):
     net = read(data)
-    assert net.name == name and net.force_backward
+    assert net.name == name
+    assert net.force_backward
     assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(
-    "data, name",
+    ("data", "name"),
     [
         (b'\nname: "caf\xe9"', "café"),
         (b'\nname: "caf\\351"', "café"),  # as Caffe writes Latin-1
@@ -51,11 +54,12 @@ def test_text_is_read_without_a_word(read, capsys, data, name):
 )
 def test_strings_that_are_not_utf_8_are_latin_1_with_a_warning(read, capsys, data, name):
     assert read(data).name == name
-    assert "net.prototxt:2: " in (log := capsys.readouterr().err) and "read as Latin-1" in log
+    assert "net.prototxt:2: " in (log := capsys.readouterr().err)
+    assert "read as Latin-1" in log
 
 
 @pytest.mark.parametrize(
-    "data, message",
+    ("data", "message"),
     [
         (b'name: "a"\n\xe9: 1', "net.prototxt:2: byte 0xe9 is not text"),
         ('name: "a"'.encode("utf-16"), "net.prototxt: is text in UTF-16; save it as UTF-8"),
@@ -66,19 +70,26 @@ def test_strings_that_are_not_utf_8_are_latin_1_with_a_warning(read, capsys, dat
 def test_what_is_not_text_is_one_sentence(read, data, message):
     with pytest.raises(caffe.CaffeError) as caught:
         read(data)
-    assert message in str(caught.value) and "\n" not in str(caught.value)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("reader", [prototxt.read_net, prototxt.read_solver, prototxt.read_text])
 def test_only_regular_files_are_read(tmp_path, reader):
     os.mkfifo(tmp_path / "pipe")
-    for path, message in ((tmp_path / "pipe", "is a FIFO"), (tmp_path, "is a folder"), ("/dev/zero", "is a device")):
+    for path, message in (
+        (tmp_path / "pipe", "is a FIFO"),
+        (tmp_path, "is a folder"),
+        ("/dev/zero", "is a device"),
+    ):
         with pytest.raises(caffe.CaffeError, match=message):
             reader(path)
 
 
 def test_solvers_and_the_recorded_case_are_read_likewise(tmp_path):
-    (tmp_path / "s.prototxt").write_bytes(b'\xef\xbb\xbfnet: "a.prototxt" # \xe9\r\nbase_lr: 0.5\r\n')
+    (tmp_path / "s.prototxt").write_bytes(
+        b'\xef\xbb\xbfnet: "a.prototxt" # \xe9\r\nbase_lr: 0.5\r\n'
+    )
     solver = prototxt.read_solver(tmp_path / "s.prototxt")
     assert (solver.net, solver.base_lr) == ("a.prototxt", 0.5)
     if not (CASES / "nonutf8_comment.prototxt").is_file():

@@ -41,12 +41,23 @@ def test_constructors_agree(files):
 
 def test_names(files):
     net = caffe.Net(*files, caffe.TEST)
-    assert list(net.blobs) == ["data", "conv", "fc", "prob"] and list(net.params) == ["conv", "fc"]
-    assert net.inputs == ["data"] and net.outputs == ["prob"]
-    assert net.top_names["conv"] == ["conv"] and net.bottom_names["fc"] == ["conv"]
-    assert [layer.type for layer in net.layers] == ["Input", "Convolution", "ReLU", "InnerProduct", "Softmax"]
+    assert list(net.blobs) == ["data", "conv", "fc", "prob"]
+    assert list(net.params) == ["conv", "fc"]
+    assert net.inputs == ["data"]
+    assert net.outputs == ["prob"]
+    assert net.top_names["conv"] == ["conv"]
+    assert net.bottom_names["fc"] == ["conv"]
+    assert [layer.type for layer in net.layers] == [
+        "Input",
+        "Convolution",
+        "ReLU",
+        "InnerProduct",
+        "Softmax",
+    ]
     assert net.layer_dict["fc"].blobs[1].data.shape == (5,)
-    assert net.blobs["data"].num == 4 and net.blobs["data"].channels == 3 and net.blobs["data"].width == 6
+    assert net.blobs["data"].num == 4
+    assert net.blobs["data"].channels == 3
+    assert net.blobs["data"].width == 6
 
 
 def test_start_and_end(files):
@@ -64,9 +75,14 @@ def test_forward_all_fills_up_the_last_batch(files):
     net = caffe.Net(*files, caffe.TEST)
     data = np.random.RandomState(1).randn(10, 3, 6, 6).astype(np.float32)
     found = net.forward_all(data=data, blobs=["conv"])
-    assert found["prob"].shape == (10, 5) and found["conv"].shape == (10, 2, 4, 4)
+    assert found["prob"].shape == (10, 5)
+    assert found["conv"].shape == (10, 2, 4, 4)
     for start in range(0, 8, 4):
-        np.testing.assert_allclose(net.forward(data=data[start : start + 4])["prob"], found["prob"][start : start + 4], rtol=1e-6)
+        np.testing.assert_allclose(
+            net.forward(data=data[start : start + 4])["prob"],
+            found["prob"][start : start + 4],
+            rtol=1e-6,
+        )
     with pytest.raises(caffe.CaffeError, match="inputs are data"):
         net.forward_all(picture=data)
 
@@ -152,13 +168,18 @@ def test_memory_data(tmp_path):
         ' width: 1 } } layer { name: "p" type: "Power" bottom: "data" top: "p" power_param { scale: 3 } }'
     )
     net = caffe.Net(str(path), caffe.TEST)
-    net.set_input_arrays(np.arange(4, dtype=np.float32).reshape(4, 1, 1, 1), np.arange(4, dtype=np.float32))
+    net.set_input_arrays(
+        np.arange(4, dtype=np.float32).reshape(4, 1, 1, 1), np.arange(4, dtype=np.float32)
+    )
     assert [net.forward()["p"].ravel().tolist() for _ in range(3)] == [[0, 3], [6, 9], [0, 3]]
 
 
 def test_a_solver_that_calls_back(files, tmp_path):
     (tmp_path / "train.prototxt").write_text(
-        NET.replace('type: "Softmax" bottom: "fc" top: "prob"', 'type: "Reduction" bottom: "fc" top: "sum" loss_weight: 1')
+        NET.replace(
+            'type: "Softmax" bottom: "fc" top: "prob"',
+            'type: "Reduction" bottom: "fc" top: "sum" loss_weight: 1',
+        )
     )
     (tmp_path / "solver.prototxt").write_text(
         f'net: "{tmp_path}/train.prototxt" base_lr: 0.1 lr_policy: "fixed" max_iter: 9 snapshot_prefix: "{tmp_path}/s"'
@@ -167,7 +188,9 @@ def test_a_solver_that_calls_back(files, tmp_path):
     assert isinstance(solver, caffe.SGDSolver)
     solver.net.blobs["data"].data[...] = 1
     seen = []
-    solver.add_callback(lambda: seen.append(("start", solver.iter)), lambda: seen.append(("gradients", solver.iter)))
+    solver.add_callback(
+        lambda: seen.append(("start", solver.iter)), lambda: seen.append(("gradients", solver.iter))
+    )
     before = solver.net.params["fc"][1].data.copy()
     solver.step(2)
     assert seen == [("start", 0), ("gradients", 0), ("start", 1), ("gradients", 1)]
@@ -191,7 +214,11 @@ def test_level_and_stages_by_position_and_by_name(tmp_path):
         caffe.Net(network_file=path, phase=caffe.TEST, level=1, stages=["deploy"]),
     ):
         assert list(net.blobs) == ["x", "a"]
-    for net in (caffe.Net(path, caffe.TEST), caffe.Net(path, caffe.TEST, 0, ["deploy"]), caffe.Net(path, caffe.TEST, level=1)):
+    for net in (
+        caffe.Net(path, caffe.TEST),
+        caffe.Net(path, caffe.TEST, 0, ["deploy"]),
+        caffe.Net(path, caffe.TEST, level=1),
+    ):
         assert list(net.blobs) == ["x"]
 
 
@@ -203,7 +230,11 @@ def test_weights_by_position_and_by_name(files, capfd):
     old = caffe.Net(model, weights, caffe.TEST).params["fc"][0].data
     assert "DEPRECATION WARNING - deprecated use of Python interface" in capfd.readouterr().err
     np.testing.assert_array_equal(one, two), np.testing.assert_array_equal(one, old)
-    for wrong in ((model, caffe.TEST, 0, [], weights, 1), (model, weights, caffe.TEST, 0), (model, weights)):
+    for wrong in (
+        (model, caffe.TEST, 0, [], weights, 1),
+        (model, weights, caffe.TEST, 0),
+        (model, weights),
+    ):
         with pytest.raises(TypeError, match="network_file"):
             caffe.Net(*wrong)
     with pytest.raises(TypeError):
@@ -213,11 +244,25 @@ def test_weights_by_position_and_by_name(files, capfd):
 def test_the_names_below(files):
     """What _caffe.cpp gives under pycaffe's own names."""
     net = caffe.Net(*files, caffe.TEST)
-    assert net._layer_names == ["data", "conv", "relu", "fc", "prob"] and net._blob_names == ["data", "conv", "fc", "prob"]
-    assert net._inputs == [0] and net._outputs == [3] and net._blobs[2] is net.blobs["fc"]
+    assert net._layer_names == ["data", "conv", "relu", "fc", "prob"]
+    assert net._blob_names == [
+        "data",
+        "conv",
+        "fc",
+        "prob",
+    ]
+    assert net._inputs == [0]
+    assert net._outputs == [3]
+    assert net._blobs[2] is net.blobs["fc"]
     assert [net._top_ids(i) for i in range(5)] == [[0], [1], [1], [2], [3]]
     assert [net._bottom_ids(i) for i in range(5)] == [[], [0], [1], [1], [2]]
-    assert net._blob_loss_weights == [0, 0, 0, 0] and list(net.blob_loss_weights.values()) == [0, 0, 0, 0]
+    assert net._blob_loss_weights == [0, 0, 0, 0]
+    assert list(net.blob_loss_weights.values()) == [
+        0,
+        0,
+        0,
+        0,
+    ]
 
 
 LOSS = """
@@ -238,7 +283,8 @@ def loss_net(tmp_path):
 
 def test_forward_and_backward_by_index(loss_net):
     """_forward gives the weighted loss of the layers it has run."""
-    assert loss_net._forward(0, 2) == 0 and loss_net.blobs["z"].data.tolist() == [2, 8]
+    assert loss_net._forward(0, 2) == 0
+    assert loss_net.blobs["z"].data.tolist() == [2, 8]
     assert loss_net._forward(3, 3) == 30
     loss_net.blobs["loss"].diff[...] = 0.5  # the loss weight, as Caffe keeps it
     assert loss_net._forward(0, 3) == 5
@@ -254,17 +300,25 @@ def test_forward_and_backward_by_index(loss_net):
 def test_callbacks_at_every_layer(loss_net):
     seen = []
     for when in ("before_forward", "after_forward", "before_backward", "after_backward"):
-        getattr(loss_net, when)(lambda i, when=when: seen.append((when, i, float(loss_net.blobs["y"].data[1]))))
+        getattr(loss_net, when)(
+            lambda i, when=when: seen.append((when, i, float(loss_net.blobs["y"].data[1])))
+        )
     loss_net.forward()
     assert seen == [
-        (f"{w}_forward", i, 8 if i > 1 or (i, w) == (1, "after") else 0) for i in range(4) for w in ("before", "after")
+        (f"{w}_forward", i, 8 if i > 1 or (i, w) == (1, "after") else 0)
+        for i in range(4)
+        for w in ("before", "after")
     ]
     del seen[:]
     loss_net.backward(end="double")
-    assert [s[:2] for s in seen] == [(f"{w}_backward", i) for i in (3, 2, 1) for w in ("before", "after")]
+    assert [s[:2] for s in seen] == [
+        (f"{w}_backward", i) for i in (3, 2, 1) for w in ("before", "after")
+    ]
     del seen[:]
     loss = loss_net.forward_backward()  # the solver's pass
-    assert loss == 30 and len(seen) == 16 and seen[-1][:2] == ("after_backward", 0)
+    assert loss == 30
+    assert len(seen) == 16
+    assert seen[-1][:2] == ("after_backward", 0)
 
 
 def test_a_callback_changes_what_a_layer_sees(loss_net):
@@ -275,7 +329,9 @@ def test_a_callback_changes_what_a_layer_sees(loss_net):
 def test_layers_as_pycaffe_shows_them(files):
     net = caffe.Net(*files, caffe.TEST)
     conv = net.layers[1]
-    assert conv.type == "Convolution" and conv.blobs[1] is net.params["conv"][1] and net.layers[1] is conv
+    assert conv.type == "Convolution"
+    assert conv.blobs[1] is net.params["conv"][1]
+    assert net.layers[1] is conv
     top = caffe.Net(*files, caffe.TEST).blobs["conv"]
     net.blobs["data"].reshape(1, 3, 9, 6)
     conv.reshape([net.blobs["data"]], [top])
@@ -294,7 +350,9 @@ def test_all_inputs_or_none(tmp_path):
     net = caffe.Net(str(tmp_path / "two.prototxt"), caffe.TEST)
     assert net.forward(a=np.ones((2, 1)), b=np.ones((2, 1)))["d"].tolist() == [[2], [2]]
     assert net.forward()["d"].tolist() == [[2], [2]]
-    with pytest.raises(caffe.CaffeError, match="the inputs are a, b; given were a: give all, or none"):
+    with pytest.raises(
+        caffe.CaffeError, match="the inputs are a, b; given were a: give all, or none"
+    ):
         net.forward(a=np.ones((2, 1)))
     with pytest.raises(caffe.CaffeError, match=r"input 'a' holds \(2, 1\), the array is \(3, 1\)"):
         net.forward(a=np.ones((3, 1)), b=np.ones((2, 1)))
@@ -311,11 +369,17 @@ def test_parts_of_a_net_without_the_rest(files):
     conv, fc = net.blobs["conv"], net.blobs["fc"]
     conv.data[...] = rng.random(conv.shape)
     weights, bias = (blob.data for blob in net.params["fc"])
-    np.testing.assert_allclose(net.forward(start="fc", end="fc")["fc"], conv.data.reshape(4, -1) @ weights.T + bias, rtol=1e-4)
+    np.testing.assert_allclose(
+        net.forward(start="fc", end="fc")["fc"],
+        conv.data.reshape(4, -1) @ weights.T + bias,
+        rtol=1e-4,
+    )
     fc.diff[...] = rng.random(fc.shape)
     back = net.backward(start="fc", end="fc")
     np.testing.assert_allclose(back["conv"], (fc.diff @ weights).reshape(conv.shape), rtol=1e-4)
-    np.testing.assert_allclose(net.params["fc"][0].diff, fc.diff.T @ conv.data.reshape(4, -1), rtol=1e-4)
+    np.testing.assert_allclose(
+        net.params["fc"][0].diff, fc.diff.T @ conv.data.reshape(4, -1), rtol=1e-4
+    )
 
 
 def test_a_blob_reshaped_by_hand_gets_its_layers_shape_back(files):
@@ -323,7 +387,8 @@ def test_a_blob_reshaped_by_hand_gets_its_layers_shape_back(files):
     for run in (net.reshape, net.backward, net.forward):
         net.blobs["fc"].reshape(7, 7)
         run()
-        assert net.blobs["fc"].shape == (4, 5) and net.blobs["prob"].shape == (4, 5)
+        assert net.blobs["fc"].shape == (4, 5)
+        assert net.blobs["prob"].shape == (4, 5)
 
 
 def test_a_test_nets_blobs_hold_the_last_batch(tmp_path):

@@ -63,13 +63,19 @@ class Phase(caffe.Layer):
 
 @pytest.fixture
 def python_net(tmp_path, monkeypatch):
-    """python_net(("name", "Class", "param_str"), ...): a file with a chain of Python layers on an input of 4 x 3 x 2."""
+    """python_net(("name", "Class", "param_str"), ...): a file with a chain of Python layers on an
+    input of 4 x 3 x 2.
+    """
     (tmp_path / "suite_layers.py").write_text(CODE)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "suite_layers", raising=False)
 
     def build(*layers, bottom="data"):
-        text = 'force_backward: true input: "data" input_shape { dim: 4 dim: 3 dim: 2 }' if bottom else ""
+        text = (
+            'force_backward: true input: "data" input_shape { dim: 4 dim: 3 dim: 2 }'
+            if bottom
+            else ""
+        )
         for name, kind, param_str in layers:
             read = f'bottom: "{bottom}"' if bottom else ""
             text += f'layer {{ name: "{name}" type: "Python" {read} top: "{name}" python_param {{ module: "suite_layers"'
@@ -85,7 +91,9 @@ TENS = (("one", "Times", "10"), ("two", "Times", "10"), ("three", "Times", "10")
 
 
 @pytest.mark.parametrize(
-    "layers, factor", [(TENS, 1000), ((("ten", "Times", "10"), ("half", "Times", "0.5")), 5)], ids=["same", "by param_str"]
+    ("layers", "factor"),
+    [(TENS, 1000), ((("ten", "Times", "10"), ("half", "Times", "0.5")), 5)],
+    ids=["same", "by param_str"],
 )
 def test_python_layers_forward_and_backward(python_net, layers, factor):
     net = caffe.Net(python_net(*layers), caffe.TRAIN)
@@ -101,7 +109,9 @@ def test_python_layers_take_another_shape(python_net):
     net = caffe.Net(python_net(*TENS), caffe.TRAIN)
     net.blobs["data"].reshape(4, 4, 4, 4)
     net.forward()
-    assert {name: blob.data.shape for name, blob in net.blobs.items()} == dict.fromkeys(("data", "one", "two", "three"), (4,) * 4)
+    assert {name: blob.data.shape for name, blob in net.blobs.items()} == dict.fromkeys(
+        ("data", "one", "two", "three"), (4,) * 4
+    )
 
 
 def test_what_a_python_layer_raises_is_raised(python_net):
@@ -117,7 +127,8 @@ def test_a_python_layers_parameter(python_net, tmp_path):
     net.forward()
     net.backward()
     blob = net.layers[list(net._layer_names).index("count")].blobs[0]
-    assert blob.data[0] == 0 and blob.diff[0] == 1
+    assert blob.data[0] == 0
+    assert blob.diff[0] == 1
     blob.data[0] += blob.diff[0]
     net.save(str(tmp_path / "count.caffemodel"))
     blob.data[0] = -1
@@ -133,4 +144,5 @@ def test_a_python_layers_parameter(python_net, tmp_path):
 @pytest.mark.parametrize("phase", [caffe.TRAIN, caffe.TEST])
 def test_a_python_layer_knows_its_phase(python_net, phase):
     found = caffe.Net(python_net(("phase", "Phase", ""), bottom=""), phase).forward()["phase"]
-    assert found.shape == () and found == phase
+    assert found.shape == ()
+    assert found == phase

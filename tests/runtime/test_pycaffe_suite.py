@@ -1,4 +1,6 @@
-"""What BVLC's own tests of pycaffe hold about nets and solvers; pycaffe_tests.md lists each of them with its test here."""
+"""What BVLC's own tests of pycaffe hold about nets and solvers; pycaffe_tests.md lists each of them
+with its test here.
+"""
 
 import re
 from pathlib import Path
@@ -41,13 +43,22 @@ def test_arrays_outlive_their_net(net):
     data, expected = weights.data, weights.data.copy()
     del net
     np.testing.assert_array_equal(data, expected)
-    assert maps.data.shape == (4, 6, 6, 8) and weights.diff.shape == (6, 2, 2, 2) and np.isfinite(maps.data).all()
+    assert maps.data.shape == (4, 6, 6, 8)
+    assert weights.diff.shape == (6, 2, 2, 2)
+    assert np.isfinite(maps.data).all()
 
 
 def test_layers_by_name_and_by_number(net):
     assert list(net.layer_dict) == list(net._layer_names) == ["input", "conv", "score", "loss"]
-    assert [net.layer_dict[name].type for name in net._layer_names] == [layer.type for layer in net.layers]
-    assert [layer.type for layer in net.layers] == ["DummyData", "Convolution", "InnerProduct", "SoftmaxWithLoss"]
+    assert [net.layer_dict[name].type for name in net._layer_names] == [
+        layer.type for layer in net.layers
+    ]
+    assert [layer.type for layer in net.layers] == [
+        "DummyData",
+        "Convolution",
+        "InnerProduct",
+        "SoftmaxWithLoss",
+    ]
 
 
 def test_forward_and_backward(net):
@@ -68,7 +79,9 @@ def test_one_layer_forward(net):
     found = net.forward(start="score", end="score")
     weights, bias = (blob.data for blob in net.params["score"])
     assert set(found) == {"scores"}
-    np.testing.assert_allclose(net.blobs["scores"].data, maps.reshape(4, -1) @ weights.T + bias, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(
+        net.blobs["scores"].data, maps.reshape(4, -1) @ weights.T + bias, rtol=1e-3, atol=1e-4
+    )
     np.testing.assert_array_equal(net.blobs["maps"].data, maps)
 
 
@@ -91,9 +104,20 @@ def test_parameter_diffs_are_cleared_in_place(net):
 
 
 def test_inputs_and_outputs(net):
-    assert net.inputs == [] and net.outputs == ["loss"]
-    assert dict(net.top_names) == {"input": ["image", "class"], "conv": ["maps"], "score": ["scores"], "loss": ["loss"]}
-    assert dict(net.bottom_names) == {"input": [], "conv": ["image"], "score": ["maps"], "loss": ["scores", "class"]}
+    assert net.inputs == []
+    assert net.outputs == ["loss"]
+    assert dict(net.top_names) == {
+        "input": ["image", "class"],
+        "conv": ["maps"],
+        "score": ["scores"],
+        "loss": ["loss"],
+    }
+    assert dict(net.bottom_names) == {
+        "input": [],
+        "conv": ["image"],
+        "score": ["maps"],
+        "loss": ["scores", "class"],
+    }
     assert list(net.top_names) == list(net.bottom_names) == ["input", "conv", "score", "loss"]
 
 
@@ -133,7 +157,10 @@ def tops(net):
     return [name for name in net.blobs if not name.startswith("x")]
 
 
-@pytest.mark.parametrize("level, expected", [(0, ["always", "only 0", "from 0"]), (1, ["always", "only 1", "from 0", "from 1"])])
+@pytest.mark.parametrize(
+    ("level", "expected"),
+    [(0, ["always", "only 0", "from 0"]), (1, ["always", "only 1", "from 0", "from 1"])],
+)
 def test_levels(tmp_path, level, expected):
     rules = [
         ("always", ""),
@@ -147,8 +174,12 @@ def test_levels(tmp_path, level, expected):
 
 
 @pytest.mark.parametrize(
-    "stages, expected",
-    [(["s"], ["in s", "in either"]), (["t"], ["in t", "in either"]), (["s", "t"], ["in s", "in t", "in either", "in both"])],
+    ("stages", "expected"),
+    [
+        (["s"], ["in s", "in either"]),
+        (["t"], ["in t", "in either"]),
+        (["s", "t"], ["in s", "in t", "in either", "in both"]),
+    ],
 )
 def test_stages(tmp_path, stages, expected):
     rules = [
@@ -161,7 +192,8 @@ def test_stages(tmp_path, stages, expected):
 
 
 @pytest.mark.parametrize(
-    "phase, stage, output", [(caffe.TRAIN, "train", "loss"), (caffe.TEST, "val", "loss"), (caffe.TEST, "deploy", "prob")]
+    ("phase", "stage", "output"),
+    [(caffe.TRAIN, "train", "loss"), (caffe.TEST, "val", "loss"), (caffe.TEST, "deploy", "prob")],
 )
 def test_training_validation_and_deployment_in_one_file(tmp_path, phase, stage, output):
     data = 'type: "DummyData" top: "x" top: "class" dummy_data_param { shape { dim: 1 dim: 9 } shape { dim: 1 } }'
@@ -176,13 +208,16 @@ def test_training_validation_and_deployment_in_one_file(tmp_path, phase, stage, 
         'layer { name: "prob" type: "Softmax" bottom: "ip" top: "prob" include { phase: TEST stage: "deploy" } }'
     )
     net = caffe.Net(str(tmp_path / "all.prototxt"), phase, stages=[stage])
-    assert list(net.blobs["x"].shape) == [1, 9] and net.outputs == [output]
+    assert list(net.blobs["x"].shape) == [1, 9]
+    assert net.outputs == [output]
 
 
 def test_the_table_names_every_test():
     """pycaffe_tests.md: 52 rows, each with a test that is there."""
     folder = Path(__file__).parent
-    rows = re.findall(r"^\| (test_\S+) \| (\S+) \|$", (folder / "pycaffe_tests.md").read_text(), flags=re.M)
+    rows = re.findall(
+        r"^\| (test_\S+) \| (\S+) \|$", (folder / "pycaffe_tests.md").read_text(), flags=re.M
+    )
     assert len(rows) == len({name for name, _ in rows}) == 52
     for _, here in rows:
         file, name = here.rpartition("::")[::2]
@@ -214,7 +249,8 @@ def solver(net_file, tmp_path):
 def test_solving_ends_at_max_iter(solver, tmp_path):
     assert solver.iter == 0
     solver.solve()
-    assert solver.iter == 100 and not list(tmp_path.glob("*.caffemodel"))  # snapshot_after_train: false
+    assert solver.iter == 100
+    assert not list(tmp_path.glob("*.caffemodel"))
     assert isinstance(caffe.get_solver(str(tmp_path / "solver.prototxt")), caffe.SGDSolver)
 
 
@@ -233,10 +269,16 @@ def test_nets_outlive_their_solver(solver):
     assert len(nets) == 2
     del solver
     for net in nets:
-        arrays = [blob.data for blobs in net.params.values() for blob in blobs] + [blob.diff for blob in net.blobs.values()]
-        assert len(arrays) == 4 + 5 and all(np.isfinite(array).all() for array in arrays)
+        arrays = [blob.data for blobs in net.params.values() for blob in blobs] + [
+            blob.diff for blob in net.blobs.values()
+        ]
+        assert len(arrays) == 4 + 5
+        assert all(np.isfinite(array).all() for array in arrays)
 
 
 def test_a_snapshot_before_the_first_iteration(solver, tmp_path):
     solver.snapshot()
-    assert {path.name for path in tmp_path.glob("model*")} == {"model_iter_0.caffemodel", "model_iter_0.solverstate"}
+    assert {path.name for path in tmp_path.glob("model*")} == {
+        "model_iter_0.caffemodel",
+        "model_iter_0.solverstate",
+    }

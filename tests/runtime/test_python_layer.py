@@ -87,7 +87,9 @@ def test_a_missing_module_is_named(refused):
     refused("no_such_module", python("Affine", "no_such_module"), x=[1])
 
 
-@pytest.mark.parametrize(("layer", "match"), [("Missing", "no class 'Missing'"), ("NoLayer", "not a subclass")])
+@pytest.mark.parametrize(
+    ("layer", "match"), [("Missing", "no class 'Missing'"), ("NoLayer", "not a subclass")]
+)
 def test_refused(refused, module, layer, match):
     refused(match, python(layer, module), x=[1])
 
@@ -110,13 +112,19 @@ def test_the_net_shows_the_users_object(net_from, users):
     """What the user's layer keeps as attributes, its parameters and its type, as in pycaffe."""
     net = python_net(net_from, "A", ("a", "phase"), '{"factor": 3}')
     mine = net.layers[1]
-    assert mine.p == {"factor": 3} and mine.cnt == 0 and mine.type == "Python" and mine is net.layer_dict["p"]
+    assert mine.p == {"factor": 3}
+    assert mine.cnt == 0
+    assert mine.type == "Python"
+    assert mine is net.layer_dict["p"]
     net.blobs["x"].data[...] = 5
     net.forward()
-    assert mine.cnt == 1 and (net.blobs["a"].data == 10).all() and net.blobs["phase"].data == caffe.TRAIN
+    assert mine.cnt == 1
+    assert (net.blobs["a"].data == 10).all()
+    assert net.blobs["phase"].data == caffe.TRAIN
     net.blobs["a"].diff[...] = 7
     net.backward()
-    assert mine.cnt == 1 and (net.blobs["x"].diff == 14).all()
+    assert mine.cnt == 1
+    assert (net.blobs["x"].diff == 14).all()
     assert_allclose(mine.blobs[0].diff, [[70, 70, 70]])
     net.backward()
     assert_allclose(net.params["p"][0].diff, [[140, 140, 140]])
@@ -128,13 +136,16 @@ def test_reshape_runs_before_every_forward(net_from, users):
     assert [net.forward()["top"].shape for _ in range(2)] == [(2, 2), (3, 2)]
     net.forward_backward()
     net.reshape()
-    assert net.blobs["top"].shape == (5, 2) and net.layers[1].n == 5
+    assert net.blobs["top"].shape == (5, 2)
+    assert net.layers[1].n == 5
     net.backward()
     assert net.layers[1].n == 5
 
 
 def test_a_top_reshaped_in_forward(net_from, users):
-    net = python_net(net_from, "InFwd", rest='layer { name: "r" type: "ReLU" bottom: "top" top: "r" }')
+    net = python_net(
+        net_from, "InFwd", rest='layer { name: "r" type: "ReLU" bottom: "top" top: "r" }'
+    )
     assert [net.forward()["r"].tolist() for _ in range(2)] == [[[1, 1]], [[2, 2], [2, 2]]]
     net.forward_backward()
     assert net.blobs["r"].data.tolist() == [[3, 3]] * 3
@@ -149,7 +160,9 @@ def test_without_backward(net_from, users):
 
 
 def test_backward_reads_the_blobs_as_they_are(net_from, users):
-    """Also in the solver's pass: the ReLU has overwritten the top when the layer below runs backward."""
+    """Also in the solver's pass: the ReLU has overwritten the top when the layer below runs
+    backward.
+    """
     net = python_net(net_from, "A", ("a", "phase"), rest='layer { name: "r" type: "ReLU" bottom: "a" top: "a" }'
                      'layer { name: "s" type: "Reduction" bottom: "a" top: "s" loss_weight: 1 }')  # fmt: skip
     net.blobs["x"].data[...] = [[1, -1, 1]] * 2
@@ -200,17 +213,20 @@ def test_parameters_are_saved_loaded_and_shared(net_from, module, tmp_path):
     net.save(str(tmp_path / "weights"))
     mine.blobs[0].data[0] = -1
     net.copy_from(str(tmp_path / "weights"))
-    assert mine.blobs[0].data[0] == 1 and net.params["l0"][0] is mine.blobs[0]
+    assert mine.blobs[0].data[0] == 1
+    assert net.params["l0"][0] is mine.blobs[0]
     other = net_from(chain(module, 1))
     other.share_with(net)
     mine.blobs[0].data[0] = 5
-    assert other.layers[1].blobs[0].data[0] == 5 and (other.forward()["b1"] == 5).all()
+    assert other.layers[1].blobs[0].data[0] == 5
+    assert (other.forward()["b1"] == 5).all()
 
 
 @pytest.mark.parametrize("phase", [caffe.TRAIN, caffe.TEST])
 def test_the_phase(net_from, module, phase):
     net = net_from(f'layer {{ name: "p" top: "phase" {python("Phase", module)} }}', phase)
-    assert net.forward()["phase"] == phase and net.blobs["phase"].shape == ()
+    assert net.forward()["phase"] == phase
+    assert net.blobs["phase"].shape == ()
 
 
 def test_the_users_exception_is_passed_on(net_from, module):

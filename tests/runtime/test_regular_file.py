@@ -1,4 +1,6 @@
-"""Only regular files are read: folders, FIFOs and devices are refused at once, wherever a file can be named."""
+"""Only regular files are read: folders, FIFOs and devices are refused at once, wherever a file can
+be named.
+"""
 
 import os
 
@@ -8,7 +10,13 @@ import pytest
 import caffe
 from caffe import cli, regular_file
 from caffe.database import LMDB
-from caffe.tools import compute_image_mean, convert_imageset, extract_features, parse_log, upgrade_net_proto_binary
+from caffe.tools import (
+    compute_image_mean,
+    convert_imageset,
+    extract_features,
+    parse_log,
+    upgrade_net_proto_binary,
+)
 
 NET = """layer { name: "x" type: "DummyData" top: "x" dummy_data_param { shape { dim: 2 dim: 3 } } }
 layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y" inner_product_param { num_output: 1 } }
@@ -33,7 +41,9 @@ def odd(tmp_path, request):
 def solver(tmp_path):
     (tmp_path / "net.prototxt").write_text(NET)
     path = tmp_path / "solver.prototxt"
-    path.write_text(f'net: "{tmp_path}/net.prototxt" base_lr: 0.1 lr_policy: "fixed" max_iter: 1 snapshot_prefix: "{tmp_path}/s"')
+    path.write_text(
+        f'net: "{tmp_path}/net.prototxt" base_lr: 0.1 lr_policy: "fixed" max_iter: 1 snapshot_prefix: "{tmp_path}/s"'
+    )
     return path
 
 
@@ -80,12 +90,16 @@ def test_h5_names(odd, solver, tmp_path, fatal):
     for end in (".solverstate.h5", ".caffemodel.h5"):
         path.rename(tmp_path / f"odd{end}")
         flag = "-snapshot" if "solverstate" in end else "-weights"
-        assert f"odd{end}: is a {kind}" in fatal(cli.main, "train", "-solver", solver, flag, tmp_path / f"odd{end}")
+        assert f"odd{end}: is a {kind}" in fatal(
+            cli.main, "train", "-solver", solver, flag, tmp_path / f"odd{end}"
+        )
         (tmp_path / f"odd{end}").rename(path)
 
 
 def test_inside_files(odd, solver, tmp_path, fatal):
-    """The net that a solver names, the weights that a state names, the images of a list, the mean of a data layer."""
+    """The net that a solver names, the weights that a state names, the images of a list, the mean
+    of a data layer.
+    """
     kind, path = odd
     text = solver.read_text()
     solver.write_text(text.replace(f"{tmp_path}/net.prototxt", str(path)))
@@ -95,7 +109,9 @@ def test_inside_files(odd, solver, tmp_path, fatal):
     model, state = trained.snapshot()
     os.remove(model)
     os.rename(path, model)
-    assert f"{model}: is a {kind}" in fatal(cli.main, "train", "-solver", solver, "-snapshot", state)
+    assert f"{model}: is a {kind}" in fatal(
+        cli.main, "train", "-solver", solver, "-snapshot", state
+    )
     os.rename(model, path)
     (tmp_path / "list.txt").write_text("odd 1\n")
     line = fatal(convert_imageset.main, f"{tmp_path}/", tmp_path / "list.txt", tmp_path / "db")

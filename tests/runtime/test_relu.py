@@ -5,7 +5,9 @@ import pytest
 from numpy.testing import assert_array_equal
 
 
-@pytest.mark.parametrize(("slope", "top", "grad"), [(0, [0, 0, 2], [0, 0, 1]), (0.5, [-1, 0, 2], [0.5, 0.5, 1])])
+@pytest.mark.parametrize(
+    ("slope", "top", "grad"), [(0, [0, 0, 2], [0, 0, 1]), (0.5, [-1, 0, 2], [0.5, 0.5, 1])]
+)
 def test_forward_and_gradient(one_layer, slope, top, grad):
     layer = one_layer(f'type: "ReLU" relu_param {{ negative_slope: {slope} }}', x=[-2, 0, 2])
     assert_array_equal(layer.forward(), top)

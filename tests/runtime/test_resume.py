@@ -44,7 +44,8 @@ def test_by_number_not_by_age(trained):
     assert [number for number, _ in resume.states(f"{folder}/s")] == [10, 9, 2]
     assert resume.newest(f"{folder}/s") == f"{folder}/s_iter_10.solverstate{end}"
     solver = make(folder, settings)
-    assert solver.restore_newest() == f"{folder}/s_iter_10.solverstate{end}" and solver.iter == 10
+    assert solver.restore_newest() == f"{folder}/s_iter_10.solverstate{end}"
+    assert solver.iter == 10
     whole = make(folder, settings)
     whole.step(12)
     solver.step(2)
@@ -62,7 +63,9 @@ DAMAGES = {
     "no weights": lambda folder, end: (folder / f"s_iter_10.caffemodel{end}").unlink(),
     "a folder": lambda folder, end: (folder / f"s_iter_11.solverstate{end}").mkdir(),
     "a FIFO": lambda folder, end: os.mkfifo(folder / f"s_iter_11.solverstate{end}"),
-    "another number": lambda folder, end: (folder / f"s_iter_9.solverstate{end}").rename(folder / f"s_iter_30.solverstate{end}"),
+    "another number": lambda folder, end: (folder / f"s_iter_9.solverstate{end}").rename(
+        folder / f"s_iter_30.solverstate{end}"
+    ),
 }
 
 
@@ -75,7 +78,8 @@ def test_damaged_ones_are_left_out_with_a_warning(trained, damage, capfd, monkey
     capfd.readouterr()
     state = solver.restore_newest()
     intact = 10 if damage in ("a folder", "a FIFO", "another number") else 9
-    assert state == f"{folder}/s_iter_{intact}.solverstate{end}" and solver.iter == intact
+    assert state == f"{folder}/s_iter_{intact}.solverstate{end}"
+    assert solver.iter == intact
     rows = capfd.readouterr().err.splitlines()
     (warning,) = [row for row in rows if row.startswith("W")]
     assert " is left out: " in warning
@@ -92,29 +96,39 @@ def test_weights_that_are_not_finite_are_left_out(trained):
 
 
 def test_those_of_another_net_are_left_out_and_nothing_is_taken_from_them(trained):
-    folder, settings, end = trained
+    folder, settings, _end = trained
     other = make(folder, settings, outputs=5)
     before = other.net.params["ip"][0].data.copy()
-    assert other.restore_newest() is None and other.iter == 0
+    assert other.restore_newest() is None
+    assert other.iter == 0
     np.testing.assert_array_equal(other.net.params["ip"][0].data, before)
 
 
 def test_those_beyond_max_iter_are_left_out(trained):
     folder, settings, end = trained
-    assert make(folder, settings, max_iter=9).restore_newest() == f"{folder}/s_iter_9.solverstate{end}"
-    assert make(folder, settings, max_iter=5).restore_newest() == f"{folder}/s_iter_2.solverstate{end}"
+    assert (
+        make(folder, settings, max_iter=9).restore_newest() == f"{folder}/s_iter_9.solverstate{end}"
+    )
+    assert (
+        make(folder, settings, max_iter=5).restore_newest() == f"{folder}/s_iter_2.solverstate{end}"
+    )
 
 
 def test_other_prefixes_do_not_count(trained):
     folder, _, end = trained
-    for name in ("s_more_iter_99.solverstate", "s_iter_99.solverstate.tmp1", "s_iter_x.solverstate", "s_iter_99.caffemodel"):
+    for name in (
+        "s_more_iter_99.solverstate",
+        "s_iter_99.solverstate.tmp1",
+        "s_iter_x.solverstate",
+        "s_iter_99.caffemodel",
+    ):
         (folder / name).write_bytes(b"")
     assert resume.newest(f"{folder}/s") == f"{folder}/s_iter_10.solverstate{end}"
     assert resume.newest(f"{folder}/none") is None
 
 
 def test_moved_together(trained, tmp_path):
-    folder, settings, end = trained
+    folder, _settings, end = trained
     moved = tmp_path / "moved"
     moved.mkdir()
     for path in folder.glob("s_iter_10*"):
@@ -131,8 +145,11 @@ def test_the_command_line_resumes(tmp_path, monkeypatch, capfd):
     capfd.readouterr()
     assert caffe.cli.main(arguments) == 0
     said = capfd.readouterr().err
-    assert f"Resuming from {tmp_path}/s_iter_5.solverstate" in said and (tmp_path / "s_iter_12.caffemodel").is_file()
-    assert caffe.cli.main([*arguments, "-snapshot", "x"]) == 1 and "-resume finds" in capfd.readouterr().err
+    assert f"Resuming from {tmp_path}/s_iter_5.solverstate" in said
+    assert (tmp_path / "s_iter_12.caffemodel").is_file()
+    assert caffe.cli.main([*arguments, "-snapshot", "x"]) == 1
+    assert "-resume finds" in capfd.readouterr().err
     for path in tmp_path.glob("s_iter*"):
         path.unlink()
-    assert caffe.cli.main(arguments) == 0 and "starting at iteration 0" in capfd.readouterr().err
+    assert caffe.cli.main(arguments) == 0
+    assert "starting at iteration 0" in capfd.readouterr().err

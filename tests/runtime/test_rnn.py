@@ -3,7 +3,9 @@
 import numpy as np
 from numpy.testing import assert_allclose
 
-RNN = 'type: "RNN" recurrent_param { num_output: 1 weight_filler { type: "constant" value: 0.5 } %s }'
+RNN = (
+    'type: "RNN" recurrent_param { num_output: 1 weight_filler { type: "constant" value: 0.5 } %s }'
+)
 
 
 def test_two_steps_by_hand(one_layer):
@@ -12,7 +14,9 @@ def test_two_steps_by_hand(one_layer):
     layer.blobs[1].data[...], layer.blobs[4].data[...] = 0.1, 0.2
     first = np.tanh(0.6)
     second = np.tanh(1.1 + 0.5 * first)
-    assert_allclose(layer.forward().ravel(), np.tanh(0.5 * np.array([first, second]) + 0.2), rtol=1e-6)
+    assert_allclose(
+        layer.forward().ravel(), np.tanh(0.5 * np.array([first, second]) + 0.2), rtol=1e-6
+    )
 
 
 def test_cont_0_forgets(one_layer):
@@ -45,7 +49,9 @@ def test_exposed_state(one_layer):
 
 
 def test_the_gradient_is_taken_at_the_last_forward(one_layer):
-    """With one number: h = tanh(w x), o = tanh(v h).  Weights that change afterwards count, activations are kept, as in Caffe."""
+    """With one number: h = tanh(w x), o = tanh(v h).  Weights that change afterwards count,
+    activations are kept, as in Caffe.
+    """
     layer = one_layer('type: "RNN" recurrent_param { num_output: 1 }', x=[[[2]]], cont=[[1]])
     w, v = layer.blobs[0], layer.blobs[3]
     w.data[...], v.data[...] = 0.25, 2

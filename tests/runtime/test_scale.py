@@ -52,7 +52,11 @@ def test_two_bottoms(one_layer):
 
 @pytest.mark.parametrize(
     ("fields", "match"),
-    [("axis: 3", "axis 3 is out of range"), ("num_axes: 3", "reach beyond"), ("num_axes: -2", "num_axes")],
+    [
+        ("axis: 3", "axis 3 is out of range"),
+        ("num_axes: 3", "reach beyond"),
+        ("num_axes: -2", "num_axes"),
+    ],
 )
 def test_refused(refused, fields, match):
     refused(match, scale(fields), x=X)

@@ -61,7 +61,9 @@ def test_loss_weight_scales_the_gradient_only(one_layer):
 
 @pytest.mark.parametrize("shape", [(2, 40, 1, 1), (2, 1, 40, 1)])
 def test_targets_may_have_another_shape_of_the_same_count(one_layer, shape):
-    assert_allclose(one_layer(loss(), x=np.zeros((2, 40)), t=np.zeros(shape)).forward(), 40 * LN2, rtol=1e-6)
+    assert_allclose(
+        one_layer(loss(), x=np.zeros((2, 40)), t=np.zeros(shape)).forward(), 40 * LN2, rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("shape", [(80,), (2, 39)])

@@ -18,7 +18,9 @@ def make(regression_net, tmp_path, monkeypatch):
     def build(settings, requests):
         path = tmp_path / "solver.prototxt"
         prefix = "" if "snapshot_prefix" in settings else f'snapshot_prefix: "{tmp_path}/s"'
-        path.write_text(f'net: "{regression_net}" base_lr: 0.1 lr_policy: "fixed" max_iter: 6 {prefix} {settings}')
+        path.write_text(
+            f'net: "{regression_net}" base_lr: 0.1 lr_policy: "fixed" max_iter: 6 {prefix} {settings}'
+        )
         solver = caffe.get_solver(str(path))
         waiting = list(requests)
         solver.request = lambda: waiting.pop(0) if waiting else "none"
@@ -28,7 +30,7 @@ def make(regression_net, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "number, effects, expected",
+    ("number", "effects", "expected"),
     [
         (signal.SIGINT, ("stop", "snapshot"), "stop"),
         (signal.SIGINT, ("none", "stop"), "none"),
@@ -61,20 +63,26 @@ def test_stop_after_an_iteration(make, tmp_path, capfd):
     make("", ["none", "none", "stop"]).solve()
     assert names(tmp_path) == ["s_iter_3.solverstate"]
     said = capfd.readouterr().err
-    assert "Optimization stopped early." in said and "Optimization Done." not in said
+    assert "Optimization stopped early." in said
+    assert "Optimization Done." not in said
 
 
-@pytest.mark.parametrize("first_asked, iteration", [(1, 0), (8, 2)])
+@pytest.mark.parametrize(("first_asked", "iteration"), [(1, 0), (8, 2)])
 def test_stop_in_a_test_pass(make, tmp_path, capfd, first_asked, iteration):
-    """Two tests of two batches every 2 iterations: asked before each batch and after each iteration, 4 + 2 times a round."""
+    """Two tests of two batches every 2 iterations: asked before each batch and after each
+    iteration, 4 + 2 times a round.
+    """
     solver = make("test_iter: 2 test_iter: 2 test_interval: 2", ["none"] * first_asked + ["stop"])
     batches = []
     run = solver.test_nets[0].forward_backward
-    solver.test_nets[0].forward_backward = lambda backward: batches.append(solver.iter) or run(backward=backward)
+    solver.test_nets[0].forward_backward = lambda backward: (
+        batches.append(solver.iter) or run(backward=backward)
+    )
     solver.solve()
     assert names(tmp_path) == [f"s_iter_{iteration}.solverstate"]
     said = capfd.readouterr().err
-    assert said.count("Test interrupted.") == 1 and "Optimization stopped early." in said
+    assert said.count("Test interrupted.") == 1
+    assert "Optimization stopped early." in said
     assert batches.count(iteration) == {1: 1, 8: 2}[first_asked]
     assert (f"Iteration {iteration}, Testing net (#1)" in said) == (first_asked == 8)
 
@@ -91,7 +99,9 @@ def test_the_folder_of_a_last_snapshot_is_not_demanded_of_step(make, tmp_path):
     solver = make(f'snapshot_prefix: "{tmp_path}/none/s"', [])
     solver.step(2)
     assert solver.iter == 2
-    with pytest.raises(caffe.CaffeError, match="solver.prototxt: cannot write snapshots to .*/none/ .*mkdir -p"):
+    with pytest.raises(
+        caffe.CaffeError, match=r"solver.prototxt: cannot write snapshots to .*/none/ .*mkdir -p"
+    ):
         solver.solve()
     assert solver.iter == 2
     make(f'snapshot_prefix: "{tmp_path}/none/s" snapshot_after_train: false', []).solve()
@@ -101,4 +111,7 @@ def test_the_folder_of_a_last_snapshot_is_not_demanded_of_step(make, tmp_path):
 
 def test_a_prefix_that_is_a_folder_gets_the_solvers_name(make, tmp_path):
     (tmp_path / "snaps").mkdir()
-    assert make(f'snapshot_prefix: "{tmp_path}/snaps"', []).param.snapshot_prefix == f"{tmp_path}/snaps/solver"
+    assert (
+        make(f'snapshot_prefix: "{tmp_path}/snaps"', []).param.snapshot_prefix
+        == f"{tmp_path}/snaps/solver"
+    )

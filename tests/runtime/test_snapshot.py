@@ -1,4 +1,6 @@
-"""Weights and states on disk: HDF5 in Caffe's layout, any layer names, shared blobs, damaged files, full disks, left-overs."""
+"""Weights and states on disk: HDF5 in Caffe's layout, any layer names, shared blobs, damaged files,
+full disks, left-overs.
+"""
 
 import contextlib
 import os
@@ -19,7 +21,22 @@ from caffe.proto import caffe_pb2
 CASES = Path(__file__).resolve().parents[3] / "shared" / "cases" / "caffe"
 X = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }\n'
 NAMES = ["conv1/7x7_s2", "a", "a/5", "b/c", "b/c/d", "b", "0", "é", "a b"]  # paths of their own
-ODD = ["a/0", "a/1/b", "x//y", "/z", "z/", "./q", "q/..", "..", ".", "", "a", "b/c", "layer_000003", "/".join("abcdefgh" * 20)]
+ODD = [
+    "a/0",
+    "a/1/b",
+    "x//y",
+    "/z",
+    "z/",
+    "./q",
+    "q/..",
+    "..",
+    ".",
+    "",
+    "a",
+    "b/c",
+    "layer_000003",
+    "/".join("abcdefgh" * 20),
+]
 
 
 def ip(name, top, param=""):
@@ -61,7 +78,16 @@ def test_names_without_slashes_have_caffes_layout_and_paths_are_groups(net_from,
     net.save_hdf5(str(tmp_path / "w.h5"), True)
     with h5py.File(tmp_path / "w.h5") as f:
         assert set(f) == {"data", "diff"}
-        assert set(f["data"]) == {"x", "conv1", "a", "b", "0", "é", "a b", "x_x_0_split"}  # a group per layer, with blobs or not
+        assert set(f["data"]) == {
+            "x",
+            "conv1",
+            "a",
+            "b",
+            "0",
+            "é",
+            "a b",
+            "x_x_0_split",
+        }  # a group per layer, with blobs or not
         for name in NAMES:
             for i, blob in enumerate(net.params[name]):
                 assert f[f"data/{name}/{i}"].dtype == f[f"diff/{name}/{i}"].dtype == np.float32
@@ -72,9 +98,13 @@ def test_names_without_slashes_have_caffes_layout_and_paths_are_groups(net_from,
 def test_nested_groups_of_earlier_snapshots_are_read(net_from, tmp_path):
     net = net_from(net_of(["inception_3a/1x1"]))
     with h5py.File(tmp_path / "w.h5", "w") as f:
-        f["data/inception_3a/1x1/0"], f["data/inception_3a/1x1/1"] = np.full((3, 3), 2.0), np.full(3, 5)
+        f["data/inception_3a/1x1/0"], f["data/inception_3a/1x1/1"] = (
+            np.full((3, 3), 2.0),
+            np.full(3, 5),
+        )
     net.copy_from(str(tmp_path / "w.h5"))
-    assert (net.params["inception_3a/1x1"][0].data == 2).all() and (net.params["inception_3a/1x1"][1].data == 5).all()
+    assert (net.params["inception_3a/1x1"][0].data == 2).all()
+    assert (net.params["inception_3a/1x1"][1].data == 5).all()
 
 
 SOLVER = """
@@ -118,12 +148,18 @@ def test_shared_blobs_are_written_once_as_in_caffe(net_from, tmp_path):
     first, second = net_from(text), net_from(text)
     first.save_hdf5(str(tmp_path / "w.h5"), True)
     with h5py.File(tmp_path / "w.h5") as f:
-        assert {name: set(f["data"][name]) for name in "pqr"} == {"p": {"0", "1"}, "q": {"1"}, "r": {"1"}}
+        assert {name: set(f["data"][name]) for name in "pqr"} == {
+            "p": {"0", "1"},
+            "q": {"1"},
+            "r": {"1"},
+        }
         assert set(f["diff/q"]) == {"0", "1"}  # Caffe writes all diffs
     second.copy_from(str(tmp_path / "w.h5"))
     assert_same(values(first), values(second))
     alone = net_from(X + ip("q", "z"))
-    with pytest.raises(caffe.CaffeError, match=r"w.h5: layer 'q' has 1 blob\(s\), the net expects 2"):
+    with pytest.raises(
+        caffe.CaffeError, match=r"w.h5: layer 'q' has 1 blob\(s\), the net expects 2"
+    ):
         alone.copy_from(str(tmp_path / "w.h5"))
 
 
@@ -148,14 +184,17 @@ def test_a_layer_whose_blobs_are_missing_is_refused(net_from, tmp_path):
         net_from(net_of(["a"])).copy_from(str(tmp_path / "w.caffemodel"))
 
 
-# ------------------------------------------------------------------------------------------------ content, not suffix
+# ------------------------------------------------------------------------------------------------
+# content, not suffix
 
 
 def test_the_form_is_told_from_the_content(net_from, tmp_path):
     first = net_from(net_of(["a"]))
     first.save(str(tmp_path / "binary.h5"))
     first.save_hdf5(str(tmp_path / "hdf5.caffemodel"))
-    with h5py.File(tmp_path / "behind", "w", userblock_size=1024) as f:  # HDF5 that begins at byte 1024
+    with h5py.File(
+        tmp_path / "behind", "w", userblock_size=1024
+    ) as f:  # HDF5 that begins at byte 1024
         for i, blob in enumerate(first.params["a"]):
             f[f"data/a/{i}"] = blob.data
     for name in ("binary.h5", "hdf5.caffemodel", "behind"):
@@ -172,26 +211,40 @@ def test_states_are_told_from_their_content(tmp_path):
         snapshot.write_solverstate(path, 15, "runs/snap_iter_15.caffemodel", 2, history)
         shutil.move(path, tmp_path / "any")
         state = snapshot.read_solverstate(tmp_path / "any")
-        assert (state.iter, state.learned_net, state.current_step) == (15, "runs/snap_iter_15.caffemodel", 2)
+        assert (state.iter, state.learned_net, state.current_step) == (
+            15,
+            "runs/snap_iter_15.caffemodel",
+            2,
+        )
         assert_same([h.numpy() for h in history], state.history)
 
 
 def test_an_hdf5_state_is_caffes_to_the_type(golden, tmp_path):
-    """Every dataset has the type and shape of a recorded one: Caffe reads only a string of fixed length."""
+    """Every dataset has the type and shape of a recorded one: Caffe reads only a string of fixed
+    length.
+    """
     recorded = golden / "train/runs/sgd_step_h5/snap_iter_15.solverstate.h5"
     state = snapshot.read_solverstate(recorded)
     snapshot.write_solverstate(
-        str(tmp_path / "s.h5"), state.iter, state.learned_net, state.current_step, [torch.from_numpy(h) for h in state.history]
+        str(tmp_path / "s.h5"),
+        state.iter,
+        state.learned_net,
+        state.current_step,
+        [torch.from_numpy(h) for h in state.history],
     )
     with h5py.File(recorded) as theirs, h5py.File(tmp_path / "s.h5") as mine:
         names = []
-        theirs.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
+        theirs.visititems(
+            lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None
+        )
         assert len(names) == 3 + len(state.history)
         for name in names:
-            assert mine[name].id.get_type() == theirs[name].id.get_type() and mine[name].shape == theirs[name].shape
+            assert mine[name].id.get_type() == theirs[name].id.get_type()
+            assert mine[name].shape == theirs[name].shape
             np.testing.assert_array_equal(mine[name][()], theirs[name][()])
         kind = mine["learned_net"].id.get_type()
-        assert kind.get_size() == len(state.learned_net) + 1 and kind.get_strpad() == h5py.h5t.STR_NULLTERM
+        assert kind.get_size() == len(state.learned_net) + 1
+        assert kind.get_strpad() == h5py.h5t.STR_NULLTERM
 
 
 NAME = "é/x.caffemodel"
@@ -203,12 +256,18 @@ def test_learned_net_as_strings_of_both_kinds(tmp_path, value, userblock):
     with h5py.File(tmp_path / "s.h5", "w", userblock_size=userblock) as f:
         f["another"] = "string"
         f["iter"], f["current_step"], f["history/0"] = np.int32([4]), 1, np.ones(2)
-        f.create_dataset("learned_net", data=value, dtype=h5py.string_dtype() if isinstance(value, np.ndarray) else None)
+        f.create_dataset(
+            "learned_net",
+            data=value,
+            dtype=h5py.string_dtype() if isinstance(value, np.ndarray) else None,
+        )
     assert snapshot.read_solverstate(tmp_path / "s.h5").learned_net == NAME
 
 
 def test_the_commands_read_either_form_under_any_name(tmp_path, capsys):
-    """caffe train -snapshot (and the weights that the state names), caffe train -weights, caffe test -weights."""
+    """caffe train -snapshot (and the weights that the state names), caffe train -weights, caffe
+    test -weights.
+    """
     from caffe.cli import main
 
     (tmp_path / "net.prototxt").write_text(LEARNING)
@@ -251,32 +310,81 @@ def virtual(f):
 WEIGHTS = {
     "no /data": (lambda f: f.create_group("date"), "holds no group /data"),
     "/data is a dataset": (lambda f: f.create_dataset("data", data=1), "holds no group /data"),
-    "a dataset in /data": (lambda f: f.create_dataset("data/0", data=1), "/data/0 is not a blob's number"),
-    "a dataset of another name": (lambda f: f.create_dataset("data/a/weight", data=1), "/data/a/weight is not a blob's number"),
-    "a number with a zero in front": (lambda f: f.create_dataset("data/a/00", data=1), "/data/a/00 is not a blob's number"),
-    "strings": (lambda f: f.create_dataset("data/a/0", data=[b"x"]), "/data/a/0 does not hold numbers"),
-    "objects": (lambda f: f.create_dataset("data/a/0", data=["x"], dtype=h5py.string_dtype()), "does not hold numbers"),
-    "a compound": (lambda f: f.create_dataset("data/a/0", data=np.zeros(2, "f4,i4")), "does not hold numbers"),
+    "a dataset in /data": (
+        lambda f: f.create_dataset("data/0", data=1),
+        "/data/0 is not a blob's number",
+    ),
+    "a dataset of another name": (
+        lambda f: f.create_dataset("data/a/weight", data=1),
+        "/data/a/weight is not a blob's number",
+    ),
+    "a number with a zero in front": (
+        lambda f: f.create_dataset("data/a/00", data=1),
+        "/data/a/00 is not a blob's number",
+    ),
+    "strings": (
+        lambda f: f.create_dataset("data/a/0", data=[b"x"]),
+        "/data/a/0 does not hold numbers",
+    ),
+    "objects": (
+        lambda f: f.create_dataset("data/a/0", data=["x"], dtype=h5py.string_dtype()),
+        "does not hold numbers",
+    ),
+    "a compound": (
+        lambda f: f.create_dataset("data/a/0", data=np.zeros(2, "f4,i4")),
+        "does not hold numbers",
+    ),
     "truth values": (lambda f: f.create_dataset("data/a/0", data=[True]), "does not hold numbers"),
-    "nothing": (lambda f: f.create_dataset("data/a/0", data=h5py.Empty("f4")), "does not have a shape"),
-    "a named type": (lambda f: f.__setitem__("data/a", np.dtype("f4")), "/data/a is neither a group nor a dataset"),
-    "a soft link": (lambda f: f.__setitem__("data/a", h5py.SoftLink("/b")), "/data/a is a link to elsewhere"),
-    "an external link": (lambda f: f.__setitem__("data/a", h5py.ExternalLink("x.h5", "/")), "/data/a is a link to elsewhere"),
-    "/data is a link": (lambda f: f.__setitem__("data", h5py.SoftLink("/b")), "/data is a link to elsewhere"),
-    "a cycle": (lambda f: f.create_group("data/a").__setitem__("b", f["data"]), "/data/a/b is a group that is in the file twice"),
+    "nothing": (
+        lambda f: f.create_dataset("data/a/0", data=h5py.Empty("f4")),
+        "does not have a shape",
+    ),
+    "a named type": (
+        lambda f: f.__setitem__("data/a", np.dtype("f4")),
+        "/data/a is neither a group nor a dataset",
+    ),
+    "a soft link": (
+        lambda f: f.__setitem__("data/a", h5py.SoftLink("/b")),
+        "/data/a is a link to elsewhere",
+    ),
+    "an external link": (
+        lambda f: f.__setitem__("data/a", h5py.ExternalLink("x.h5", "/")),
+        "/data/a is a link to elsewhere",
+    ),
+    "/data is a link": (
+        lambda f: f.__setitem__("data", h5py.SoftLink("/b")),
+        "/data is a link to elsewhere",
+    ),
+    "a cycle": (
+        lambda f: f.create_group("data/a").__setitem__("b", f["data"]),
+        "/data/a/b is a group that is in the file twice",
+    ),
     "a hundred levels": (deep, "nested more than 64 deep"),
     "values elsewhere": (
-        lambda f: f.create_dataset("data/a/0", (9,), "f4", external=[("/dev/zero", 0, h5py.h5f.UNLIMITED)]),
+        lambda f: f.create_dataset(
+            "data/a/0", (9,), "f4", external=[("/dev/zero", 0, h5py.h5f.UNLIMITED)]
+        ),
         "/data/a/0 keeps its values in another file",
     ),
     "a virtual dataset": (virtual, "/data/a/0 keeps its values in another file"),
-    "a huge shape": (lambda f: f.create_dataset("data/a/0", (2**20, 2**20), "f4"), "for which the file is too small"),
-    "huge and chunked": (
-        lambda f: f.create_dataset("data/a/0", (2**40,), "f4", chunks=(2**10,), compression="gzip").__setitem__(0, 1),
+    "a huge shape": (
+        lambda f: f.create_dataset("data/a/0", (2**20, 2**20), "f4"),
         "for which the file is too small",
     ),
-    "an odd name": (lambda f: f.create_dataset("data/a\nb/x", data=1), "/data/a\\nb/x is not a blob's number"),
-    "a name that is not one": (lambda f: f.create_group("data/a").attrs.__setitem__("layer_name", "x"), "is not a name"),
+    "huge and chunked": (
+        lambda f: f.create_dataset(
+            "data/a/0", (2**40,), "f4", chunks=(2**10,), compression="gzip"
+        ).__setitem__(0, 1),
+        "for which the file is too small",
+    ),
+    "an odd name": (
+        lambda f: f.create_dataset("data/a\nb/x", data=1),
+        "/data/a\\nb/x is not a blob's number",
+    ),
+    "a name that is not one": (
+        lambda f: f.create_group("data/a").attrs.__setitem__("layer_name", "x"),
+        "is not a name",
+    ),
 }
 
 
@@ -286,7 +394,8 @@ def test_weights_that_are_not(tmp_path, case):
     h5(path, WEIGHTS[case][0])
     with pytest.raises(caffe.CaffeError) as caught:
         snapshot.read_caffemodel(path)
-    assert str(caught.value).startswith(f"{path}: ") and WEIGHTS[case][1] in str(caught.value)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert WEIGHTS[case][1] in str(caught.value)
 
 
 def test_numbers_of_any_width_are_read(tmp_path):
@@ -294,12 +403,17 @@ def test_numbers_of_any_width_are_read(tmp_path):
     kinds = ["f2", "<f4", ">f4", "f8", "i1", "u2", ">i8"]
     with h5py.File(tmp_path / "w.h5", "w") as f:
         for i, kind in enumerate(kinds):
-            f.create_dataset(f"data/a/{i}", data=np.arange(6).reshape(2, 3).astype(kind), compression="gzip" if i % 2 else None)
+            f.create_dataset(
+                f"data/a/{i}",
+                data=np.arange(6).reshape(2, 3).astype(kind),
+                compression="gzip" if i % 2 else None,
+            )
         f["data/a/7"], f["data/a/8"] = 2.5, np.zeros((0, 4))
     blobs = snapshot.read_caffemodel(tmp_path / "w.h5")["a"]
     assert [blob.array().dtype for blob in blobs] == [np.float32] * 9
     assert all((blob.array() == np.arange(6).reshape(2, 3)).all() for blob in blobs[:7])
-    assert blobs[7].array() == 2.5 and blobs[8].shape == (0, 4)
+    assert blobs[7].array() == 2.5
+    assert blobs[8].shape == (0, 4)
 
 
 def good_state(f):
@@ -327,7 +441,10 @@ STATES = {
     "a text": (changed("iter", data=b"4"), "/iter is not a whole number"),
     "current_step below 0": (changed("current_step", data=-1), "the current_step is -1"),
     "learned_net is a number": (changed("learned_net", data=1), "/learned_net is not a string"),
-    "two learned_net": (changed("learned_net", data=[b"a", b"b"]), "/learned_net is not one string"),
+    "two learned_net": (
+        changed("learned_net", data=[b"a", b"b"]),
+        "/learned_net is not one string",
+    ),
     "a gap in the history": (changed("history/0"), "/history has 1 members, but no blob 0"),
     "a history of text": (changed("history/1", data=b"x"), "/history/1 does not hold numbers"),
 }
@@ -341,7 +458,8 @@ def test_states_that_are_not(tmp_path, case):
     h5(path, STATES[case][0])
     with pytest.raises(caffe.CaffeError) as caught:
         snapshot.read_solverstate(path)
-    assert str(caught.value).startswith(f"{path}: ") and STATES[case][1] in str(caught.value)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert STATES[case][1] in str(caught.value)
 
 
 def state(**keywords):
@@ -359,7 +477,10 @@ BINARY = {
     "current_step below 0": (state(current_step=-1), "the current_step is -1"),
     "no iter": (caffe_pb2.SolverState(learned_net="x"), "holds no iteration"),
     "an axis below 0": (shaped([-1, -1]), "history blob 0: a blob cannot have the shape (-1, -1)"),
-    "an old axis below 0": (state(history=[caffe_pb2.BlobProto(num=-1, data=[0])]), "cannot have the shape (-1, 0, 0, 0)"),
+    "an old axis below 0": (
+        state(history=[caffe_pb2.BlobProto(num=-1, data=[0])]),
+        "cannot have the shape (-1, 0, 0, 0)",
+    ),
     "a product beyond 64 bits": (shaped([2**31 - 1] * 3), "holds 1 values"),
     "an axis beyond an int": (shaped([2**40]), "cannot have the shape (1099511627776)"),
     "33 axes": (shaped([1] * 33), "cannot have the shape (1, 1"),
@@ -375,33 +496,49 @@ def test_binary_states_that_are_not(tmp_path, case):
     path.write_bytes(BINARY[case][0].SerializeToString())
     with pytest.raises(caffe.CaffeError) as caught:
         snapshot.read_solverstate(path)
-    assert str(caught.value).startswith(f"{path}: ") and BINARY[case][1] in str(caught.value)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert BINARY[case][1] in str(caught.value)
 
 
 def test_blobs_by_caffes_rules(tmp_path):
-    """num, channels, height and width go before shape; doubles go before floats; a blob without a shape is one number."""
-    both = caffe_pb2.BlobProto(num=1, channels=1, height=2, width=1, data=[1, 2], double_data=[3, 4])
+    """num, channels, height and width go before shape; doubles go before floats; a blob without a
+    shape is one number.
+    """
+    both = caffe_pb2.BlobProto(
+        num=1, channels=1, height=2, width=1, data=[1, 2], double_data=[3, 4]
+    )
     both.shape.dim.append(7)
     path = tmp_path / "s"
     path.write_bytes(state(history=[both, caffe_pb2.BlobProto(data=[5])]).SerializeToString())
     first, second = snapshot.read_solverstate(path).history
-    assert first.tolist() == [[[[3], [4]]]] and second.shape == () and second == 5
+    assert first.tolist() == [[[[3], [4]]]]
+    assert second.shape == ()
+    assert second == 5
 
 
-@pytest.mark.parametrize("name", sorted(p.name for p in CASES.glob("*") if ".solverstate" in p.name or ".caffemodel" in p.name))
+@pytest.mark.parametrize(
+    "name",
+    sorted(p.name for p in CASES.glob("*") if ".solverstate" in p.name or ".caffemodel" in p.name),
+)
 def test_the_damaged_files(name):
-    """Each is one sentence, or was only thought to be damaged: a byte of learned_net that is not UTF-8 is a name."""
+    """Each is one sentence, or was only thought to be damaged: a byte of learned_net that is not
+    UTF-8 is a name.
+    """
     read = snapshot.read_solverstate if "solverstate" in name else snapshot.read_caffemodel
     try:
         found = read(CASES / name)
     except caffe.CaffeError as error:
-        assert str(error).startswith(str(CASES / name)) and "\n" not in str(error)
+        assert str(error).startswith(str(CASES / name))
+        assert "\n" not in str(error)
     else:
-        assert name == "solverstate_1.solverstate" and os.fsencode(found.learned_net) == b"z_iter_3.caffemode\x9d"
+        assert name == "solverstate_1.solverstate"
+        assert os.fsencode(found.learned_net) == b"z_iter_3.caffemode\x9d"
 
 
 def test_a_name_that_is_not_utf_8(net_from, tmp_path):
-    """Caffe's names are bytes: those of a Latin-1 prototxt are read as the same characters here and there."""
+    """Caffe's names are bytes: those of a Latin-1 prototxt are read as the same characters here and
+    there.
+    """
     path = tmp_path / "w.caffemodel"
     net = caffe_pb2.NetParameter()
     layer = net.layer.add(name="caf?", type="InnerProduct")
@@ -418,10 +555,16 @@ def test_a_name_that_is_not_utf_8(net_from, tmp_path):
     assert (mine.params["café"][0].data == 7).all()
 
 
-@pytest.mark.parametrize("read", [snapshot.read_caffemodel, snapshot.read_solverstate, snapshot.read_blob_file])
+@pytest.mark.parametrize(
+    "read", [snapshot.read_caffemodel, snapshot.read_solverstate, snapshot.read_blob_file]
+)
 def test_only_regular_files_are_read(tmp_path, read):
     os.mkfifo(tmp_path / "pipe")
-    for path, message in ((tmp_path / "pipe", "is a FIFO"), (tmp_path, "is a folder"), ("/dev/zero", "is a device")):
+    for path, message in (
+        (tmp_path / "pipe", "is a FIFO"),
+        (tmp_path, "is a folder"),
+        ("/dev/zero", "is a device"),
+    ):
         with pytest.raises(caffe.CaffeError, match=message):
             read(path)
 
@@ -441,7 +584,9 @@ def files_of_at_most(size):
 
 
 @pytest.mark.parametrize("room", [0, 1000, 100_000, 290_000])
-@pytest.mark.parametrize("name", ["w.caffemodel", "w.caffemodel.h5", "s.solverstate", "s.solverstate.h5"])
+@pytest.mark.parametrize(
+    "name", ["w.caffemodel", "w.caffemodel.h5", "s.solverstate", "s.solverstate.h5"]
+)
 def test_a_full_disk_is_one_sentence(tmp_path, capfd, name, room):
     """The old file stays, nothing half written does, and HDF5 says nothing of its own."""
     path, blobs = tmp_path / name, [[Blob((100, 100)), Blob((500, 100))], [Blob((300, 50))]]
@@ -454,16 +599,21 @@ def test_a_full_disk_is_one_sentence(tmp_path, capfd, name, room):
         elif name == "w.caffemodel.h5":
             snapshot.write_caffemodel_h5(path, ["a", "b"], blobs, [[True, True], [True]])
         else:
-            snapshot.write_solverstate(path, 4, "x", 0, [blob.tensor() for layer in blobs for blob in layer])
+            snapshot.write_solverstate(
+                path, 4, "x", 0, [blob.tensor() for layer in blobs for blob in layer]
+            )
     assert str(caught.value) == f"{path}: cannot be written (File too large)"
-    assert os.listdir(tmp_path) == [name] and path.read_text() == "the last one"
+    assert os.listdir(tmp_path) == [name]
+    assert path.read_text() == "the last one"
     assert capfd.readouterr() == ("", "")
 
 
 def test_a_missing_folder_is_one_sentence(net_from, tmp_path):
     net = net_from(net_of(["a"]))
     for save in (net.save, net.save_hdf5):
-        with pytest.raises(caffe.CaffeError, match="w: cannot be written .*; does the folder exist?"):
+        with pytest.raises(
+            caffe.CaffeError, match=r"w: cannot be written .*; does the folder exist?"
+        ):
             save(str(tmp_path / "no" / "w"))
 
 

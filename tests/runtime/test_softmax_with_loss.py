@@ -39,7 +39,9 @@ def test_normalization_of_2_images_of_3_positions(one_layer, fields, divisor):
 
 
 def test_axis(one_layer):
-    layer = one_layer(loss("", "softmax_param { axis: -1 }"), x=np.zeros((2, 3, 7)), t=np.zeros((2, 3)))
+    layer = one_layer(
+        loss("", "softmax_param { axis: -1 }"), x=np.zeros((2, 3, 7)), t=np.zeros((2, 3))
+    )
     assert_allclose(layer.forward(), np.log(7), rtol=1e-6)
 
 
@@ -55,7 +57,10 @@ def test_loss_weight_scales_the_gradient_only(one_layer):
     assert_allclose(layer.backward()[0], [[-2, 2]])
 
 
-@pytest.mark.parametrize(("labels", "match"), [([0, 0, 0], "labels"), ([0, 2], "outside 0..1"), ([0, -1], "outside 0..1")])
+@pytest.mark.parametrize(
+    ("labels", "match"),
+    [([0, 0, 0], "labels"), ([0, 2], "outside 0..1"), ([0, -1], "outside 0..1")],
+)
 def test_refused_labels(refused, labels, match):
     refused(match, loss(), x=SCORES, t=labels)
 

@@ -30,15 +30,18 @@ RUNS = [
     "sgd_step",
     "sgd_step_h5",
 ]
-# In this run one pre-activation of conv4 (channel 21, iteration 8) is -2e-6 here, a sum of products a million times as
-# large: on which side of ReLU's kink it falls is rounding.  Caffe's fell on the other, and one gradient entry with it.
+# In this run one pre-activation of conv4 (channel 21, iteration 8) is -2e-6 here, a sum of products
+# a million times as large: on which side of ReLU's kink it falls is rounding.  Caffe's fell on the
+# other, and one gradient entry with it.
 AFTER_A_KINK = {"sgd_frozen_conv123": 1e-4}
 
 
 @pytest.fixture
 def in_golden_train(golden, monkeypatch):
-    """Two threads whatever the machine: with one, two nearly equal values of a max pooling of sgd_l2_strong change places at
-    iteration 8 (weights differ by 1e-8 before it, and by 1e-5 after)."""
+    """Two threads whatever the machine: with one, two nearly equal values of a max pooling of
+    sgd_l2_strong change places at iteration 8 (weights differ by 1e-8 before it, and by 1e-5
+    after).
+    """
     monkeypatch.chdir(golden / "train")
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
@@ -88,8 +91,10 @@ def reproduce(folder, tmp_path, run, at_once):
 @pytest.mark.parametrize("at_once", [False, True], ids=["pycaffe", "command line"])
 @pytest.mark.parametrize("run", RUNS)
 def test_recorded_run(in_golden_train, tmp_path, run, at_once):
-    """In the order of summation of two threads or, where a rounding of this processor's kernels falls on the other side of a kink
-    (rmsprop on processors without AVX-512, at iteration 6), in that of one."""
+    """In the order of summation of two threads or, where a rounding of this processor's kernels
+    falls on the other side of a kink (rmsprop on processors without AVX-512, at iteration 6), in
+    that of one.
+    """
     try:
         reproduce(in_golden_train, tmp_path, run, at_once)
     except AssertionError:
@@ -97,7 +102,10 @@ def test_recorded_run(in_golden_train, tmp_path, run, at_once):
         reproduce(in_golden_train, tmp_path, run, at_once)
 
 
-@pytest.mark.parametrize("run", ["sgd_step", "sgd_multistep", "nesterov_step", "adam", "adadelta", "rmsprop", "sgd_step_h5"])
+@pytest.mark.parametrize(
+    "run",
+    ["sgd_step", "sgd_multistep", "nesterov_step", "adam", "adadelta", "rmsprop", "sgd_step_h5"],
+)
 def test_resume_from_caffes_own_state(in_golden_train, tmp_path, run):
     arrays = np.load(f"npz/{run}.npz")
     state = next(in_golden_train.glob(f"runs/{run}/snap_iter_15.solverstate*"), None)
@@ -121,7 +129,9 @@ def tiny_solver(tmp_path, extra="", net_extra=""):
                  inner_product_param {{ num_output: 2 weight_filler {{ type: "gaussian" std: 0.1 }} }} }}
         layer {{ name: "loss" type: "SigmoidCrossEntropyLoss" bottom: "y" bottom: "t" top: "loss" }}"""
     )
-    text = f'net: "{tmp_path}/net.prototxt" snapshot_prefix: "{tmp_path}/tiny" random_seed: 1 {extra}'
+    text = (
+        f'net: "{tmp_path}/net.prototxt" snapshot_prefix: "{tmp_path}/tiny" random_seed: 1 {extra}'
+    )
     if "base_lr" not in extra:
         text += ' base_lr: 0.1 lr_policy: "fixed" momentum: 0.9 max_iter: 10'
     path = tmp_path / "solver.prototxt"
@@ -138,14 +148,20 @@ def fed(path):
 
 
 def test_one_update_by_hand(tmp_path):
-    solver = fed(tiny_solver(tmp_path, 'base_lr: 0.1 lr_policy: "fixed" momentum: 0.5 weight_decay: 0.2 max_iter: 9'))
+    solver = fed(
+        tiny_solver(
+            tmp_path, 'base_lr: 0.1 lr_policy: "fixed" momentum: 0.5 weight_decay: 0.2 max_iter: 9'
+        )
+    )
     x, t = solver.net.blobs["x"].data, solver.net.blobs["t"].data
     w = solver.net.params["ip"][0].data.copy()
     gradient = (1 / (1 + np.exp(-x @ w.T)) - t).T @ x / 4
     solver.step(1)
     first = 0.1 * (gradient + 0.2 * w)
     np.testing.assert_allclose(solver.net.params["ip"][0].data, w - first, rtol=1e-5, atol=1e-7)
-    np.testing.assert_allclose(solver.net.params["ip"][0].diff, first, rtol=1e-5, atol=1e-7)  # as Caffe leaves it
+    np.testing.assert_allclose(
+        solver.net.params["ip"][0].diff, first, rtol=1e-5, atol=1e-7
+    )  # as Caffe leaves it
 
 
 def test_stop_and_resume_equals_uninterrupted(tmp_path):
@@ -171,19 +187,29 @@ def test_diffs_of_all_blobs_after_step(tmp_path):
     solver = fed(tiny_solver(tmp_path))
     solver.step(1)
     y, t = solver.net.blobs["y"].data, solver.net.blobs["t"].data
-    np.testing.assert_allclose(solver.net.blobs["y"].diff, (1 / (1 + np.exp(-y)) - t) / 4, rtol=1e-5)
+    np.testing.assert_allclose(
+        solver.net.blobs["y"].diff, (1 / (1 + np.exp(-y)) - t) / 4, rtol=1e-5
+    )
 
 
 def test_loss_is_averaged(tmp_path, capfd, monkeypatch):
     monkeypatch.setenv("GLOG_minloglevel", "0")
-    path = tiny_solver(tmp_path, 'base_lr: 0.1 lr_policy: "fixed" max_iter: 9 display: 2 average_loss: 3')
+    path = tiny_solver(
+        tmp_path, 'base_lr: 0.1 lr_policy: "fixed" max_iter: 9 display: 2 average_loss: 3'
+    )
     solver = fed(path)
     losses = []
     solver.add_callback(lambda: None, lambda: losses.append(float(solver.net.blobs["loss"].data)))
     solver.step(5)
-    lines = [line for line in capfd.readouterr().err.splitlines() if ", loss = " in line and "iter/s" in line]
+    lines = [
+        line
+        for line in capfd.readouterr().err.splitlines()
+        if ", loss = " in line and "iter/s" in line
+    ]
     shown = [float(line.rsplit("= ", 1)[1]) for line in lines]
-    np.testing.assert_allclose(shown, [losses[0], np.mean(losses[:3]), np.mean(losses[2:5])], rtol=1e-5)
+    np.testing.assert_allclose(
+        shown, [losses[0], np.mean(losses[:3]), np.mean(losses[2:5])], rtol=1e-5
+    )
 
 
 def test_the_log_warns_of_collapse(tmp_path, capfd):
@@ -197,7 +223,7 @@ def test_the_log_warns_of_collapse(tmp_path, capfd):
 
 
 @pytest.mark.parametrize(
-    "extra, message",
+    ("extra", "message"),
     [
         ('base_lr: 0.1 lr_policy: "steep"', "unknown lr_policy 'steep'"),
         ('base_lr: 0.1 lr_policy: "step" gamma: 0.1', "needs a stepsize"),
@@ -205,7 +231,10 @@ def test_the_log_warns_of_collapse(tmp_path, capfd):
         ('base_lr: 0.1 lr_policy: "fixed" type: "RMSProp" momentum: 0.9', "takes no momentum"),
         ('base_lr: 0.1 lr_policy: "fixed" train_net: "x.prototxt"', "exactly one of net"),
         ('base_lr: 0.1 lr_policy: "fixed" test_iter: 1', "test_interval must be at least 1"),
-        ('base_lr: 0.1 lr_policy: "fixed" snapshot: 5 snapshot_prefix: "/no/such/folder/x"', "mkdir -p"),
+        (
+            'base_lr: 0.1 lr_policy: "fixed" snapshot: 5 snapshot_prefix: "/no/such/folder/x"',
+            "mkdir -p",
+        ),
         ('base_lr: 0.1 lr_policy: "exp" gamma: -1', "gamma of at least 0, not -1"),
         ('base_lr: 0.1 lr_policy: "fixed" momentun: 0.9', 'no field named "momentun"'),
     ],
@@ -217,16 +246,23 @@ def test_refused(tmp_path, extra, message):
     with pytest.raises(caffe.CaffeError, match=message) as caught:
         caffe.get_solver(str(path))
     assert "\n" not in str(caught.value)
-    assert str(caught.value).startswith(str(path)) and ": solver: " not in str(caught.value)
+    assert str(caught.value).startswith(str(path))
+    assert ": solver: " not in str(caught.value)
 
 
 def test_state_of_another_net_is_refused(tmp_path):
     _, state = fed(tiny_solver(tmp_path)).snapshot()
     path = tmp_path / "net.prototxt"
-    path.write_text(path.read_text().replace("num_output: 2", "num_output: 5").replace("dim: 4 dim: 2", "dim: 4 dim: 5"))
+    path.write_text(
+        path.read_text()
+        .replace("num_output: 2", "num_output: 5")
+        .replace("dim: 4 dim: 2", "dim: 4 dim: 5")
+    )
     other = caffe.SGDSolver(str(tmp_path / "solver.prototxt"))
     before = other.net.params["ip"][0].data.copy()
-    with pytest.raises(caffe.CaffeError, match=r"history blob 0 has the shape \(2, 3\), this net needs \(5, 3\)"):
+    with pytest.raises(
+        caffe.CaffeError, match=r"history blob 0 has the shape \(2, 3\), this net needs \(5, 3\)"
+    ):
         other.restore(state)
     assert (other.net.params["ip"][0].data == before).all()
 

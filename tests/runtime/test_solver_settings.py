@@ -1,4 +1,6 @@
-"""What a solver's prototxt can ask for besides updates: test nets, snapshots in their forms, weights to start from."""
+"""What a solver's prototxt can ask for besides updates: test nets, snapshots in their forms,
+weights to start from.
+"""
 
 import re
 
@@ -36,13 +38,22 @@ def make(tmp_path):
 
 
 def test_several_test_nets_with_states_of_their_own(make, capfd):
-    solver = make('test_iter: 2 test_iter: 1 test_interval: 2 test_state { stage: "more" } test_state { }')
+    solver = make(
+        'test_iter: 2 test_iter: 1 test_interval: 2 test_state { stage: "more" } test_state { }'
+    )
     assert [net.outputs for net in solver.test_nets] == [["loss", "twice"], ["loss"]]
     assert all(net.params["ip"][0].data is not None for net in solver.test_nets)
     solver.step(4)
     log = capfd.readouterr().err
-    assert re.findall(r"Iteration (\d+), Testing net \(#(\d)\)", log) == [("0", "0"), ("0", "1"), ("2", "0"), ("2", "1")]
-    np.testing.assert_array_equal(solver.test_nets[0].params["ip"][0].data, solver.net.params["ip"][0].data)
+    assert re.findall(r"Iteration (\d+), Testing net \(#(\d)\)", log) == [
+        ("0", "0"),
+        ("0", "1"),
+        ("2", "0"),
+        ("2", "1"),
+    ]
+    np.testing.assert_array_equal(
+        solver.test_nets[0].params["ip"][0].data, solver.net.params["ip"][0].data
+    )
 
 
 def test_no_test_before_training(make, capfd):
@@ -64,8 +75,11 @@ def test_train_state(make):
 
 
 def test_nets_named_one_by_one(make, tmp_path):
-    solver = make(f'test_net: "{tmp_path}/net.prototxt" test_iter: 1 test_interval: 1', net="train_net")
-    assert len(solver.test_nets) == 1 and solver.test_nets[0].outputs == ["loss"]
+    solver = make(
+        f'test_net: "{tmp_path}/net.prototxt" test_iter: 1 test_interval: 1', net="train_net"
+    )
+    assert len(solver.test_nets) == 1
+    assert solver.test_nets[0].outputs == ["loss"]
 
 
 @pytest.mark.parametrize("train", [True, False])
@@ -77,7 +91,10 @@ def test_snapshot_after_train(make, tmp_path, train):
 
 def test_snapshot_every_so_often(make, tmp_path):
     make("snapshot: 3").solve()
-    assert sorted(p.name for p in tmp_path.glob("*.solverstate")) == ["s_iter_3.solverstate", "s_iter_4.solverstate"]
+    assert sorted(p.name for p in tmp_path.glob("*.solverstate")) == [
+        "s_iter_3.solverstate",
+        "s_iter_4.solverstate",
+    ]
     state = caffe_pb2.SolverState.FromString((tmp_path / "s_iter_3.solverstate").read_bytes())
     assert (state.iter, state.current_step, len(state.history)) == (3, 0, 2)
     assert state.learned_net == str(tmp_path / "s_iter_3.caffemodel")
@@ -90,7 +107,8 @@ def test_hdf5_snapshots(make, tmp_path):
     with h5py.File(tmp_path / "s_iter_4.caffemodel.h5") as f:
         np.testing.assert_array_equal(f["data/ip/0"], solver.net.params["ip"][0].data)
     with h5py.File(tmp_path / "s_iter_4.solverstate.h5") as f:
-        assert np.array(f["iter"]).tolist() == [4] and set(f["history"]) == {"0", "1"}
+        assert np.array(f["iter"]).tolist() == [4]
+        assert set(f["history"]) == {"0", "1"}
     again = make("snapshot_format: HDF5 momentum: 0.9")
     again.restore(str(tmp_path / "s_iter_4.solverstate.h5"))
     solver.step(1), again.step(1)
@@ -101,7 +119,8 @@ def test_snapshot_diff(make, tmp_path):
     make("snapshot_diff: true").solve()
     net = caffe_pb2.NetParameter.FromString((tmp_path / "s_iter_4.caffemodel").read_bytes())
     blob = next(layer.blobs[0] for layer in net.layer if layer.name == "ip")
-    assert len(blob.diff) == 6 and any(blob.diff)
+    assert len(blob.diff) == 6
+    assert any(blob.diff)
 
 
 def test_weights_to_start_from(make, tmp_path):
@@ -112,9 +131,12 @@ def test_weights_to_start_from(make, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "settings, message",
+    ("settings", "message"),
     [
-        ("test_iter: 1 test_iter: 1 test_interval: 1 test_state { }", "2 test net.* but 1 test_state"),
+        (
+            "test_iter: 1 test_iter: 1 test_interval: 1 test_state { }",
+            "2 test net.* but 1 test_state",
+        ),
         ("snapshot: 1 iter_size: 0", "iter_size and average_loss"),
         ('regularization_type: "L3"', "regularization_type 'L3'"),
         ('solver_type: ADAM type: "SGD"', "both `type` and the old"),

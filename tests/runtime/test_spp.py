@@ -16,7 +16,9 @@ def spp(fields):
     [(1, (2, 3, 1, 1)), (2, (2, 3 * 5)), (3, (2, 3 * 21))],  # a single level is not flattened
 )
 def test_shape(one_layer, height, top):
-    assert one_layer(spp(f"pyramid_height: {height}"), x=np.ones((2, 3, 9, 8))).forward().shape == top
+    assert (
+        one_layer(spp(f"pyramid_height: {height}"), x=np.ones((2, 3, 9, 8))).forward().shape == top
+    )
 
 
 def test_forward_and_gradient(one_layer):
@@ -30,11 +32,15 @@ def test_forward_and_gradient(one_layer):
 
 def test_channels_stay_together_within_a_level(one_layer):
     x = np.concatenate([IMAGE, IMAGE + 100], 1)
-    assert_array_equal(one_layer(spp("pyramid_height: 2"), x=x).forward(), [[15, 115, 5, 7, 13, 15, 105, 107, 113, 115]])
+    assert_array_equal(
+        one_layer(spp("pyramid_height: 2"), x=x).forward(),
+        [[15, 115, 5, 7, 13, 15, 105, 107, 113, 115]],
+    )
 
 
 def test_average_of_padded_bins(one_layer):
-    # 3 x 3 into 2 x 2 bins: kernel 2, pad 1 on both sides; the first bins hold padding, which counts
+    # 3 x 3 into 2 x 2 bins: kernel 2, pad 1 on both sides; the first bins hold padding, which
+    # counts
     layer = one_layer(spp("pyramid_height: 2 pool: AVE"), x=np.arange(9).reshape(1, 1, 3, 3))
     assert_allclose(layer.forward(), [[4, 0 / 4, (1 + 2) / 4, (3 + 6) / 4, (4 + 5 + 7 + 8) / 4]])
 

@@ -13,7 +13,9 @@ def test_forward_and_gradient(one_layer):
 
 
 def test_beta_is_1_by_default(one_layer):
-    assert_allclose(one_layer('type: "Swish"', x=[np.log(3)]).forward(), [0.75 * np.log(3)], rtol=1e-6)
+    assert_allclose(
+        one_layer('type: "Swish"', x=[np.log(3)]).forward(), [0.75 * np.log(3)], rtol=1e-6
+    )
 
 
 def test_takes_one_bottom(refused):

@@ -30,7 +30,11 @@ def test_gradient(one_layer):
 
 @pytest.mark.parametrize(
     ("fields", "match"),
-    [("", "tiles is missing"), ("tiles: 0", "tiles must be at least 1"), ("tiles: 2 axis: 2", "axis 2 is out of range")],
+    [
+        ("", "tiles is missing"),
+        ("tiles: 0", "tiles must be at least 1"),
+        ("tiles: 2 axis: 2", "axis 2 is out of range"),
+    ],
 )
 def test_refused(refused, fields, match):
     refused(match, tile(fields), x=X)

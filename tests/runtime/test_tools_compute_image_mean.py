@@ -19,9 +19,11 @@ def write(path, arrays):
 
 def test_as_recorded(golden, tmp_path, capsys):
     assert main([str(golden / "data" / "raw_lmdb"), str(tmp_path / "mean.binaryproto")]) == 0
-    assert (tmp_path / "mean.binaryproto").read_bytes() == (golden / "data" / "mean.binaryproto").read_bytes()
+    assert (tmp_path / "mean.binaryproto").read_bytes() == (
+        golden / "data" / "mean.binaryproto"
+    ).read_bytes()
     text = re.compile(r"compute_image_mean\.cpp:\d+\] (.*)")
-    recorded = [row for row in text.findall((golden / "data" / "compute_image_mean.log").read_text())]
+    recorded = list(text.findall((golden / "data" / "compute_image_mean.log").read_text()))
     assert [row for row in text.findall(capsys.readouterr().err) if "Write to" not in row] == [
         row for row in recorded if "Write to" not in row
     ]
@@ -34,9 +36,12 @@ def test_by_hand(tmp_path, capsys):
     assert main([str(tmp_path / "db"), str(tmp_path / "mean")]) == 0
     np.testing.assert_array_equal(read_mean_file(tmp_path / "mean"), [[[21, 21]], [[21, 30]]])
     blob = caffe_pb2.BlobProto.FromString((tmp_path / "mean").read_bytes())
-    assert (blob.num, blob.channels, blob.height, blob.width) == (1, 2, 1, 2) and not blob.HasField("shape")
+    assert (blob.num, blob.channels, blob.height, blob.width) == (1, 2, 1, 2)
+    assert not blob.HasField("shape")
     log = capsys.readouterr().err
-    assert "mean_value channel [0]: 21\n" in log and "mean_value channel [1]: 25.5\n" in log and "Processed 3 files." in log
+    assert "mean_value channel [0]: 21\n" in log
+    assert "mean_value channel [1]: 25.5\n" in log
+    assert "Processed 3 files." in log
 
 
 def test_float_data_and_no_file(tmp_path, capsys):
@@ -51,15 +56,20 @@ def test_encoded(golden, capsys):
     for name in ("raw", "png"):
         assert main([str(golden / "data" / f"{name}_lmdb")]) == 0
         means.append(re.findall(r"mean_value .*", capsys.readouterr().err))
-    assert means[0] == means[1] and len(means[0]) == 3
+    assert means[0] == means[1]
+    assert len(means[0]) == 3
 
 
 def test_refused(tmp_path, fatal):
-    write(tmp_path / "db", [np.zeros((1, 2, 3), dtype=np.uint8), np.zeros((1, 3, 2), dtype=np.uint8)])
+    write(
+        tmp_path / "db", [np.zeros((1, 2, 3), dtype=np.uint8), np.zeros((1, 3, 2), dtype=np.uint8)]
+    )
     assert "record 00000001 is (1, 3, 2)" in fatal(main, tmp_path / "db")
     with Writer(tmp_path / "broken") as database:
         database.put("k", caffe_pb2.Datum(channels=3, height=1, width=1, data=b"ab"))
-    assert "record k says (3, 1, 1) but holds 2 numbers" in fatal(main, tmp_path / "broken", tmp_path / "mean")
+    assert "record k says (3, 1, 1) but holds 2 numbers" in fatal(
+        main, tmp_path / "broken", tmp_path / "mean"
+    )
     assert "no such LMDB folder" in fatal(main, tmp_path / "none")
     assert "only lmdb" in fatal(main, "-backend=leveldb", tmp_path / "db")
     assert "INPUT_DB [OUTPUT_FILE]" in fatal(main, "a", "b", "c")

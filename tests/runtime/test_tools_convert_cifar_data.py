@@ -28,8 +28,13 @@ max_iter: {iterations} snapshot: 4 snapshot_format: HDF5 snapshot_prefix: "quick
 
 
 def batch(path, count, first=0):
-    """A file of `count` images; number i has label i % 10 and planes of i, i + 1, i + 2 (red, green, blue)."""
-    one = [bytes([i % 10]) + b"".join(bytes([(i + c) % 256]) * 1024 for c in range(3)) for i in range(first, first + count)]
+    """A file of `count` images; number i has label i % 10 and planes of i, i + 1, i + 2 (red,
+    green, blue).
+    """
+    one = [
+        bytes([i % 10]) + b"".join(bytes([(i + c) % 256]) * 1024 for c in range(3))
+        for i in range(first, first + count)
+    ]
     path.write_bytes(b"".join(one))
 
 
@@ -43,21 +48,29 @@ def cifar(tmp_path):
 
 def records(path):
     """[(key, Datum)] of an LMDB."""
-    with lmdb.open(str(path), readonly=True, lock=False) as environment, environment.begin() as transaction:
-        return [(key.decode(), caffe_pb2.Datum.FromString(value)) for key, value in transaction.cursor()]
+    with (
+        lmdb.open(str(path), readonly=True, lock=False) as environment,
+        environment.begin() as transaction,
+    ):
+        return [
+            (key.decode(), caffe_pb2.Datum.FromString(value)) for key, value in transaction.cursor()
+        ]
 
 
 def test_records_by_hand(cifar, capsys):
     assert main([str(cifar), str(cifar), "lmdb"]) == 0
     train, test = records(cifar / "cifar10_train_lmdb"), records(cifar / "cifar10_test_lmdb")
     # in the files' order, not shuffled; a batch has room for 10,000 keys
-    assert [key for key, _ in train] == [f"{10000 * batch + i:05d}" for batch in range(5) for i in range(6)]
+    assert [key for key, _ in train] == [
+        f"{10000 * batch + i:05d}" for batch in range(5) for i in range(6)
+    ]
     assert [datum.label for _, datum in train] == [i % 10 for i in range(30)]
     assert [key for key, _ in test] == ["00000", "00001", "00002", "00003"]
     planes = b"".join(bytes([7 + c]) * 1024 for c in range(3))
     assert train[7][1] == caffe_pb2.Datum(channels=3, height=32, width=32, data=planes, label=7)
     log = capsys.readouterr().err
-    assert "convert_cifar_data.cpp:52] Writing Training data" in log and "Training Batch 5" in log
+    assert "convert_cifar_data.cpp:52] Writing Training data" in log
+    assert "Training Batch 5" in log
     assert "convert_cifar_data.cpp:73] Writing Testing data" in log
     assert "data_batch_1.bin holds 6 images instead of 10000" in log
 
@@ -67,11 +80,15 @@ def test_a_whole_batch_has_10000_images(cifar, capsys):
     assert main([str(cifar), str(cifar), "lmdb"]) == 0
     assert "data_batch_3.bin" not in capsys.readouterr().err
     keys = [key for key, _ in records(cifar / "cifar10_train_lmdb")]
-    assert keys[11:14] == ["10005", "20000", "20001"] and keys[10011] == "29999" and keys[10012] == "30000"
+    assert keys[11:14] == ["10005", "20000", "20001"]
+    assert keys[10011] == "29999"
+    assert keys[10012] == "30000"
 
 
 def test_the_tutorial(cifar, monkeypatch, capsys):
-    """create_cifar10.sh and train_quick.sh: the second call goes on from the first one's .solverstate.h5."""
+    """create_cifar10.sh and train_quick.sh: the second call goes on from the first one's
+    .solverstate.h5.
+    """
     monkeypatch.chdir(cifar)
     assert main([".", ".", "lmdb"]) == 0
     assert compute_image_mean.main(["-backend=lmdb", "cifar10_train_lmdb", "mean.binaryproto"]) == 0
@@ -82,21 +99,41 @@ def test_the_tutorial(cifar, monkeypatch, capsys):
     (cifar / "quick_solver.prototxt").write_text(SOLVER.format(lr=0.001, iterations=4))
     (cifar / "quick_solver_lr1.prototxt").write_text(SOLVER.format(lr=0.0001, iterations=6))
     assert cli.main(["train", "--solver=quick_solver.prototxt"]) == 0
-    assert cli.main(["train", "--solver=quick_solver_lr1.prototxt", "--snapshot=quick_iter_4.solverstate.h5"]) == 0
+    assert (
+        cli.main(
+            [
+                "train",
+                "--solver=quick_solver_lr1.prototxt",
+                "--snapshot=quick_iter_4.solverstate.h5",
+            ]
+        )
+        == 0
+    )
     assert (cifar / "quick_iter_6.caffemodel.h5").is_file()
     log = capsys.readouterr().err
-    assert "Iteration 4, lr = 0.001" not in log and "Iteration 4, lr = 0.0001" in log and "accuracy = " in log
+    assert "Iteration 4, lr = 0.001" not in log
+    assert "Iteration 4, lr = 0.0001" in log
+    assert "accuracy = " in log
 
 
 @pytest.mark.parametrize(
-    "change, message",
+    ("change", "message"),
     [
-        (lambda path: path.write_bytes(path.read_bytes()[:-1]), "holds 18437 bytes, not 10000 records of 3073"),
+        (
+            lambda path: path.write_bytes(path.read_bytes()[:-1]),
+            "holds 18437 bytes, not 10000 records of 3073",
+        ),
         (lambda path: path.write_bytes(b""), "holds 0 bytes"),
         (lambda path: path.write_bytes(bytes(3073 * 10001)), "holds 30733073 bytes"),
-        (lambda path: path.write_bytes(bytes(3073) + b"\x0a" + bytes(3072)), "image 1 has the label 10"),
+        (
+            lambda path: path.write_bytes(bytes(3073) + b"\x0a" + bytes(3072)),
+            "image 1 has the label 10",
+        ),
         (lambda path: (path.unlink(), path.mkdir()), "is a folder"),
-        (lambda path: path.unlink(), "no such file; expected are data_batch_1.bin to data_batch_5.bin and test_batch.bin"),
+        (
+            lambda path: path.unlink(),
+            "no such file; expected are data_batch_1.bin to data_batch_5.bin and test_batch.bin",
+        ),
     ],
 )
 @pytest.mark.parametrize("name", ["data_batch_4.bin", "test_batch.bin"])
@@ -104,14 +141,18 @@ def test_bad_files_are_named_and_nothing_is_written(cifar, fatal, name, change, 
     batch(cifar / name, 6)
     change(cifar / name)
     line = fatal(main, cifar, cifar, "lmdb")
-    assert f"{name}: " in line and message in line
+    assert f"{name}: " in line
+    assert message in line
     assert not list(cifar.glob("cifar10*"))
 
 
 def test_refused(cifar, fatal, capsys):
-    assert "the database type leveldb is not supported, only lmdb is" in fatal(main, cifar, cifar, "leveldb")
+    assert "the database type leveldb is not supported, only lmdb is" in fatal(
+        main, cifar, cifar, "leveldb"
+    )
     assert "INPUT_FOLDER OUTPUT_FOLDER DB_TYPE" in fatal(main, cifar, cifar)
     (cifar / "cifar10_test_lmdb").mkdir()
     assert "cifar10_test_lmdb: is there already" in fatal(main, cifar, cifar, "lmdb")
     assert not (cifar / "cifar10_train_lmdb").exists()
-    assert main(["-help"]) == 0 and "usage: convert_cifar_data" in capsys.readouterr().out
+    assert main(["-help"]) == 0
+    assert "usage: convert_cifar_data" in capsys.readouterr().out

@@ -13,13 +13,20 @@ from caffe.tools.convert_imageset import main
 
 def records(path):
     """[(key, Datum)] of an LMDB."""
-    with lmdb.open(str(path), readonly=True, lock=False) as environment, environment.begin() as transaction:
-        return [(key.decode(), caffe_pb2.Datum.FromString(value)) for key, value in transaction.cursor()]
+    with (
+        lmdb.open(str(path), readonly=True, lock=False) as environment,
+        environment.begin() as transaction,
+    ):
+        return [
+            (key.decode(), caffe_pb2.Datum.FromString(value)) for key, value in transaction.cursor()
+        ]
 
 
 @pytest.fixture
 def images(tmp_path):
-    """a.png (2 x 3, blue grows to the right), sub/b c.png (4 x 4, red) and a list of both; the folder."""
+    """a.png (2 x 3, blue grows to the right), sub/b c.png (4 x 4, red) and a list of both; the
+    folder.
+    """
     ramp = np.zeros((2, 3, 3), dtype=np.uint8)
     ramp[:, :, 0] = [10, 20, 30]
     (tmp_path / "sub").mkdir()
@@ -48,15 +55,23 @@ RECORDED = {
 def test_as_recorded(golden, monkeypatch, tmp_path, name):
     monkeypatch.chdir(golden / "data")
     assert main([*RECORDED[name], "images/", "list.txt", str(tmp_path / "db")]) == 0
-    shutil.copytree(f"{name}_lmdb", tmp_path / "recorded")  # a net of another test may have the recording itself still open
+    shutil.copytree(
+        f"{name}_lmdb", tmp_path / "recorded"
+    )  # a net of another test may have the recording itself still open
     found, wanted = records(tmp_path / "db"), records(tmp_path / "recorded")
     assert [key for key, _ in found] == [key for key, _ in wanted]
     for (key, datum), (_, other) in zip(found, wanted, strict=True):
         if name == "jpg":  # another libjpeg may round another way
-            pixels = [cv2.imdecode(np.frombuffer(d.data, np.uint8), cv2.IMREAD_COLOR).astype(int) for d in (datum, other)]
+            pixels = [
+                cv2.imdecode(np.frombuffer(d.data, np.uint8), cv2.IMREAD_COLOR).astype(int)
+                for d in (datum, other)
+            ]
             assert np.abs(pixels[0] - pixels[1]).max() <= 3, key
         elif name == "png":  # and another zlib pack another way
-            pixels = [cv2.imdecode(np.frombuffer(d.data, np.uint8), cv2.IMREAD_COLOR) for d in (datum, other)]
+            pixels = [
+                cv2.imdecode(np.frombuffer(d.data, np.uint8), cv2.IMREAD_COLOR)
+                for d in (datum, other)
+            ]
             np.testing.assert_array_equal(*pixels)
         if name in ("jpg", "png"):
             datum.data = other.data = b""
@@ -65,13 +80,20 @@ def test_as_recorded(golden, monkeypatch, tmp_path, name):
 
 def test_records_by_hand(images, capsys):
     (first, a), (second, b) = convert(images)
-    assert (first, second) == ("00000000_a.png", "00000001_sub/b c.png") and (a.label, b.label) == (7, -1)
+    assert (first, second) == ("00000000_a.png", "00000001_sub/b c.png")
+    assert (a.label, b.label) == (
+        7,
+        -1,
+    )
     assert (a.channels, a.height, a.width, a.encoded) == (3, 2, 3, False)
     assert list(a.data) == [10, 20, 30] * 2 + [0] * 12
-    assert set(b.data[:32]) == {0} and set(b.data[32:]) == {200}
+    assert set(b.data[:32]) == {0}
+    assert set(b.data[32:]) == {200}
     log = capsys.readouterr().err
-    assert "convert_imageset.cpp:89] A total of 2 images." in log and "convert_imageset.cpp:153] Processed 2 files." in log
-    assert not list(images.glob("*.tmp*")) and not (images / "db" / "lock.mdb").exists()
+    assert "convert_imageset.cpp:89] A total of 2 images." in log
+    assert "convert_imageset.cpp:153] Processed 2 files." in log
+    assert not list(images.glob("*.tmp*"))
+    assert not (images / "db" / "lock.mdb").exists()
 
 
 def test_resized_in_the_opencv_way(images):
@@ -81,7 +103,11 @@ def test_resized_in_the_opencv_way(images):
 
 def test_grey(images):
     (_, a), (_, b) = convert(images, "-gray")
-    assert (a.channels, len(a.data)) == (1, 6) and set(b.data) <= {59, 60}  # 0.299 * 200, rounded or cut
+    assert (a.channels, len(a.data)) == (1, 6)
+    assert set(b.data) <= {
+        59,
+        60,
+    }
 
 
 def test_encoded_keeps_the_bytes_of_the_file_unless_it_must_not(images):
@@ -96,19 +122,21 @@ def test_shuffled_by_the_seed(images):
     labels = [datum.label for _, datum in convert(images, "-shuffle", "-random_seed=3")]
     (images / "db").rename(images / "old")
     again = [datum.label for _, datum in convert(images, "--shuffle=true", "--random_seed", "3")]
-    assert labels == again != sorted(labels) and sorted(labels) == list(range(20))
+    assert labels == again != sorted(labels)
+    assert sorted(labels) == list(range(20))
 
 
 def test_an_image_that_cannot_be_read_is_named_and_left_out(images, capsys):
     (images / "list.txt").write_text("a.png 0\nnone.png 1\nlist.txt 2\na.png 3\n")
     assert [key for key, _ in convert(images)] == ["00000000_a.png", "00000003_a.png"]
     log = capsys.readouterr().err
-    assert f"Could not open or find file {images}/none.png" in log and f"find file {images}/list.txt" in log
+    assert f"Could not open or find file {images}/none.png" in log
+    assert f"find file {images}/list.txt" in log
     assert "2 of 4 images were left out" in log
 
 
 @pytest.mark.parametrize(
-    "flags, message",
+    ("flags", "message"),
     [
         (["-check_size"], "sub/b c.png is (3, 4, 4)"),
         (["-resize_width=6"], "give -resize_width and -resize_height together"),
@@ -129,8 +157,11 @@ def test_wrong_arguments_are_named(images, fatal, capsys):
     assert "expected ROOTFOLDER/ LISTFILE DB_NAME" in fatal(main, f"{images}/", lines)
     assert "no.txt" in fatal(main, f"{images}/", images / "no.txt", images / "db")
     assert "does the folder exist" in fatal(main, f"{images}/", lines, images / "no" / "db")
-    assert f"none of its 2 images can be read with {images} before" in fatal(main, images, lines, images / "db")
+    assert f"none of its 2 images can be read with {images} before" in fatal(
+        main, images, lines, images / "db"
+    )
     assert "is there already" in fatal(main, f"{images}/", lines, images / "sub")
     lines.write_text("\n")
     assert "lists no images" in fatal(main, f"{images}/", lines, images / "db")
-    assert main(["-help"]) == 0 and "usage: convert_imageset" in capsys.readouterr().out
+    assert main(["-help"]) == 0
+    assert "usage: convert_imageset" in capsys.readouterr().out

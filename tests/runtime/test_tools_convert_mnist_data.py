@@ -35,7 +35,9 @@ def idx(path, magic, sizes, data):
 
 
 def mnist(folder, count, rows=2, columns=3, name="train", seed=0):
-    """Two idx files of random pixels; (image file, label file, ndarray of uint8 (count, rows, columns), list of labels)."""
+    """Two idx files of random pixels; (image file, label file, ndarray of uint8 (count, rows,
+    columns), list of labels).
+    """
     pixels = np.random.default_rng(seed).integers(0, 256, (count, rows, columns)).astype(np.uint8)
     labels = [i % 10 for i in range(count)]
     images = idx(folder / f"{name}-images-idx3-ubyte", 2051, pixels.shape, pixels.tobytes())
@@ -44,8 +46,13 @@ def mnist(folder, count, rows=2, columns=3, name="train", seed=0):
 
 def records(path):
     """[(key, Datum)] of an LMDB."""
-    with lmdb.open(str(path), readonly=True, lock=False) as environment, environment.begin() as transaction:
-        return [(key.decode(), caffe_pb2.Datum.FromString(value)) for key, value in transaction.cursor()]
+    with (
+        lmdb.open(str(path), readonly=True, lock=False) as environment,
+        environment.begin() as transaction,
+    ):
+        return [
+            (key.decode(), caffe_pb2.Datum.FromString(value)) for key, value in transaction.cursor()
+        ]
 
 
 def test_records_by_hand(tmp_path, capsys):
@@ -55,14 +62,19 @@ def test_records_by_hand(tmp_path, capsys):
     assert [key for key, _ in found] == [f"{i:08d}" for i in range(12)]
     assert [datum.label for _, datum in found] == numbers
     for image, (_, datum) in zip(pixels, found, strict=True):
-        assert datum == caffe_pb2.Datum(channels=1, height=2, width=3, data=image.tobytes(), label=datum.label)
+        assert datum == caffe_pb2.Datum(
+            channels=1, height=2, width=3, data=image.tobytes(), label=datum.label
+        )
     log = capsys.readouterr().err
-    assert "convert_mnist_data.cpp:88] A total of 12 items." in log and "convert_mnist_data.cpp:89] Rows: 2 Cols: 3" in log
+    assert "convert_mnist_data.cpp:88] A total of 12 items." in log
+    assert "convert_mnist_data.cpp:89] Rows: 2 Cols: 3" in log
     assert "convert_mnist_data.cpp:108] Processed 12 files." in log
 
 
 def test_the_tutorial(tmp_path, monkeypatch, capsys):
-    """Convert, train, test, resume: images of a bright bar at a place that says the class are learnt."""
+    """Convert, train, test, resume: images of a bright bar at a place that says the class are
+    learnt.
+    """
     monkeypatch.chdir(tmp_path)
     for name, count in (("train", 40), ("t10k", 10)):
         images, labels, pixels, numbers = mnist(tmp_path, count, 28, 28, name)
@@ -76,8 +88,23 @@ def test_the_tutorial(tmp_path, monkeypatch, capsys):
     (tmp_path / "solver.prototxt").write_text(SOLVER)
     assert cli.main(["train", "--solver=solver.prototxt"]) == 0
     (tmp_path / "solver.prototxt").write_text(SOLVER.replace("max_iter: 10", "max_iter: 24"))
-    assert cli.main(["train", "--solver=solver.prototxt", "--snapshot=lenet_iter_10.solverstate"]) == 0
-    assert cli.main(["test", "-model", "lenet.prototxt", "-weights", "lenet_iter_24.caffemodel", "-iterations", "2"]) == 0
+    assert (
+        cli.main(["train", "--solver=solver.prototxt", "--snapshot=lenet_iter_10.solverstate"]) == 0
+    )
+    assert (
+        cli.main(
+            [
+                "test",
+                "-model",
+                "lenet.prototxt",
+                "-weights",
+                "lenet_iter_24.caffemodel",
+                "-iterations",
+                "2",
+            ]
+        )
+        == 0
+    )
     log = capsys.readouterr().err
     assert "Resuming from lenet_iter_10.solverstate" in log
     accuracy = float(log.rsplit("accuracy = ", 1)[1].split()[0])
@@ -85,7 +112,7 @@ def test_the_tutorial(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    "change, message",
+    ("change", "message"),
     [
         (lambda i, n: i.write_bytes(b"\0\0\x08\x01" + i.read_bytes()[4:]), "train-images-idx3-ubyte: Incorrect image file magic"),
         (lambda i, n: n.write_bytes(b"\0\0\x08\x03" + n.read_bytes()[4:]), "train-labels-idx1-ubyte: Incorrect label file magic"),
@@ -110,8 +137,11 @@ def test_bad_files_are_named_and_nothing_is_written(tmp_path, fatal, change, mes
 
 def test_refused(tmp_path, fatal, capsys):
     images, labels, _, _ = mnist(tmp_path, 4)
-    assert "-backend leveldb is not supported, only lmdb is" in fatal(main, "-backend=leveldb", images, labels, tmp_path / "db")
+    assert "-backend leveldb is not supported, only lmdb is" in fatal(
+        main, "-backend=leveldb", images, labels, tmp_path / "db"
+    )
     assert "INPUT_IMAGE_FILE INPUT_LABEL_FILE OUTPUT_DB_FILE" in fatal(main, images, labels)
     (tmp_path / "db").mkdir()
     assert "db: is there already" in fatal(main, images, labels, tmp_path / "db")
-    assert main(["-help"]) == 0 and "usage: convert_mnist_data" in capsys.readouterr().out
+    assert main(["-help"]) == 0
+    assert "usage: convert_mnist_data" in capsys.readouterr().out

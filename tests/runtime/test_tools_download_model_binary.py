@@ -56,7 +56,9 @@ def model(tmp_path, server, monkeypatch):
             "sha1": hashlib.sha1(WEIGHTS).hexdigest(),
         } | changes
         rows = [f"{key}: {value}" for key, value in matter.items() if value is not None]
-        (folder / "readme.md").write_text("\n".join(["---", "# a comment: here", *rows, "---", "", "sha1: none", "---"]))
+        (folder / "readme.md").write_text(
+            "\n".join(["---", "# a comment: here", *rows, "---", "", "sha1: none", "---"])
+        )
         return folder
 
     return make
@@ -68,7 +70,8 @@ def test_downloaded_and_checked(model, capsys):
     assert (folder / "net.caffemodel").read_bytes() == WEIGHTS
     assert {path.name for path in folder.iterdir()} == {"readme.md", "net.caffemodel"}
     said = capsys.readouterr()
-    assert "A net: the first, license: MIT\n" in said.out and "sha1 is right" in said.out
+    assert "A net: the first, license: MIT\n" in said.out
+    assert "sha1 is right" in said.out
     assert "\r...49%, 1.0 MB\r...99%, 2.1 MB\r...100%, 2.1 MB\n" in said.err
 
 
@@ -96,7 +99,7 @@ def test_a_wrong_checksum_leaves_what_was_there(model, fatal):
 
 
 @pytest.mark.parametrize(
-    "changes, message",
+    ("changes", "message"),
     [
         ({"sha1": None}, "does not say sha1"),
         ({"caffemodel": "", "caffemodel_url": None}, "does not say caffemodel and caffemodel_url"),
@@ -106,10 +109,23 @@ def test_a_wrong_checksum_leaves_what_was_there(model, fatal):
             for name in ("..", ".", "/tmp/net.caffemodel", "sub/net.caffemodel", "readme.md")
         ],
         *[
-            ({"caffemodel_url": address}, f"must be an address of http:// or https://, not {address}")
-            for address in ("file:///etc/passwd", "FILE:///etc/passwd", "ftp://x/y", "net.caffemodel", "http:/x", "data:,x")
+            (
+                {"caffemodel_url": address},
+                f"must be an address of http:// or https://, not {address}",
+            )
+            for address in (
+                "file:///etc/passwd",
+                "FILE:///etc/passwd",
+                "ftp://x/y",
+                "net.caffemodel",
+                "http:/x",
+                "data:,x",
+            )
         ],
-        ({"caffemodel_url": "http://127.0.0.1:9/net.caffemodel"}, "net.caffemodel: cannot be downloaded"),
+        (
+            {"caffemodel_url": "http://127.0.0.1:9/net.caffemodel"},
+            "net.caffemodel: cannot be downloaded",
+        ),
     ],
 )
 def test_refused(model, fatal, changes, message):
@@ -123,14 +139,16 @@ def test_no_front_matter(tmp_path, fatal, capsys):
     (tmp_path / "readme.md").write_text("# Net\n---\n")
     assert "has no front matter" in fatal(main, tmp_path)
     assert "expected DIRNAME" in fatal(main, "a", "b")
-    assert main(["--help"]) == 0 and "usage: download_model_binary" in capsys.readouterr().out
+    assert main(["--help"]) == 0
+    assert "usage: download_model_binary" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("address", ["file:///etc/passwd", "ftp://127.0.0.1/x"])
 def test_an_address_that_leads_off_the_web(model, server, fatal, address):
     folder = model(caffemodel_url=f"{server}/to/{address}")
     line = fatal(main, folder)
-    assert address in line and "net.caffemodel" not in {path.name for path in folder.iterdir()}
+    assert address in line
+    assert "net.caffemodel" not in {path.name for path in folder.iterdir()}
     assert [path.name for path in folder.iterdir()] == ["readme.md"]
 
 

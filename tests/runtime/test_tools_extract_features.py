@@ -21,13 +21,20 @@ layer { name: "off" type: "Dropout" bottom: "y" top: "z" dropout_param { dropout
 
 def features(path):
     """[(key, Datum)] of an LMDB."""
-    with lmdb.open(str(path), readonly=True, lock=False) as environment, environment.begin() as transaction:
-        return [(key.decode(), caffe_pb2.Datum.FromString(value)) for key, value in transaction.cursor()]
+    with (
+        lmdb.open(str(path), readonly=True, lock=False) as environment,
+        environment.begin() as transaction,
+    ):
+        return [
+            (key.decode(), caffe_pb2.Datum.FromString(value)) for key, value in transaction.cursor()
+        ]
 
 
 @pytest.fixture
 def task(tmp_path, monkeypatch):
-    """Three records [i, 2i, -3] in db; net.prototxt, weights of which double every sum; the folder, which is the current one."""
+    """Three records [i, 2i, -3] in db; net.prototxt, weights of which double every sum; the folder,
+    which is the current one.
+    """
     monkeypatch.chdir(tmp_path)
     with Writer("db") as database:
         for i in range(3):
@@ -47,16 +54,23 @@ def test_by_hand_over_the_end_of_the_data(task, capsys):
     assert [(d.channels, d.height, d.width, len(d.data)) for _, d in x] == [(3, 1, 1, 0)] * 4
     assert [list(d.float_data) for _, d in x] == [[0, 0, -3], [1, 2, -3], [2, 4, -3], [0, 0, -3]]
     assert [list(d.float_data) for _, d in y] == [[0], [0], [6], [0]]  # max(0, 2 * (3i - 3))
-    assert [d.float_data for _, d in z] == [d.float_data for _, d in y]  # no dropout: the phase is TEST
+    assert [d.float_data for _, d in z] == [
+        d.float_data for _, d in y
+    ]  # no dropout: the phase is TEST
     log = capsys.readouterr().err
-    assert "Using CPU" in log and "Extracted features of 4 query images for feature blob y" in log
+    assert "Using CPU" in log
+    assert "Extracted features of 4 query images for feature blob y" in log
     assert "Successfully extracted the features!" in log
 
 
 def test_without_a_gpu_the_cpu_does_it(task, monkeypatch, capsys):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    assert main(["weights.caffemodel", "net.prototxt", "y", "f", "1", "lmdb", "GPU", "DEVICE_ID=0"]) == 0
-    assert len(features("f")) == 2 and "going on with the CPU" in capsys.readouterr().err
+    assert (
+        main(["weights.caffemodel", "net.prototxt", "y", "f", "1", "lmdb", "GPU", "DEVICE_ID=0"])
+        == 0
+    )
+    assert len(features("f")) == 2
+    assert "going on with the CPU" in capsys.readouterr().err
 
 
 def test_as_recorded(golden, tmp_path, monkeypatch):
@@ -64,7 +78,12 @@ def test_as_recorded(golden, tmp_path, monkeypatch):
     with open("train_val.prototxt") as f:
         (tmp_path / "net.prototxt").write_text(f.read().replace("include { phase: TRAIN }", ""))
     targets = f"{tmp_path}/fc7,{tmp_path}/pool1"
-    assert main(["init.caffemodel", tmp_path / "net.prototxt", "fc7,pool1", targets, "1", "lmdb", "CPU"]) == 0
+    assert (
+        main(
+            ["init.caffemodel", tmp_path / "net.prototxt", "fc7,pool1", targets, "1", "lmdb", "CPU"]
+        )
+        == 0
+    )
     recorded = np.load("forward_backward_batch0.npz")
     for blob, shape in (("fc7", (32, 1, 1)), ("pool1", (12, 8, 8))):
         found = features(tmp_path / blob)
@@ -74,7 +93,7 @@ def test_as_recorded(golden, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "changed, message",
+    ("changed", "message"),
     [
         ({2: "y,none", 3: "a,b"}, "Unknown feature blob name none"),
         ({2: "x,y"}, "2 blobs and 1 databases"),
@@ -91,7 +110,9 @@ def test_as_recorded(golden, tmp_path, monkeypatch):
 def test_refused_and_nothing_written(task, fatal, changed, message):
     before = set(task.iterdir())
     arguments = ["weights.caffemodel", "net.prototxt", "y", "f", "1", "lmdb", "CPU", "DEVICE_ID=0"]
-    assert message in fatal(main, *(changed.get(i, argument) for i, argument in enumerate(arguments)))
+    assert message in fatal(
+        main, *(changed.get(i, argument) for i, argument in enumerate(arguments))
+    )
     assert set(task.iterdir()) == before
 
 

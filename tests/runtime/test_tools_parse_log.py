@@ -39,7 +39,9 @@ def test_as_recorded(golden, tmp_path, name):
     folder = golden / "logs" / "parsed"
     assert main([str(folder / name), str(tmp_path)]) == 0
     for table in ("train", "test"):
-        assert (tmp_path / f"{name}.{table}").read_bytes() == (folder / f"{name}.{table}").read_bytes()
+        assert (tmp_path / f"{name}.{table}").read_bytes() == (
+            folder / f"{name}.{table}"
+        ).read_bytes()
 
 
 def test_the_prefix_with_a_year(golden, tmp_path):
@@ -49,7 +51,10 @@ def test_the_prefix_with_a_year(golden, tmp_path):
     assert [{**row, "Seconds": 0} for row in new] == [{**row, "Seconds": 0} for row in old]
 
 
-@pytest.mark.parametrize("first, last", [("0304", "0305"), ("1231", "0101"), ("20270304", "20270305"), ("20261231", "20270101")])
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [("0304", "0305"), ("1231", "0101"), ("20270304", "20270305"), ("20261231", "20270101")],
+)
 def test_by_hand_over_midnight_and_new_year(log, first, last):
     train, test, rates = parse_log(log(first, last))
     assert train == [
@@ -57,7 +62,10 @@ def test_by_hand_over_midnight_and_new_year(log, first, last):
         {"NumIters": 5, "Seconds": 3, "LearningRate": 0.5, "a": -7, "loss": 1},
     ]
     (row,) = test
-    assert row["NumIters"] == 5 and row["Seconds"] == 2 and row["LearningRate"] == 0.5 and row["accuracy"] != row["accuracy"]
+    assert row["NumIters"] == 5
+    assert row["Seconds"] == 2
+    assert row["LearningRate"] == 0.5
+    assert row["accuracy"] != row["accuracy"]
     assert rates == [(0, 0.5), (5, 0.05)]
 
 
@@ -67,10 +75,15 @@ def test_tables_and_what_is_reported(log, tmp_path, capsys):
     assert (tmp_path / "x.log.train").read_bytes() == (
         b"NumIters;Seconds;LearningRate;a;loss\r\n0.0;0.25;0.5;1e-05;2.0\r\n5.0;3.0;0.5;-7.0;1.0\r\n"
     )
-    assert (tmp_path / "x.log.test").read_bytes() == b"NumIters;Seconds;LearningRate;accuracy\r\n5.0;2.0;0.5;nan\r\n"
+    assert (
+        tmp_path / "x.log.test"
+    ).read_bytes() == b"NumIters;Seconds;LearningRate;accuracy\r\n5.0;2.0;0.5;nan\r\n"
     said = capsys.readouterr().out
-    assert said.splitlines() == [f"Wrote {tmp_path}/x.log.{kind}" for kind in ("train", "test", "png")]
-    assert main([str(path), str(tmp_path)]) == 0 and capsys.readouterr().out == ""
+    assert said.splitlines() == [
+        f"Wrote {tmp_path}/x.log.{kind}" for kind in ("train", "test", "png")
+    ]
+    assert main([str(path), str(tmp_path)]) == 0
+    assert capsys.readouterr().out == ""
 
 
 def test_two_test_nets_in_a_log_cut_short(tmp_path):
@@ -84,8 +97,12 @@ def test_two_test_nets_in_a_log_cut_short(tmp_path):
         "I0304 00:00:0"
     )
     train, test, rates = parse_log(path)
-    assert not train and not rates
-    assert [(row["NumIters"], row["Seconds"], row["accuracy"]) for row in test] == [(0, 2, 0.25), (0, 3, 0.5)]
+    assert not train
+    assert not rates
+    assert [(row["NumIters"], row["Seconds"], row["accuracy"]) for row in test] == [
+        (0, 2, 0.25),
+        (0, 3, 0.5),
+    ]
 
 
 def test_a_run_that_never_displayed(tmp_path, capsys):
@@ -101,8 +118,12 @@ def test_the_picture(tmp_path):
     rows = ["I0304 00:00:00.000000 1 solver.cpp:289] Solving net"]
     for i in range(5):
         rows.append(f"I0304 00:00:0{i}.000000 1 solver.cpp:239] Iteration {i}, loss = {9 - i}")
-        rows.append(f"I0304 00:00:0{i}.000000 1 solver.cpp:258] Train net output #0: loss = {9 - i}")
-        rows.append(f"I0304 00:00:0{i}.000000 1 sgd_solver.cpp:112] Iteration {i}, lr = {0.1 if i < 3 else 0.001}")
+        rows.append(
+            f"I0304 00:00:0{i}.000000 1 solver.cpp:258] Train net output #0: loss = {9 - i}"
+        )
+        rows.append(
+            f"I0304 00:00:0{i}.000000 1 sgd_solver.cpp:112] Iteration {i}, lr = {0.1 if i < 3 else 0.001}"
+        )
     path.write_text("\n".join(rows))
     assert main([str(path), str(tmp_path)]) == 0
     image = cv2.imread(str(tmp_path / "x.log.png")).astype(int)
@@ -124,4 +145,5 @@ def test_refused(log, tmp_path, fatal, capsys):
     assert "LOGFILE_PATH OUTPUT_DIR" in fatal(main, path)
     path.write_text("hello\n")
     assert "is not a training log of Caffe's" in fatal(main, path, tmp_path)
-    assert main(["--help"]) == 0 and "usage: parse_log" in capsys.readouterr().out
+    assert main(["--help"]) == 0
+    assert "usage: parse_log" in capsys.readouterr().out

@@ -28,29 +28,42 @@ def upgraded(tmp_path):
 
 def test_v1(upgraded, capsys):
     net = prototxt.parse(upgraded(V1), caffe_pb2.NetParameter())
-    assert not net.layers and not net.input
-    assert [(layer.name, layer.type) for layer in net.layer] == [("input", "Input"), ("ip", "InnerProduct")]
+    assert not net.layers
+    assert not net.input
+    assert [(layer.name, layer.type) for layer in net.layer] == [
+        ("input", "Input"),
+        ("ip", "InnerProduct"),
+    ]
     assert [(p.lr_mult, p.decay_mult) for p in net.layer[1].param] == [(1, 1), (2, 1)]
     log = capsys.readouterr().err
-    assert "Wrote upgraded NetParameter text proto to" in log and "already in latest" not in log
+    assert "Wrote upgraded NetParameter text proto to" in log
+    assert "already in latest" not in log
 
 
 def test_v0(upgraded):
     net = prototxt.parse(upgraded(V0), caffe_pb2.NetParameter())
-    assert net.layer[0].type == "Convolution" and list(net.layer[0].convolution_param.kernel_size) == [2]
+    assert net.layer[0].type == "Convolution"
+    assert list(net.layer[0].convolution_param.kernel_size) == [2]
 
 
 def test_input_without_dims_is_stripped(upgraded, capsys):
     text = 'layer { name: "d" type: "Input" top: "x" input_param { shape { dim: 1 } } }'
     net = prototxt.parse(upgraded(f'input: "x" {text}'), caffe_pb2.NetParameter())
-    assert not net.input and [layer.name for layer in net.layer] == ["d"]
+    assert not net.input
+    assert [layer.name for layer in net.layer] == ["d"]
     assert "already in latest" not in capsys.readouterr().err
 
 
 def test_v0_fields_that_do_not_apply_do_not_end_it(upgraded, capsys):
-    net = prototxt.parse(upgraded('layers { layer { name: "r" type: "relu" kernelsize: 2 } }'), caffe_pb2.NetParameter())
+    net = prototxt.parse(
+        upgraded('layers { layer { name: "r" type: "relu" kernelsize: 2 } }'),
+        caffe_pb2.NetParameter(),
+    )
     assert prototxt.to_text(net.layer[0]) == 'name: "r"\ntype: "ReLU"\n'
-    assert "Unknown parameter kernelsize for layer type relu; continuing anyway." in capsys.readouterr().err
+    assert (
+        "Unknown parameter kernelsize for layer type relu; continuing anyway."
+        in capsys.readouterr().err
+    )
 
 
 def test_a_net_of_today_stays(upgraded, capsys):
@@ -77,4 +90,5 @@ def test_refused(fatal, tmp_path, capsys):
     assert "does the folder exist" in fatal(main, path, tmp_path / "no" / "out")
     assert "expected V0_NET_PROTO_FILE_IN NET_PROTO_FILE_OUT" in fatal(main, path)
     assert not out.exists()
-    assert main(["--help"]) == 0 and "usage: upgrade_net_proto_text" in capsys.readouterr().out
+    assert main(["--help"]) == 0
+    assert "usage: upgrade_net_proto_text" in capsys.readouterr().out

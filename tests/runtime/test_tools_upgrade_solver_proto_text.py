@@ -17,11 +17,18 @@ def upgraded(tmp_path):
     return run
 
 
-@pytest.mark.parametrize("old, new", [("ADAGRAD", "AdaGrad"), ("NESTEROV", "Nesterov"), ("SGD", "SGD"), ("RMSPROP", "RMSProp")])
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("ADAGRAD", "AdaGrad"), ("NESTEROV", "Nesterov"), ("SGD", "SGD"), ("RMSPROP", "RMSProp")],
+)
 def test_by_hand(upgraded, capsys, old, new):
-    assert upgraded(f"net: 'a' solver_type: {old} base_lr: 0.01") == f'base_lr: 0.01\nnet: "a"\ntype: "{new}"\n'
+    assert (
+        upgraded(f"net: 'a' solver_type: {old} base_lr: 0.01")
+        == f'base_lr: 0.01\nnet: "a"\ntype: "{new}"\n'
+    )
     log = capsys.readouterr().err
-    assert "Wrote upgraded SolverParameter text proto to" in log and "already in latest" not in log
+    assert "Wrote upgraded SolverParameter text proto to" in log
+    assert "already in latest" not in log
 
 
 def test_a_solver_of_today_stays(upgraded, capsys):
@@ -38,4 +45,5 @@ def test_refused(fatal, tmp_path, capsys):
     assert "No such file" in fatal(main, tmp_path / "none", out)
     assert "expected OLD_SOLVER_PROTO_FILE_IN" in fatal(main, path)
     assert not out.exists()
-    assert main(["--help"]) == 0 and "usage: upgrade_solver_proto_text" in capsys.readouterr().out
+    assert main(["--help"]) == 0
+    assert "usage: upgrade_solver_proto_text" in capsys.readouterr().out

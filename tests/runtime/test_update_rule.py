@@ -1,4 +1,6 @@
-"""The update rules to the last bit: Caffe's float32 steps written out in NumPy, and the first update of BVLC's recorded runs."""
+"""The update rules to the last bit: Caffe's float32 steps written out in NumPy, and the first
+update of BVLC's recorded runs.
+"""
 
 import numpy as np
 import pytest
@@ -34,7 +36,9 @@ def plain(alpha, x, y):
 
 
 def transcribed(kind, p, g, h, rate, iteration, axpy):
-    """One ComputeUpdateValue of BVLC's *_solver.cpp (CPU, float): (what is subtracted, the histories)."""
+    """One ComputeUpdateValue of BVLC's *_solver.cpp (CPU, float): (what is subtracted, the
+    histories).
+    """
     one, h = f(1), [values.copy() for values in h]
     momentum, delta = f(p.momentum), f(p.delta)
 
@@ -62,7 +66,9 @@ def transcribed(kind, p, g, h, rate, iteration, axpy):
         h[1] = axpby(one - momentum, update * update, momentum, h[1])
         return rate * update, h
     b1, b2, t = momentum, f(p.momentum2), iteration + 1
-    correction = f(np.sqrt(1 - float(b2) ** t) / (1 - float(b1) ** t))  # pow(float, int) is a double in C++
+    correction = f(
+        np.sqrt(1 - float(b2) ** t) / (1 - float(b1) ** t)
+    )  # pow(float, int) is a double in C++
     h[0] = axpby(one - b1, g, b1, h[0])
     h[1] = axpby(one - b2, square, b2, h[1])
     return (rate * correction) * (h[0] / (np.sqrt(h[1]) + delta)), h
@@ -86,15 +92,20 @@ def test_to_the_last_bit(kind, iteration):
     same = np.logical_or.reduce([ours.numpy() == update for update, _ in expected])
     assert same.all()
     for i, values in enumerate(theirs):
-        assert np.logical_or.reduce([values.numpy() == histories[i] for _, histories in expected]).all()
+        assert np.logical_or.reduce(
+            [values.numpy() == histories[i] for _, histories in expected]
+        ).all()
 
 
-@pytest.mark.parametrize("run", ["adadelta", "adagrad", "adam", "nesterov_step", "rmsprop", "sgd_fixed", "sgd_inv"])
+@pytest.mark.parametrize(
+    "run", ["adadelta", "adagrad", "adam", "nesterov_step", "rmsprop", "sgd_fixed", "sgd_inv"]
+)
 def test_bvlcs_own_gradients_give_bvlcs_weights(golden, run):
-    """From the gradients that a BVLC binary recorded, its weights after the first update: no bit differs.
+    """From the gradients that a BVLC binary recorded, its weights after the first update: no bit
+    differs.
 
-    AdaDelta's first step is of the size of sqrt(delta), where the last bit of C's powf shows: it rounds one value in a
-    thousand the other way than a square root does.
+    AdaDelta's first step is of the size of sqrt(delta), where the last bit of C's powf shows: it
+    rounds one value in a thousand the other way than a square root does.
     """
     folder = golden / "train"
     p = prototxt.read_solver(folder / "runs" / run / "solver.prototxt")
@@ -104,7 +115,12 @@ def test_bvlcs_own_gradients_give_bvlcs_weights(golden, run):
         bias = key.endswith(".1")  # lr_mult 1 and 2, decay_mult 1 and 0, as in the net
         w, g = init[key], recorded[f"grad0.{key}"]
         g = torch.from_numpy(g if bias else fused(p.weight_decay, w, g))
-        rule.update(g, [torch.zeros_like(g) for _ in range(rule.histories)], float(rate * f(2 if bias else 1)), 0)
+        rule.update(
+            g,
+            [torch.zeros_like(g) for _ in range(rule.histories)],
+            float(rate * f(2 if bias else 1)),
+            0,
+        )
         ours, theirs = w - g.numpy(), recorded[f"iter1.{key}"]
         if run == "adadelta":
             assert (ours != theirs).mean() < 0.002
@@ -113,10 +129,12 @@ def test_bvlcs_own_gradients_give_bvlcs_weights(golden, run):
             np.testing.assert_array_equal(ours, theirs)
 
 
-@pytest.mark.parametrize("kind, moved", [("AdaGrad", 0.00819), ("Adam", 0.000314), ("RMSProp", 0.00971)])
+@pytest.mark.parametrize(
+    ("kind", "moved"), [("AdaGrad", 0.00819), ("Adam", 0.000314), ("RMSProp", 0.00971)]
+)
 def test_a_gradient_that_cancels_amplifies_its_rounding(kind, moved):
-    """Why these rules differ between builds of Caffe: a sum that comes to 1e-9 in one order and to 1.1e-9 in another moves
-    the first step, here of rate 1, by g / (sqrt(h) + 1e-8) of the one less that of the other.  A sum near 1 moves nothing."""
+    """Why these rules differ between builds of Caffe: a sum that comes to 1e-9 in one order and to
+    1.1e-9 in another moves the first step, here of rate 1, by g / (sqrt(h) + 1e-8) of the one less that of the other.  A sum near 1 moves nothing."""
     p = settings(kind)
 
     def step(gradient):
@@ -136,11 +154,13 @@ def test_learning_rates_as_bvlc_computes_them(golden, run):
     for i in range(30):
         rate, step = lr_policy.rate(p, i, step)
         rates.append(rate)
-    np.testing.assert_array_equal(np.array(rates, dtype=f), np.load(golden / "train" / "npz" / f"{run}.npz")["lr"])
+    np.testing.assert_array_equal(
+        np.array(rates, dtype=f), np.load(golden / "train" / "npz" / f"{run}.npz")["lr"]
+    )
 
 
 @pytest.mark.parametrize(
-    "policy, rates",
+    ("policy", "rates"),
     [("step", [0.5, 0.5, 0, 0]), ("exp", [0.5, 0, 0, 0]), ("inv", [0.5] * 4), ("multistep", [0.5, 0.5, 0, 0]),
      ("sigmoid", [0.25] * 4)],
 )  # fmt: skip

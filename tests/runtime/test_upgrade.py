@@ -34,7 +34,8 @@ def read(tmp_path, text):
 
 def test_v1(tmp_path):
     net = read(tmp_path, V1)
-    assert not net.layers and [(x.name, x.type) for x in net.layer] == [
+    assert not net.layers
+    assert [(x.name, x.type) for x in net.layer] == [
         ("input", "Input"),
         ("c", "Convolution"),
         ("r", "ReLU"),
@@ -42,7 +43,8 @@ def test_v1(tmp_path):
         ("p", "Softmax"),
     ]
     assert [(p.lr_mult, p.decay_mult) for p in net.layer[1].param] == [(1, 1), (2, 0)]
-    assert net.layer[3].param[0].name == "w" and net.layer[4].include[0].phase == caffe.TEST
+    assert net.layer[3].param[0].name == "w"
+    assert net.layer[4].include[0].phase == caffe.TEST
 
 
 def test_v1_runs(tmp_path):
@@ -50,17 +52,27 @@ def test_v1_runs(tmp_path):
     net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST)
     net.blobs["data"].data[...] = 1
     net.forward()
-    assert (net.blobs["c"].data == 18).all() and net.blobs["p"].data.sum() == pytest.approx(1)
+    assert (net.blobs["c"].data == 18).all()
+    assert net.blobs["p"].data.sum() == pytest.approx(1)
 
 
 def test_v0(tmp_path):
     net = read(tmp_path, V0)
     conv, pool, norm, ip = net.layer[1:]
-    assert (conv.type, list(conv.bottom), list(conv.convolution_param.pad)) == ("Convolution", ["data"], [1])
-    assert list(conv.convolution_param.stride) == [2] and not conv.convolution_param.bias_term and conv.param[0].lr_mult == 4
-    assert pool.pooling_param.pool == caffe_pb2.PoolingParameter.AVE and pool.pooling_param.kernel_size == 2
-    assert norm.lrn_param.local_size == 3 and norm.lrn_param.beta == 0.25
-    assert ip.type == "InnerProduct" and ip.inner_product_param.num_output == 2
+    assert (conv.type, list(conv.bottom), list(conv.convolution_param.pad)) == (
+        "Convolution",
+        ["data"],
+        [1],
+    )
+    assert list(conv.convolution_param.stride) == [2]
+    assert not conv.convolution_param.bias_term
+    assert conv.param[0].lr_mult == 4
+    assert pool.pooling_param.pool == caffe_pb2.PoolingParameter.AVE
+    assert pool.pooling_param.kernel_size == 2
+    assert norm.lrn_param.local_size == 3
+    assert norm.lrn_param.beta == 0.25
+    assert ip.type == "InnerProduct"
+    assert ip.inner_product_param.num_output == 2
 
 
 def test_data_layers_of_v0(tmp_path):
@@ -70,7 +82,12 @@ def test_data_layers_of_v0(tmp_path):
         ' rand_skip: 3 } top: "data" top: "label" }',
     )
     d = net.layer[0]
-    assert (d.type, d.data_param.source, d.data_param.batch_size, d.data_param.rand_skip) == ("Data", "db", 7, 3)
+    assert (d.type, d.data_param.source, d.data_param.batch_size, d.data_param.rand_skip) == (
+        "Data",
+        "db",
+        7,
+        3,
+    )
     t = d.transform_param
     assert (t.crop_size, t.mirror, t.scale, t.mean_file) == (5, True, 0.5, "m")
 
@@ -79,7 +96,7 @@ def test_every_v1_type_has_todays_name():
     from caffe.layer import NOT_SUPPORTED
     from caffe.upgrade_old_layers import V1_TYPES
 
-    for name in caffe_pb2.V1LayerParameter.LayerType.keys():
+    for name in caffe_pb2.V1LayerParameter.LayerType:
         if name != "NONE":
             today = V1_TYPES.get(name, name.title().replace("_", ""))
             assert today in caffe.layer_type_list() or today in NOT_SUPPORTED, name
@@ -104,10 +121,16 @@ def test_weights_of_old_files(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text, message",
+    ("text", "message"),
     [
-        (V1 + 'layer { name: "x" type: "ReLU" bottom: "ip" top: "y" }', "both `layer` and the old `layers`"),
-        ('layers { layer { name: "x" type: "konv" } }', "layer 'x': 'konv' is not a layer type of the V0 form"),
+        (
+            V1 + 'layer { name: "x" type: "ReLU" bottom: "ip" top: "y" }',
+            "both `layer` and the old `layers`",
+        ),
+        (
+            'layers { layer { name: "x" type: "konv" } }',
+            "layer 'x': 'konv' is not a layer type of the V0 form",
+        ),
         (V0 + 'layers { name: "y" type: RELU bottom: "ip" top: "ip" }', "some V1"),
         (
             'input: "d" input_dim: 1 input_dim: 1 input_dim: 1 input_dim: 1 layers { layer { name: "p" type: "padding" pad: 1 }'
@@ -127,11 +150,14 @@ def test_refused(tmp_path, text, message):
         read(tmp_path, text)
 
 
-# ----------------------------------------------------------------------------------------- what Caffe goes on with
+# ----------------------------------------------------------------------------------------- what
+# Caffe goes on with
 
 
 def test_v0_fields_that_do_not_apply_are_left_out_with_a_warning(tmp_path, capsys):
-    """Caffe: "Unknown parameter kernelsize for layer type relu", "continuing anyway"; transformation fields go with any type."""
+    """Caffe: "Unknown parameter kernelsize for layer type relu", "continuing anyway";
+    transformation fields go with any type.
+    """
     net = read(
         tmp_path,
         'layers { layer { name: "r" type: "relu" kernelsize: 3 num_output: 2 pool: AVE new_num: 4 source: "x" alpha: 2 }'
@@ -140,20 +166,34 @@ def test_v0_fields_that_do_not_apply_are_left_out_with_a_warning(tmp_path, capsy
     )
     relu, conv = net.layer
     assert prototxt.to_text(relu) == 'name: "r"\ntype: "ReLU"\nbottom: "d"\ntop: "r"\n'
-    assert conv.convolution_param.num_output == 3 and not conv.HasField("dropout_param")
+    assert conv.convolution_param.num_output == 3
+    assert not conv.HasField("dropout_param")
     t = conv.transform_param
     assert (t.crop_size, t.mirror, t.scale, t.mean_file) == (5, True, 0.5, "m")
     log = capsys.readouterr().err
     for field in ("kernelsize", "num_output", "pool", "new_num", "source", "alpha"):
-        assert f"layer 'r': Unknown parameter {field} for layer type relu; continuing anyway." in log
-    assert "layer 'c': Unknown parameter dropout_ratio for layer type conv" in log and log.count("continuing anyway") == 7
+        assert (
+            f"layer 'r': Unknown parameter {field} for layer type relu; continuing anyway." in log
+        )
+    assert "layer 'c': Unknown parameter dropout_ratio for layer type conv" in log
+    assert log.count("continuing anyway") == 7
 
 
 def test_every_v0_field_is_taken_or_warned_of(tmp_path, capsys):
     """No field of the old message ends in another exception, whatever the type."""
     from caffe.upgrade_old_layers import V0_TYPES
 
-    kinds = [k for k in ("accuracy", "data", "dropout", "hdf5_output", "lrn", "relu", "split", "window_data", *V0_TYPES)]
+    kinds = [
+        "accuracy",
+        "data",
+        "dropout",
+        "hdf5_output",
+        "lrn",
+        "relu",
+        "split",
+        "window_data",
+        *V0_TYPES,
+    ]
     for kind in kinds:
         net = caffe_pb2.NetParameter()
         old = net.layers.add().layer
@@ -174,13 +214,16 @@ def test_every_v0_field_is_taken_or_warned_of(tmp_path, capsys):
         old.type = kind
         (tmp_path / "net.prototxt").write_text(prototxt.to_text(net))
         (layer,) = prototxt.read_net(tmp_path / "net.prototxt").layer
-        assert layer.name == "x" and len(layer.blobs) == 1 and layer.param[0].lr_mult == layer.param[0].decay_mult == 2
+        assert layer.name == "x"
+        assert len(layer.blobs) == 1
+        assert layer.param[0].lr_mult == layer.param[0].decay_mult == 2
 
 
 def test_v1_share_modes_without_names(tmp_path):
     """Caffe makes a ParamSpec for each blob_share_mode, whether there is a `param` or not."""
     net = read(
-        tmp_path, 'layers { name: "a" type: INNER_PRODUCT blob_share_mode: PERMISSIVE blob_share_mode: STRICT param: "w" }'
+        tmp_path,
+        'layers { name: "a" type: INNER_PRODUCT blob_share_mode: PERMISSIVE blob_share_mode: STRICT param: "w" }',
     )
     first, second = net.layer[0].param
     assert (first.name, first.share_mode) == ("w", caffe_pb2.ParamSpec.PERMISSIVE)
@@ -193,10 +236,15 @@ RELU = 'layer { name: "r" type: "ReLU" bottom: "data" top: "r" }'
 
 def test_input_without_dims_beside_an_input_layer_is_dropped(tmp_path, capsys):
     net = read(tmp_path, f'input: "data" {INPUT} {RELU}')
-    assert not net.input and [layer.name for layer in net.layer] == ["d", "r"]
-    assert "`input` 'data' has no shape (input_shape, input_dim) and is dropped" in capsys.readouterr().err
+    assert not net.input
+    assert [layer.name for layer in net.layer] == ["d", "r"]
+    assert (
+        "`input` 'data' has no shape (input_shape, input_dim) and is dropped"
+        in capsys.readouterr().err
+    )
     net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST)
-    assert net.inputs == ["data"] and net.blobs["r"].shape == (2, 3)
+    assert net.inputs == ["data"]
+    assert net.blobs["r"].shape == (2, 3)
 
 
 def test_input_without_dims_alone_is_one_sentence(tmp_path, capsys):
@@ -207,7 +255,7 @@ def test_input_without_dims_alone_is_one_sentence(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "dims, shapes",
+    ("dims", "shapes"),
     [
         ("input_dim: 1 input_dim: 2 input_dim: 3 input_dim: 4 input_dim: 5", [[1, 2, 3, 4]]),
         ("input_shape { dim: 2 dim: 3 } input_shape { dim: 7 }", [[2, 3]]),
@@ -218,13 +266,16 @@ def test_input_without_dims_alone_is_one_sentence(tmp_path, capsys):
 def test_input_shapes_by_caffes_rule(tmp_path, dims, shapes):
     """Shapes go before dims; what is beyond the inputs is ignored."""
     net = read(tmp_path, f'input: "data" {dims} {RELU}')
-    assert net.layer[0].type == "Input" and [list(s.dim) for s in net.layer[0].input_param.shape] == shapes
-    assert net.layer[1].name == "r" and not net.input_dim and not net.input_shape
+    assert net.layer[0].type == "Input"
+    assert [list(s.dim) for s in net.layer[0].input_param.shape] == shapes
+    assert net.layer[1].name == "r"
+    assert not net.input_dim
+    assert not net.input_shape
 
 
 def test_too_few_input_shapes_are_refused(tmp_path):
     for dims in ("input_dim: 1", "input_shape { dim: 2 }"):
-        with pytest.raises(caffe.CaffeError, match="net.prototxt: 2 `input`"):
+        with pytest.raises(caffe.CaffeError, match=r"net.prototxt: 2 `input`"):
             read(tmp_path, f'input: "a" input: "b" {dims}')
 
 
@@ -239,16 +290,24 @@ SOLVED = """
 """
 
 
-@pytest.mark.parametrize("fields", [["net_param"], ["train_net_param"], ["train_net_param", "test_net_param"]])
+@pytest.mark.parametrize(
+    "fields", [["net_param"], ["train_net_param"], ["train_net_param", "test_net_param"]]
+)
 @pytest.mark.parametrize("as_message", [False, True])
 def test_v1_layers_inside_a_solver_are_upgraded(tmp_path, fields, as_message):
-    """y = w x, w = 1, x = 1, t = 3: the loss is (1 - 3)^2 / 2 = 2, and one step of 0.1 * blobs_lr 2 gives w = 1 + 0.2 * 2."""
+    """y = w x, w = 1, x = 1, t = 3: the loss is (1 - 3)^2 / 2 = 2, and one step of 0.1 * blobs_lr 2
+    gives w = 1 + 0.2 * 2.
+    """
     text = 'base_lr: 0.1 lr_policy: "fixed" max_iter: 1 snapshot_after_train: false '
     text += "".join(SOLVED % field for field in fields)
     if "test_net_param" in fields:
         text += "test_iter: 1 test_interval: 1"
     (tmp_path / "s.prototxt").write_text(text)
-    given = prototxt.read_solver(tmp_path / "s.prototxt") if as_message else str(tmp_path / "s.prototxt")
+    given = (
+        prototxt.read_solver(tmp_path / "s.prototxt")
+        if as_message
+        else str(tmp_path / "s.prototxt")
+    )
     solver = caffe.SGDSolver(given)
     solver.step(1)
     assert solver.net.blobs["loss"].data == 2

@@ -6,21 +6,21 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from texttopicnet import artefacts, options
-from texttopicnet.artefacts import UserError
+from texttopicnet import artefacts, command_line
+from texttopicnet.errors import UserError
 
 
 @pytest.mark.parametrize(
     ("parse", "text", "value"),
     [
-        (options.whole("--x"), "1", 1),
-        (options.whole("--x"), "2147483647", 2**31 - 1),
-        (options.whole("--x", 0, 5), "0", 0),
-        (options.seed(), "0", 0),
-        (options.seed(), "4294967295", 2**32 - 1),
-        (options.share("--x"), "0.5", 0.5),
-        (options.share("--x", zero=True), "0", 0),
-        (options.share("--x", one=True), "1", 1),
+        (command_line.whole("--x"), "1", 1),
+        (command_line.whole("--x"), "2147483647", 2**31 - 1),
+        (command_line.whole("--x", 0, 5), "0", 0),
+        (command_line.seed(), "0", 0),
+        (command_line.seed(), "4294967295", 2**32 - 1),
+        (command_line.share("--x"), "0.5", 0.5),
+        (command_line.share("--x", zero=True), "0", 0),
+        (command_line.share("--x", one=True), "1", 1),
     ],
 )
 def test_what_is_taken(parse, text, value):
@@ -30,19 +30,35 @@ def test_what_is_taken(parse, text, value):
 @pytest.mark.parametrize(
     ("parse", "text", "message"),
     [
-        (options.whole("--x"), "0", "--x 0: must be 1 or more"),
-        (options.whole("--x"), "-1", "--x -1: must be 1 or more"),
-        (options.whole("--x"), "2.5", "--x 2.5: must be a whole number"),
-        (options.whole("--x"), "many", "--x many: must be a whole number"),
-        (options.whole("--x", 0, 5), "6", "--x 6: must be 5 or less"),
-        (options.seed(), "-1", "--seed -1: must be 0 or more"),
-        (options.seed("--seeds"), "4294967296", "--seeds 4294967296: must be 4294967295 or less"),
-        (options.share("--x"), "0", "--x 0: must be a share, above 0 and below 1"),
-        (options.share("--x"), "1", "--x 1: must be a share, above 0 and below 1"),
-        (options.share("--x", one=True), "50", "--x 50: must be a share, above 0 and 1 or less"),
-        (options.share("--x", zero=True), "-0.1", "--x -0.1: must be a share, 0 or more and below 1"),
-        (options.share("--x", one=True), "nan", "--x nan: must be a share, above 0 and 1 or less"),
-        (options.share("--x"), "half", "--x half: must be a share, above 0 and below 1"),
+        (command_line.whole("--x"), "0", "--x 0: must be 1 or more"),
+        (command_line.whole("--x"), "-1", "--x -1: must be 1 or more"),
+        (command_line.whole("--x"), "2.5", "--x 2.5: must be a whole number"),
+        (command_line.whole("--x"), "many", "--x many: must be a whole number"),
+        (command_line.whole("--x", 0, 5), "6", "--x 6: must be 5 or less"),
+        (command_line.seed(), "-1", "--seed -1: must be 0 or more"),
+        (
+            command_line.seed("--seeds"),
+            "4294967296",
+            "--seeds 4294967296: must be 4294967295 or less",
+        ),
+        (command_line.share("--x"), "0", "--x 0: must be a share, above 0 and below 1"),
+        (command_line.share("--x"), "1", "--x 1: must be a share, above 0 and below 1"),
+        (
+            command_line.share("--x", one=True),
+            "50",
+            "--x 50: must be a share, above 0 and 1 or less",
+        ),
+        (
+            command_line.share("--x", zero=True),
+            "-0.1",
+            "--x -0.1: must be a share, 0 or more and below 1",
+        ),
+        (
+            command_line.share("--x", one=True),
+            "nan",
+            "--x nan: must be a share, above 0 and 1 or less",
+        ),
+        (command_line.share("--x"), "half", "--x half: must be a share, above 0 and below 1"),
     ],
 )
 def test_what_is_refused(parse, text, message):
@@ -70,10 +86,22 @@ SCRIPTS = {  # every script with numbers on its command line, and some that none
 
 def test_every_script_with_numbers_is_in_the_list():
     folders = ("LDA", "CNN", "experiments", "data/sample")
-    found = {path for folder in folders for path in (artefacts.ROOT / folder).glob("*.py") if "options." in path.read_text()}
+    found = {
+        path
+        for folder in folders
+        for path in (artefacts.ROOT / folder).glob("*.py")
+        if "command_line." in path.read_text()
+    }
     without_numbers = {"experiments/label_distribution.py"}
-    assert {path.relative_to(artefacts.ROOT).as_posix() for path in found} - without_numbers == set(SCRIPTS)
-    assert not [path for folder in folders for path in (artefacts.ROOT / folder).glob("*.py") if "type=int" in path.read_text()]
+    assert {path.relative_to(artefacts.ROOT).as_posix() for path in found} - without_numbers == set(
+        SCRIPTS
+    )
+    assert not [
+        path
+        for folder in folders
+        for path in (artefacts.ROOT / folder).glob("*.py")
+        if "type=int" in path.read_text()
+    ]
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -89,10 +117,19 @@ def test_every_script_refuses_in_one_sentence(load_script, script, monkeypatch, 
 
 def test_a_script_says_it_without_a_traceback(tmp_path):
     def run(arguments):
-        command = [sys.executable, artefacts.ROOT / arguments[0], *arguments[1:], "--work", tmp_path]
+        command = [
+            sys.executable,
+            artefacts.ROOT / arguments[0],
+            *arguments[1:],
+            "--work",
+            tmp_path,
+        ]
         return subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=tmp_path)
 
-    commands = [["LDA/learn_LDA_model.py", "--topics", "0"], ["LDA/show_topics.py", "--topics", "-1"]]
+    commands = [
+        ["LDA/learn_LDA_model.py", "--topics", "0"],
+        ["LDA/show_topics.py", "--topics", "-1"],
+    ]
     with ThreadPoolExecutor(2) as threads:
         for command, done in zip(commands, threads.map(run, commands), strict=True):
             assert (done.returncode, done.stdout) == (1, "")
