@@ -123,7 +123,7 @@ def share(option: str, zero: bool = False, one: bool = False) -> Callable[[str],
 
 
 # Options that several scripts take.  A script may say what an option means for it, or change the
-# default: add_option(parser, "--seed", help="of the order").
+# default: add_options(parser, "--seed", help="of the order").
 OPTIONS = {
     "--data": {
         "type": Path,
@@ -159,6 +159,23 @@ OPTIONS = {
         "metavar": "N",
         "help": "number of topics, or width of another embedding (default: 40)",
     },
+    "--passes": {
+        "type": whole("--passes"),
+        "default": 1,
+        "metavar": "N",
+        "help": "times that LDA reads the corpus (default: 1)",
+    },
+    "--no-below": {
+        "type": whole("--no-below", 0),
+        "metavar": "N",
+        "help": "documents that a word must be in; up to 100 articles need 2 (default: 20)",
+    },
+    "--no-above": {
+        "type": share("--no-above", one=True),
+        "metavar": "SHARE",
+        "help": "share of the documents that a word may be in; up to 100 articles need 1"
+        " (default: 0.5)",
+    },
     "--workers": {
         "type": whole("--workers", 1, MOST_WORKERS),
         "default": 2,
@@ -189,18 +206,13 @@ OPTIONS = {
 }
 
 
-def add_option(to: argparse.ArgumentParser, name: str, **changes: object) -> None:
-    """Add a common option to a parser; `changes` replace arguments that `OPTIONS` has for it.
+def add_options(to: argparse.ArgumentParser, *names: str, **changes: object) -> None:
+    """Add common options to a parser; `changes` replace arguments that `OPTIONS` has for them.
 
     Raises
     ------
     KeyError
-        `OPTIONS` does not have it.
+        `OPTIONS` lacks a name.
     """
-    to.add_argument(name, **OPTIONS[name] | changes)
-
-
-def add_options(to: argparse.ArgumentParser, *names: str) -> None:
-    """Add common options to a parser, as they stand in `OPTIONS`."""
     for name in names:
-        add_option(to, name)
+        to.add_argument(name, **OPTIONS[name] | changes)

@@ -12,7 +12,6 @@ blemishes of the real collection are here too: PNGs, small images, grey and CMYK
 missing and foreign articles, `_text/`.
 """
 
-import argparse
 import io
 from pathlib import Path
 from xml.sax.saxutils import escape
@@ -493,9 +492,9 @@ def make_voc(folder, rng, n_images):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = command_line.parser(__doc__)
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent)
-    parser.add_argument("--seed", type=command_line.seed(), default=0)
+    command_line.add_options(parser, "--seed")
     parser.add_argument("--articles", type=command_line.whole("--articles"), default=500)
     parser.add_argument(
         "--pairs",
@@ -504,7 +503,7 @@ def main():
         help="of the retrieval set, a theme",
     )
     parser.add_argument("--voc-images", type=command_line.whole("--voc-images"), default=400)
-    parser.add_argument("--force", action="store_true", help="make the sets anew")
+    command_line.add_options(parser, "--force")
     args = parser.parse_args()
 
     outputs = [args.out / name for name in ("ImageCLEF_Wikipedia", "Wikipedia", "VOCdevkit")]
