@@ -224,7 +224,7 @@ def test_the_map_of_words_does_not_grow_without_end(monkeypatch):
 WITHOUT_WORDNET = """
 import pathlib, sys
 import nltk
-from texttopicnet import artefacts, text
+from texttopicnet import artefacts, command_line, text
 artefacts.DATA = pathlib.Path(sys.argv[1])
 nltk.data.path[:] = []
 command_line.run(lambda: list(text.tokenize_files([])) and 0)
