@@ -317,8 +317,7 @@ def main():
             executor,
             checkpoint,
         )
-        with atomic_files.written_whole(model_path) as temporary:
-            pickles.save(model.lda, temporary)
+        model.save(args.work)
         checkpoint.unlink(missing_ok=True)
         sample = list(itertools.islice(filter(None, corpus), MEASURED))
         perplexity = model.perplexity(sample)
