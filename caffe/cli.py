@@ -2,7 +2,6 @@
 and log lines, and Caffe's tools as further commands.
 """
 
-import argparse
 import importlib
 import sys
 from collections.abc import Sequence

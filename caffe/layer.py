@@ -16,7 +16,10 @@ from caffe.proto import caffe_pb2
 
 # What the layers' methods take and return
 Shape: TypeAlias = tuple[int, ...]
-Tops: TypeAlias = torch.Tensor | Sequence[torch.Tensor]
+Shapes: TypeAlias = Sequence[Shape]
+Tensors: TypeAlias = Sequence[torch.Tensor]
+Tops: TypeAlias = torch.Tensor | Tensors
+Needs: TypeAlias = Sequence[bool]  # which gradients are asked for
 Grads: TypeAlias = list[torch.Tensor | None]
 AnyLayer = TypeVar("AnyLayer", bound="Layer")
 
@@ -137,10 +140,10 @@ class Layer:
 
     # ------------------------------------------------------------------------------------------- to
     # be overridden
-    def setup(self, shapes: Sequence[Shape]) -> None:
+    def setup(self, shapes: Shapes) -> None:
         """Check the settings and make the parameters; `shapes` are the bottoms' shapes."""
 
-    def reshape(self, shapes: Sequence[Shape]) -> Sequence[Shape]:
+    def reshape(self, shapes: Shapes) -> Shapes:
         """Return the tops' shapes (list of tuples) for the bottoms' shapes; called again whenever
         those change.
         """
@@ -150,13 +153,7 @@ class Layer:
         """Return the top tensor, or a sequence of them."""
         raise NotImplementedError
 
-    def backward(
-        self,
-        bottoms: Sequence[torch.Tensor],
-        tops: Sequence[torch.Tensor],
-        diffs: Sequence[torch.Tensor],
-        needs: Sequence[bool],
-    ) -> Grads:
+    def backward(self, bottoms: Tensors, tops: Tensors, diffs: Tensors, needs: Needs) -> Grads:
         """The gradients of the bottoms and of the parameters, from the tops' diffs.
 
         Nothing is changed by it: it may run before any forward, or twice.
@@ -181,7 +178,7 @@ class Layer:
         """Whether `force_backward` of the net may ask for the gradient of bottom `index`."""
         return True
 
-    def first_tops(self) -> Sequence[torch.Tensor]:
+    def first_tops(self) -> Tensors:
         """What the tops hold before the first forward (tensors, in order); nothing: zeros."""
         return ()
 
@@ -196,9 +193,9 @@ class Layer:
     def differentiate(
         self,
         function: Callable[..., Tops],
-        bottoms: Sequence[torch.Tensor],
-        diffs: Sequence[torch.Tensor],
-        needs: Sequence[bool],
+        bottoms: Tensors,
+        diffs: Tensors,
+        needs: Needs,
     ) -> Grads:
         """What `backward` returns, by autograd: the gradients of function(*bottoms) at the bottoms
         and parameters.
