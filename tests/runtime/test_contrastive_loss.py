@@ -56,7 +56,7 @@ def test_loss_weight(one_layer):
     ("bottoms", "match"),
     [
         ({"b": [[1, 2, 3]] * 3}, "of one shape"),
-        ({"similar": [1, 0]}, "3 pairs want as many flags"),
+        ({"similar": [1, 0]}, "3 pairs need as many flags"),
         ({"a": [1, 2, 3], "b": [1, 2, 3]}, "of one shape"),
     ],
 )

@@ -31,7 +31,7 @@ def test_gradient(one_layer):
 
 @pytest.mark.parametrize(
     ("fields", "match"),
-    [("offset: 3", "do not lie in"), ("offset: 0 offset: 0 offset: 0", "3 times for 2 axes")],
+    [("offset: 3", "does not fit into a bottom"), ("offset: 0 offset: 0 offset: 0", "3 times for 2 axes")],
 )
 def test_refused(refused, fields, match):
     refused(match, crop(fields), x=IMAGE, like=np.zeros((1, 1, 1, 2)))

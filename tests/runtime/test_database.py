@@ -48,7 +48,7 @@ def test_nothing_stays_of_a_failure(tmp_path):
 
 @pytest.mark.parametrize(
     ("keys", "message"),
-    [(["b", "a"], "the key a is not greater"), (["k" * 600], "is longer than LMDB's 511 bytes")],
+    [(["b", "a"], "the key a is not greater"), (["k" * 600], "is longer than the 511 bytes that LMDB allows")],
 )
 def test_keys_that_cannot_be(tmp_path, keys, message):
     with pytest.raises(caffe.CaffeError, match=message), Writer(tmp_path / "db") as writer:

@@ -49,7 +49,7 @@ def test_bilinear_upsampling_of_each_channel(one_layer):
     [
         ("num_output: 1", "kernel_size is missing"),
         ("num_output: 3 group: 2 kernel_size: 1", "group 2"),
-        ("num_output: 1 kernel_size: 1 pad: 1", "leaves nothing"),
+        ("num_output: 1 kernel_size: 1 pad: 1", "leaves no output"),
     ],
 )
 def test_refused(refused, fields, match):

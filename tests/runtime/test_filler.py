@@ -105,7 +105,7 @@ def test_same_seed_same_weights(net_from):
             'weight_filler { type: "magic" }',
             "layer 'l' .InnerProduct., blob 0: unknown filler type 'magic'",
         ),
-        ('weight_filler { type: "bilinear" }', "wants a blob of 4 axes with square kernels"),
+        ('weight_filler { type: "bilinear" }', "needs a blob of 4 axes with square kernels"),
     ],
 )
 def test_refused(net_from, filler, message):
