@@ -93,7 +93,13 @@ def test_every_script_with_numbers_is_in_the_list():
         for path in (artefacts.ROOT / folder).glob("*.py")
         if re.search(r"command_line\.(whole|share|seed|add)", path.read_text())
     }
-    without_numbers = {"experiments/label_distribution.py"}
+    without_numbers = {
+        "LDA/preprocess_text.py",
+        "CNN/write_prototxts.py",
+        "experiments/label_distribution.py",
+        "experiments/make_tables.py",
+        "experiments/make_text_tables.py",
+    }
     assert {path.relative_to(artefacts.ROOT).as_posix() for path in found} - without_numbers == set(
         SCRIPTS
     )

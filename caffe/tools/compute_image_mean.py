@@ -13,7 +13,7 @@ from caffe.proto import caffe_pb2
 from caffe.snapshot import renamed_when_whole
 
 USAGE = """compute_image_mean: Compute the mean_image of a set of images given by a lmdb
-usage: compute_image_mean [FLAGS] INPUT_DB [OUTPUT_FILE]
+usage: caffe compute_image_mean [FLAGS] INPUT_DB [OUTPUT_FILE]
 
   -backend lmdb       the only one
 """

@@ -14,7 +14,7 @@ from caffe.error import CaffeError
 from caffe.proto import caffe_pb2
 
 USAGE = """convert_imageset: Convert a set of images to the lmdb format used as input for Caffe.
-usage: convert_imageset [FLAGS] ROOTFOLDER/ LISTFILE DB_NAME
+usage: caffe convert_imageset [FLAGS] ROOTFOLDER/ LISTFILE DB_NAME
 
 LISTFILE holds one image a line, its path below ROOTFOLDER/ and its label: subfolder1/file1.JPEG 7
 

@@ -85,4 +85,4 @@ def test_a_folder_that_is_not_there(tmp_path, fatal):
 @pytest.mark.parametrize("arguments", [[], ["-h"], ["--help"]])
 def test_usage(arguments, capsys):
     assert main(arguments) == (0 if arguments else 1)
-    assert "usage: compute_image_mean" in capsys.readouterr().out
+    assert "usage: caffe compute_image_mean" in capsys.readouterr().out
