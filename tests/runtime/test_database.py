@@ -48,7 +48,10 @@ def test_nothing_stays_of_a_failure(tmp_path):
 
 @pytest.mark.parametrize(
     ("keys", "message"),
-    [(["b", "a"], "the key a is not greater"), (["k" * 600], "is longer than the 511 bytes that LMDB allows")],
+    [
+        (["b", "a"], "the key a is not greater"),
+        (["k" * 600], "is longer than the 511 bytes that LMDB allows"),
+    ],
 )
 def test_keys_that_cannot_be(tmp_path, keys, message):
     with pytest.raises(caffe.CaffeError, match=message), Writer(tmp_path / "db") as writer:
@@ -145,19 +148,19 @@ class FullDisk:
 
 
 def test_a_full_disk_is_one_sentence(tmp_path):
-    with pytest.raises(caffe.CaffeError, match=r"db: cannot be written .*No space left on device"):
-        with Writer(tmp_path / "db") as writer:
-            writer._lmdb = FullDisk(writer._lmdb)
-            writer.put("0", datum())
+    full = pytest.raises(caffe.CaffeError, match=r"db: cannot be written .*No space left on device")
+    with full, Writer(tmp_path / "db") as writer:
+        writer._lmdb = FullDisk(writer._lmdb)
+        writer.put("0", datum())
     assert not list(tmp_path.iterdir())
 
 
 def test_a_map_that_cannot_grow_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(Writer, "FIRST_MAP", 1 << 16)
-    with pytest.raises(caffe.CaffeError, match="db: cannot grow any more"):
-        with Writer(tmp_path / "db") as writer:
-            writer._lmdb = Stuck(writer._lmdb)
-            writer.put("0", datum(size=1 << 20))
+    stuck = pytest.raises(caffe.CaffeError, match="db: cannot grow any more")
+    with stuck, Writer(tmp_path / "db") as writer:
+        writer._lmdb = Stuck(writer._lmdb)
+        writer.put("0", datum(size=1 << 20))
     assert not list(tmp_path.iterdir())
 
 

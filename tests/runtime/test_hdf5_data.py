@@ -26,7 +26,8 @@ def make(net_from, tmp_path):
         (tmp_path / "list.txt").write_text("".join(f"{path}\n" for path in paths))
         wires = " ".join(f'top: "{name}"' for name in tops or files[0])
         return net_from(
-            f'layer {{ name: "layer" type: "HDF5Data" {wires} hdf5_data_param {{ source: "{tmp_path / "list.txt"}" {fields} }} }}'
+            f'layer {{ name: "layer" type: "HDF5Data" {wires} hdf5_data_param {{ source:'
+            f' "{tmp_path / "list.txt"}" {fields} }} }}'
         )
 
     return build

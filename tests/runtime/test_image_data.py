@@ -26,7 +26,8 @@ def make(net_from, tmp_path):
         (tmp_path / "list.txt").write_text("\n".join(lines) + "\n")
         net = net_from(
             'layer { name: "layer" type: "ImageData" top: "x" top: "t"'
-            f' image_data_param {{ source: "{tmp_path / "list.txt"}" root_folder: "{tmp_path}/" {fields} }}'
+            f' image_data_param {{ source: "{tmp_path / "list.txt"}" root_folder: "{tmp_path}/"'
+            f" {fields} }}"
             f" transform_param {{ {transform} }} }}"
         )
         nets.append(net)

@@ -5,7 +5,10 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-LSTM = 'type: "LSTM" recurrent_param { num_output: %d weight_filler { type: "uniform" min: -0.5 max: 0.5 } %s }'
+LSTM = (
+    'type: "LSTM" recurrent_param {'
+    ' num_output: %d weight_filler { type: "uniform" min: -0.5 max: 0.5 } %s }'
+)
 
 
 def sigmoid(x):

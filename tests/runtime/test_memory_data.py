@@ -66,5 +66,6 @@ def test_refuses_to_run_without_arrays(net):
 def test_refuses_missing_sizes(net_from):
     with pytest.raises(caffe.CaffeError, match="must all be given"):
         net_from(
-            'layer { name: "layer" type: "MemoryData" top: "x" top: "t" memory_data_param { batch_size: 2 } }'
+            'layer { name: "layer" type: "MemoryData" top: "x" top: "t" memory_data_param {'
+            " batch_size: 2 } }"
         )
