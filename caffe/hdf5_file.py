@@ -145,18 +145,8 @@ def _chunk_bytes(dataset: h5py.Dataset, create: h5py.h5p.PropDCID, size: int):
 def integer(f: h5py.File, key: str, path: Path | str, size: int) -> int | None:
     """The integer in dataset `key`, or None if the dataset is missing."""
     where = f"{path}: /{key}"
-    dataset = child(f, key.encode(), where)
-    if dataset is None:
-        return None
-    if (
-        not isinstance(dataset, h5py.Dataset)
-        or dataset.id.get_type().get_class() != h5py.h5t.INTEGER
-    ):
-        raise CaffeError(f"{where} is not a whole number")
-    _check_size(dataset, where, size)
-    if math.prod(dataset.shape) != 1:
-        raise CaffeError(f"{where} is not one number, but {dataset.shape}")
-    return int(np.asarray(dataset[()]).reshape(()))
+    dataset = _single(f, key, where, size, h5py.h5t.INTEGER, "whole number")
+    return None if dataset is None else int(np.asarray(dataset[()]).reshape(()))
 
 
 def text(f: h5py.File, key: str, path: Path | str, size: int) -> str:
@@ -164,22 +154,27 @@ def text(f: h5py.File, key: str, path: Path | str, size: int) -> str:
     dataset is missing.
     """
     where = f"{path}: /{key}"
-    dataset = child(f, key.encode(), where)
+    dataset = _single(f, key, where, size, h5py.h5t.STRING, "string")
     if dataset is None:
         return ""
-    if (
-        not isinstance(dataset, h5py.Dataset)
-        or dataset.id.get_type().get_class() != h5py.h5t.STRING
-    ):
-        raise CaffeError(f"{where} is not a string")
-    _check_size(dataset, where, size)
-    if math.prod(dataset.shape) != 1:
-        raise CaffeError(f"{where} is not one string, but {dataset.shape}")
     if dataset.id.get_type().is_variable_str():
         value = _from_global_heap(dataset, f, where)
     else:
         value = np.asarray(dataset[()]).reshape(()).item()
     return os.fsdecode(value.partition(b"\0")[0])
+
+
+def _single(f: h5py.File, key: str, where: str, size: int, kind: int, what: str):
+    """Dataset `key`, which must hold a single value of this kind; None if it is missing."""
+    dataset = child(f, key.encode(), where)
+    if dataset is None:
+        return None
+    if not isinstance(dataset, h5py.Dataset) or dataset.id.get_type().get_class() != kind:
+        raise CaffeError(f"{where} is not a {what}")
+    _check_size(dataset, where, size)
+    if math.prod(dataset.shape) != 1:
+        raise CaffeError(f"{where} is not a single {what}; its shape is {dataset.shape}")
+    return dataset
 
 
 def _from_global_heap(dataset: h5py.Dataset, f: h5py.File, where: str):

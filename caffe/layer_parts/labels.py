@@ -1,8 +1,10 @@
 """Class labels of losses: floats in a blob, read as integers."""
 
+import math
+
 import torch
 
-from caffe.layer import Layer
+from caffe.layer import Layer, Shapes
 
 
 def integers(
@@ -31,6 +33,16 @@ def integers(
         if wrong.any():
             layer.fail(f"label {int(labels[wrong][0])} is outside 0..{classes - 1}")
     return labels
+
+
+def check_one_per_item(layer: Layer, items: str, shapes: Shapes) -> None:
+    """Refuse bottoms that are not `items` (N, ...) and N labels."""
+    first, labels = shapes
+    if not first or math.prod(labels) != first[0]:
+        layer.fail(
+            f"{items} {first} need one label per item; there are {math.prod(labels)} labels"
+            f" {labels}"
+        )
 
 
 def counted(layer: Layer, labels: torch.Tensor, classes: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -11,7 +11,7 @@ import math
 import torch
 
 from caffe.layer import Grads, Layer, Needs, Shapes, Tensors, register
-from caffe.layer_parts.labels import integers
+from caffe.layer_parts.labels import check_one_per_item, integers
 from caffe.proto import caffe_pb2
 
 
@@ -21,12 +21,7 @@ class HingeLoss(Layer):
     is_loss = True
 
     def reshape(self, shapes: Shapes) -> Shapes:
-        scores, labels = shapes
-        if not scores or math.prod(labels) != scores[0]:
-            self.fail(
-                f"scores {scores} need one label per item; there are {math.prod(labels)} labels"
-                f" {labels}"
-            )
+        check_one_per_item(self, "scores", shapes)
         return [()]
 
     def allow_force_backward(self, index: int) -> bool:

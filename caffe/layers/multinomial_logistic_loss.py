@@ -4,12 +4,11 @@ Bottoms: probabilities (N, ...), an item's values being its classes, and N integ
 Probabilities are first raised to 1e-20; the gradient there is -1 / 1e-20, not 0 as a clamp's.
 """
 
-import math
 
 import torch
 
 from caffe.layer import Layer, Shapes, register
-from caffe.layer_parts.labels import integers
+from caffe.layer_parts.labels import check_one_per_item, integers
 
 LOG_THRESHOLD = 1e-20
 
@@ -20,12 +19,7 @@ class MultinomialLogisticLoss(Layer):
     is_loss = True
 
     def reshape(self, shapes: Shapes) -> Shapes:
-        scores, labels = shapes
-        if not scores or math.prod(labels) != scores[0]:
-            self.fail(
-                f"probabilities {scores} need one label per item; there are {math.prod(labels)}"
-                f" labels {labels}"
-            )
+        check_one_per_item(self, "probabilities", shapes)
         return [()]
 
     def allow_force_backward(self, index: int) -> bool:

@@ -1,4 +1,4 @@
-"""ArgMax: where the largest values stand."""
+"""ArgMax: where the largest values are."""
 
 import numpy as np
 import pytest

@@ -39,7 +39,7 @@ def test_it_grows(tmp_path, monkeypatch):
     assert [database.datum(i).width for i in range(len(database))] == list(range(30_000, 30_010))
 
 
-def test_nothing_stays_of_a_failure(tmp_path):
+def test_a_failure_leaves_nothing_behind(tmp_path):
     with pytest.raises(ZeroDivisionError), Writer(tmp_path / "db") as writer:
         writer.put("0", datum())
         writer.put("1", datum(1 // 0))
@@ -53,7 +53,7 @@ def test_nothing_stays_of_a_failure(tmp_path):
         (["k" * 600], "is longer than the 511 bytes that LMDB allows"),
     ],
 )
-def test_keys_that_cannot_be(tmp_path, keys, message):
+def test_refused_keys(tmp_path, keys, message):
     with pytest.raises(caffe.CaffeError, match=message), Writer(tmp_path / "db") as writer:
         for key in keys:
             writer.put(key, datum())
@@ -92,7 +92,7 @@ def test_a_truncated_one_is_refused(tmp_path, share):
         assert f"it should have {size} bytes and has {int(share * size)}" in str(caught.value)
 
 
-def test_whole_ones_are_not(tmp_path):
+def test_whole_ones_are_accepted(tmp_path):
     check_length(written(tmp_path / "db"))
     environment = lmdb.open(
         str(tmp_path / "other"), map_size=1 << 24

@@ -29,8 +29,8 @@ def filled(net_from, filler, kind="ip", seed=0, group=1):
 
 
 def test_statistics_are_those_of_the_recordings(golden, net_from):
-    """Mean, spread, ends, share of non-zero weights of every recorded filler; five standard errors
-    apart at most.
+    """Mean, spread, ends, share of non-zero weights of every recorded filler; at most five
+    standard errors apart.
     """
     recorded = json.loads((golden / "fillers" / "fillers.json").read_text())
     checked = 0
@@ -93,7 +93,7 @@ def test_variance_norm(net_from, norm, n):
     assert msra.std() == pytest.approx(math.sqrt(2 / n), rel=0.03)
 
 
-def test_sparse_keeps_so_many_inputs_an_output(net_from):
+def test_sparse_keeps_that_many_inputs_per_output(net_from):
     found = filled(net_from, 'weight_filler { type: "gaussian" std: 1 sparse: 50 }')
     assert (found != 0).mean() == pytest.approx(50 / 500, rel=0.05)
 

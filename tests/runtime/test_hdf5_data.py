@@ -12,7 +12,7 @@ import caffe
 
 @pytest.fixture
 def make(net_from, tmp_path):
-    """make(fields, {"x": [...]}, ...): a net over one HDF5 file a dict; its tops are the names of
+    """make(fields, {"x": [...]}, ...): a net over one HDF5 file per dict; its tops are the names of
     the first.
     """
 

@@ -15,7 +15,7 @@ RED, GREEN, BLUE = (0, 0, 255), (0, 255, 0), (255, 0, 0)  # as OpenCV has them
 
 @pytest.fixture
 def make(net_from, tmp_path):
-    """make(fields, lines): a net over a list of lines; red.png, green.png and blue.png (2 x 3) lie
+    """make(fields, lines): a net over a list of lines; red.png, green.png and blue.png (2 x 3) are
     beside it.
     """
     for name, colour in {"red": RED, "green": GREEN, "blue": BLUE}.items():

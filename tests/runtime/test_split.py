@@ -10,7 +10,7 @@ def test_forward_and_gradient(one_layer):
     assert_array_equal(layer.backward([1, 10], [2, 20], [3, 30]), [6, 60])
 
 
-def test_put_in_where_a_blob_has_two_readers(net_from):
+def test_inserted_where_a_blob_has_two_readers(net_from):
     net = net_from(
         'force_backward: true layer { name: "x" type: "Input" top: "x" input_param { shape { dim:'
         " 2 } } }"
