@@ -116,14 +116,17 @@ class Convolution(Layer):
 
     # what Deconvolution does differently
     def weight_shape(self) -> Shape:
+        """The shape of the weights."""
         return (self.num_output, self.channels // self.group, *self.kernel)
 
     def sizes(self, spatial: Shape) -> list[int]:
+        """The top's spatial sizes for those of the bottom."""
         return conv_sizes(self, spatial)
 
     def convolve(
         self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
     ) -> torch.Tensor:
+        """torch's convolution of x (N, C, spatial...) with the layer's settings."""
         function = self.CONVOLVE[len(self.kernel)]
         return function(
             x, weight, bias, self.stride or 1, self.pad or 0, self.dilation or 1, self.group

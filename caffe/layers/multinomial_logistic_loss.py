@@ -4,7 +4,6 @@ Bottoms: probabilities (N, ...), an item's values being its classes, and N integ
 Probabilities are first raised to 1e-20; the gradient there is -1 / 1e-20, not 0 as a clamp's.
 """
 
-
 import torch
 
 from caffe.layer import Layer, Shapes, register
