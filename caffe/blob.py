@@ -3,6 +3,7 @@ and SyncedMemory).
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 
@@ -99,12 +100,17 @@ class Blob:
     shape : sequence of int
         Up to 32 axes; () is one number.
     device : torch.device
+    name : str
+        In its net; a parameter has none.
     """
 
     MAX_AXES = 32
     MAX_COUNT = 2**31 - 1
 
-    def __init__(self, shape=(), device=None):
+    def __init__(
+        self, shape: Sequence[int] = (), device: torch.device | None = None, name: str = ""
+    ) -> None:
+        self.name = name
         self._device = device or torch.device("cpu")
         self._shape = _checked(shape)
         self._data = Memory(self._device)

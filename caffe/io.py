@@ -8,7 +8,7 @@ from caffe import wire
 from caffe.error import CaffeError
 from caffe.images import ShapeError, load_image, oversample, resize, resize_image
 from caffe.proto import caffe_pb2
-from caffe.snapshot import read_blob_file
+from caffe.weights_file import read_blob_file
 
 __all__ = [
     "Transformer",

@@ -3,6 +3,7 @@ prototxt.
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 
@@ -57,6 +58,11 @@ def create(param, net_name, device):
             f"{net_name}: layer '{param.name}' has the unknown type '{param.type}'; known types: {known}"
         )
     return _registry[param.type](param, device)
+
+
+def tensors(outputs: torch.Tensor | Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+    """What a layer's `forward` returns as a sequence, also if it is a single tensor."""
+    return [outputs] if isinstance(outputs, torch.Tensor) else outputs
 
 
 NOTHING, SIGNS, VALUES = "nothing", "signs", "values"
@@ -189,8 +195,7 @@ class Layer:
         ]
         inputs, self.params = leaves[: len(bottoms)], leaves[len(bottoms) :]
         with torch.enable_grad():
-            outputs = function(*inputs)
-        outputs = [outputs] if isinstance(outputs, torch.Tensor) else outputs
+            outputs = tensors(function(*inputs))
         pairs = [
             (o, d.reshape(o.shape)) for o, d in zip(outputs, diffs, strict=True) if o.requires_grad
         ]

@@ -42,7 +42,7 @@ def check(net):
                 f"{net.file}: layers '{data.name}' and '{target.name}' pair their records by position, but {reason}; make both"
                 " LMDBs again, in one run"
             )
-    layers = [layer for layer in net.layer_list if _reads_lmdb(layer)]
+    layers = [node.layer for node in net.nodes if _reads_lmdb(node.layer)]
     for i, first in enumerate(layers):
         for second in layers[:i]:
             counts = len(second.database), len(first.database)
@@ -60,24 +60,23 @@ def _reads_lmdb(layer):
 
 def _targets(net):
     """[(data layer, layer with its targets)] of all losses, each pair once."""
-    sources, fixed = (
-        {},
-        {},
-    )  # per blob: the layers that read LMDBs below it; whether nothing is learnt on the way
+    sources = {}  # per blob: the layers below it that read LMDBs
+    fixed = {}  # per blob: whether nothing is learnt on the way to it
     found = []
-    for i, layer in enumerate(net.layer_list):
-        below = [sources.get(b, frozenset()) for b in net.bottom_ids[i]]
+    for node in net.nodes:
+        layer = node.layer
+        below = [sources.get(blob, frozenset()) for blob in node.bottoms]
         own = frozenset([layer]) if _reads_lmdb(layer) else frozenset()
-        if layer.is_loss and len(below) > 1 and fixed.get(net.bottom_ids[i][1], True):
+        if layer.is_loss and len(below) > 1 and fixed.get(node.bottoms[1], True):
             found += [
                 (a, b)
                 for a in below[0]
                 for b in below[1]
                 if a is not b and a.batch_size == b.batch_size
             ]
-        for top in net.top_ids[i]:
+        for top in node.tops:
             sources[top] = own.union(*below)
-            fixed[top] = not layer.blobs and all(fixed.get(b, True) for b in net.bottom_ids[i])
+            fixed[top] = not layer.blobs and all(fixed.get(b, True) for b in node.bottoms)
     return list(dict.fromkeys(found))
 
 

@@ -63,7 +63,7 @@ def test_weights_that_are_not_finite_are_not_snapshotted(make, tmp_path, where, 
         solver.net.params["ip"][1].data[1] = value
         message = "layer 'ip', blob 1 holds NaN or infinite values at iteration 1"
     else:
-        solver.history[0][0, 0] = value
+        solver.updater.history[0][0, 0] = value
         message = "the history of the updates holds NaN or infinite values at iteration 1"
     with pytest.raises(caffe.CaffeError, match=message):
         solver.snapshot()
