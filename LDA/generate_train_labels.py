@@ -11,9 +11,7 @@ With --embedding NAME the labels are training_labels_<name><topics>.json; its mo
 
 import texttopicnet.startup  # noqa: F401  isort: skip
 
-import argparse
 import itertools
-from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
@@ -73,30 +71,11 @@ def labels_of(args, pairs, file, width):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--data", type=Path, default=artefacts.DATA, help="folder that holds the collection"
-    )
-    parser.add_argument("--collection", default="ImageCLEF_Wikipedia", help="its folder there")
-    parser.add_argument("--work", type=Path, default=artefacts.ROOT, help="folder for artefacts")
-    parser.add_argument(
-        "--topics",
-        type=command_line.whole("--topics"),
-        default=40,
-        help="topics, or width of another embedding",
-    )
+    parser = command_line.parser(__doc__)
+    command_line.add_options(parser, "--data", "--collection", "--work", "--topics")
     parser.add_argument("--embedding", choices=embeddings.NAMES, default="lda")
-    parser.add_argument(
-        "--seed", type=command_line.seed(), default=0, help="draws the start of the inference"
-    )
-    parser.add_argument(
-        "--workers",
-        type=command_line.whole("--workers", 1, 1024),
-        default=2,
-        help="processes; the labels do not depend on it",
-    )
-    parser.add_argument("--force", action="store_true", help="replace an existing output")
-    command_line.add_trust_pickle(parser)
+    command_line.add_options(parser, "--seed", help="draws the start of the inference (default: 0)")
+    command_line.add_options(parser, "--workers", "--force", "--trust-pickle")
     args = parser.parse_args()
 
     output = args.work / artefacts.training_labels(args.topics, args.embedding)

@@ -3,6 +3,8 @@ prototxt.
 """
 
 import math
+from collections.abc import Callable, Sequence
+from typing import NoReturn, TypeAlias, TypeVar
 
 import torch
 
@@ -12,7 +14,16 @@ from caffe.blob import Blob
 from caffe.error import CaffeError
 from caffe.proto import caffe_pb2
 
-_registry = {}
+# What the layers' methods take and return
+Shape: TypeAlias = tuple[int, ...]
+Shapes: TypeAlias = Sequence[Shape]
+Tensors: TypeAlias = Sequence[torch.Tensor]
+Tops: TypeAlias = torch.Tensor | Tensors
+Needs: TypeAlias = Sequence[bool]  # which gradients are asked for
+Grads: TypeAlias = list[torch.Tensor | None]
+AnyLayer = TypeVar("AnyLayer", bound="Layer")
+
+_registry: dict[str, type["Layer"]] = {}
 
 # Caffe's types that are refused by name, with what is missing
 NOT_SUPPORTED = {
@@ -20,12 +31,12 @@ NOT_SUPPORTED = {
 }
 
 
-def register(type_name):
+def register(type_name: str) -> Callable[[type[AnyLayer]], type[AnyLayer]]:
     """Class decorator: make a Layer class known under Caffe's type string; a second class of that
     name is refused.
     """
 
-    def add(cls):
+    def add(cls: type[AnyLayer]) -> type[AnyLayer]:
         if type_name in _registry:
             raise CaffeError(
                 f"layer type '{type_name}' is registered twice: {_registry[type_name].__name__} and {cls.__name__}"
@@ -37,12 +48,12 @@ def register(type_name):
     return add
 
 
-def layer_type_list():
+def layer_type_list() -> list[str]:
     """Names of all registered layer types, sorted."""
     return sorted(_registry)
 
 
-def create(param, net_name, device):
+def create(param: caffe_pb2.LayerParameter, net_name: str, device: torch.device) -> "Layer":
     """Make the layer that `param` (LayerParameter with phase) describes; an unknown type is a
     CaffeError.
     """
@@ -92,9 +103,9 @@ class Layer:
         Set by the net before `forward`: a `backward` may follow, so what it needs is remembered.
     """
 
-    type = None
-    num_bottom = (1, 1)  # fewest, most (None: any number)
-    num_top = (1, 1)
+    type: str  # set by `register`
+    num_bottom: tuple[int, int | None] = (1, 1)  # fewest, most (None: any number)
+    num_top: tuple[int, int | None] = (1, 1)
     is_loss = False  # the first top has loss_weight 1 by default
     can_overwrite = False  # `forward` heeds self.overwrites
     in_place = True  # a top may carry its bottom's name
@@ -116,33 +127,33 @@ class Layer:
     keeps_signs = False  # the top has the bottom's signs, or is 0 where no gradient passes
     LARGE = 1 << 24  # numbers, from which on it is asked whether there is memory for them
 
-    def __init__(self, param, device):
+    def __init__(self, param: caffe_pb2.LayerParameter, device: torch.device) -> None:
         self.param = param
         self.name = param.name
         self.phase = param.phase
         self.device = device
-        self.blobs = []
-        self.params = []
+        self.blobs: list[Blob] = []
+        self.params: list[torch.Tensor] = []
         self.overwrites = False
         self.keeps = True
-        self.remembered = {}
+        self.remembered: dict[str, torch.Tensor] = {}
 
     # ------------------------------------------------------------------------------------------- to
     # be overridden
-    def setup(self, shapes):
+    def setup(self, shapes: Shapes) -> None:
         """Check the settings and make the parameters; `shapes` are the bottoms' shapes."""
 
-    def reshape(self, shapes):
+    def reshape(self, shapes: Shapes) -> Shapes:
         """Return the tops' shapes (list of tuples) for the bottoms' shapes; called again whenever
         those change.
         """
         raise NotImplementedError
 
-    def forward(self, *bottoms):
+    def forward(self, *bottoms: torch.Tensor) -> Tops:
         """Return the top tensor, or a sequence of them."""
         raise NotImplementedError
 
-    def backward(self, bottoms, tops, diffs, needs):
+    def backward(self, bottoms: Tensors, tops: Tensors, diffs: Tensors, needs: Needs) -> Grads:
         """The gradients of the bottoms and of the parameters, from the tops' diffs.
 
         Nothing is changed by it: it may run before any forward, or twice.
@@ -163,23 +174,29 @@ class Layer:
         """
         return self.differentiate(self.forward, bottoms, diffs, needs)
 
-    def allow_force_backward(self, index):
+    def allow_force_backward(self, index: int) -> bool:
         """Whether `force_backward` of the net may ask for the gradient of bottom `index`."""
         return True
 
-    def first_tops(self):
+    def first_tops(self) -> Tensors:
         """What the tops hold before the first forward (tensors, in order); nothing: zeros."""
         return ()
 
-    def auto_top_blobs(self):
+    def auto_top_blobs(self) -> bool:
         """Whether missing tops are made up (losses are: Caffe's AutoTopBlobs)."""
         return self.is_loss
 
-    def default_loss_weight(self, index):
+    def default_loss_weight(self, index: int) -> float:
         return 1.0 if self.is_loss and index == 0 else 0.0
 
     # ---------------------------------------------------------------------------------------------------- helpers
-    def differentiate(self, function, bottoms, diffs, needs):
+    def differentiate(
+        self,
+        function: Callable[..., Tops],
+        bottoms: Tensors,
+        diffs: Tensors,
+        needs: Needs,
+    ) -> Grads:
         """What `backward` returns, by autograd: the gradients of function(*bottoms) at the bottoms
         and parameters.
         """
@@ -208,7 +225,7 @@ class Layer:
             for leaf in leaves
         ]
 
-    def remember(self, **tensors):
+    def remember(self, **tensors: torch.Tensor) -> None:
         """Keep tensors of this forward, by name, for `backward`; nothing where no backward can
         follow.
         """
@@ -216,7 +233,7 @@ class Layer:
             {name: tensor.detach() for name, tensor in tensors.items()} if self.keeps else {}
         )
 
-    def recall(self, name, shape, dtype=torch.float32):
+    def recall(self, name: str, shape: Shape, dtype: torch.dtype = torch.float32) -> torch.Tensor:
         """What `remember` kept, in `shape`: after a reshape its front, or zeros if it is too small
         or was never kept.
 
@@ -233,7 +250,7 @@ class Layer:
         )
 
     @property
-    def works_in_place(self):
+    def works_in_place(self) -> bool:
         """Whether the first top is the first bottom's blob."""
         return (
             bool(self.param.top)
@@ -242,7 +259,7 @@ class Layer:
         )
 
     @property
-    def size_fields(self):
+    def size_fields(self) -> str:
         """The prototxt fields that set how large the layer's blobs are, for errors."""
         own = [message for _, message in self.param.ListFields() if hasattr(message, "ListFields")]
         names = [field.name for message in own for field, _ in message.ListFields()]
@@ -252,14 +269,14 @@ class Layer:
         )
 
     @property
-    def train(self):
+    def train(self) -> bool:
         return self.phase == caffe_pb2.TRAIN
 
-    def fail(self, what):
+    def fail(self, what: str) -> NoReturn:
         """Raise CaffeError naming this layer."""
         raise CaffeError(f"layer '{self.name}' ({self.type}): {what}")
 
-    def check_counts(self, bottoms, tops):
+    def check_counts(self, bottoms: int, tops: int) -> None:
         """Refuse a number of bottoms or tops that the type does not take."""
         for word, count, (least, most) in (
             ("bottom", bottoms, self.num_bottom),
@@ -277,7 +294,7 @@ class Layer:
         if not self.in_place and set(self.param.top) & set(self.param.bottom):
             self.fail("does not work in place; give the top another name than the bottom's")
 
-    def axis(self, index, shape, field="axis"):
+    def axis(self, index: int, shape: Shape, field: str = "axis") -> int:
         """An axis index, negative ones counted from the end; out of range is an error naming the
         field.
         """
@@ -285,7 +302,7 @@ class Layer:
             self.fail(f"{field} {index} is out of range for a blob of shape {shape}")
         return index % len(shape)
 
-    def add_blob(self, shape, filler=None):
+    def add_blob(self, shape: Shape, filler: caffe_pb2.FillerParameter | None = None) -> Blob:
         """Append a parameter blob of `shape`, filled by `filler` (FillerParameter; None: zeros)."""
         where = f"layer '{self.name}' ({self.type}), blob {len(self.blobs)}"
         try:

@@ -10,7 +10,6 @@ blemishes of the real collection are here too: PNGs, small images, grey and CMYK
 missing and foreign articles, `_text/`.
 """
 
-import argparse
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -173,9 +172,9 @@ def make_voc(folder: Path, rng: np.random.Generator, n_images: int) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = command_line.parser(__doc__)
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent)
-    parser.add_argument("--seed", type=command_line.seed(), default=0)
+    command_line.add_options(parser, "--seed")
     parser.add_argument("--articles", type=command_line.whole("--articles"), default=500)
     parser.add_argument(
         "--pairs",
@@ -184,7 +183,7 @@ def main() -> int:
         help="pairs per theme in the retrieval set",
     )
     parser.add_argument("--voc-images", type=command_line.whole("--voc-images"), default=400)
-    parser.add_argument("--force", action="store_true", help="replace existing data sets")
+    command_line.add_options(parser, "--force")
     args = parser.parse_args()
 
     outputs = [args.out / name for name in ("ImageCLEF_Wikipedia", "Wikipedia", "VOCdevkit")]
