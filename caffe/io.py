@@ -12,7 +12,7 @@ from caffe.datum import numbers
 from caffe.error import CaffeError
 from caffe.images import ShapeError, load_image, oversample, resize, resize_image
 from caffe.proto import caffe_pb2
-from caffe.snapshot import read_blob_file
+from caffe.weights_file import read_blob_file
 
 if TYPE_CHECKING:
     from caffe.pycaffe import Net

@@ -14,7 +14,7 @@ import math
 
 import torch
 
-from caffe import log, snapshot
+from caffe import log, weights_file
 from caffe.error import CaffeError
 from caffe.layer import Grads, Layer, Needs, Shapes, Tensors, Tops, register
 from caffe.layer_parts import loss_normalization
@@ -46,7 +46,7 @@ class InfogainLoss(Layer):
                 "infogain_loss_param.source is missing; give it, or the matrix as a third bottom"
             )
         try:
-            return torch.from_numpy(snapshot.read_blob_file(path).copy()).to(self.device)
+            return torch.from_numpy(weights_file.read_blob_file(path).copy()).to(self.device)
         except CaffeError as error:
             raise CaffeError(f"layer '{self.name}' (InfogainLoss): {error}") from error
 
