@@ -2,7 +2,8 @@
 every command of Caffe's.
 
 `-name value`, `-name=value`, one dash or two, anywhere on the line; `--` ends the flags.  A switch
-takes no value of its own: `-name`, `-noname`, `-name=false`.  The last of several values counts.
+takes no value of its own: `-name`, `-noname`, `-name=false`.  An optional flag may go without its
+value.  The last of several values counts.  A dash in a flag's name is the same as an underscore.
 """
 
 import fnmatch
@@ -71,8 +72,9 @@ class Parser:
     Parameters
     ----------
     options : dict
-        {flag: keywords}: `action` "store_true" for a switch; else `type` (int, float or str), `choices`
-        and `default`.
+        {flag: keywords}: `action` "store_true" for a switch; "optional" for a text that is `const`
+        where the flag goes without a value, or has the value of a switch that is on; else `type`
+        (int, float or str), `choices` and `default`.
     program : str
         The command's name, for the sections of a flag file.
     """
@@ -111,12 +113,15 @@ class Parser:
             match = re.fullmatch(r"--?([^-=][^=]*)(?:=(.*))?", argument, re.DOTALL)
             if not match:
                 self.rest.append(argument)
-            elif self._takes_the_next(*match.groups()):
+                continue
+            name, value = self._known(match[1]), match[2]
+            if self._takes_the_next(name, value):
                 if not waiting:
-                    raise FlagError(f"-{match[1]} is missing its value")
-                self._set(match[1], waiting.pop(0))
-            else:
-                self._set(*match.groups())
+                    raise FlagError(f"-{name} is missing its value")
+                value = waiting.pop(0)
+            elif value is None and self._is_optional(name) and self._is_its_value(name, waiting):
+                value = waiting.pop(0)
+            self._set(name, value)
         excused = self.values.get("undefok", "").split(",")
         for name in self._unknown:
             if name not in excused and name.removeprefix("no") not in excused:
@@ -126,19 +131,42 @@ class Parser:
     def _is_switch(self, name):
         return self.options.get(name, {}).get("action") == "store_true"
 
+    def _is_optional(self, name: str) -> bool:
+        return self.options.get(name, {}).get("action") == "optional"
+
+    def _is_its_value(self, name: str, waiting: list[str]) -> bool:
+        """Whether the next word is the value of an optional flag: a word that is not a flag is the
+        command's name until that was given.
+        """
+        if not waiting or waiting[0].startswith("-"):
+            return False
+        return bool(self.rest) or waiting[0] == self.options[name]["const"]
+
+    def _known(self, name: str) -> str:
+        """The flag's name as the options have it: Caffe's have no dashes."""
+        plain = name.replace("-", "_")
+        return plain if plain in self.options or plain.removeprefix("no") in self.options else name
+
     def _takes_the_next(self, name, value):
-        return value is None and name in self.options and not self._is_switch(name)
+        takes = name in self.options and not self._is_switch(name) and not self._is_optional(name)
+        return value is None and takes
 
     def _set(self, name, value):
         if name not in self.options:
-            if name.startswith("no") and self._is_switch(name[2:]) and value is None:
-                self.values[name[2:]] = False
+            turned_off = name[2:] if name.startswith("no") and value is None else ""
+            if self._is_switch(turned_off):
+                self.values[turned_off] = False
+            elif self._is_optional(turned_off):
+                self.values[turned_off] = self.options[turned_off]["default"]
             else:
                 self._unknown.append(name)
             return
-        self.values[name] = (
-            self._switch(name, value) if self._is_switch(name) else self._value(name, value)
-        )
+        if self._is_switch(name):
+            self.values[name] = self._switch(name, value)
+        elif self._is_optional(name):
+            self.values[name] = self._optional(name, value)
+        else:
+            self.values[name] = self._value(name, value)
         if name == "flagfile":
             for path in filter(None, self.values[name].split(",")):
                 self._read_file(path)
@@ -153,6 +181,11 @@ class Parser:
         if value.lower() in FALSE:
             return False
         raise FlagError(f"-{name} is true or false, not '{value}'")
+
+    def _optional(self, name: str, value: str | None) -> str:
+        if value is None or value.lower() in TRUE:
+            return self.options[name]["const"]
+        return self.options[name]["default"] if value.lower() in FALSE else value
 
     def _value(self, name, value):
         keywords = self.options[name]
@@ -192,6 +225,7 @@ class Parser:
             if line.startswith("-"):
                 names_before = False
                 name, equals, value = line.lstrip("-").partition("=")
+                name = self._known(name)
                 if ours:
                     if not equals and self._takes_the_next(name, None):
                         raise FlagError(f"-flagfile {path}: write -{name}=VALUE, on one line")
