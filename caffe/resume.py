@@ -4,7 +4,6 @@ number.  Which older ones are removed.
 
 from __future__ import annotations
 
-import contextlib
 import glob
 import os
 import re
@@ -170,8 +169,11 @@ def _files(prefix: str, iteration: int) -> list[str]:
 
 def _flush(path: str) -> None:
     """Have the system write a file, or a folder's names, to the disk."""
-    with contextlib.closing(os.fdopen(os.open(path, os.O_RDONLY), "rb")) as f:
-        os.fsync(f.fileno())
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def _warn_of_skipped(path: str | os.PathLike[str], reason: CaffeError) -> None:

@@ -141,10 +141,10 @@ def read(data: bytes, path: str) -> ResumePoint:
 
 
 def _stream(state: bytes, device: str) -> torch.Tensor:
-    """The state of a generator as a tensor; the CPU's is tried out."""
+    """The state of a generator as a tensor, tried out if the device is there."""
     tensor = torch.frombuffer(bytearray(state), dtype=torch.uint8)
-    if device == "cpu":
-        torch.Generator().set_state(tensor)
+    if device == "cpu" or torch.cuda.is_available():
+        torch.Generator(device).set_state(tensor)
     return tensor
 
 

@@ -167,7 +167,7 @@ class PrefetchingLayer(Layer):
         count = self.record_count()
         if position.records != count:
             self.fail(f"has {count} records, not {position.records}")
-        if position.cursor > count or len(position.streams) != 1:
+        if position.cursor >= count or len(position.streams) != 1:
             self.fail(f"has {count} records, and no number {position.cursor}")
         if len(position.order) != len(self.order):
             self.fail("shuffles its records in only one of the two")
@@ -181,8 +181,9 @@ class PrefetchingLayer(Layer):
 
     def _place(self):
         """The reader's own place, between two batches."""
-        stream = self.rng.bit_generator.state
-        return Position(self.record_count(), self.cursor, self.passed, self.order, (stream,))
+        count, stream = self.record_count(), self.rng.bit_generator.state
+        cursor = self.cursor if self.cursor < count else 0
+        return Position(count, cursor, self.passed, self.order, (stream,))
 
     def _go_to(self, position: Position):
         self.cursor, self.passed, self.order = position.cursor, position.passed, position.order
