@@ -88,7 +88,7 @@ def test_channels_last(golden, case):
         tensor = torch.from_numpy(value)
         if tensor.dim() == 4:
             tensor = tensor.contiguous(memory_format=torch.channels_last)
-        net.blob_list[net.blob_names.index(name)].put(tensor)
+        net.blobs[name].put(tensor)
     compare(net, arrays)
 
 
