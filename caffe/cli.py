@@ -3,6 +3,7 @@ and log lines, and Caffe's tools as further commands.
 """
 
 import importlib
+import math
 import sys
 from collections.abc import Sequence
 
@@ -35,12 +36,13 @@ commands:
   help            print this text
 
 train:  -solver FILE [-snapshot FILE.solverstate | -resume | -weights FILE[,FILE]] [-gpu ID] [-phase, -level N, -stage A,B]
-        [-sigint_effect snapshot|stop|none] [-sighup_effect snapshot|stop|none]
+        [-sigint_effect snapshot|stop|none] [-sighup_effect snapshot|stop|none] [-collapsed_outputs VARIANCE]
 test:   -model FILE -weights FILE[,FILE] [-iterations 50] [-gpu ID] [-level N] [-stage A,B]
 time:   -model FILE [-iterations 50] [-gpu ID] [-phase TRAIN|TEST] [-level N] [-stage A,B]
 device_query: -gpu ID|all
 
 -resume resumes from the newest good snapshot of the solver's snapshot_prefix, or starts from the beginning if there is none.
+-collapsed_outputs 1e-7 warns, at each displayed iteration, where the outputs vary less than that between the images of a batch.
 
 tools (caffe <tool> -help says more):
 """
@@ -62,6 +64,7 @@ FLAGS = {
     "iterations": {"type": int, "default": 50},
     "sigint_effect": {"choices": EFFECTS, "default": "stop"},
     "sighup_effect": {"choices": EFFECTS, "default": "snapshot"},
+    "collapsed_outputs": {"type": float, "default": 0.0},
 }
 
 
@@ -121,6 +124,12 @@ def train(args):
             "caffe.cpp:169",
             "-resume finds the snapshot itself: give neither -snapshot nor -weights with it",
         )
+    if not 0 <= args.collapsed_outputs < math.inf:
+        raise Fatal(
+            "caffe.cpp:167",
+            "-collapsed_outputs takes a variance, or 0 for no warning, not"
+            f" {args.collapsed_outputs:g}",
+        )
     param = prototxt.read_solver(args.solver)
     param.train_state.level = args.level
     param.train_state.stage.extend(args.stage.split(","))
@@ -138,6 +147,7 @@ def train(args):
     try:
         with Signals(args.sigint_effect, args.sighup_effect) as signals:
             solver.request = signals
+            solver.collapsed_outputs = args.collapsed_outputs
             if args.snapshot:
                 log.info("caffe.cpp:235", f"Resuming from {args.snapshot}")
                 solver.restore(args.snapshot)
@@ -153,6 +163,7 @@ def train(args):
 def test(args):
     """caffe test: the mean of every output over -iterations batches."""
     from caffe.pycaffe import TEST, Net
+    from caffe.training_log import output_texts
 
     if not args.model:
         raise Fatal("caffe.cpp:258", "Need a model definition to score: give -model FILE")
@@ -166,32 +177,17 @@ def test(args):
     if args.iterations < 1:
         raise Fatal("caffe.cpp:281", f"-iterations must be at least 1, it is {args.iterations}")
     log.info("caffe.cpp:281", f"Running for {args.iterations} iterations.")
-    sums, total = {}, 0.0
+    sums, total = [0.0] * len(net.output_blobs), 0.0
     for batch in range(args.iterations):
         total += float(net.forward_backward(backward=False))
-        position = 0
-        for blob_id in net.output_ids:
-            for value in net.blob_list[blob_id].tensor().reshape(-1).tolist():
-                log.info(
-                    "caffe.cpp:304",
-                    f"Batch {batch}, {net.blob_names[blob_id]} = {log.number(value)}",
-                )
-                sums[position] = sums.get(position, 0.0) + value
-                position += 1
+        for i, blob in enumerate(net.output_blobs):
+            for value in blob.tensor().reshape(-1).tolist():
+                log.info("caffe.cpp:304", f"Batch {batch}, {blob.name} = {log.number(value)}")
+            sums[i] = sums[i] + blob.tensor().double()
     net.close()
     log.info("caffe.cpp:309", f"Loss: {log.number(total / args.iterations)}")
-    position, weights = 0, net.blob_loss_weights
-    for blob_id in net.output_ids:
-        name = net.blob_names[blob_id]
-        for _ in range(net.blob_list[blob_id].count):
-            mean = sums[position] / args.iterations
-            text = f"{name} = {log.number(mean)}"
-            if weights[name]:
-                text += (
-                    f" (* {log.number(weights[name])} = {log.number(weights[name] * mean)} loss)"
-                )
-            log.info("caffe.cpp:321", text)
-            position += 1
+    for text in output_texts(net, [values / args.iterations for values in sums]):
+        log.info("caffe.cpp:321", text)
 
 
 def time(args):

@@ -1,7 +1,7 @@
 """What the three upgrade commands share: read a file, bring its message up to date, write it whole."""
 
 from caffe import command_line, log
-from caffe.snapshot import renamed_when_whole
+from caffe.whole_file import renamed_when_whole
 
 
 def main(arguments, here, places, read, upgrade, dump):

@@ -116,7 +116,7 @@ def test_resized_warps_both_sides():
 
 @pytest.mark.parametrize(("crop", "side"), [(227, 256), (224, 253), (64, 72), (9, 10)])
 def test_side_in_proportion_to_the_crop(crop, side):
-    assert images.resized_side(crop) == side
+    assert images.stored_side(crop) == side
 
 
 def test_network_input_by_hand():

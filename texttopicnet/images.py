@@ -1,6 +1,6 @@
 """Image file -> the network's input, in the one way of training, features and retrieval (D6).
 
-An image is decoded, warped to a square (`SIDE`, or `resized_side` of another crop) and cropped.
+An image is decoded, warped to a square (`SIDE`, or `stored_side` of another crop) and cropped.
 The LMDBs keep the square as a JPEG (`stored`).
 """
 
@@ -154,9 +154,9 @@ def resized(image: np.ndarray, side: int = SIDE) -> np.ndarray:
     return cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR)
 
 
-def resized_side(crop: int) -> int:
-    """The side to which an image is warped before a crop of `crop` pixels: 256 for 227, and in
-    proportion for other nets.
+def stored_side(crop: int) -> int:
+    """Side of the square to which images are warped, and in which they are stored, for a net with
+    an input of `crop` pixels: 256 for 227, and in proportion for others.
     """
     return round(crop * SIDE / CROP)
 
@@ -226,7 +226,7 @@ def network_input(
     ndarray of float32, shape (3, crop, crop)
         Channels B, G, R; about -124 to 151.
     """
-    side = resized_side(crop)
+    side = stored_side(crop)
     start = (side - crop) // 2
     middle = resized(image, side)[start : start + crop, start : start + crop]
     return (middle.astype(np.float32) - np.array(mean_bgr, np.float32)).transpose(2, 0, 1)

@@ -10,7 +10,7 @@ from caffe import command_line, datum, log
 from caffe.command_line import Fatal
 from caffe.database import LMDB
 from caffe.proto import caffe_pb2
-from caffe.snapshot import renamed_when_whole
+from caffe.whole_file import renamed_when_whole
 
 USAGE = """compute_image_mean: Compute the mean_image of a set of images given by a lmdb
 usage: caffe compute_image_mean [FLAGS] INPUT_DB [OUTPUT_FILE]

@@ -15,7 +15,7 @@ import sys
 from caffe import command_line, log, log_grammar, regular_file
 from caffe.command_line import Fatal
 from caffe.error import CaffeError
-from caffe.snapshot import renamed_when_whole
+from caffe.whole_file import renamed_when_whole
 
 USAGE = """parse_log: Parse a Caffe training log into two tables containing training and testing information, and a plot
 usage: caffe parse_log [--verbose] [--delimiter ,] LOGFILE_PATH OUTPUT_DIR
