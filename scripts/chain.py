@@ -69,12 +69,11 @@ class Stage:
 
 
 def options(**values: object) -> list[str]:
-    """Command-line options of their values: None and False give none, True an option alone."""
+    """Options of a command line: None and False give none, True gives an option alone."""
     found = []
     for name, value in values.items():
         if value is not None and value is not False:
-            option = f"--{name.replace('_', '-')}"
-            found += [option] if value is True else [option, str(value)]
+            found += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
     return found
 
 
