@@ -202,9 +202,10 @@ def main():
     print(
         f"packing {split_at} + {len(order) - split_at} images at {args.size} x {args.size}, seed {args.seed}, into {folder}"
     )
-    if embeddings.loss(args.embedding) != embeddings.loss("lda"):
+    kind = embeddings.BY_NAME[args.embedding]
+    if kind.signed:
         print(
-            f"labels of {args.embedding} are signed: train with {embeddings.loss(args.embedding)} (solver_euclidean.prototxt)"
+            f"labels of {kind.name} are signed: train with {kind.loss} (solver_euclidean.prototxt)"
         )
 
     with (

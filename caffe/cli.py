@@ -1,15 +1,31 @@
-"""The `caffe` command: caffe train | test | time | device_query, with Caffe's flags (one dash or
-two) and log lines.
+"""The `caffe` command: caffe train | test | time | device_query with Caffe's flags (one dash or two)
+and log lines, and Caffe's tools as further commands.
 """
 
+import importlib
+import math
 import sys
+from collections.abc import Sequence
 
 from caffe import command_line, log, mode, prototxt
 from caffe.command_line import Fatal
 from caffe.proto import caffe_pb2
 from caffe.signals import EFFECTS, Signals
 
-USAGE = """caffe: command line brew
+TOOLS = {  # each is a module of caffe/tools/ with flags and a -help of its own
+    "convert_imageset": "images and their labels into an LMDB",
+    "compute_image_mean": "the mean image of an LMDB",
+    "extract_features": "blobs of a net into LMDBs",
+    "convert_mnist_data": "MNIST into an LMDB",
+    "convert_cifar_data": "CIFAR-10 into LMDBs",
+    "upgrade_net_proto_text": "an old net in Caffe 1.0's form",
+    "upgrade_net_proto_binary": "an old .caffemodel in Caffe 1.0's form",
+    "upgrade_solver_proto_text": "an old solver in Caffe 1.0's form",
+    "parse_log": "a training log as tables and a picture",
+    "download_model_binary": "the weights that a model's readme.md names",
+}
+USAGE = (
+    """caffe: command line brew
 usage: caffe <command> <args>
 
 commands:
@@ -17,16 +33,24 @@ commands:
   test            score a model
   device_query    show GPU diagnostic information
   time            benchmark model execution time
+  help            print this text
 
 train:  -solver FILE [-snapshot FILE.solverstate | -resume | -weights FILE[,FILE]] [-gpu ID] [-phase, -level N, -stage A,B]
-        [-sigint_effect snapshot|stop|none] [-sighup_effect snapshot|stop|none]
+        [-sigint_effect snapshot|stop|none] [-sighup_effect snapshot|stop|none] [-collapsed_outputs VARIANCE]
 test:   -model FILE -weights FILE[,FILE] [-iterations 50] [-gpu ID] [-level N] [-stage A,B]
 time:   -model FILE [-iterations 50] [-gpu ID] [-phase TRAIN|TEST] [-level N] [-stage A,B]
 device_query: -gpu ID|all
 
--resume goes on from the newest good snapshot of the solver's snapshot_prefix, or starts from the beginning if there is none.
+-resume resumes from the newest good snapshot of the solver's snapshot_prefix, or starts from the beginning if there is none.
+-collapsed_outputs 1e-7 warns, at each displayed iteration, where the outputs vary less than that between the images of a batch.
+
+tools (caffe <tool> -help says more):
+"""
+    + "".join(f"  {name:26}{purpose}\n" for name, purpose in TOOLS.items())
+    + """
 Every command takes glog's and gflags' flags: -log_dir DIR, -minloglevel N, -flagfile FILE, -version, ...
 """
+)
 FLAGS = {
     "solver": {"default": ""},
     "model": {"default": ""},
@@ -40,18 +64,26 @@ FLAGS = {
     "iterations": {"type": int, "default": 50},
     "sigint_effect": {"choices": EFFECTS, "default": "stop"},
     "sighup_effect": {"choices": EFFECTS, "default": "snapshot"},
+    "collapsed_outputs": {"type": float, "default": 0.0},
 }
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the console command; returns the exit status."""
-    return command_line.run(act, "caffe.cpp:1", arguments, USAGE, help_status=1, bare_status=0)
+    words = sys.argv[1:] if arguments is None else [str(word) for word in arguments]
+    if words and words[0] in TOOLS:
+        return importlib.import_module(f"caffe.tools.{words[0]}").main(words[1:])
+    return command_line.run(act, "caffe.cpp:1", words, USAGE, help_status=1, bare_status=0)
 
 
-def act(arguments):
+def act(arguments: list[str]) -> None:
+    """Run the command that is the one word among the flags."""
     commands = {"train": train, "test": test, "time": time, "device_query": device_query}
     args = command_line.flags(arguments, FLAGS, "caffe.cpp:1", "<command>")
     (name,) = args.rest
+    if name == "help":
+        print(USAGE, end="")
+        return
     if name not in commands:
         log.error("caffe.cpp:78", "Available caffe actions:")
         for action in sorted(commands):
@@ -92,6 +124,12 @@ def train(args):
             "caffe.cpp:169",
             "-resume finds the snapshot itself: give neither -snapshot nor -weights with it",
         )
+    if not 0 <= args.collapsed_outputs < math.inf:
+        raise Fatal(
+            "caffe.cpp:167",
+            "-collapsed_outputs takes a variance, or 0 for no warning, not"
+            f" {args.collapsed_outputs:g}",
+        )
     param = prototxt.read_solver(args.solver)
     param.train_state.level = args.level
     param.train_state.stage.extend(args.stage.split(","))
@@ -109,6 +147,7 @@ def train(args):
     try:
         with Signals(args.sigint_effect, args.sighup_effect) as signals:
             solver.request = signals
+            solver.collapsed_outputs = args.collapsed_outputs
             if args.snapshot:
                 log.info("caffe.cpp:235", f"Resuming from {args.snapshot}")
                 solver.restore(args.snapshot)
@@ -124,6 +163,7 @@ def train(args):
 def test(args):
     """caffe test: the mean of every output over -iterations batches."""
     from caffe.pycaffe import TEST, Net
+    from caffe.training_log import output_texts
 
     if not args.model:
         raise Fatal("caffe.cpp:258", "Need a model definition to score: give -model FILE")
@@ -137,32 +177,17 @@ def test(args):
     if args.iterations < 1:
         raise Fatal("caffe.cpp:281", f"-iterations must be at least 1, it is {args.iterations}")
     log.info("caffe.cpp:281", f"Running for {args.iterations} iterations.")
-    sums, total = {}, 0.0
+    sums, total = [0.0] * len(net.output_blobs), 0.0
     for batch in range(args.iterations):
         total += float(net.forward_backward(backward=False))
-        position = 0
-        for blob_id in net.output_ids:
-            for value in net.blob_list[blob_id].tensor().reshape(-1).tolist():
-                log.info(
-                    "caffe.cpp:304",
-                    f"Batch {batch}, {net.blob_names[blob_id]} = {log.number(value)}",
-                )
-                sums[position] = sums.get(position, 0.0) + value
-                position += 1
+        for i, blob in enumerate(net.output_blobs):
+            for value in blob.tensor().reshape(-1).tolist():
+                log.info("caffe.cpp:304", f"Batch {batch}, {blob.name} = {log.number(value)}")
+            sums[i] = sums[i] + blob.tensor().double()
     net.close()
     log.info("caffe.cpp:309", f"Loss: {log.number(total / args.iterations)}")
-    position, weights = 0, net.blob_loss_weights
-    for blob_id in net.output_ids:
-        name = net.blob_names[blob_id]
-        for _ in range(net.blob_list[blob_id].count):
-            mean = sums[position] / args.iterations
-            text = f"{name} = {log.number(mean)}"
-            if weights[name]:
-                text += (
-                    f" (* {log.number(weights[name])} = {log.number(weights[name] * mean)} loss)"
-                )
-            log.info("caffe.cpp:321", text)
-            position += 1
+    for text in output_texts(net, [values / args.iterations for values in sums]):
+        log.info("caffe.cpp:321", text)
 
 
 def time(args):

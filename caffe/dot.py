@@ -11,7 +11,7 @@ import shutil
 import subprocess
 
 from caffe.error import CaffeError
-from caffe.snapshot import renamed_when_whole
+from caffe.whole_file import renamed_when_whole
 
 KEYWORDS = {"graph", "subgraph", "digraph", "node", "edge", "strict"}
 PLAIN = re.compile(

@@ -71,7 +71,7 @@ class Parser:
     Parameters
     ----------
     options : dict
-        {flag: keywords}: `action` "store_true" for a switch; else `type` (int or str), `choices`
+        {flag: keywords}: `action` "store_true" for a switch; else `type` (int, float or str), `choices`
         and `default`.
     program : str
         The command's name, for the sections of a flag file.
@@ -162,6 +162,11 @@ class Parser:
             value = int(value, 16) if "x" in value.lower() else int(value)
             if not -(2**31) <= value < 2**31:
                 raise FlagError(f"-{name} takes a number of 32 bits, not {value}")
+        elif keywords.get("type") is float:
+            try:
+                value = float("" if "_" in value else value)  # C's numbers have no underscores
+            except ValueError as error:
+                raise FlagError(f"-{name} takes a number, not '{value}'") from error
         if value not in keywords.get("choices", (value,)):
             raise FlagError(f"-{name} takes {', '.join(keywords['choices'])}, not '{value}'")
         return value

@@ -1,29 +1,31 @@
-"""What a training that goes wrong looks like: losses and weights that are not finite, outputs that
-are all alike.
-"""
+"""Trainings that go wrong: losses and weights that are not finite, outputs that have collapsed."""
+
+from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 
 from caffe import log, resume
 from caffe.error import CaffeError
 
-# Outputs whose variance over the images of a batch is below this are taken for collapsed.  A
-# healthy TextTopicNet shows 2.7e-5 to 2.2e-2 per topic, a collapsed one 1e-9 (PyTorch port's
-# analysis of 10,000 images).
-COLLAPSED = 1e-7
+if TYPE_CHECKING:
+    from caffe.net import NetCore
+    from caffe.proto.caffe_pb2 import SolverParameter
+    from caffe.solver import Solver
+
 CHUNK = 1 << 20  # elements that are checked at once
 
 
-def _advice(param):
+def _advice(param: SolverParameter) -> str:
     """What to do about a divergence: the newest good snapshot, and which settings to change."""
     newest = resume.newest(param.snapshot_prefix)
     start = f"resume from {newest}" if newest else "start again"
     return f"{start} with a lower base_lr ({param.base_lr:g}) or with clip_gradients"
 
 
-def check_loss(loss, iteration: int, param, file: str):
+def check_loss(loss: torch.Tensor, iteration: int, param: SolverParameter, file: str) -> None:
     """Stop a training whose loss is NaN or infinite: its weights are lost.
 
     Parameters
@@ -46,15 +48,15 @@ def check_loss(loss, iteration: int, param, file: str):
         raise CaffeError(f"{file}: the loss is {word} at iteration {iteration}: {_advice(param)}")
 
 
-def _finite(tensor):
+def _finite(tensor: torch.Tensor) -> bool:
     flat = tensor.detach().reshape(-1)
     return all(
         bool(torch.isfinite(flat[at : at + CHUNK]).all()) for at in range(0, flat.numel(), CHUNK)
     )
 
 
-def check_weights(solver):
-    """Refuse to snapshot weights, or a history of them, that are not finite.
+def check_weights(solver: Solver) -> None:
+    """Refuse to snapshot weights, or a history of their updates, that are not finite.
 
     Parameters
     ----------
@@ -67,29 +69,36 @@ def check_weights(solver):
     """
     bad = next(
         (
-            f"layer '{name}', blob {i}"
-            for name, layer in zip(solver.net.layer_names, solver.net.layer_list, strict=True)
-            for i, blob in enumerate(layer.blobs)
+            f"layer '{node.name}', blob {i}"
+            for node in solver.net.nodes
+            for i, blob in enumerate(node.layer.blobs)
             if not _finite(blob.tensor())
         ),
         None,
     )
-    if bad is None and not all(map(_finite, solver.history)):
+    if bad is None and not all(map(_finite, solver.updater.history)):
         bad = "the history of the updates"
     if bad:
         raise CaffeError(
-            f"{solver.file}: {bad} holds NaN or infinite values at iteration {solver.iter}, no snapshot was written:"
-            f" {_advice(solver.param)}"
+            f"{solver.file}: {bad} holds NaN or infinite values at iteration {solver.iter}, no"
+            f" snapshot was written: {_advice(solver.param)}"
         )
 
 
-def warn_of_collapse(net):
-    """Warn where what goes into a loss hardly differs between the images of the last batch."""
+def warn_of_collapse(net: NetCore, threshold: float) -> None:
+    """Warn where the scores that go into a loss hardly differ between the images of the last batch.
+
+    Parameters
+    ----------
+    net : NetCore
+    threshold : float
+        The least variance of healthy scores; what is usual depends on the net.
+    """
     for layer, variance in net.output_variances():
-        if variance < COLLAPSED:
+        if variance < threshold:
             log.warning(
                 "solver.cpp:260",
-                f"Outputs into layer {layer} hardly differ between the images of the batch (variance {log.number(variance)}):"
-                " the network has collapsed, or has not begun to learn; if this goes on, look at the labels, the order of"
-                " the data and base_lr",
+                f"Outputs into layer {layer} hardly differ between the images of the batch"
+                f" (variance {log.number(variance)}): the network has collapsed, or has not begun"
+                " to learn; if this goes on, look at the labels, the order of the data and base_lr",
             )

@@ -1,55 +1,26 @@
 """pycaffe's Net: files in, NumPy in and out."""
 
+from __future__ import annotations
+
 import os
-from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
-from caffe import log, prototxt
+from caffe import batches, log, prototxt
 from caffe.error import CaffeError
 from caffe.net import NetCore
+from caffe.net_views import NetViews
 from caffe.proto import caffe_pb2
 
-USAGE = "Net(network_file, phase, level=0, stages=None, weights=None) or Net(network_file, weights, phase)"
+USAGE = (
+    "Net(network_file, phase, level=0, stages=None, weights=None) or Net(network_file, weights,"
+    " phase)"
+)
 
 
-class LayerView:
-    """A layer of the runtime's own as pycaffe shows it: `type`, `blobs`, `setup(bottom, top)`,
-    `reshape(bottom, top)`.
-
-    What else the layer has can be read, too.
-    """
-
-    def __init__(self, layer):
-        self._layer = layer
-
-    def __getattr__(self, name):
-        if name == "_layer":
-            raise AttributeError(name)
-        return getattr(self._layer, name)
-
-    def setup(self, bottom, top):
-        """Check the settings against the bottoms (list of Blob); parameters that are there stay, as
-        in Caffe.
-        """
-        layer, kept = self._layer, list(self._layer.blobs)
-        del layer.blobs[:]
-        layer.setup([blob.shape for blob in bottom])
-        if kept:
-            layer.blobs[:] = kept
-
-    def reshape(self, bottom, top):
-        """Give the tops the shapes that follow from the bottoms' (lists of Blob)."""
-        for blob, shape in zip(
-            top, self._layer.reshape([blob.shape for blob in bottom]), strict=True
-        ):
-            blob.reshape(*shape)
-
-    def __repr__(self):
-        return f"<caffe layer '{self._layer.name}' ({self._layer.type})>"
-
-
-class Net(NetCore):
+class Net(NetViews):
     """A net from a prototxt, with weights if given.
 
     ``Net(network_file, phase, level=0, stages=None, weights=None)``, or in the old way
@@ -57,14 +28,17 @@ class Net(NetCore):
 
     Parameters
     ----------
-    network_file : str
+    network_file : str or NetParameter
         The net's prototxt.
     phase : int
         caffe.TRAIN or caffe.TEST.
-    level : int
-    stages : list of str
+    level : int, optional
+        0 for a file, or what the NetParameter's state says.
+    stages : list of str, optional
     weights : str, optional
         .caffemodel or .caffemodel.h5.
+    file : str, optional
+        Where a NetParameter came from, for errors.
 
     Attributes
     ----------
@@ -77,20 +51,22 @@ class Net(NetCore):
         A Python layer's entry is the user's own object; the others have `type` and `blobs`.
     """
 
-    def __init__(self, network_file, *args, phase=None, level=None, stages=None, weights=None):
+    def __init__(
+        self,
+        network_file: str | os.PathLike[str] | caffe_pb2.NetParameter,
+        *args: object,
+        phase: int | None = None,
+        level: int | None = None,
+        stages: Sequence[str] | None = None,
+        weights: str | os.PathLike[str] | None = None,
+        file: str | os.PathLike[str] | None = None,
+    ) -> None:
         given = list(args)
         if given and isinstance(given[0], (str, os.PathLike)):  # the old way
             if weights is not None or len(given) > 2:
                 raise TypeError(USAGE)
             weights = given.pop(0)
-            log.warning(
-                "_caffe.cpp:139", "DEPRECATION WARNING - deprecated use of Python interface"
-            )
-            log.warning("_caffe.cpp:140", 'Use this instead (with the named "weights" parameter):')
-            log.warning(
-                "_caffe.cpp:142",
-                f"Net('{network_file}', {given[0] if given else phase}, weights='{weights}')",
-            )
+            _warn_of_old_way(network_file, given[0] if given else phase, weights)
         named = {"phase": phase, "level": level, "stages": stages, "weights": weights}
         free = [name for name in named if name != "weights" or named["weights"] is None]
         if len(given) > len(free) or any(named[name] is not None for name in free[: len(given)]):
@@ -98,136 +74,64 @@ class Net(NetCore):
         named.update(zip(free, given, strict=False))
         if named["phase"] is None:
             raise TypeError(USAGE)
-        param = prototxt.read_net(network_file)
+        if isinstance(network_file, caffe_pb2.NetParameter):
+            param = caffe_pb2.NetParameter()
+            param.CopyFrom(network_file)
+            file = file or "net"
+        else:
+            param, file = prototxt.read_net(network_file), network_file
+            param.state.level = 0
         param.state.phase = named["phase"]
-        param.state.level = named["level"] or 0
+        if named["level"] is not None:
+            param.state.level = named["level"]
         param.state.stage.extend(named["stages"] or [])
-        super().__init__(param, os.fspath(network_file))
+        super().__init__(param, os.fspath(file))
         if named["weights"] is not None:
             self.copy_trained_layers(named["weights"])
 
-    # --------------------------------------------------------------------------------------------------------- names
-    @property
-    def blobs(self):
-        return OrderedDict(zip(self.blob_names, self.blob_list, strict=True))
+    @classmethod
+    def from_param(cls, param: caffe_pb2.NetParameter, file: str | os.PathLike[str] = "net") -> Net:
+        """A net of a NetParameter as it stands, with the phase, level and stages of its state.
 
-    @property
-    def params(self):
-        return OrderedDict(
-            (name, layer.blobs)
-            for name, layer in zip(self.layer_names, self.layer_list, strict=True)
-            if layer.blobs
-        )
+        Parameters
+        ----------
+        param : NetParameter
+        file : str
+            Where it came from, for errors.
 
-    @property
-    def layers(self):
-        if not hasattr(self, "_layer_views"):
-            self._layer_views = [
-                layer.layer if layer.calls_user else LayerView(layer) for layer in self.layer_list
-            ]
-        return list(self._layer_views)
+        Raises
+        ------
+        CaffeError
+        """
+        return cls(param, param.state.phase, file=file)
 
-    @property
-    def layer_dict(self):
-        return OrderedDict(zip(self.layer_names, self.layers, strict=True))
+    # -------------------------------------------------------------------------------------- running
+    def before_forward(self, run: Callable[[int], object]) -> None:
+        """Call `run(i)` before layer i runs forward.
 
-    # pycaffe's own names for what lies below, which scripts use here and there
-    @property
-    def _layer_names(self):
-        return list(self.layer_names)
-
-    @property
-    def _blobs(self):
-        return list(self.blob_list)
-
-    @property
-    def _blob_names(self):
-        return list(self.blob_names)
-
-    @property
-    def _inputs(self):
-        return list(self.input_ids)
-
-    @property
-    def _outputs(self):
-        return list(self.output_ids)
-
-    @property
-    def _blob_loss_weights(self):
-        weights = [0.0] * len(self.blob_list)
-        for tops, layer_weights in zip(self.top_ids, self.loss_weights, strict=True):
-            for top, weight in zip(tops, layer_weights, strict=True):
-                weights[top] = weight
-        return weights
-
-    def _top_ids(self, layer):
-        return list(self.top_ids[layer])
-
-    def _bottom_ids(self, layer):
-        return list(self.bottom_ids[layer])
-
-    def _forward(self, start, end):
-        """Run layers start..end, by index; return their weighted loss."""
-        self._check_layers(start, end)
-        return self.run_layers(start, end)
-
-    def _backward(self, start, end):
-        """Run layers start down to end, by index, backward."""
-        self._check_layers(end, start)
-        self.run_layers_back(start, end)
-
-    def _check_layers(self, low, high):
-        if low < 0 or high >= len(self.layer_list):
-            raise CaffeError(
-                f"{self.file}: there are layers 0 to {len(self.layer_list) - 1}, not {low} to {high}"
-            )
-
-    def before_forward(self, run):
-        """Call `run(i)` before layer i runs forward; from now on the solver, too, runs the net
-        layer by layer.
+        As with the three callbacks below, the solver from now on runs the net blob by blob, too.
         """
         self.callbacks["before_forward"].append(run)
 
-    def after_forward(self, run):
+    def after_forward(self, run: Callable[[int], object]) -> None:
         """Call `run(i)` after layer i has run forward."""
         self.callbacks["after_forward"].append(run)
 
-    def before_backward(self, run):
-        """Call `run(i)` before layer i runs backward, also where its turn has nothing to do."""
+    def before_backward(self, run: Callable[[int], object]) -> None:
+        """Call `run(i)` before layer i's turn in the backward pass, even if nothing is to do."""
         self.callbacks["before_backward"].append(run)
 
-    def after_backward(self, run):
+    def after_backward(self, run: Callable[[int], object]) -> None:
         """Call `run(i)` after layer i's turn in the backward pass."""
         self.callbacks["after_backward"].append(run)
 
-    @property
-    def inputs(self):
-        return [self.blob_names[i] for i in self.input_ids]
-
-    @property
-    def outputs(self):
-        return [self.blob_names[i] for i in self.output_ids]
-
-    @property
-    def blob_loss_weights(self):
-        return OrderedDict(zip(self.blob_names, self._blob_loss_weights, strict=True))
-
-    @property
-    def top_names(self):
-        return OrderedDict(
-            (n, [self.blob_names[t] for t in ids])
-            for n, ids in zip(self.layer_names, self.top_ids, strict=True)
-        )
-
-    @property
-    def bottom_names(self):
-        return OrderedDict(
-            (n, [self.blob_names[t] for t in ids])
-            for n, ids in zip(self.layer_names, self.bottom_ids, strict=True)
-        )
-
-    # ------------------------------------------------------------------------------------------------------- running
-    def forward(self, blobs=None, start=None, end=None, **kwargs):
+    def forward(
+        self,
+        blobs: Sequence[str] | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        **kwargs: npt.ArrayLike,
+    ) -> dict[str, np.ndarray]:
         """Run forward.
 
         Parameters
@@ -249,14 +153,19 @@ class Net(NetCore):
             last = self._layer_index(end)
             outputs = {*(blobs or []), *self.top_names[end]}
         else:
-            last = len(self.layer_list) - 1
+            last = len(self.nodes) - 1
             outputs = {*self.outputs, *(blobs or [])}
         self._feed(kwargs, self.inputs, "data", "input")
         self.run_layers(first, last)
-        by_name = self.blobs
-        return {name: by_name[self._known_blob(name)].data for name in sorted(outputs)}
+        return self._arrays(outputs, "data")
 
-    def backward(self, diffs=None, start=None, end=None, **kwargs):
+    def backward(
+        self,
+        diffs: Sequence[str] | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        **kwargs: npt.ArrayLike,
+    ) -> dict[str, np.ndarray]:
         """Run backward; parameter diffs add up until clear_param_diffs().
 
         Parameters
@@ -274,7 +183,7 @@ class Net(NetCore):
         dict
             {blob name: ndarray float32}.
         """
-        first = self._layer_index(start) if start is not None else len(self.layer_list) - 1
+        first = self._layer_index(start) if start is not None else len(self.nodes) - 1
         if end is not None:
             last = self._layer_index(end)
             outputs = {*self.bottom_names[end], *(diffs or [])}
@@ -283,12 +192,14 @@ class Net(NetCore):
             outputs = {*self.inputs, *(diffs or [])}
         self._feed(kwargs, self.outputs, "diff", "output")
         self.run_layers_back(first, last)
-        by_name = self.blobs
-        return {name: by_name[self._known_blob(name)].diff for name in sorted(outputs)}
+        return self._arrays(outputs, "diff")
 
-    def forward_all(self, blobs=None, **kwargs):
-        """Run forward over any number of items, a batch at a time; the last batch is filled up with
-        zeros.
+    def forward_all(
+        self, blobs: Sequence[str] | None = None, **kwargs: npt.ArrayLike
+    ) -> dict[str, np.ndarray]:
+        """Run forward over any number of items, a batch at a time.
+
+        The last batch is filled up with zeros.
 
         Parameters
         ----------
@@ -302,9 +213,14 @@ class Net(NetCore):
         dict
             {blob name: ndarray of float32, shape (n, ...)}.
         """
-        return self._all(lambda batch: self.forward(blobs=blobs, **batch), kwargs)
+        return batches.run(self, lambda batch: self.forward(blobs=blobs, **batch), kwargs)
 
-    def forward_backward_all(self, blobs=None, diffs=None, **kwargs):
+    def forward_backward_all(
+        self,
+        blobs: Sequence[str] | None = None,
+        diffs: Sequence[str] | None = None,
+        **kwargs: npt.ArrayLike,
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Run forward and backward over any number of items, a batch at a time.
 
         Parameters
@@ -320,56 +236,26 @@ class Net(NetCore):
         (dict, dict)
             Blobs' data and diffs by name, each ndarray of float32, shape (n, ...).
         """
-        ahead = {name: array for name, array in kwargs.items() if name in self.inputs}
-        back = {name: array for name, array in kwargs.items() if name not in self.inputs}
-        found = self._all(
-            lambda batch: {
-                **{
-                    ("data", k): v
-                    for k, v in self.forward(blobs=blobs, **{n: batch[n] for n in ahead}).items()
-                },
-                **{
-                    ("diff", k): v
-                    for k, v in self.backward(diffs=diffs, **{n: batch[n] for n in back}).items()
-                },
-            },
-            kwargs,
-        )
-        return tuple(
-            {k: v for (kind, k), v in found.items() if kind == wanted}
+        inputs = set(self.inputs)
+
+        def both_ways(
+            batch: Mapping[str, np.ndarray],
+        ) -> dict[tuple[str, str], np.ndarray]:
+            ahead = {name: array for name, array in batch.items() if name in inputs}
+            back = {name: array for name, array in batch.items() if name not in inputs}
+            data = self.forward(blobs=blobs, **ahead)
+            found = {("data", name): array for name, array in data.items()}
+            diff = self.backward(diffs=diffs, **back)
+            return found | {("diff", name): array for name, array in diff.items()}
+
+        found = batches.run(self, both_ways, kwargs)
+        data, diff = (
+            {name: array for (kind, name), array in found.items() if kind == wanted}
             for wanted in ("data", "diff")
         )
+        return data, diff
 
-    def _all(self, run, arrays):
-        lengths = {len(array) for array in arrays.values()}
-        if set(self.inputs) - arrays.keys():
-            raise CaffeError(
-                f"{self.file}: the inputs are {', '.join(self.inputs)}; given were {', '.join(arrays) or 'none'}"
-            )
-        if len(lengths) != 1 or 0 in lengths:
-            raise CaffeError(
-                f"{self.file}: the arrays must hold the same number of items, at least one, not {sorted(lengths)}"
-            )
-        (count,) = lengths
-        size = self.blobs[self.inputs[0]].shape[0]
-        found = {}
-        for start in range(0, count, size):
-            batch = {}
-            for name, array in arrays.items():
-                part = np.asarray(array[start : start + size], dtype=np.float32)
-                if len(part) < size:
-                    part = np.concatenate(
-                        [part, np.zeros((size - len(part), *part.shape[1:]), dtype=np.float32)]
-                    )
-                batch[name] = part
-            for name, value in run(batch).items():
-                found.setdefault(name, []).append(np.array(value))
-        return {
-            name: np.concatenate(values)[:count] if values[0].ndim else np.array(values)
-            for name, values in found.items()
-        }
-
-    def set_input_arrays(self, data, labels):
+    def set_input_arrays(self, data: npt.ArrayLike, labels: npt.ArrayLike) -> None:
         """Feed the net's first layer, a MemoryData, from arrays.
 
         Parameters
@@ -378,58 +264,79 @@ class Net(NetCore):
             n a multiple of the layer's batch_size.
         labels : ndarray of shape (n,) or (n, 1, 1, 1)
         """
-        layer = self.layer_list[0]
+        layer = self.nodes[0].layer
         if layer.type != "MemoryData":
-            raise CaffeError(f"{self.file}: set_input_arrays may only be called if the first layer is a MemoryData; it is"
-                             f" '{layer.name}' ({layer.type})")  # fmt: skip
+            raise CaffeError(
+                f"{self.file}: set_input_arrays may only be called if the first layer is a"
+                f" MemoryData; it is '{layer.name}' ({layer.type})"
+            )
         layer.reset(data, labels)
 
-    def _feed(self, arrays, allowed, attribute, word):
+    def _feed(
+        self,
+        arrays: Mapping[str, npt.ArrayLike],
+        allowed: Sequence[str],
+        attribute: str,
+        word: str,
+    ) -> None:
         if arrays and set(arrays) != set(allowed):
             raise CaffeError(
-                f"{self.file}: the {word}s are {', '.join(allowed) or 'none'}; given were {', '.join(arrays)}: give all, or none"
+                f"{self.file}: the {word}s are {', '.join(allowed) or 'none'}; given were"
+                f" {', '.join(arrays)}: give all, or none"
             )
         by_name = self.blobs
         for name, array in arrays.items():
             blob = by_name[name]
             if np.shape(array)[:1] != blob.shape[:1] or np.size(array) != blob.count:
                 raise CaffeError(
-                    f"{self.file}: {word} '{name}' holds {blob.shape}, the array is {np.shape(array)}"
+                    f"{self.file}: {word} '{name}' holds {blob.shape}, the array is"
+                    f" {np.shape(array)}"
                 )
             getattr(blob, attribute)[...] = np.asarray(array).reshape(blob.shape)
 
-    def _layer_index(self, name):
-        if name not in self.layer_names:
-            raise CaffeError(
-                f"{self.file}: there is no layer '{name}'; there are {', '.join(self.layer_names)}"
-            )
-        return self.layer_names.index(name)
+    def _layer_index(self, name: str) -> int:
+        return self._known("layer", name, self._layer_names)
 
-    def _known_blob(self, name):
-        if name not in self.blob_names:
+    def _known(self, word: str, name: str, names: Sequence[str]) -> int:
+        """The index of a name that must be there."""
+        if name not in names:
             raise CaffeError(
-                f"{self.file}: there is no blob '{name}'; there are {', '.join(self.blob_names)}"
+                f"{self.file}: there is no {word} '{name}'; there are {', '.join(names)}"
             )
-        return name
+        return names.index(name)
 
-    # ------------------------------------------------------------------------------------------------------- weights
-    def copy_from(self, path):
+    def _arrays(self, names: Iterable[str], attribute: str) -> dict[str, np.ndarray]:
+        """{blob name: its data or diff}, sorted by name."""
+        known = self._blob_names
+        return {
+            name: getattr(self.blob_list[self._known("blob", name, known)], attribute)
+            for name in sorted(names)
+        }
+
+    # -------------------------------------------------------------------------------------- weights
+    def copy_from(self, path: str | os.PathLike[str]) -> None:
         """Copy weights from a .caffemodel or .caffemodel.h5, by layer name."""
         self.copy_trained_layers(path)
 
     load_hdf5 = copy_from
 
-    def share_with(self, other):
+    def share_with(self, other: NetCore) -> None:
         """Use another net's parameters, by layer name."""
         self.share_trained_layers(other)
 
-    def save(self, path):
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write a .caffemodel."""
         self.write_caffemodel(path)
 
-    def save_hdf5(self, path, write_diff=False):
+    def save_hdf5(self, path: str | os.PathLike[str], write_diff: bool = False) -> None:
         """Write a .caffemodel.h5."""
         self.write_caffemodel_h5(path, write_diff)
+
+
+def _warn_of_old_way(network_file: object, phase: object, weights: object) -> None:
+    log.warning("_caffe.cpp:139", "DEPRECATION WARNING - deprecated use of Python interface")
+    log.warning("_caffe.cpp:140", 'Use this instead (with the named "weights" parameter):')
+    log.warning("_caffe.cpp:142", f"Net('{network_file}', {phase}, weights='{weights}')")
 
 
 TRAIN, TEST = caffe_pb2.TRAIN, caffe_pb2.TEST

@@ -2,19 +2,26 @@
 number.
 """
 
+from __future__ import annotations
+
 import glob
 import os
 import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from caffe import log, snapshot
+from caffe import log, snapshot, weights_file
 from caffe.error import CaffeError
+
+if TYPE_CHECKING:
+    from caffe.solver import Solver
 
 STATE = re.compile(r"_iter_(\d+)\.solverstate(\.h5)?")
 
 
-def states(prefix: str) -> list:
+def states(prefix: str) -> list[tuple[int, str]]:
     """The solver states of a snapshot_prefix.
 
     Returns
@@ -30,24 +37,8 @@ def states(prefix: str) -> list:
     return sorted(found, reverse=True)
 
 
-def weights_of(path: str, state) -> str:
-    """The weights' file that a state names; one beside the state counts where the two were moved
-    together.
-
-    Parameters
-    ----------
-    path : str
-        The state's file.
-    state : snapshot.State
-    """
-    model = state.learned_net
-    beside = os.path.join(os.path.dirname(path), os.path.basename(model))
-    return beside if model and not os.path.exists(model) and os.path.exists(beside) else model
-
-
-def check(path: str):
-    """Read a solver state and its weights, and see that both are whole and all their numbers
-    finite.
+def check(path: str) -> None:
+    """Read a solver state and its weights, and check that both are whole and all numbers finite.
 
     Parameters
     ----------
@@ -65,15 +56,15 @@ def check(path: str):
         raise CaffeError(f"{path}: holds iteration {state.iter}, not the {match[1]} of its name")
     if not all(np.isfinite(values).all() for values in state.history):
         raise CaffeError(f"{path}: its history holds NaN or infinite values")
-    model = weights_of(path, state)
+    model = snapshot.weights_of(path, state)
     if not model:
         raise CaffeError(f"{path}: does not name its weights")
-    for name, blobs in snapshot.read_caffemodel(model).items():
+    for name, blobs in weights_file.read_caffemodel(model).items():
         if not all(np.isfinite(blob.array()).all() for blob in blobs):
             raise CaffeError(f"{model}: layer '{name}' holds NaN or infinite values")
 
 
-def newest(prefix: str):
+def newest(prefix: str) -> str | None:
     """The newest whole snapshot of a snapshot_prefix; damaged ones are skipped with a warning.
 
     Returns
@@ -81,10 +72,10 @@ def newest(prefix: str):
     str or None
         The .solverstate (or .solverstate.h5) to resume from.
     """
-    return next(iter(good(prefix)), None)
+    return next(good(prefix), None)
 
 
-def good(prefix: str):
+def good(prefix: str) -> Iterator[str]:
     """Yield the whole snapshots of a snapshot_prefix, the newest first; damaged ones are skipped
     with a warning.
     """
@@ -92,11 +83,41 @@ def good(prefix: str):
         try:
             check(path)
         except CaffeError as error:
-            skipped(path, error)
+            _warn_of_skipped(path, error)
         else:
             yield path
 
 
-def skipped(path: str, reason):
-    """Say why a snapshot is not the one to resume from."""
+def restore_newest(solver: Solver) -> str | None:
+    """Resume from the newest snapshot of snapshot_prefix that is whole and belongs to this net.
+
+    Snapshots that are damaged, of another net, or beyond max_iter are skipped with a warning.
+
+    Returns
+    -------
+    str or None
+        The state resumed from; None where there is none, and the training starts from the
+        beginning.
+    """
+    prefix = solver.param.snapshot_prefix
+    for path in good(prefix):
+        try:
+            iteration = snapshot.read_solverstate(path).iter
+            if iteration > solver.param.max_iter:
+                raise CaffeError(
+                    f"iteration {iteration} is beyond max_iter, {solver.param.max_iter}"
+                )
+            snapshot.restore(solver, path)
+        except CaffeError as error:
+            _warn_of_skipped(path, error)
+            continue
+        log.info("caffe.cpp:235", f"Resuming from {path}")
+        return path
+    log.info(
+        "caffe.cpp:235", f"Found no snapshot of {prefix} to resume from: starting at iteration 0"
+    )
+    return None
+
+
+def _warn_of_skipped(path: str | os.PathLike[str], reason: CaffeError) -> None:
     log.warning("caffe.cpp:235", f"{path} is left out: {reason}")

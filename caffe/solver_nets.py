@@ -2,51 +2,64 @@
 prototxt itself.
 """
 
-import os
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from caffe import log, prototxt
 from caffe.error import CaffeError
 from caffe.proto import caffe_pb2
+from caffe.proto.caffe_pb2 import NetParameter, NetState, SolverParameter
 from caffe.pycaffe import Net
 
 
-class _SolverNet(Net):
-    """A Net made from a NetParameter instead of a file."""
+@dataclass
+class Source:
+    """Where a net of the solver comes from.
 
-    def __init__(self, param, name):
-        super(Net, self).__init__(param, name)
-
-
-def _sources(param, file):
-    """{field: (where the net comes from, how to read it, its file)} for every way in which the
-    solver names a net.
+    Attributes
+    ----------
+    field : str
+        The field of the solver's prototxt that gives it.
+    file : str
+        The net's file, or the solver's if the net is written there.
+    read : callable
+        Returns the NetParameter.
     """
-    found = {}
-    for field in ("train_net_param", "train_net", "net_param", "net"):
-        if not param.HasField(field):
-            continue
-        given = getattr(param, field)
-        if field.endswith("_param"):
-            found[field] = (f"specified in {field}.", lambda net=given: net, file)
-        else:
-            found[field] = (
-                f"from {field} file: {given}",
-                lambda path=given: prototxt.read_net(path),
-                given,
-            )
-    return found
+
+    field: str
+    file: str
+    read: Callable[[], NetParameter]
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the net has a file of its own."""
+        return not self.field.endswith("_param")
+
+    @property
+    def text(self) -> str:
+        """Field and file, as Caffe logs them."""
+        return f"{self.field} file: {self.file}" if self.is_file else self.field
 
 
-def _made(param, name, phase, state, solver_param):
+def _source(field: str, given: str | NetParameter, file: str) -> Source:
+    """The source of a net that `field` of the solver `file` gives."""
+    if isinstance(given, NetParameter):
+        return Source(field, file, lambda: given)
+    return Source(field, given, lambda: prototxt.read_net(given))
+
+
+def _made(source: Source, phase: int, state: NetState | None, solver_param: SolverParameter) -> Net:
     """A net with the phase, then its own state, then the solver's; with the solver's `weights`."""
-    net_param = caffe_pb2.NetParameter()
-    net_param.CopyFrom(param)
-    whole = caffe_pb2.NetState(phase=phase)
-    whole.MergeFrom(net_param.state)
+    param = NetParameter()
+    param.CopyFrom(source.read())
+    whole = NetState(phase=phase)
+    whole.MergeFrom(param.state)
     if state is not None:
         whole.MergeFrom(state)
-    net_param.state.CopyFrom(whole)
-    net = _SolverNet(net_param, name)
+    param.state.CopyFrom(whole)
+    net = Net.from_param(param, source.file)
     for entry in solver_param.weights:
         for path in entry.split(","):
             log.info("solver.cpp:72", f"Finetuning from {path.strip()}")
@@ -54,7 +67,7 @@ def _made(param, name, phase, state, solver_param):
     return net
 
 
-def train_net(param, file: str) -> Net:
+def train_net(param: SolverParameter, file: str) -> Net:
     """The net to train.
 
     Parameters
@@ -68,18 +81,21 @@ def train_net(param, file: str) -> Net:
     CaffeError
         The solver names no net, or more than one.
     """
-    found = _sources(param, file)
+    fields = ("train_net_param", "train_net", "net_param", "net")
+    found = [_source(f, getattr(param, f), file) for f in fields if param.HasField(f)]
     if len(found) != 1:
-        named = ", ".join(found) or "none"
+        named = ", ".join(source.field for source in found) or "none"
         raise CaffeError(
-            f"{file}: exactly one of net, net_param, train_net, train_net_param names the net; here: {named}"
+            f"{file}: exactly one of net, net_param, train_net, train_net_param names the net;"
+            f" here: {named}"
         )
-    where, read, name = next(iter(found.values()))
-    log.info("solver.cpp:102", f"Creating training net {where}")
-    return _made(read(), name, caffe_pb2.TRAIN, param.train_state, param)
+    (source,) = found
+    end = f"from {source.text}" if source.is_file else f"specified in {source.text}."
+    log.info("solver.cpp:102", f"Creating training net {end}")
+    return _made(source, caffe_pb2.TRAIN, param.train_state, param)
 
 
-def test_nets(param, file: str, trained: Net) -> list:
+def test_nets(param: SolverParameter, file: str, trained: Net) -> list[Net]:
     """The nets to test, which use the parameters of `trained`.
 
     Parameters
@@ -94,20 +110,16 @@ def test_nets(param, file: str, trained: Net) -> list:
     CaffeError
         The numbers of test nets, test_iter and test_state disagree, or test_interval is missing.
     """
-    sources = [("test_net_param", lambda net=net: net, file) for net in param.test_net_param]
-    sources += [
-        (f"test_net file: {path}", lambda path=path: prototxt.read_net(path), path)
-        for path in param.test_net
-    ]
-    shared = _sources(param, file)
+    sources = [_source("test_net_param", net, file) for net in param.test_net_param]
+    sources += [_source("test_net", path, file) for path in param.test_net]
     for field in ("net_param", "net"):
-        if field in shared:
-            _, read, name = shared[field]
-            text = "net_param" if field == "net_param" else f"net file: {param.net}"
-            sources += [(text, read, name)] * (len(param.test_iter) - len(sources))
+        if param.HasField(field):  # it is tested by each test_iter that is left
+            source = _source(field, getattr(param, field), file)
+            sources += [source] * (len(param.test_iter) - len(sources))
     if len(sources) != len(param.test_iter):
         raise CaffeError(
-            f"{file}: {len(sources)} test net(s) but {len(param.test_iter)} test_iter; give one each"
+            f"{file}: {len(sources)} test net(s) but {len(param.test_iter)} test_iter; give one"
+            " each"
         )
     if sources and param.test_interval < 1:
         raise CaffeError(f"{file}: has test nets, so test_interval must be at least 1")
@@ -115,41 +127,14 @@ def test_nets(param, file: str, trained: Net) -> list:
         raise CaffeError(f"{file}: test_iter must be at least 1")
     if param.test_state and len(param.test_state) != len(sources):
         raise CaffeError(
-            f"{file}: {len(sources)} test net(s) but {len(param.test_state)} test_state; give one each or none"
+            f"{file}: {len(sources)} test net(s) but {len(param.test_state)} test_state; give one"
+            " each or none"
         )
     nets = []
-    for i, (where, read, name) in enumerate(sources):
-        log.info("solver.cpp:190", f"Creating test net (#{i}) specified by {where}")
-        net = _made(
-            read(), name, caffe_pb2.TEST, param.test_state[i] if param.test_state else None, param
-        )
+    for i, source in enumerate(sources):
+        log.info("solver.cpp:190", f"Creating test net (#{i}) specified by {source.text}")
+        state = param.test_state[i] if param.test_state else None
+        net = _made(source, caffe_pb2.TEST, state, param)
         net.share_trained_layers(trained)
         nets.append(net)
     return nets
-
-
-def set_prefix(param, file: str):
-    """Give the solver a snapshot_prefix as Caffe does: the solver's own name, put into the folder
-    that the prefix may name.
-    """
-    stem = os.path.splitext(file)[0]
-    if not param.snapshot_prefix:
-        param.snapshot_prefix = stem
-        log.info(
-            "upgrade_proto.cpp:1108", f"snapshot_prefix was not specified and is set to {stem}"
-        )
-    elif os.path.isdir(param.snapshot_prefix):
-        param.snapshot_prefix = os.path.join(param.snapshot_prefix, os.path.basename(stem))
-        log.info(
-            "upgrade_proto.cpp:1113",
-            f"snapshot_prefix was a directory and is replaced to {param.snapshot_prefix}",
-        )
-
-
-def check_folder(param, file: str):
-    """Refuse a snapshot_prefix whose folder cannot be written."""
-    folder = os.path.dirname(param.snapshot_prefix) or "."
-    if not os.access(folder, os.W_OK):
-        raise CaffeError(
-            f"{file}: cannot write snapshots to {folder}/ (snapshot_prefix): make it with mkdir -p {folder}"
-        )

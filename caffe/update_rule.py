@@ -1,9 +1,8 @@
-"""The six update rules: from a gradient to the value that is subtracted from the weights (Caffe:
-*_solver.cpp).
+"""The update of a net's parameters, by one of six rules (Caffe: *_solver.cpp).
 
-Each rule works in place on flat tensors of equal length: `g` comes in as the gradient (clipped,
-divided by iter_size, with weight decay) and goes out as the update; `h` are the history tensors of
-this parameter.
+Each rule turns a gradient into the value that is subtracted from the weights.  It works in place on
+flat tensors of equal length: `g` comes in as the gradient (clipped, divided by iter_size, with
+weight decay) and goes out as the update; `h` are the history tensors of this parameter.
 
 Every step is rounded to float32 in the order of Caffe's CPU code, so the same gradient gives the
 same weights to the last bit.  What remains between two builds of Caffe, and between Caffe and this
@@ -12,26 +11,39 @@ gradient nearly cancels (below delta, 1e-8 by default) turns a rounding error e 
 a step of up to base_lr / delta * e.
 """
 
+# ruff: noqa: ARG002  only Adam uses the iteration that every rule is given
+
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
+from caffe import log, lr_policy
 from caffe.error import CaffeError
+from caffe.node import Parameter
+from caffe.proto import caffe_pb2
+
+# Elements.  During an update the weights, diff and history of a chunk stay in a core's cache.
+CHUNK = 1 << 16
 
 
-def axpby(alpha, x, beta, y):
-    """y = alpha x + beta y in the two steps of Caffe's caffe_cpu_axpby: y is scaled and rounded
-    first.
-    """
+def axpby(alpha: float, x: torch.Tensor, beta: float, y: torch.Tensor) -> None:
+    """y = alpha x + beta y, in place, rounded as in Caffe's caffe_cpu_axpby: y is scaled first."""
     y.mul_(beta).add_(x, alpha=alpha)
 
 
-def root(x):
-    """The correctly rounded square root, as C's sqrtf; on the CPU torch.sqrt is off by one unit in
-    the last place.
+def root(x: torch.Tensor) -> torch.Tensor:
+    """The correctly rounded square root, as C's sqrtf.
+
+    On the CPU, torch.sqrt is sometimes off by one unit in the last place.
     """
     return torch.from_numpy(np.sqrt(x.numpy())) if x.device.type == "cpu" else x.sqrt()
+
+
+Tensors = Sequence[torch.Tensor]
 
 
 class SGD:
@@ -41,14 +53,14 @@ class SGD:
     histories = 1
     takes_momentum = True
 
-    def __init__(self, param):
+    def __init__(self, param: caffe_pb2.SolverParameter) -> None:
         self.param = param
         if not self.takes_momentum and param.momentum != 0:
             raise CaffeError(
                 f"{self.type} takes no momentum, the prototxt gives {param.momentum:g}"
             )
 
-    def update(self, g, h, rate, iteration):
+    def update(self, g: torch.Tensor, h: Tensors, rate: float, iteration: int) -> None:
         axpby(rate, g, self.param.momentum, h[0])
         g.copy_(h[0])
 
@@ -58,7 +70,7 @@ class Nesterov(SGD):
 
     type = "Nesterov"
 
-    def update(self, g, h, rate, iteration):
+    def update(self, g: torch.Tensor, h: Tensors, rate: float, iteration: int) -> None:
         momentum = self.param.momentum
         before = h[0].clone()
         axpby(rate, g, momentum, h[0])
@@ -72,7 +84,7 @@ class AdaGrad(SGD):
     type = "AdaGrad"
     takes_momentum = False
 
-    def update(self, g, h, rate, iteration):
+    def update(self, g: torch.Tensor, h: Tensors, rate: float, iteration: int) -> None:
         h[0].add_(g * g)
         g.div_(root(h[0]).add_(self.param.delta)).mul_(rate)
 
@@ -83,12 +95,12 @@ class RMSProp(SGD):
     type = "RMSProp"
     takes_momentum = False
 
-    def __init__(self, param):
+    def __init__(self, param: caffe_pb2.SolverParameter) -> None:
         super().__init__(param)
         if not 0 <= param.rms_decay < 1:
             raise CaffeError(f"rms_decay must lie in [0, 1), it is {param.rms_decay:g}")
 
-    def update(self, g, h, rate, iteration):
+    def update(self, g: torch.Tensor, h: Tensors, rate: float, iteration: int) -> None:
         decay = self.param.rms_decay
         axpby(1 - decay, g * g, decay, h[0])
         g.div_(root(h[0]).add_(self.param.delta)).mul_(rate)
@@ -102,7 +114,7 @@ class AdaDelta(SGD):
     type = "AdaDelta"
     histories = 2
 
-    def update(self, g, h, rate, iteration):
+    def update(self, g: torch.Tensor, h: Tensors, rate: float, iteration: int) -> None:
         momentum, delta = self.param.momentum, self.param.delta
         axpby(1 - momentum, g * g, momentum, h[0])
         g.mul_(root(h[1].add(delta).div_(h[0].add(delta))))
@@ -118,17 +130,126 @@ class Adam(SGD):
     type = "Adam"
     histories = 2
 
-    def update(self, g, h, rate, iteration):
+    def update(self, g: torch.Tensor, h: Tensors, rate: float, iteration: int) -> None:
         b1, b2 = self.param.momentum, self.param.momentum2
         t = iteration + 1
         axpby(1 - b1, g, b1, h[0])
         axpby(1 - b2, g * g, b2, h[1])
-        correction = np.float32(
-            math.sqrt(1 - b2**t) / (1 - b1**t)
-        )  # Caffe's powers are double, its correction a float
+        # Caffe's powers are double, its correction a float
+        correction = np.float32(math.sqrt(1 - b2**t) / (1 - b1**t))
         g.copy_(h[0]).div_(root(h[1]).add_(self.param.delta)).mul_(
             float(np.float32(rate) * correction)
         )
 
 
 RULES = {rule.type: rule for rule in (SGD, Nesterov, AdaGrad, RMSProp, AdaDelta, Adam)}
+
+
+class Updater:
+    """Updates the parameters of the net that a solver trains.
+
+    Parameters
+    ----------
+    param : SolverParameter
+    rule : SGD or another class of RULES
+    parameters : sequence of Parameter
+
+    Attributes
+    ----------
+    history : list of torch.Tensor
+        In Caffe's order: the rule's first tensor of every parameter, then the second of every
+        parameter.
+    current_step : int
+        Steps that the learning rate has taken (lr_policy step and multistep).
+    """
+
+    def __init__(
+        self, param: caffe_pb2.SolverParameter, rule: SGD, parameters: Sequence[Parameter]
+    ) -> None:
+        self.param, self.rule, self.parameters = param, rule, parameters
+        blobs = [parameter.blob for parameter in parameters]
+        self.history = [
+            torch.zeros(blob.shape, device=blob.tensor().device)
+            for _ in range(rule.histories)
+            for blob in blobs
+        ]
+        self.current_step = 0
+        self._index = {parameter: i for i, parameter in enumerate(parameters)}
+
+    def rate(self, iteration: int) -> float:
+        """The learning rate of an iteration, before lr_mult."""
+        return lr_policy.rate(self.param, iteration, self.current_step)[0]
+
+    def take_step(self, iteration: int) -> None:
+        """Count the step that the learning rate takes at this iteration, if it takes one."""
+        step = lr_policy.rate(self.param, iteration, self.current_step)[1]
+        if step != self.current_step and self.param.lr_policy == "multistep":
+            log.info("sgd_solver.cpp:50", f"MultiStep Status: Iteration {iteration}, step = {step}")
+        self.current_step = step
+
+    def update_all(self, rate: float, iteration: int) -> None:
+        """Update every parameter by its diff, which becomes what was subtracted."""
+        clip = self._clip_scale()
+        for parameter in self.parameters:
+            self.update(parameter, parameter.blob.diff_tensor(), rate, iteration, clip)
+
+    @torch.no_grad()
+    def update(
+        self,
+        parameter: Parameter,
+        diff: torch.Tensor,
+        rate: float,
+        iteration: int,
+        clip: float = 1,
+    ) -> None:
+        """Update one parameter.
+
+        Parameters
+        ----------
+        parameter : Parameter
+        diff : torch.Tensor
+            Its gradient; becomes what was subtracted.
+        rate : float
+            Before lr_mult.
+        iteration : int
+        clip : float
+            Factor of the gradient.
+        """
+        p = self.param
+        decay = p.weight_decay * parameter.decay_mult
+        local_rate = rate * parameter.lr_mult
+        weight, diff = parameter.blob.tensor().view(-1), diff.view(-1)
+        i, count = self._index[parameter], len(self.parameters)
+        history = [self.history[k * count + i].view(-1) for k in range(self.rule.histories)]
+        size = CHUNK if weight.device.type == "cpu" else max(1, weight.numel())
+        for at in range(0, weight.numel(), size):
+            span = slice(at, at + size)
+            w, g = weight[span], diff[span]
+            if clip != 1:
+                g.mul_(clip)
+            if p.iter_size != 1:
+                g.mul_(float(np.float32(1) / np.float32(p.iter_size)))
+            if decay:
+                g.add_(w if p.regularization_type == "L2" else w.sign(), alpha=decay)
+            self.rule.update(g, [h[span] for h in history], local_rate, iteration)
+            w.sub_(g)
+
+    def _clip_scale(self) -> float:
+        """The factor by which clip_gradients scales all diffs.
+
+        It follows from the norm over all of them, before iter_size divides.
+        """
+        limit = self.param.clip_gradients
+        if limit < 0:
+            return 1
+        squares = (p.blob.diff_tensor().double().square().sum() for p in self.parameters)
+        norm = float(sum(squares)) ** 0.5
+        if norm <= limit:
+            return 1
+        scale = limit / norm
+        log.info(
+            "sgd_solver.cpp:99",
+            f"Gradient clipping: scaling down gradients (L2 norm {log.number(norm)} >"
+            f" {log.number(limit)}) by scale factor {log.number(scale)}",
+        )
+        return scale

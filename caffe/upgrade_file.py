@@ -1,7 +1,7 @@
 """What the three upgrade commands share: read a file, bring its message up to date, write it whole."""
 
 from caffe import command_line, log
-from caffe.snapshot import renamed_when_whole
+from caffe.whole_file import renamed_when_whole
 
 
 def main(arguments, here, places, read, upgrade, dump):
@@ -41,5 +41,5 @@ def main(arguments, here, places, read, upgrade, dump):
         log.info(f"{here}:49", f"Wrote upgraded {type(old).__name__} {kind} proto to {target}")
 
     return command_line.run(
-        run, f"{here}:1", arguments, f"usage: {here.removesuffix('.cpp')} {places}\n"
+        run, f"{here}:1", arguments, f"usage: caffe {here.removesuffix('.cpp')} {places}\n"
     )

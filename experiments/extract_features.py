@@ -154,7 +154,7 @@ def load_net(prototxt, weights, blobs, gpu):
     """
     os.environ.setdefault("GLOG_minloglevel", "1")  # the net's own text is not a result
     import caffe
-    from caffe.snapshot import read_layers
+    from caffe.weights_file import read_layers
 
     if gpu:
         caffe.set_mode_gpu()

@@ -103,7 +103,9 @@ def measure(corpus, job):
             }
         else:
             learnt = "tfidf" if name == ALL_WORDS else name
-            model = embeddings.learn(learnt, *learn_from, corpus.articles, corpus.num_topics, seed)
+            model = embeddings.BY_NAME[learnt].learn(
+                *learn_from, corpus.articles, corpus.num_topics, seed
+            )
             vectors = (
                 model.sparse_vectors(corpus.texts)
                 if name == ALL_WORDS

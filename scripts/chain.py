@@ -240,7 +240,7 @@ def settings(args: argparse.Namespace) -> argparse.Namespace:
     args.net = args.net or ("CaffeNetSample" if sample else "CaffeNet")
     args.passes = args.passes or (10 if sample else 1)
     args.workers = args.workers or (1 if sample else 3)
-    signed = embeddings.loss(args.embedding) == "EuclideanLoss"
+    signed = embeddings.BY_NAME[args.embedding].signed
     args.solver = args.solver or ("solver_euclidean.prototxt" if signed else "solver.prototxt")
     args.makes_sample = sample and not (args.data / "ImageCLEF_Wikipedia").is_dir()
     folder = ROOT / "CNN" / args.net

@@ -144,7 +144,7 @@ def test_signed_targets_change_the_loss_and_nothing_else(net):
         "SigmoidCrossEntropyLoss"
     ]
     (loss,) = (layer for layer in signed.layer if layer.name == "loss")
-    assert loss.type == "EuclideanLoss" == embeddings.loss("lsi")
+    assert loss.type == "EuclideanLoss" == embeddings.BY_NAME["lsi"].loss
     loss.type = "SigmoidCrossEntropyLoss"
     assert digest(signed) == digest(usual)
     sigmoid = layers(deploy_net(net))["prob"]

@@ -13,10 +13,11 @@ import sys
 import cv2
 import numpy as np
 import pytest
+import topic_models
 from gensim.corpora import Dictionary
 from lxml import html
 
-from texttopicnet import artefacts, json_files, token_store
+from texttopicnet import artefacts, json_files, token_rows
 from texttopicnet.errors import UserError
 from texttopicnet.token_store import TokenStore
 from texttopicnet.topics import TopicModel
@@ -46,7 +47,7 @@ def work(tmp_path):
     counts = {"cannon": (1, 6), "goal": (0, 3), "piano": (5, 1), "violin": (4, 0)}  # of 10 each
     model.lda.state.sstats[...] = np.array([counts[dictionary[i]] for i in range(4)]).T
     model.lda.state.eta = np.zeros_like(model.lda.state.eta)  # topics are the counts alone
-    model.save(tmp_path)
+    topic_models.save(model, tmp_path)
     return tmp_path
 
 
@@ -300,9 +301,11 @@ def test_planted_code_is_refused_and_trusted(work, show, tmp_path):
 
 def test_articles_of_a_dump_open_with_what_was_kept_of_them(collection, work, page):
     with TokenStore(work) as store:
-        stamp = f"{token_store.PAGE} wiki.xml.bz2, 7 bytes"
+        stamp = f"{token_rows.PAGE} wiki.xml.bz2, 7 bytes"
         opening = "''Cannons'' are\nlarge " + "guns " * 100
-        store.keep([("7", stamp, token_store.packed(["cannon"]), [], "Cannon", opening)])
+        store.keep(
+            [token_rows.Row("7", stamp, token_rows.packed(["cannon"]), [], "Cannon", opening)]
+        )
     articles = {image: f"text/{image[7]}" for image in LABELS} | {"images/b.jpg": "7"}
     json_files.write(work / artefacts.TRAIN_DICT, articles)
     first, _ = page().xpath("//section")

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import recorded
 from stop_words import get_stop_words
 
 from texttopicnet import artefacts, text
@@ -266,8 +267,8 @@ def test_the_recorded_files(recording):
     assert differing == []
 
 
-@needs_recording
-def test_the_recorded_markup(recording):
-    assert len(recording["markup"]) == 9
-    for snippet in recording["markup"]:
+def test_the_recorded_markup():
+    snippets = recorded.markup()
+    assert len(snippets) == 9
+    for snippet in snippets:
         assert text.tokenize(snippet["raw"]) == snippet["tokens"], snippet["raw"]

@@ -10,11 +10,11 @@ from caffe.command_line import Fatal
 from caffe.database import Writer
 from caffe.proto import caffe_pb2
 from caffe.pycaffe import TEST, Net
-from caffe.snapshot import host
+from caffe.weights_file import host
 
 ARGUMENTS = "PRETRAINED_NET_PARAM FEATURE_EXTRACTION_PROTO BLOB1[,BLOB2,...] DB1[,DB2,...] NUM_MINI_BATCHES DB_TYPE [CPU|GPU]"
 USAGE = f"""extract_features: Run a trained net over its data layer and save blobs of it, one database a blob.
-usage: extract_features {ARGUMENTS} [DEVICE_ID=0]
+usage: caffe extract_features {ARGUMENTS} [DEVICE_ID=0]
 
 The records have the keys 0000000000, 0000000001, ... in the data layer's order, and the blob's channels, height and width.
 DB_TYPE is lmdb.
@@ -73,7 +73,7 @@ def choose_device(words):
 def save(net, blobs, databases, batches):
     """Run `batches` batches; all databases are written whole, or none."""
     for blob in blobs:
-        if blob not in net.blob_names:
+        if blob not in net.blobs:
             raise Fatal(
                 f"{HERE}:118", f"Unknown feature blob name {blob} in the network {net.file}"
             )

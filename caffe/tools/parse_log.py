@@ -12,13 +12,13 @@ import io
 import os
 import sys
 
-from caffe import command_line, log_grammar, regular_file
+from caffe import command_line, log, log_grammar, regular_file
 from caffe.command_line import Fatal
 from caffe.error import CaffeError
-from caffe.snapshot import renamed_when_whole
+from caffe.whole_file import renamed_when_whole
 
 USAGE = """parse_log: Parse a Caffe training log into two tables containing training and testing information, and a plot
-usage: parse_log [--verbose] [--delimiter ,] LOGFILE_PATH OUTPUT_DIR
+usage: caffe parse_log [--verbose] [--delimiter ,] LOGFILE_PATH OUTPUT_DIR
 """
 FLAGS = {"verbose": {"action": "store_true"}, "delimiter": {"default": ","}}
 HERE = "parse_log.py:1"
@@ -43,7 +43,11 @@ def parse_and_save(arguments):
             write_table(rows, name, args.delimiter)
         if args.verbose:
             print(f"Wrote {name}" if rows else f"Not writing {name}; no lines to parse")
-    draw(train, test, rates, f"{base}.png", os.path.basename(path))
+    try:
+        draw(train, test, rates, f"{base}.png", os.path.basename(path))
+    except ModuleNotFoundError as error:
+        log.warning(HERE, f"{base}.png is left out: pip install {error.name}, which draws it")
+        return
     if args.verbose:
         print(f"Wrote {base}.png")
 

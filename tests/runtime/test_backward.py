@@ -122,7 +122,7 @@ class Pair:
         )
         caffe.set_random_seed(int(rng.integers(1000)))
         self.solver = caffe.get_solver(str(folder / "solver.prototxt"))
-        self.net, self.last = self.solver.net, len(self.solver.net.layer_names) - 1
+        self.net, self.last = self.solver.net, len(self.solver.net._layer_names) - 1
         self.twin = ReferenceNet(self.net)
         self.change_targets()
         self.set("x", self.net.blobs["x"].shape)
@@ -141,7 +141,7 @@ class Pair:
     def forward(self, start=None, end=None):
         start = int(self.rng.integers(self.last + 1)) if start is None else start
         end = int(self.rng.integers(start, self.last + 1)) if end is None else end
-        self.net.forward(start=self.net.layer_names[start], end=self.net.layer_names[end])
+        self.net.forward(start=self.net._layer_names[start], end=self.net._layer_names[end])
         self.twin.forward(start, end, self.draw)
 
     def whole_forward(self):
@@ -154,7 +154,7 @@ class Pair:
     def part_of_backward(self):
         start = int(self.rng.integers(self.last + 1))
         end = int(self.rng.integers(start + 1))
-        self.net.backward(start=self.net.layer_names[start], end=self.net.layer_names[end])
+        self.net.backward(start=self.net._layer_names[start], end=self.net._layer_names[end])
         self.twin.backward(start, end)
 
     def step(self):
@@ -597,6 +597,6 @@ def test_both_ways_train_alike(tmp_path, seed, keep_blobs):
                 rng.integers(4, size=shape) if loss == "SoftmaxWithLoss" else rng.random(shape)
             )
             solver.step(1)
-        weights.append([blob.data.copy() for blob in net.learnable])
+        weights.append([p.blob.data.copy() for p in net.learnable])
     for one, other in zip(*weights, strict=True):
         agree(one, other, text)

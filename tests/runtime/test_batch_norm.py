@@ -66,7 +66,7 @@ def test_one_value_a_channel(one_layer):
 
 def test_the_statistics_are_not_learnt(one_layer):
     layer = one_layer(bn(), x=X)
-    assert layer.net.lr_mult == [0, 0, 0]
+    assert [p.lr_mult for p in layer.net.learnable] == [0, 0, 0]
 
 
 @pytest.mark.parametrize("specs", ["param { lr_mult: 1 }", "param { lr_mult: 0 } param { }"])
@@ -93,9 +93,8 @@ def test_statistics_of_one_name_are_shared(net_from, specs):
             for i in range(2)
         )
     )
-    assert net.lr_mult == [0, 0, 0]
-    assert net.decay_mult == [0, 0, 0]
-    assert len(net.learnable) == 3
+    assert [p.lr_mult for p in net.learnable] == [0, 0, 0]
+    assert [p.decay_mult for p in net.learnable] == [0, 0, 0]
     net.blobs["x0"].data[...] = X
     net.blobs["x1"].data[...] = [[0, 0], [2, 4]]  # means 1 and 2, unbiased variances 2 and 8
     net.forward()
@@ -146,8 +145,8 @@ def test_the_bottoms_diff_is_always_written(net_from):
         'layer { name: "t" type: "Input" top: "t" input_param { shape { dim: 4 dim: 1 } } }'
         'layer { name: "loss" type: "EuclideanLoss" bottom: "y" bottom: "t" top: "loss" }'
     )
-    assert net.layer_needs == [False, True, False, True]
-    assert net.bottom_needs[1] == [False]
+    assert [node.needs_backward for node in net.nodes] == [False, True, False, True]
+    assert net.nodes[1].bottom_needs == [False]
     net.blobs["x"].data[...] = [[0], [0], [2], [2]]  # normalised: -1 -1 1 1
     net.blobs["t"].data[...] = [[-1], [-1], [1], [-1]]  # differences: 0 0 0 2
     net.forward()

@@ -20,7 +20,7 @@ def test_a_net_without_a_loss_runs_backward_too(tmp_path, capfd):
     """
     (tmp_path / "net.prototxt").write_text(DEPLOY)
     net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TRAIN)
-    assert net.layer_needs == [False] * 3
+    assert not any(node.needs_backward for node in net.nodes)
     net.blobs["data"].data[...] = 1
     net.blobs["fc"].diff[...] = 1
     benchmark(net, 3)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from mutations import mutants
 
 import caffe
-from caffe import io, prototxt, snapshot, upgrade
+from caffe import io, prototxt, snapshot, upgrade, weights_file
 from caffe.data_transformer import DataTransformer
 from caffe.database import LMDB, Writer
 from caffe.proto import caffe_pb2
@@ -81,9 +81,9 @@ def test_any_bytes(tmp_path, data):
     path = tmp_path / "any.bin"
     path.write_bytes(data)
     for read in (
-        snapshot.read_caffemodel,
+        weights_file.read_caffemodel,
         snapshot.read_solverstate,
-        snapshot.read_blob_file,
+        weights_file.read_blob_file,
         io.read_mean_file,
         prototxt.read_net,
     ):
@@ -97,7 +97,7 @@ def test_weights_with_a_byte_changed_and_an_end_lost(tmp_path, place, byte, lost
     data[place % len(data)] = byte
     path = tmp_path / "w.caffemodel"
     path.write_bytes(bytes(data[: len(data) - lost]))
-    for blobs in (ends_well(snapshot.read_caffemodel, path) or {}).values():
+    for blobs in (ends_well(weights_file.read_caffemodel, path) or {}).values():
         assert all(blob.array().shape == blob.shape for blob in blobs)
 
 
@@ -107,7 +107,9 @@ def test_any_bytes_as_hdf5(tmp_path, end):
     for data in (b"", b"\x89HDF\r\n\x1a\n", b"\x89HDF\r\n\x1a\n" + bytes(500), b"text"):
         path.write_bytes(data)
         with pytest.raises(caffe.CaffeError, match="any"):
-            (snapshot.read_caffemodel if "model" in end else snapshot.read_solverstate)(str(path))
+            (weights_file.read_caffemodel if "model" in end else snapshot.read_solverstate)(
+                str(path)
+            )
 
 
 def test_deep_nesting_is_refused(tmp_path):
@@ -227,14 +229,17 @@ FILES = {
     "solver.prototxt": (solver_text, prototxt.read_solver),
     "v0.caffemodel": (old_weights("v0"), upgraded),
     "v1.caffemodel": (old_weights("v1"), upgraded),
-    "v0w.caffemodel": (old_weights("v0"), snapshot.read_caffemodel),
-    "w.caffemodel": (lambda path: deploy(path.parent).save(str(path)), snapshot.read_caffemodel),
+    "v0w.caffemodel": (old_weights("v0"), weights_file.read_caffemodel),
+    "w.caffemodel": (
+        lambda path: deploy(path.parent).save(str(path)),
+        weights_file.read_caffemodel,
+    ),
     "w.caffemodel.h5": (
         lambda path: deploy(path.parent).save_hdf5(str(path)),
-        snapshot.read_caffemodel,
+        weights_file.read_caffemodel,
     ),
-    "compressed.caffemodel.h5": (compressed_weights, snapshot.read_caffemodel),
-    "newest.caffemodel.h5": (newest_weights, snapshot.read_caffemodel),
+    "compressed.caffemodel.h5": (compressed_weights, weights_file.read_caffemodel),
+    "newest.caffemodel.h5": (newest_weights, weights_file.read_caffemodel),
     "s.solverstate": (
         lambda path: snapshot.write_solverstate(str(path), 3, "x", 1, HISTORY),
         snapshot.read_solverstate,

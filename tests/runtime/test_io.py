@@ -251,7 +251,7 @@ def test_resizing_other_numbers_of_channels_is_scipys_zoom():
     ],
 )
 def test_shapes_that_do_not_fit(call):
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match=r"cannot (be )?resized?|are larger than") as caught:
         call()
     assert isinstance(caught.value, caffe.CaffeError)
     assert "\n" not in str(caught.value)
@@ -283,7 +283,9 @@ def test_datums_there_and_back():
     with pytest.raises(ValueError, match="Incorrect array shape"):
         io.array_to_datum(array[0])
     datum.channels = 2
-    with pytest.raises(ValueError, match=r"a Datum of shape \(2, 2, 3\) cannot hold 6 values"):
+    with pytest.raises(
+        ValueError, match=r"the Datum declares the shape \(2, 2, 3\) .* but holds 6 numbers"
+    ):
         io.datum_to_array(datum)
 
 
@@ -312,7 +314,7 @@ def test_a_blob_without_shape_holds_one_number():
     assert number == 123
     with pytest.raises(ValueError, match=r"a blob of shape \(\) cannot hold 100 values"):
         io.blobproto_to_array(caffe_pb2.BlobProto(data=[0] * 100))
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"a blob of shape \(-1, 3\) cannot hold 6 values"):
         io.blobproto_to_array(caffe_pb2.BlobProto(data=[0] * 6, shape={"dim": [-1, 3]}))
 
 

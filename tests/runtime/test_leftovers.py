@@ -10,7 +10,7 @@ import caffe
 from caffe import leftovers
 from caffe.database import Writer
 from caffe.proto import caffe_pb2
-from caffe.snapshot import renamed_when_whole
+from caffe.whole_file import renamed_when_whole
 
 
 @pytest.fixture(scope="module")

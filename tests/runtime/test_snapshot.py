@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import caffe
-from caffe import hdf5_file, snapshot
+from caffe import hdf5_file, snapshot, weights_file
 from caffe.blob import Blob
 from caffe.proto import caffe_pb2
 
@@ -393,7 +393,7 @@ def test_weights_that_are_not(tmp_path, case):
     path = tmp_path / "w.caffemodel.h5"
     h5(path, WEIGHTS[case][0])
     with pytest.raises(caffe.CaffeError) as caught:
-        snapshot.read_caffemodel(path)
+        weights_file.read_caffemodel(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert WEIGHTS[case][1] in str(caught.value)
 
@@ -409,7 +409,7 @@ def test_numbers_of_any_width_are_read(tmp_path):
                 compression="gzip" if i % 2 else None,
             )
         f["data/a/7"], f["data/a/8"] = 2.5, np.zeros((0, 4))
-    blobs = snapshot.read_caffemodel(tmp_path / "w.h5")["a"]
+    blobs = weights_file.read_caffemodel(tmp_path / "w.h5")["a"]
     assert [blob.array().dtype for blob in blobs] == [np.float32] * 9
     assert all((blob.array() == np.arange(6).reshape(2, 3)).all() for blob in blobs[:7])
     assert blobs[7].array() == 2.5
@@ -436,14 +436,14 @@ STATES = {
     "no history": (changed("history"), "holds no /iter and /history"),
     "iter below 0": (changed("iter", data=np.int32([-5])), "the iteration is -5"),
     "iter beyond an int": (changed("iter", data=2**31), "the iteration is 2147483648"),
-    "two iter": (changed("iter", data=[1, 2]), r"/iter is not one number"),
+    "two iter": (changed("iter", data=[1, 2]), r"/iter is not a single whole number"),
     "a fraction": (changed("iter", data=1.5), "/iter is not a whole number"),
     "a text": (changed("iter", data=b"4"), "/iter is not a whole number"),
     "current_step below 0": (changed("current_step", data=-1), "the current_step is -1"),
     "learned_net is a number": (changed("learned_net", data=1), "/learned_net is not a string"),
     "two learned_net": (
         changed("learned_net", data=[b"a", b"b"]),
-        "/learned_net is not one string",
+        "/learned_net is not a single string",
     ),
     "a gap in the history": (changed("history/0"), "/history has 1 members, but no blob 0"),
     "a history of text": (changed("history/1", data=b"x"), "/history/1 does not hold numbers"),
@@ -524,7 +524,7 @@ def test_the_damaged_files(name):
     """Each is one sentence, or was only thought to be damaged: a byte of learned_net that is not
     UTF-8 is a name.
     """
-    read = snapshot.read_solverstate if "solverstate" in name else snapshot.read_caffemodel
+    read = snapshot.read_solverstate if "solverstate" in name else weights_file.read_caffemodel
     try:
         found = read(CASES / name)
     except caffe.CaffeError as error:
@@ -545,18 +545,18 @@ def test_a_name_that_is_not_utf_8(net_from, tmp_path):
     for shape in ([3, 3], [3]):
         layer.blobs.add(data=np.full(np.prod(shape), 7)).shape.dim.extend(shape)
     path.write_bytes(net.SerializeToString().replace(b"caf?", b"caf\xe9"))
-    assert list(snapshot.read_caffemodel(path)) == ["café"]
+    assert list(weights_file.read_caffemodel(path)) == ["café"]
     with h5py.File(tmp_path / "w.h5", "w") as f:
         group = h5py.h5g.create(f.create_group("data").id, b"caf\xe9")
         h5py.Group(group)["0"] = np.ones(3)
-    assert list(snapshot.read_caffemodel(tmp_path / "w.h5")) == ["café"]
+    assert list(weights_file.read_caffemodel(tmp_path / "w.h5")) == ["café"]
     (tmp_path / "latin.prototxt").write_bytes(net_of(["café"]).encode("latin-1"))
     mine = caffe.Net(str(tmp_path / "latin.prototxt"), str(path), caffe.TEST)
     assert (mine.params["café"][0].data == 7).all()
 
 
 @pytest.mark.parametrize(
-    "read", [snapshot.read_caffemodel, snapshot.read_solverstate, snapshot.read_blob_file]
+    "read", [weights_file.read_caffemodel, snapshot.read_solverstate, weights_file.read_blob_file]
 )
 def test_only_regular_files_are_read(tmp_path, read):
     os.mkfifo(tmp_path / "pipe")
@@ -595,9 +595,9 @@ def test_a_full_disk_is_one_sentence(tmp_path, capfd, name, room):
     message.layer.add(name="a"), message.layer.add(name="b")
     with files_of_at_most(room), pytest.raises(caffe.CaffeError) as caught:
         if name == "w.caffemodel":
-            snapshot.write_caffemodel(path, message, blobs)
+            weights_file.write_caffemodel(path, message, blobs)
         elif name == "w.caffemodel.h5":
-            snapshot.write_caffemodel_h5(path, ["a", "b"], blobs, [[True, True], [True]])
+            weights_file.write_caffemodel_h5(path, ["a", "b"], blobs, [[True, True], [True]])
         else:
             snapshot.write_solverstate(
                 path, 4, "x", 0, [blob.tensor() for layer in blobs for blob in layer]

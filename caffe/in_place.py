@@ -1,0 +1,58 @@
+"""Layers that work in place: what may destroy its bottom, and what a gradient still reads.
+
+A layer whose top is its bottom's blob overwrites that blob.  A whole-graph pass lets it destroy the
+old values where no gradient needs them; everywhere else the layer writes a new tensor.  Caffe
+overwrites always, and its gradients then read the new values: nets where that makes a difference
+have to run blob by blob.
+"""
+
+from collections.abc import Sequence
+
+from caffe.blob import Blob
+from caffe.layer import NOTHING, SIGNS, VALUES, Layer
+from caffe.node import Node
+
+# types whose gradient does not need their own output, so that an in-place ReLU may destroy it
+OUTPUT_NOT_NEEDED = {"Convolution", "Deconvolution", "InnerProduct", "Scale", "Bias", "Eltwise"}
+
+
+def mark_overwriting(nodes: Sequence[Node]) -> None:
+    """Set `may_overwrite` of all nodes of a net: in one graph, which may destroy their bottoms."""
+    writers: dict[Blob, Layer] = {}  # the layer that last wrote each blob
+    for node in nodes:
+        if node.layer.can_overwrite and node.bottoms == node.tops:
+            writer = writers.get(node.bottoms[0])
+            node.may_overwrite = writer is not None and writer.type in OUTPUT_NOT_NEEDED
+        writers.update(dict.fromkeys(node.tops, node.layer))
+
+
+def overwrites_needed(nodes: Sequence[Node]) -> bool:
+    """Whether a layer overwrites in place what a gradient, its own or another layer's, reads."""
+    chains: dict[Blob, list[tuple[Layer, str, str]]] = {}  # per memory, who writes it, in order
+    memory: dict[Blob, Blob] = {}  # the first blob of the memory that a blob uses
+    for node in nodes:
+        layer = node.layer
+        passes_on = layer.shares_data and bool(node.bottoms)
+        for top in node.tops:
+            in_place = top in node.bottoms
+            if passes_on:
+                memory[top] = memory[node.bottoms[0]]
+                continue
+            if not in_place:
+                memory[top] = top
+            reads = any(node.bottom_needs)
+            top_read = layer.reads_top if reads else NOTHING
+            bottom_read = layer.reads_own_bottom if reads and in_place else NOTHING
+            chains.setdefault(memory[top], []).append((layer, top_read, bottom_read))
+    return any(
+        _reads_overwritten(top_read, bottom_read, [layer for layer, *_ in chain[position + 1 :]])
+        for chain in chains.values()
+        for position, (_, top_read, bottom_read) in enumerate(chain)
+    )
+
+
+def _reads_overwritten(top_read: str, bottom_read: str, later: Sequence[Layer]) -> bool:
+    """Whether a layer's gradient reads what it, or a layer that writes `later`, has overwritten."""
+    if bottom_read == VALUES or (top_read == VALUES and later):
+        return True
+    return SIGNS in (top_read, bottom_read) and not all(layer.keeps_signs for layer in later)

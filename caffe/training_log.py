@@ -1,0 +1,106 @@
+"""What a solver displays, in Caffe's log lines: losses, learning rates and its nets' outputs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from caffe import log
+
+if TYPE_CHECKING:
+    from caffe.net import NetCore
+    from caffe.proto import caffe_pb2
+
+
+class TrainingLog:
+    """The displayed lines of a training, and the losses that they average.
+
+    Parameters
+    ----------
+    param : SolverParameter
+
+    Attributes
+    ----------
+    losses : list of torch.Tensor
+        Of the last average_loss iterations, each one number; reading it waits for a GPU.
+    """
+
+    def __init__(self, param: caffe_pb2.SolverParameter) -> None:
+        self.param = param
+        self.start(0)
+
+    def start(self, iteration: int) -> None:
+        """Begin a run of iterations: earlier losses and times do not count in it."""
+        self.losses: list[torch.Tensor] = []
+        self._last = (iteration, time.perf_counter())
+
+    def displays(self, iteration: int) -> bool:
+        """Whether this iteration is displayed."""
+        return bool(self.param.display) and iteration % self.param.display == 0
+
+    def remember(self, loss: torch.Tensor) -> None:
+        """Take the loss of an iteration into the average."""
+        self.losses.append(loss)
+        del self.losses[: -self.param.average_loss]
+
+    def smoothed_loss(self) -> float:
+        """The mean of the losses remembered."""
+        return float(torch.stack([loss.cpu() for loss in self.losses]).double().mean())
+
+    def iteration(self, iteration: int, net: NetCore) -> None:
+        """The line with speed and loss, and a line per output of the training net."""
+        loss, now = self.smoothed_loss(), time.perf_counter()
+        lapse, done = now - self._last[1], iteration - self._last[0]
+        per_second = log.number(done / lapse if lapse > 0 else 0)
+        speed = f"{per_second} iter/s, {log.number(round(lapse, 3))}s/{self.param.display} iters"
+        log.info("solver.cpp:239", f"Iteration {iteration} ({speed}), loss = {log.number(loss)}")
+        self._last = (iteration, now)
+        log_outputs("Train", "solver.cpp:258", net, [b.tensor() for b in net.output_blobs])
+
+    def last_loss(self, iteration: int) -> None:
+        """The line after the last iteration."""
+        loss = log.number(self.smoothed_loss())
+        log.info("solver.cpp:327", f"Iteration {iteration}, loss = {loss}")
+
+    def rate(self, iteration: int, rate: float) -> None:
+        """The learning rate's line, if this iteration is displayed."""
+        if self.displays(iteration):
+            log.info("sgd_solver.cpp:112", f"Iteration {iteration}, lr = {log.number(rate)}")
+
+
+def log_outputs(word: str, position: str, net: NetCore, values: Sequence[torch.Tensor]) -> None:
+    """A line per number of a net's outputs.
+
+    Parameters
+    ----------
+    word : {'Train', 'Test'}
+    position : str
+        Of the log line.
+    net : NetCore
+    values : sequence of torch.Tensor
+        One per output blob.
+    """
+    for index, text in enumerate(output_texts(net, values)):
+        log.info(position, f"    {word} net output #{index}: {text}")
+
+
+def output_texts(net: NetCore, values: Sequence[torch.Tensor]) -> Iterator[str]:
+    """``name = value`` for every number of a net's outputs, with its part in the loss, if any.
+
+    Parameters
+    ----------
+    net : NetCore
+    values : sequence of torch.Tensor
+        One per output blob.
+    """
+    weights = net.loss_weights
+    for blob, value in zip(net.output_blobs, values, strict=True):
+        weight = weights[blob]
+        for number in value.reshape(-1).tolist():
+            text = f"{blob.name} = {log.number(number)}"
+            if weight:
+                text += f" (* {log.number(weight)} = {log.number(weight * number)} loss)"
+            yield text
