@@ -247,7 +247,7 @@ def settings(args: argparse.Namespace) -> argparse.Namespace:
     if not folder.is_dir():
         raise UserError(f"{folder} does not exist: give --net a folder of CNN/")
     try:
-        args.size = images.stored_side(crop_of(folder / "train_val.prototxt"))
+        args.size = images.resized_side(crop_of(folder / "train_val.prototxt"))
         args.note = note_of(args, folder / args.solver)
     except CaffeError as error:
         raise UserError(str(error)) from error
