@@ -15,13 +15,11 @@ a dict).
 
 import texttopicnet.startup  # noqa: F401  isort: skip
 
-import argparse
 import contextlib
 import itertools
 import multiprocessing
 import re
 import shutil
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -143,18 +141,12 @@ def writing_lmdbs():
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--data", type=Path, default=artefacts.DATA, help="folder that holds the collection"
-    )
-    parser.add_argument("--collection", default="ImageCLEF_Wikipedia", help="its folder there")
-    parser.add_argument("--work", type=Path, default=artefacts.ROOT, help="folder for artefacts")
-    parser.add_argument("--net", default="CaffeNet", help="folder of CNN/ the LMDBs are for")
-    parser.add_argument("--topics", type=command_line.whole("--topics"), default=40)
+    parser = command_line.parser(__doc__)
+    command_line.add_options(parser, "--data", "--collection", "--work", "--net", "--topics")
     parser.add_argument(
         "--embedding", choices=embeddings.NAMES, default="lda", help="whose labels are packed"
     )
-    parser.add_argument("--seed", type=command_line.seed(), default=0, help="of the order")
+    command_line.add_options(parser, "--seed", help="of the order (default: 0)")
     parser.add_argument(
         "--val-fraction",
         type=command_line.share("--val-fraction", zero=True),
@@ -167,12 +159,8 @@ def main():
         default=images.SIDE,
         help="side of the stored images",
     )
-    parser.add_argument(
-        "--workers",
-        type=command_line.whole("--workers", 1, 1024),
-        default=multiprocessing.cpu_count(),
-    )
-    parser.add_argument("--force", action="store_true", help="replace existing outputs")
+    command_line.add_options(parser, "--workers", default=multiprocessing.cpu_count())
+    command_line.add_options(parser, "--force")
     args = parser.parse_args()
 
     folder = args.work / "CNN" / args.net
@@ -214,9 +202,10 @@ def main():
     print(
         f"packing {split_at} + {len(order) - split_at} images at {args.size} x {args.size}, seed {args.seed}, into {folder}"
     )
-    if embeddings.loss(args.embedding) != embeddings.loss("lda"):
+    kind = embeddings.BY_NAME[args.embedding]
+    if kind.signed:
         print(
-            f"labels of {args.embedding} are signed: train with {embeddings.loss(args.embedding)} (solver_euclidean.prototxt)"
+            f"labels of {kind.name} are signed: train with {kind.loss} (solver_euclidean.prototxt)"
         )
 
     with (

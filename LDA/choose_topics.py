@@ -10,9 +10,7 @@ Usage:   python LDA/choose_topics.py [--work DIR] [--topics 10 20 40 60 80 100] 
 
 import texttopicnet.startup  # noqa: F401  isort: skip
 
-import argparse
 import time
-from pathlib import Path
 
 import numpy as np
 from gensim.models import CoherenceModel
@@ -281,8 +279,8 @@ def described(args, pairs, learning, held_out, texts):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--work", type=Path, default=artefacts.ROOT, help="folder for artefacts")
+    parser = command_line.parser(__doc__)
+    command_line.add_options(parser, "--work")
     parser.add_argument(
         "--topics",
         type=command_line.whole("--topics", 2),
@@ -311,9 +309,7 @@ def main():
         metavar="SEED",
         help="one model each, for the spread",
     )
-    parser.add_argument(
-        "--workers", type=command_line.whole("--workers", 1, 1024), default=3, help="processes"
-    )
+    command_line.add_options(parser, "--workers", default=3)
     parser.add_argument(
         "--held-out",
         type=command_line.share("--held-out"),
@@ -334,8 +330,7 @@ def main():
         default=0,
         help="draws both, for all models alike",
     )
-    parser.add_argument("--force", action="store_true", help="replace existing outputs")
-    command_line.add_trust_pickle(parser)
+    command_line.add_options(parser, "--force", "--trust-pickle")
     args = parser.parse_args()
 
     record_path = args.work / RECORD

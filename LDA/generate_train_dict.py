@@ -11,7 +11,6 @@ LDA/generate_train_dict.py [--data DIR] [--work DIR] [--dump FILE --images FILE]
 
 import texttopicnet.startup  # noqa: F401  isort: skip
 
-import argparse
 import contextlib
 import itertools
 from pathlib import Path
@@ -232,12 +231,8 @@ class LeftOutCount(dict):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--data", type=Path, default=artefacts.DATA, help="folder that holds the collection"
-    )
-    parser.add_argument("--collection", default="ImageCLEF_Wikipedia", help="its folder there")
-    parser.add_argument("--work", type=Path, default=artefacts.ROOT, help="folder for artefacts")
+    parser = command_line.parser(__doc__)
+    command_line.add_options(parser, "--data", "--collection", "--work")
     parser.add_argument(
         "--dump", type=Path, help="take the articles from a MediaWiki dump (pages-articles.xml.bz2)"
     )
@@ -246,18 +241,11 @@ def main():
         type=Path,
         help="the dump's list_of_images.json; its images lie in the collection",
     )
-    parser.add_argument(
-        "--workers",
-        type=command_line.whole("--workers", 1, 1024),
-        default=2,
-        help="processes; the output does not depend on it",
+    command_line.add_options(parser, "--workers")
+    command_line.add_options(
+        parser, "--scheduler", help="preprocess a dump's articles on this Dask cluster"
     )
-    parser.add_argument(
-        "--scheduler",
-        metavar="tcp://HOST:PORT",
-        help="preprocess a dump's articles on this Dask cluster",
-    )
-    parser.add_argument("--force", action="store_true", help="replace an existing output")
+    command_line.add_options(parser, "--force")
     args = parser.parse_args()
     if bool(args.dump) != bool(args.images):
         raise UserError(

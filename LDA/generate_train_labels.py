@@ -11,9 +11,7 @@ With --embedding NAME the labels are training_labels_<name><topics>.json; its mo
 
 import texttopicnet.startup  # noqa: F401  isort: skip
 
-import argparse
 import itertools
-from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
@@ -47,17 +45,14 @@ def vectors_of(model, seed, articles):
     ]
 
 
-def embedding_model(args, store, texts):
-    """The model of an embedding other than LDA, learnt first where it is not there yet."""
-    if (
-        not args.force
-        and (args.work / artefacts.embedding_model(args.embedding, args.topics)).exists()
-    ):
-        return embeddings.load(args.embedding, args.work, args.topics, args.trust_pickle)
+def learnt_model(kind, args, store, texts):
+    """The model of an embedding other than LDA; it is learnt first if its file is missing."""
+    if not args.force and kind.path(args.work, args.topics).exists():
+        return kind.load(args.work, args.topics, args.trust_pickle)
     dictionary, bows = bags.load(args.work, store, args.trust_pickle)
     origin.check_words(dictionary, args.work / artefacts.DICTIONARY, args.work)
-    print(f"learning {args.embedding} from {len(bows)} documents, seed {args.seed}")
-    model = embeddings.learn(args.embedding, dictionary, bows, texts, args.topics, args.seed)
+    print(f"learning {kind.name} from {len(bows)} documents, seed {args.seed}")
+    model = kind.learn(dictionary, bows, texts, args.topics, args.seed)
     model.save(args.work)
     return model
 
@@ -73,30 +68,11 @@ def labels_of(args, pairs, file, width):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--data", type=Path, default=artefacts.DATA, help="folder that holds the collection"
-    )
-    parser.add_argument("--collection", default="ImageCLEF_Wikipedia", help="its folder there")
-    parser.add_argument("--work", type=Path, default=artefacts.ROOT, help="folder for artefacts")
-    parser.add_argument(
-        "--topics",
-        type=command_line.whole("--topics"),
-        default=40,
-        help="topics, or width of another embedding",
-    )
+    parser = command_line.parser(__doc__)
+    command_line.add_options(parser, "--data", "--collection", "--work", "--topics")
     parser.add_argument("--embedding", choices=embeddings.NAMES, default="lda")
-    parser.add_argument(
-        "--seed", type=command_line.seed(), default=0, help="draws the start of the inference"
-    )
-    parser.add_argument(
-        "--workers",
-        type=command_line.whole("--workers", 1, 1024),
-        default=2,
-        help="processes; the labels do not depend on it",
-    )
-    parser.add_argument("--force", action="store_true", help="replace an existing output")
-    command_line.add_trust_pickle(parser)
+    command_line.add_options(parser, "--seed", help="draws the start of the inference (default: 0)")
+    command_line.add_options(parser, "--workers", "--force", "--trust-pickle")
     args = parser.parse_args()
 
     output = args.work / artefacts.training_labels(args.topics, args.embedding)
@@ -106,32 +82,24 @@ def main():
     def names():
         return (article for article, _ in pairs.articles())
 
-    if args.embedding == "lda":
-        # loaded first, so that a missing model is reported before the articles are read
-        model = embeddings.load("lda", args.work, args.topics, args.trust_pickle)
+    kind = embeddings.BY_NAME[args.embedding]
+    is_learnt_here = issubclass(kind, embeddings.LearntEmbedding)
+    if not is_learnt_here:  # a missing model is reported before the articles are read
+        model = kind.load(args.work, args.topics, args.trust_pickle)
     with TokenStore(args.work) as store, atomic_files.temporary_file(output.parent) as file:
         store.fill(names(), args.data / args.collection, args.workers)
-        if args.embedding == "lda":
-            model_path, own = args.work / artefacts.lda_model(args.topics), model.model.lda.id2word
-        else:
-            model = embedding_model(args, store, Texts(store, names))
-            model_path, own = (
-                args.work / artefacts.embedding_model(args.embedding, args.topics),
-                model.dictionary,
-            )
-        if changed := origin.message_if_changed(own, store, pairs, model_path):
+        if is_learnt_here:
+            model = learnt_model(kind, args, store, Texts(store, names))
+        changed = origin.message_if_changed(
+            model.record_dictionary, store, pairs, kind.path(args.work, args.topics)
+        )
+        if changed:
             print(changed)
-        what = (
-            f"{args.topics} topics"
-            if args.embedding == "lda"
-            else f"{args.embedding} of {args.topics} numbers"
-        )
         print(
-            f"labelling {len(pairs)} images of {pairs.num_articles} articles with {what}, seed {args.seed}"
+            f"labelling {len(pairs)} images of {pairs.num_articles} articles with"
+            f" {model.described()}, seed {args.seed}"
         )
-        model.vectors(
-            [[]], args.seed
-        )  # what is compiled at the first call is compiled before the processes are forked
+        model.vectors([[]], args.seed)  # compiles, before the processes are forked
         groups = parallel.in_groups(map(store.packed, names()), TOGETHER)
         unknown = []  # ranks of the articles that have no word of the dictionary
         with tqdm(desc="articles", unit="article", total=pairs.num_articles) as bar:
@@ -146,13 +114,9 @@ def main():
         )  # one label an article (D4)
     if unknown:
         first = next(itertools.islice(names(), unknown[0], None))
-        what = (
-            "the topics of an empty article, the same for all"
-            if args.embedding == "lda"
-            else "the vector 0"
-        )
         print(
-            f"articles: {len(unknown)} without any word of the dictionary get {what}; the first is {first}"
+            f"articles: {len(unknown)} without any word of the dictionary get"
+            f" {kind.of_unknown_text}; the first is {first}"
         )
     print(f"{count} labels, for {model.loss}: {output}")
     return 0

@@ -9,7 +9,6 @@ Usage:   python LDA/learn_LDA_model.py [--data DIR] [--work DIR] [--topics 40] [
 
 import texttopicnet.startup  # noqa: F401  isort: skip
 
-import argparse
 import itertools
 from collections import Counter
 from pathlib import Path
@@ -240,24 +239,11 @@ def num_documents(args, pairs):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--data", type=Path, default=artefacts.DATA, help="folder that holds the collection"
-    )
-    parser.add_argument("--collection", default="ImageCLEF_Wikipedia", help="its folder there")
-    parser.add_argument("--work", type=Path, default=artefacts.ROOT, help="folder for artefacts")
-    parser.add_argument("--topics", type=command_line.whole("--topics"), default=40)
-    parser.add_argument("--passes", type=command_line.whole("--passes"), default=1)
-    parser.add_argument(
-        "--workers",
-        type=command_line.whole("--workers", 1, 1024),
-        default=3,
-        help="processes; the model does not depend on their number",
-    )
-    parser.add_argument(
-        "--scheduler",
-        metavar="tcp://HOST:PORT",
-        help="work on this Dask cluster instead of --workers processes",
+    parser = command_line.parser(__doc__)
+    command_line.add_options(parser, "--data", "--collection", "--work", "--topics", "--passes")
+    command_line.add_options(parser, "--workers", default=3)
+    command_line.add_options(
+        parser, "--scheduler", help="work on this Dask cluster instead of --workers processes"
     )
     parser.add_argument(
         "--update-every",
@@ -265,28 +251,16 @@ def main():
         default=topics.UPDATE_EVERY,
         help="chunks of 2000 documents an update",
     )
-    parser.add_argument("--seed", type=command_line.seed(), default=0)
+    command_line.add_options(parser, "--seed")
     parser.add_argument(
         "--unique-articles",
         action="store_true",
         help="one document per article instead of one per image",
     )
-    parser.add_argument(
-        "--no-below",
-        type=command_line.whole("--no-below", 0),
-        default=topics.NO_BELOW,
-        help="documents a word must be in",
-    )
-    parser.add_argument(
-        "--no-above",
-        type=command_line.share("--no-above", one=True),
-        default=topics.NO_ABOVE,
-        help="share of documents it may be in",
-    )
-    parser.add_argument(
-        "--force", action="store_true", help="make the outputs again, from the articles on"
-    )
-    command_line.add_trust_pickle(parser)
+    command_line.add_options(parser, "--no-below", default=topics.NO_BELOW)
+    command_line.add_options(parser, "--no-above", default=topics.NO_ABOVE)
+    command_line.add_options(parser, "--force", help="rebuild the outputs, from the articles on")
+    command_line.add_options(parser, "--trust-pickle")
     args = parser.parse_args()
 
     *bag_paths, model_path = outputs = [
@@ -343,8 +317,7 @@ def main():
             executor,
             checkpoint,
         )
-        with atomic_files.written_whole(model_path) as temporary:
-            pickles.save(model.lda, temporary)
+        model.save(args.work)
         checkpoint.unlink(missing_ok=True)
         sample = list(itertools.islice(filter(None, corpus), MEASURED))
         perplexity = model.perplexity(sample)

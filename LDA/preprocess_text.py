@@ -8,13 +8,12 @@ Usage:   python LDA/preprocess_text.py FILE...
 
 import texttopicnet.startup  # noqa: F401  isort: skip
 
-import argparse
 
 from texttopicnet import command_line, text
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = command_line.parser(__doc__)
     parser.add_argument("files", nargs="+", metavar="FILE")
     args = parser.parse_args()
     for path in args.files:

@@ -10,7 +10,6 @@ Usage:   python LDA/show_topics.py [--data DIR] [--work DIR] [--topics 40] [--wo
 
 import texttopicnet.startup  # noqa: F401  isort: skip
 
-import argparse
 import base64
 import itertools
 import re
@@ -186,13 +185,8 @@ def rows_of(model, corpus, store, collection, words, images_a_topic):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--data", type=Path, default=artefacts.DATA, help="folder that holds the collection"
-    )
-    parser.add_argument("--collection", default="ImageCLEF_Wikipedia", help="its folder there")
-    parser.add_argument("--work", type=Path, default=artefacts.ROOT, help="folder for artefacts")
-    parser.add_argument("--topics", type=command_line.whole("--topics"), default=40)
+    parser = command_line.parser(__doc__)
+    command_line.add_options(parser, "--data", "--collection", "--work", "--topics")
     parser.add_argument("--words", type=command_line.whole("--words"), default=10)
     parser.add_argument(
         "--images",
@@ -203,7 +197,7 @@ def main():
     parser.add_argument(
         "--page", type=Path, help="where the page goes (default: WORK/LDA/topics.html)"
     )
-    command_line.add_trust_pickle(parser)
+    command_line.add_options(parser, "--trust-pickle")
     args = parser.parse_args()
     model = topics.TopicModel.load(args.work, args.topics, args.trust_pickle)
     print_words(model, args.words)

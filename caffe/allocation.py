@@ -1,10 +1,11 @@
-"""Memory that is not there: one sentence with the layer and the field that asks for so much, not
-torch's allocation error.
+"""Not enough memory: one sentence that names the layer and the field that asks for so much, instead
+of torch's allocation error.
 """
 
 import contextlib
 import os
 import pathlib
+from collections.abc import Iterator
 
 import torch
 
@@ -27,7 +28,7 @@ class OutOfMemoryError(CaffeError):
 
 
 @contextlib.contextmanager
-def enough_for(what, remedy):
+def enough_for(what: str, remedy: str) -> Iterator[None]:
     """Turn a failed allocation inside the block into a CaffeError: "<what>: not enough memory;
     lower <remedy>".
 
@@ -44,14 +45,15 @@ def enough_for(what, remedy):
         failed = isinstance(error, (MemoryError, OutOfMemoryError)) or (
             not isinstance(error, CaffeError) and any(sign in str(error).lower() for sign in SIGNS)
         )
-        if failed:  # also where a blob has said so already: the layer is the better name
+        if failed:  # also where a blob has reported it: the layer is the better name
             raise OutOfMemoryError(f"{what}: not enough memory; lower {remedy}") from error
         raise
 
 
-def available(device):
-    """Bytes that a GPU has, or that are free for this process on the CPU (with swap, within its
-    control group's limit).
+def available(device: torch.device) -> int:
+    """Bytes that a GPU has, or that are free for this process on the CPU.
+
+    On the CPU that includes swap, within the limit of the process's control group.
     """
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory
@@ -66,9 +68,10 @@ def available(device):
     return free
 
 
-def check(what, numbers, device, remedy):
-    """Refuse `numbers` float32 if they need more bytes than there are: Linux would grant them, and
-    then kill the process.
+def check(what: str, numbers: int, device: torch.device, remedy: str) -> None:
+    """Refuse `numbers` float32 values that do not fit into memory.
+
+    Linux would grant the memory, and kill the process once it is used.
     """
     there = available(device)
     if 4 * numbers > there:

@@ -1,28 +1,31 @@
 """caffe time: how long each layer takes, forward and backward, as `caffe time` prints it."""
 
-import time as clock
+import time
+from collections.abc import Callable
 
 import torch
 
 from caffe import blob_by_blob, log
+from caffe.pycaffe import Net
 
 
-def _timed(device, run):
-    start = clock.perf_counter()
+def _timed(device: torch.device, run: Callable[[], object]) -> float:
+    """Milliseconds that `run` takes."""
+    start = time.perf_counter()
     run()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    return 1000 * (clock.perf_counter() - start)
+    return 1000 * (time.perf_counter() - start)
 
 
-def benchmark(net, iterations):
+def benchmark(net: Net, iterations: int) -> None:
     """Run a net layer by layer and log the mean milliseconds of each layer and of whole passes.
 
-    Every layer runs backward too, a deploy net's layers included.
+    Every layer runs backward too, even in a deploy net, which has no loss.
 
     Parameters
     ----------
-    net : caffe.Net
+    net : Net
     iterations : int
     """
     log.info("caffe.cpp:352", "Performing Forward")
@@ -30,25 +33,25 @@ def benchmark(net, iterations):
     log.info("caffe.cpp:356", f"Initial loss: {log.number(net.run_layers(0, last))}")
     log.info("caffe.cpp:357", "Performing Backward")
     net.run_layers_back(last, 0)
-    # Caffe times every layer's backward, also where no loss needs it: its parameters' gradients,
-    # and those of its bottoms that the net asks for, or that the layer's type computes anyway.
+    # Caffe times every layer's backward, even where no loss needs it: the gradients of its
+    # parameters, and of the bottoms for which the net asks or which the type always computes
     for node in net.nodes:
         node.needs_backward = True
     log.info("caffe.cpp:365", "*** Benchmark begins ***")
     log.info("caffe.cpp:366", f"Testing for {iterations} iterations.")
     forward, backward = [0.0] * (last + 1), [0.0] * (last + 1)
-    begin = clock.perf_counter()
+    begin = time.perf_counter()
     for j in range(iterations):
-        start = clock.perf_counter()
+        start = time.perf_counter()
         for i in range(last + 1):
             forward[i] += _timed(net.device, lambda i=i: net.run_layers(i, i))
         for i in range(last, -1, -1):
             backward[i] += _timed(net.device, lambda i=i: blob_by_blob.backward_node(net.nodes[i]))
-        took = 1000 * (clock.perf_counter() - start)
+        took = 1000 * (time.perf_counter() - start)
         log.info(
             "caffe.cpp:394", f"Iteration: {j + 1} forward-backward time: {log.number(took)} ms."
         )
-    total = 1000 * (clock.perf_counter() - begin)
+    total = 1000 * (time.perf_counter() - begin)
     log.info("caffe.cpp:397", "Average time per layer: ")
     for node, ahead, back in zip(net.nodes, forward, backward, strict=True):
         start = f"{node.name:>10}\t"

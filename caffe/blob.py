@@ -2,9 +2,12 @@
 and SyncedMemory).
 """
 
-import math
-from collections.abc import Sequence
+from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
 import torch
 
 from caffe import allocation
@@ -15,33 +18,32 @@ class Memory:
     """One array: a tensor on the device, and for NumPy the same memory (CPU) or a host copy (GPU).
 
     Several blobs may share it, each with a shape of its own; a blob of fewer elements uses the
-    front.  The array is made when it is first asked for.  A value that a net computed is taken over
-    without a copy until somebody has seen a NumPy view of the memory; from then on values are
+    front.  The array is made when it is first asked for.  A value that a net has computed is taken
+    over without a copy until somebody has seen a NumPy view of the memory.  From then on values are
     copied into that same memory, so that the view stays live.
     """
 
     __slots__ = ("device", "host", "host_is_newer", "persistent", "value")
 
-    def __init__(self, device):
+    def __init__(self, device: torch.device) -> None:
         self.device = device
-        self.value = None
-        self.host = None
+        self.value: torch.Tensor | None = None
+        self.host: torch.Tensor | None = None
         self.host_is_newer = False
         self.persistent = False
 
-    def holds(self, count):
+    def holds(self, count: int) -> bool:
         """Whether `count` elements fit without new memory."""
         return self.value is None or self.value.numel() >= count
 
-    def tensor(self, shape):
+    def tensor(self, shape: Sequence[int]) -> torch.Tensor:
         """The array as a torch tensor of `shape` on the device; zeros if it was never written."""
         if self.value is None:
             with allocation.enough_for(f"a blob of shape {tuple(shape)}", "its shape"):
                 self.value = torch.zeros(shape, device=self.device)
         elif self.host_is_newer:
-            self.value.data.copy_(
-                self.host
-            )  # .data: a graph that holds the tensor does not see a new version
+            # .data, so that a graph that holds the tensor does not see a new version of it
+            self.value.data.copy_(self.host)
             self.host_is_newer = False
         if tuple(self.value.shape) == tuple(shape):
             return self.value
@@ -51,11 +53,11 @@ class Memory:
             self.value = grown
         return _front(self._contiguous(), shape)
 
-    def _contiguous(self):
+    def _contiguous(self) -> torch.Tensor:
         self.value = self.value.contiguous()
         return self.value
 
-    def put(self, tensor):
+    def put(self, tensor: torch.Tensor) -> None:
         """Take `tensor` (any strides) as the new value."""
         self.host_is_newer = False
         if 0 in tensor.stride():  # one number spread over many elements
@@ -67,9 +69,15 @@ class Memory:
         else:
             self.value = tensor
 
-    def numpy(self, shape):
-        """A writable NumPy view, float32, C-contiguous; what is written there is seen by the next
-        computation.
+    def forget(self) -> bool:
+        """Let go of the value, unless somebody may hold a view of it; return whether it is gone."""
+        if not self.persistent:
+            self.value = None
+        return not self.persistent
+
+    def numpy(self, shape: Sequence[int]) -> np.ndarray:
+        """A writable NumPy view, float32, C-contiguous; the next computation sees what is written
+        there.
         """
         if self.value is None or not self.holds(math.prod(shape)):
             self.tensor(shape)
@@ -86,7 +94,7 @@ class Memory:
         return _front(self.host, shape).numpy()
 
 
-def _front(tensor, shape):
+def _front(tensor: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
     """The first elements of a contiguous tensor, in `shape`."""
     return tensor.view(-1)[: math.prod(shape)].view(shape)
 
@@ -116,54 +124,55 @@ class Blob:
         self._data = Memory(self._device)
         self._diff = Memory(self._device)
 
-    # --------------------------------------------------------------------------------------------
-    # pycaffe's attributes
+    # ----------------------------------------------------------------------- pycaffe's attributes
     @property
-    def data(self):
+    def data(self) -> np.ndarray:
         """ndarray of float32 of the blob's shape: a live view, writable in place."""
         return self._data.numpy(self._shape)
 
     @property
-    def diff(self):
+    def diff(self) -> np.ndarray:
         """ndarray of float32 of the blob's shape: a live view, writable in place."""
         return self._diff.numpy(self._shape)
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, ...]:
         """Tuple of int."""
         return self._shape
 
     @property
-    def count(self):
+    def count(self) -> int:
         """Number of elements."""
         return math.prod(self.shape)
 
-    def _legacy_axis(self, index):
+    def _legacy_axis(self, index: int) -> int:
         if len(self.shape) > 4:
             raise CaffeError(
-                f"num, channels, height and width are for blobs of up to 4 axes, this one has {self.shape}"
+                "num, channels, height and width are for blobs of up to 4 axes, this one has"
+                f" {self.shape}"
             )
         return self.shape[index] if index < len(self.shape) else 1
 
     @property
-    def num(self):
+    def num(self) -> int:
         return self._legacy_axis(0)
 
     @property
-    def channels(self):
+    def channels(self) -> int:
         return self._legacy_axis(1)
 
     @property
-    def height(self):
+    def height(self) -> int:
         return self._legacy_axis(2)
 
     @property
-    def width(self):
+    def width(self) -> int:
         return self._legacy_axis(3)
 
-    def reshape(self, *shape):
-        """Change the shape.  What fits into the memory stays, as in Caffe; a larger blob gets new
-        memory, of zeros.
+    def reshape(self, *shape: int | Sequence[int]) -> None:
+        """Change the shape, given as numbers or as one sequence.
+
+        As in Caffe, what fits into the memory stays; a larger blob gets new memory, of zeros.
 
         Raises
         ------
@@ -178,68 +187,66 @@ class Blob:
         if not self._diff.holds(self.count):
             self._diff = Memory(self._device)
 
-    # ------------------------------------------------------------------------------------------------ for the runtime
-    def tensor(self):
+    # --------------------------------------------------------------------------- for the runtime
+    def tensor(self) -> torch.Tensor:
         """`data` as a torch tensor on the device."""
         return self._data.tensor(self._shape)
 
-    def diff_tensor(self):
+    def diff_tensor(self) -> torch.Tensor:
         """`diff` as a torch tensor on the device."""
         return self._diff.tensor(self._shape)
 
-    def put(self, tensor):
+    def put(self, tensor: torch.Tensor) -> None:
         """Take a computed tensor as `data`, and its shape."""
         if tuple(tensor.shape) != self.shape:
             self.reshape(*tensor.shape)
         self._data.put(tensor)
 
-    def put_diff(self, tensor):
+    def put_diff(self, tensor: torch.Tensor) -> None:
         """Take a computed tensor as `diff`."""
         self._diff.put(tensor)
 
-    def add_diff(self, tensor):
+    def add_diff(self, tensor: torch.Tensor) -> None:
         """Add a computed tensor to `diff`."""
         if self._diff.value is None:
             self._diff.put(tensor.contiguous())
         else:
             self.diff_tensor().add_(tensor)
 
-    def clear_diff(self):
+    def clear_diff(self) -> None:
         """Set `diff` to zeros."""
-        if self._diff.persistent:
+        if not self._diff.forget():
             self.diff_tensor().zero_()
-        else:
-            self._diff.value = None
 
-    def keep_memory(self):
-        """Copy later values of `data` into the memory that it has now (parameters, whose memory
-        nets share).
+    def keep_memory(self) -> None:
+        """Copy later values of `data` into the memory that it has now.
+
+        Parameters need that: nets share their memory.
         """
         self.tensor()
         self._data.persistent = True
 
-    def shares_data(self, others):
+    def shares_data(self, others: Iterable[Blob]) -> bool:
         """Whether one of `others` uses the same data memory."""
         return any(self._data is other._data for other in others)
 
-    def forget(self):
+    def forget(self) -> None:
         """Let go of `data`, unless somebody may hold a view of it."""
-        if not self._data.persistent:
-            self._data.value = None
+        self._data.forget()
 
-    def share_data(self, other):
+    def share_data(self, other: Blob) -> None:
         """Use `other`'s data memory from now on (Caffe: ShareData)."""
         self._data = other._data
 
-    def share_diff(self, other):
+    def share_diff(self, other: Blob) -> None:
         """Use `other`'s diff memory from now on (Caffe: ShareDiff)."""
         self._diff = other._diff
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<caffe.Blob {'x'.join(map(str, self.shape)) or 'scalar'}>"
 
 
-def _checked(shape):
+def _checked(shape: Iterable[int]) -> tuple[int, ...]:
     """A shape as a tuple of int; one that Caffe's blobs cannot have is refused."""
     shape = tuple(int(d) for d in shape)
     if len(shape) > Blob.MAX_AXES or any(d < 0 for d in shape):
@@ -248,6 +255,7 @@ def _checked(shape):
         )
     if math.prod(shape) > Blob.MAX_COUNT:
         raise CaffeError(
-            f"a blob of shape {shape} would hold {math.prod(shape)} numbers; Caffe's hold {Blob.MAX_COUNT} at most"
+            f"a blob of shape {shape} would hold {math.prod(shape)} numbers; Caffe's hold"
+            f" {Blob.MAX_COUNT} at most"
         )
     return shape

@@ -1,16 +1,31 @@
-"""The `caffe` command: caffe train | test | time | device_query, with Caffe's flags (one dash or
-two) and log lines.
+"""The `caffe` command: caffe train | test | time | device_query with Caffe's flags (one dash or two)
+and log lines, and Caffe's tools as further commands.
 """
 
+import importlib
 import math
 import sys
+from collections.abc import Sequence
 
 from caffe import command_line, log, mode, prototxt
 from caffe.command_line import Fatal
 from caffe.proto import caffe_pb2
 from caffe.signals import EFFECTS, Signals
 
-USAGE = """caffe: command line brew
+TOOLS = {  # each is a module of caffe/tools/ with flags and a -help of its own
+    "convert_imageset": "images and their labels into an LMDB",
+    "compute_image_mean": "the mean image of an LMDB",
+    "extract_features": "blobs of a net into LMDBs",
+    "convert_mnist_data": "MNIST into an LMDB",
+    "convert_cifar_data": "CIFAR-10 into LMDBs",
+    "upgrade_net_proto_text": "an old net in Caffe 1.0's form",
+    "upgrade_net_proto_binary": "an old .caffemodel in Caffe 1.0's form",
+    "upgrade_solver_proto_text": "an old solver in Caffe 1.0's form",
+    "parse_log": "a training log as tables and a picture",
+    "download_model_binary": "the weights that a model's readme.md names",
+}
+USAGE = (
+    """caffe: command line brew
 usage: caffe <command> <args>
 
 commands:
@@ -18,6 +33,7 @@ commands:
   test            score a model
   device_query    show GPU diagnostic information
   time            benchmark model execution time
+  help            print this text
 
 train:  -solver FILE [-snapshot FILE.solverstate | -resume | -weights FILE[,FILE]] [-gpu ID] [-phase, -level N, -stage A,B]
         [-sigint_effect snapshot|stop|none] [-sighup_effect snapshot|stop|none] [-collapsed_outputs VARIANCE]
@@ -25,10 +41,16 @@ test:   -model FILE -weights FILE[,FILE] [-iterations 50] [-gpu ID] [-level N] [
 time:   -model FILE [-iterations 50] [-gpu ID] [-phase TRAIN|TEST] [-level N] [-stage A,B]
 device_query: -gpu ID|all
 
--resume goes on from the newest good snapshot of the solver's snapshot_prefix, or starts from the beginning if there is none.
+-resume resumes from the newest good snapshot of the solver's snapshot_prefix, or starts from the beginning if there is none.
 -collapsed_outputs 1e-7 warns, at each displayed iteration, where the outputs vary less than that between the images of a batch.
+
+tools (caffe <tool> -help says more):
+"""
+    + "".join(f"  {name:26}{purpose}\n" for name, purpose in TOOLS.items())
+    + """
 Every command takes glog's and gflags' flags: -log_dir DIR, -minloglevel N, -flagfile FILE, -version, ...
 """
+)
 FLAGS = {
     "solver": {"default": ""},
     "model": {"default": ""},
@@ -46,15 +68,22 @@ FLAGS = {
 }
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the console command; returns the exit status."""
-    return command_line.run(act, "caffe.cpp:1", arguments, USAGE, help_status=1, bare_status=0)
+    words = sys.argv[1:] if arguments is None else [str(word) for word in arguments]
+    if words and words[0] in TOOLS:
+        return importlib.import_module(f"caffe.tools.{words[0]}").main(words[1:])
+    return command_line.run(act, "caffe.cpp:1", words, USAGE, help_status=1, bare_status=0)
 
 
-def act(arguments):
+def act(arguments: list[str]) -> None:
+    """Run the command that is the one word among the flags."""
     commands = {"train": train, "test": test, "time": time, "device_query": device_query}
     args = command_line.flags(arguments, FLAGS, "caffe.cpp:1", "<command>")
     (name,) = args.rest
+    if name == "help":
+        print(USAGE, end="")
+        return
     if name not in commands:
         log.error("caffe.cpp:78", "Available caffe actions:")
         for action in sorted(commands):

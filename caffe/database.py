@@ -111,8 +111,12 @@ class LMDB:
     def __len__(self):
         return len(self.keys)
 
-    def key_text(self, index):
+    def key_text(self, index: int) -> str:
         return self.keys[index].decode("utf-8", "replace")
+
+    def record_name(self, index: int) -> str:
+        """What record number `index` is called in errors."""
+        return f"{self.path}: record {self.key_text(index)}"
 
     def datum(self, index):
         """Record number `index` (in key order) as a Datum."""
@@ -120,16 +124,10 @@ class LMDB:
             with self.environment.lmdb.begin() as transaction:
                 value = transaction.get(self.keys[index])
         except lmdb.Error as error:
-            raise CaffeError(
-                f"{self.path}: record {self.key_text(index)} cannot be read ({error})"
-            ) from error
-        datum = wire.parse(
-            caffe_pb2.Datum(), value, f"{self.path}: record {self.key_text(index)} is not a Datum"
-        )
+            raise CaffeError(f"{self.record_name(index)} cannot be read ({error})") from error
+        datum = wire.parse(caffe_pb2.Datum(), value, f"{self.record_name(index)} is not a Datum")
         if not datum.data and not datum.float_data:
-            raise CaffeError(
-                f"{self.path}: record {self.key_text(index)} is not a Datum, or an empty one"
-            )
+            raise CaffeError(f"{self.record_name(index)} is not a Datum, or an empty one")
         return datum
 
 

@@ -54,6 +54,21 @@ def decode(data, flags, where):
     return image
 
 
+def decode_8_bits(data: bytes, flags: int, where: str) -> np.ndarray:
+    """Decode an image of 8 bits per channel, as the data layers need it.
+
+    Parameters and errors as `decode`; more bits are an error as well.
+
+    Returns
+    -------
+    ndarray of uint8, shape (H, W, C)
+    """
+    image = decode(data, flags, where)
+    if image.dtype != np.uint8:
+        raise CaffeError(f"{where} is an image of {image.dtype}; Caffe reads 8 bits per channel")
+    return np.atleast_3d(image)
+
+
 def declared_size(data):
     """(height, width) in the header of a PNG, JPEG, BMP or GIF; None for anything else."""
     if data.startswith(PNG) and len(data) >= 24:

@@ -2,8 +2,7 @@
 
 
 class CaffeError(RuntimeError):
-    """Whatever Caffe would have ended with SIGABRT for: bad files, shapes that do not fit,
-    unsupported settings.
+    """What Caffe ends with SIGABRT for: bad files, shapes that do not fit, unsupported settings.
 
     The message is one line; the command line prints it and ends with status 1.
     """

@@ -164,7 +164,7 @@ class Parser:
                 raise FlagError(f"-{name} takes a number of 32 bits, not {value}")
         elif keywords.get("type") is float:
             try:
-                value = float(value)
+                value = float("" if "_" in value else value)  # C's numbers have no underscores
             except ValueError as error:
                 raise FlagError(f"-{name} takes a number, not '{value}'") from error
         if value not in keywords.get("choices", (value,)):

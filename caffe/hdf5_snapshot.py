@@ -1,8 +1,8 @@
 """Weights and solver states as HDF5, in Caffe's layout (Caffe: net.cpp ToHDF5, sgd_solver.cpp,
 util/hdf5.cpp).
 
-Weights: ``/data/<layer>/<i>`` and, if asked for, ``/diff/<layer>/<i>``; a blob that a layer shares
-with an earlier one is in ``/data`` only once, under its owner.  A `/` in a layer's name makes
+Weights: ``/data/<layer>/<i>`` and, if asked for, ``/diff/<layer>/<i>``.  A blob that several layers
+share is in ``/data`` only once, under its owner, the first of them.  A `/` in a layer's name makes
 nested groups, so a layer is a group that holds numbered datasets.  (Caffe dies while it saves such
 a net.)  A name that cannot be a path of its own (`a//b`, `/a`, `.`, a second layer of the same
 name, `a/0` beside a layer `a` with blobs) gets a group ``layer_<index>`` that carries the name as
@@ -13,6 +13,7 @@ Solver states: ``/iter``, ``/learned_net``, ``/current_step``, ``/history/<i>``.
 
 import os
 import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import h5py
 import numpy as np
@@ -24,10 +25,10 @@ NAME_ATTRIBUTE = "layer_name"
 MAX_DEPTH = 64  # of nested groups
 INDEX = re.compile(rb"0|[1-9][0-9]{0,8}")
 
-# ------------------------------------------------------------------------------------------------------------- reading
+# ------------------------------------------------------------------------------------------ reading
 
 
-def read_weights(path):
+def read_weights(path: str) -> list[tuple[str, dict[int, np.ndarray]]]:
     """Read weights.
 
     Parameters
@@ -37,8 +38,8 @@ def read_weights(path):
     Returns
     -------
     list of (str, dict)
-        Layer names, each with {index of the blob: ndarray of float32}; a blob that an earlier layer
-        owns is missing.
+        Layer names, each with {index of the blob: ndarray of float32}, without the blobs that an
+        earlier layer owns.
 
     Raises
     ------
@@ -48,54 +49,56 @@ def read_weights(path):
         data = hdf5_file.child(f, b"data", f"{path}: /data")
         if not isinstance(data, h5py.Group):
             raise CaffeError(f"{path}: holds no group /data; is it a .caffemodel.h5?")
-        by_path, by_attribute = [], []
-        _walk(
-            data,
-            "",
-            path,
-            os.path.getsize(path),
-            {hdf5_file.address(f), hdf5_file.address(data)},
-            by_path,
-            by_attribute,
-        )
-    return by_path + by_attribute
+        walk = _Walk(path, {hdf5_file.address(f), hdf5_file.address(data)})
+        walk.group(data, "")
+    return walk.by_path + walk.by_attribute
 
 
-def _walk(group, name, path, size, seen, by_path, by_attribute):
-    """Collect the layers below `group`, whose path below /data is `name`."""
-    blobs = {}
-    if name.count("/") >= MAX_DEPTH:
-        raise CaffeError(f"{path}: groups are nested more than {MAX_DEPTH} deep in /data")
-    for key in group.id:  # bytes
-        below = f"{name}/{wire.readable(key)}".lstrip("/")
-        where = f"{path}: /data/{wire.shown(below)}"
-        child = hdf5_file.child(group, key, where)
-        if isinstance(child, h5py.Dataset):
-            if not name or not INDEX.fullmatch(key):
-                raise CaffeError(f"{where} is not a blob's number; is it a .caffemodel.h5?")
-            blobs[int(key)] = hdf5_file.numbers(child, where, size)
-        elif isinstance(child, h5py.Group):
-            address = hdf5_file.address(child)
-            if address in seen:
-                raise CaffeError(f"{where} is a group that is in the file twice")
-            seen.add(address)
-            _walk(child, below, path, size, seen, by_path, by_attribute)
-        else:
-            raise CaffeError(f"{where} is neither a group nor a dataset")
-    if NAME_ATTRIBUTE in group.attrs:
-        by_attribute.append((_attribute_text(group, f"{path}: /data/{wire.shown(name)}"), blobs))
-    elif name and (blobs or not len(group)):
-        by_path.append((name, blobs))
+class _Walk:
+    """Collects the layers of a file: those named by their path, and those named by an attribute."""
+
+    def __init__(self, path: str, seen: set[int]) -> None:
+        self.path, self.size = path, os.path.getsize(path)
+        self.seen = seen  # addresses of groups
+        self.by_path: list[tuple[str, dict[int, np.ndarray]]] = []
+        self.by_attribute: list[tuple[str, dict[int, np.ndarray]]] = []
+
+    def group(self, group: h5py.Group, name: str) -> None:
+        """Collect the layers below `group`, whose path below /data is `name`."""
+        blobs: dict[int, np.ndarray] = {}
+        if name.count("/") >= MAX_DEPTH:
+            raise CaffeError(f"{self.path}: groups are nested more than {MAX_DEPTH} deep in /data")
+        for key in group.id:  # bytes
+            below = f"{name}/{wire.readable(key)}".lstrip("/")
+            where = f"{self.path}: /data/{wire.shown(below)}"
+            child = hdf5_file.child(group, key, where)
+            if isinstance(child, h5py.Dataset):
+                if not name or not INDEX.fullmatch(key):
+                    raise CaffeError(f"{where} is not a blob's number; is it a .caffemodel.h5?")
+                blobs[int(key)] = hdf5_file.numbers(child, where, self.size)
+            elif isinstance(child, h5py.Group):
+                address = hdf5_file.address(child)
+                if address in self.seen:
+                    raise CaffeError(f"{where} is a group that is in the file twice")
+                self.seen.add(address)
+                self.group(child, below)
+            else:
+                raise CaffeError(f"{where} is neither a group nor a dataset")
+        if NAME_ATTRIBUTE in group.attrs:
+            where = f"{self.path}: /data/{wire.shown(name)}"
+            self.by_attribute.append((_attribute_text(group, where), blobs))
+        elif name and (blobs or not len(group)):
+            self.by_path.append((name, blobs))
 
 
-def _attribute_text(group, where):
+def _attribute_text(group: h5py.Group, where: str) -> str:
     attribute = group.attrs.get_id(NAME_ATTRIBUTE)
     if attribute.dtype != np.uint8 or len(attribute.shape) != 1:
         raise CaffeError(f"{where}: the attribute {NAME_ATTRIBUTE} is not a name")
     return wire.readable(group.attrs[NAME_ATTRIBUTE].tobytes())
 
 
-def read_state(path):
+def read_state(path: str) -> tuple[int, str, int, list[np.ndarray]]:
     """Read a solver state.
 
     Returns
@@ -124,10 +127,15 @@ def read_state(path):
         return iteration, hdf5_file.text(f, "learned_net", path, size), step or 0, blobs
 
 
-# ------------------------------------------------------------------------------------------------------------- writing
+# ------------------------------------------------------------------------------------------ writing
 
 
-def write_weights(path, names, data, diff=None):
+def write_weights(
+    path: str,
+    names: Sequence[str],
+    data: Sequence[Mapping[int, np.ndarray]],
+    diff: Sequence[Mapping[int, np.ndarray]] | None = None,
+) -> None:
     """Write weights.
 
     Parameters
@@ -138,7 +146,7 @@ def write_weights(path, names, data, diff=None):
     data : list of dict
         Per layer {index of the blob: ndarray of float32}, without blobs that an earlier layer owns.
     diff : list of dict, optional
-        The diffs, with the shared ones.
+        The diffs; blobs that an earlier layer owns are among them.
 
     Raises
     ------
@@ -160,11 +168,12 @@ def write_weights(path, names, data, diff=None):
                     group.create_dataset(str(i), data=values)
 
 
-def _places(names, layers):
-    """The path below /data for each layer: its name where that can be a path of its own; None for
-    nothing to write.
+def _places(names: Sequence[str], layers: Sequence[Mapping[int, np.ndarray]]) -> list[str | None]:
+    """The path below /data for each layer: its name, if that can be a path of its own.
+
+    None if nothing is to be written.
     """
-    count = {}
+    count: dict[str, int] = {}
     for name, blobs in zip(names, layers, strict=True):
         count[name] = max(count.get(name, 0), max(blobs, default=-1) + 1)
     datasets = {f"{name}/{i}" for name, blobs in count.items() for i in range(blobs)}
@@ -180,17 +189,23 @@ def _places(names, layers):
     return places
 
 
-def _is_path(name):
+def _is_path(name: str) -> bool:
     parts = name.split("/")
     return not ({"", ".", ".."} & set(parts)) and "\0" not in name and len(parts) <= MAX_DEPTH
 
 
-def _prefixes(name):
+def _prefixes(name: str) -> Iterator[str]:
     parts = name.split("/")
     return ("/".join(parts[: i + 1]) for i in range(len(parts)))
 
 
-def write_state(path, iteration, learned_net, current_step, history):
+def write_state(
+    path: str,
+    iteration: int,
+    learned_net: str,
+    current_step: int,
+    history: Iterable[np.ndarray],
+) -> None:
     """Write a solver state; `history` yields ndarrays of float32.
 
     Raises
@@ -199,8 +214,8 @@ def write_state(path, iteration, learned_net, current_step, history):
     """
     with hdf5_file.writing(path) as f:
         f.create_dataset("iter", data=np.array([iteration], dtype=np.int32))
-        # of fixed length and with a NUL at its end, as H5LTmake_dataset_string makes it: Caffe
-        # reads no other
+        # of fixed length and with a NUL at its end, as H5LTmake_dataset_string makes it: Caffe can
+        # read no other string
         value = os.fsencode(learned_net) + b"\0"
         kind = h5py.h5t.C_S1.copy()
         kind.set_size(len(value))

@@ -5,36 +5,45 @@ import signal
 import sys
 import threading
 
+COMMANDS = (  # the console scripts of pyproject.toml
+    "caffe",
+    "compute_image_mean",
+    "convert_cifar_data",
+    "convert_imageset",
+    "convert_mnist_data",
+    "download_model_binary",
+    "extract_features.bin",
+    "parse_log.py",
+    "upgrade_net_proto_binary",
+    "upgrade_net_proto_text",
+    "upgrade_solver_proto_text",
+)
 
-def _is_command():
-    """Whether this process runs one of Caffe's commands, by name or as
-    ``python -m caffe.<module>``.
+
+def _is_command() -> bool:
+    """Whether this process is one of Caffe's commands: a console script, which is beside the
+    interpreter that it was installed for, or ``python -m caffe.<module>``.  A user's program of the
+    same name elsewhere is not.
     """
-    tools = {
-        name.removesuffix(".py")
-        for name in os.listdir(os.path.join(os.path.dirname(__file__), "tools"))
-    }
-    if os.path.basename(sys.argv[0]) in tools | {"caffe"}:
-        return True
-    words = sys.orig_argv[1:]
-    return "-m" in words[:-1] and words[words.index("-m") + 1].startswith("caffe.")
+    if sys.argv[0] == "-m":  # Python puts the module's path there later
+        words = sys.orig_argv
+        return words[words.index("-m") + 1].startswith("caffe.") if "-m" in words else False
+    folder, name = os.path.split(os.path.abspath(sys.argv[0]))
+    return name in COMMANDS and folder == os.path.dirname(sys.executable)
 
 
-def quiet_start():
+def quiet_start() -> None:
     """Let SIGINT end the process the system's way until `heard` is called; only in a command, never
     in a user's program.
     """
-    if (
-        threading.current_thread() is not threading.main_thread()
-        or not sys.argv
-        or not _is_command()
-    ):
+    main_thread = threading.current_thread() is threading.main_thread()
+    if not main_thread or not sys.argv or not _is_command():
         return
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def heard():
+def heard() -> None:
     """From now on Ctrl-C is a KeyboardInterrupt again, which the command catches."""
     if (
         threading.current_thread() is threading.main_thread()

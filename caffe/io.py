@@ -5,6 +5,7 @@ import os
 import numpy as np
 
 from caffe import wire
+from caffe.datum import numbers
 from caffe.error import CaffeError
 from caffe.images import ShapeError, load_image, oversample, resize, resize_image
 from caffe.proto import caffe_pb2
@@ -45,16 +46,12 @@ def blobproto_to_array(blob, return_diff: bool = False) -> np.ndarray:
         if any(map(blob.HasField, old))
         else tuple(blob.shape.dim)
     )
-    return _shaped(values, shape, "blob")
-
-
-def _shaped(values, shape, what):
     try:
         if min(shape, default=0) < 0:
             raise ValueError
         return values.reshape(shape)
     except ValueError as error:
-        raise ShapeError(f"a {what} of shape {shape} cannot hold {values.size} values") from error
+        raise ShapeError(f"a blob of shape {shape} cannot hold {values.size} values") from error
 
 
 def array_to_blobproto(arr: np.ndarray, diff: np.ndarray | None = None):
@@ -136,12 +133,7 @@ def datum_to_array(datum) -> np.ndarray:
         The Datum's channels, height and width do not fit its values, as in one that holds an
         encoded image.
     """
-    values = (
-        np.frombuffer(datum.data, dtype=np.uint8)
-        if datum.data
-        else np.array(datum.float_data, dtype=float)
-    )
-    return _shaped(values, (datum.channels, datum.height, datum.width), "Datum")
+    return numbers(datum, "the Datum", float)
 
 
 class Transformer:

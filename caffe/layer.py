@@ -1,9 +1,15 @@
-"""The layer contract and the registry: one class a layer type, found by the `type` string of the
-prototxt.
+"""The contract of a layer, and the registry of layer types.
+
+Each type is one class, found by the `type` string of the prototxt.
 """
 
+# ruff: noqa: ARG002  a layer need not use all that the contract hands it
+
+from __future__ import annotations
+
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NoReturn, TypeAlias, TypeVar
 
 import torch
 
@@ -13,23 +19,34 @@ from caffe.blob import Blob
 from caffe.error import CaffeError
 from caffe.proto import caffe_pb2
 
-_registry = {}
+# What the layers' methods take and return
+Shape: TypeAlias = tuple[int, ...]
+Shapes: TypeAlias = Sequence[Shape]
+Tensors: TypeAlias = Sequence[torch.Tensor]
+Tops: TypeAlias = torch.Tensor | Tensors
+Needs: TypeAlias = Sequence[bool]  # which gradients are asked for
+Grads: TypeAlias = list[torch.Tensor | None]
+AnyLayer = TypeVar("AnyLayer", bound="Layer")
 
-# Caffe's types that are refused by name, with what is missing
+_registry: dict[str, type[Layer]] = {}
+
+# Caffe's types that are refused by name, and why
 NOT_SUPPORTED = {
-    "WindowData": "the reader of window files is missing here; crop the windows and use ImageData or HDF5Data",
+    "WindowData": "the reader of window files is missing here; crop the windows and use ImageData"
+    " or HDF5Data",
 }
 
 
-def register(type_name):
-    """Class decorator: make a Layer class known under Caffe's type string; a second class of that
-    name is refused.
+def register(type_name: str) -> Callable[[type[AnyLayer]], type[AnyLayer]]:
+    """Class decorator: register a Layer class under Caffe's type string; a second class under the
+    same string is refused.
     """
 
-    def add(cls):
+    def add(cls: type[AnyLayer]) -> type[AnyLayer]:
         if type_name in _registry:
             raise CaffeError(
-                f"layer type '{type_name}' is registered twice: {_registry[type_name].__name__} and {cls.__name__}"
+                f"layer type '{type_name}' is registered twice: {_registry[type_name].__name__} and"
+                f" {cls.__name__}"
             )
         cls.type = type_name
         _registry[type_name] = cls
@@ -38,14 +55,18 @@ def register(type_name):
     return add
 
 
-def layer_type_list():
+def layer_type_list() -> list[str]:
     """Names of all registered layer types, sorted."""
     return sorted(_registry)
 
 
-def create(param, net_name, device):
-    """Make the layer that `param` (LayerParameter with phase) describes; an unknown type is a
-    CaffeError.
+def create(param: caffe_pb2.LayerParameter, net_name: str, device: torch.device) -> Layer:
+    """Make the layer that `param`, with its phase set, describes.
+
+    Raises
+    ------
+    CaffeError
+        The type is unknown or not supported; the message starts with `net_name`.
     """
     if param.type in NOT_SUPPORTED:
         missing = NOT_SUPPORTED[param.type]
@@ -55,13 +76,14 @@ def create(param, net_name, device):
     if param.type not in _registry:
         known = ", ".join(layer_type_list())
         raise CaffeError(
-            f"{net_name}: layer '{param.name}' has the unknown type '{param.type}'; known types: {known}"
+            f"{net_name}: layer '{param.name}' has the unknown type '{param.type}'; known types:"
+            f" {known}"
         )
     return _registry[param.type](param, device)
 
 
-def tensors(outputs: torch.Tensor | Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
-    """What a layer's `forward` returns as a sequence, also if it is a single tensor."""
+def as_sequence(outputs: Tops) -> Tensors:
+    """What a layer's `forward` returns, as a sequence even if it is a single tensor."""
     return [outputs] if isinstance(outputs, torch.Tensor) else outputs
 
 
@@ -98,60 +120,53 @@ class Layer:
         Set by the net before `forward`: a `backward` may follow, so what it needs is remembered.
     """
 
-    type = None
-    num_bottom = (1, 1)  # fewest, most (None: any number)
-    num_top = (1, 1)
+    type: str  # set by `register`
+    num_bottom: tuple[int, int | None] = (1, 1)  # fewest, most (None: any number)
+    num_top: tuple[int, int | None] = (1, 1)
     is_loss = False  # the first top has loss_weight 1 by default
-    can_overwrite = False  # `forward` heeds self.overwrites
-    in_place = True  # a top may carry its bottom's name
+    can_overwrite = False  # `forward` looks at self.overwrites
+    in_place = True  # a top may have its bottom's name
     fed_by_user = False  # its forward has nothing to do
-    calls_user = False  # computes on the net's blobs themselves, in code of the user's
-    # every top is the memory of the first bottom, or of the parameter where there is none
+    calls_user = False  # runs the user's own code, on the net's blobs themselves
+    # Every top uses the memory of the first bottom, or of the parameter if there is no bottom.
     shares_data = False
     shares_diff = False
     # What `backward` reads of the blob that holds the top, when it runs: nothing, its signs, or its
     # values.  It tells the net whether a layer that overwrites that blob in place changes the
     # gradient (in Caffe it does).
     reads_top = NOTHING
-    reads_own_bottom = (
-        NOTHING  # the same for the bottom, where it is overwritten by the layer itself
-    )
-    always_propagates = (
-        False  # as in Caffe, writes its bottom's diff whether the net asks for it or not
-    )
+    reads_own_bottom = NOTHING  # the same for the bottom, if the layer itself overwrites it
+    always_propagates = False  # as in Caffe, writes its bottom's diff even if the net does not ask
     keeps_signs = False  # the top has the bottom's signs, or is 0 where no gradient passes
-    LARGE = 1 << 24  # numbers, from which on it is asked whether there is memory for them
+    LARGE = 1 << 24  # so many numbers, or more, are first checked against the machine's memory
 
-    def __init__(self, param, device):
+    def __init__(self, param: caffe_pb2.LayerParameter, device: torch.device) -> None:
         self.param = param
         self.name = param.name
         self.phase = param.phase
         self.device = device
-        self.blobs = []
-        self.params = []
+        self.blobs: list[Blob] = []
+        self.params: list[torch.Tensor] = []
         self.overwrites = False
         self.keeps = True
-        self.remembered = {}
+        self.remembered: dict[str, torch.Tensor] = {}
 
-    # ------------------------------------------------------------------------------------------- to
-    # be overridden
-    def setup(self, shapes):
+    # --------------------------------------------------------------------------- to be overridden
+    def setup(self, shapes: Shapes) -> None:
         """Check the settings and make the parameters; `shapes` are the bottoms' shapes."""
 
-    def reshape(self, shapes):
-        """Return the tops' shapes (list of tuples) for the bottoms' shapes; called again whenever
-        those change.
-        """
+    def reshape(self, shapes: Shapes) -> Shapes:
+        """Return the tops' shapes for the bottoms' shapes; called whenever those change."""
         raise NotImplementedError
 
-    def forward(self, *bottoms):
+    def forward(self, *bottoms: torch.Tensor) -> Tops:
         """Return the top tensor, or a sequence of them."""
         raise NotImplementedError
 
-    def backward(self, bottoms, tops, diffs, needs):
+    def backward(self, bottoms: Tensors, tops: Tensors, diffs: Tensors, needs: Needs) -> Grads:
         """The gradients of the bottoms and of the parameters, from the tops' diffs.
 
-        Nothing is changed by it: it may run before any forward, or twice.
+        It changes nothing: it may run before any forward, or twice.
 
         Parameters
         ----------
@@ -169,25 +184,31 @@ class Layer:
         """
         return self.differentiate(self.forward, bottoms, diffs, needs)
 
-    def allow_force_backward(self, index):
+    def allow_force_backward(self, index: int) -> bool:
         """Whether `force_backward` of the net may ask for the gradient of bottom `index`."""
         return True
 
-    def first_tops(self):
-        """What the tops hold before the first forward (tensors, in order); nothing: zeros."""
+    def first_tops(self) -> Tensors:
+        """What the tops hold before the first forward, in order; where it is nothing, zeros."""
         return ()
 
-    def auto_top_blobs(self):
+    def auto_top_blobs(self) -> bool:
         """Whether missing tops are made up (losses are: Caffe's AutoTopBlobs)."""
         return self.is_loss
 
-    def default_loss_weight(self, index):
+    def default_loss_weight(self, index: int) -> float:
         return 1.0 if self.is_loss and index == 0 else 0.0
 
-    # ---------------------------------------------------------------------------------------------------- helpers
-    def differentiate(self, function, bottoms, diffs, needs):
-        """What `backward` returns, by autograd: the gradients of function(*bottoms) at the bottoms
-        and parameters.
+    # ------------------------------------------------------------------------------------ helpers
+    def differentiate(
+        self,
+        function: Callable[..., Tops],
+        bottoms: Tensors,
+        diffs: Tensors,
+        needs: Needs,
+    ) -> Grads:
+        """What `backward` returns, by autograd: the gradients of function(*bottoms) with respect to
+        bottoms and parameters.
         """
         leaves = [
             t.detach().requires_grad_(need)
@@ -195,7 +216,7 @@ class Layer:
         ]
         inputs, self.params = leaves[: len(bottoms)], leaves[len(bottoms) :]
         with torch.enable_grad():
-            outputs = tensors(function(*inputs))
+            outputs = as_sequence(function(*inputs))
         pairs = [
             (o, d.reshape(o.shape)) for o, d in zip(outputs, diffs, strict=True) if o.requires_grad
         ]
@@ -213,20 +234,17 @@ class Layer:
             for leaf in leaves
         ]
 
-    def remember(self, **tensors):
-        """Keep tensors of this forward, by name, for `backward`; nothing where no backward can
-        follow.
-        """
+    def remember(self, **tensors: torch.Tensor) -> None:
+        """Keep tensors of this forward, by name, for `backward`, if one can follow."""
         self.remembered = (
             {name: tensor.detach() for name, tensor in tensors.items()} if self.keeps else {}
         )
 
-    def recall(self, name, shape, dtype=torch.float32):
+    def recall(self, name: str, shape: Shape, dtype: torch.dtype = torch.float32) -> torch.Tensor:
         """What `remember` kept, in `shape`: after a reshape its front, or zeros if it is too small
         or was never kept.
 
-        Caffe's buffers do the same, as they begin with zeros and are not filled before the first
-        forward.
+        This is what Caffe's buffers hold, which are zeros until the first forward fills them.
         """
         found = self.remembered.get(name)
         if found is None or found.numel() < math.prod(shape):
@@ -238,17 +256,14 @@ class Layer:
         )
 
     @property
-    def works_in_place(self):
+    def works_in_place(self) -> bool:
         """Whether the first top is the first bottom's blob."""
-        return (
-            bool(self.param.top)
-            and bool(self.param.bottom)
-            and self.param.top[0] == self.param.bottom[0]
-        )
+        tops, bottoms = self.param.top, self.param.bottom
+        return bool(tops and bottoms) and tops[0] == bottoms[0]
 
     @property
-    def size_fields(self):
-        """The prototxt fields that set how large the layer's blobs are, for errors."""
+    def size_fields(self) -> str:
+        """The prototxt field that sets how large the layer's blobs are, for errors."""
         own = [message for _, message in self.param.ListFields() if hasattr(message, "ListFields")]
         names = [field.name for message in own for field, _ in message.ListFields()]
         return next(
@@ -257,41 +272,39 @@ class Layer:
         )
 
     @property
-    def train(self):
+    def train(self) -> bool:
         return self.phase == caffe_pb2.TRAIN
 
-    def fail(self, what):
+    def fail(self, what: str) -> NoReturn:
         """Raise CaffeError naming this layer."""
         raise CaffeError(f"layer '{self.name}' ({self.type}): {what}")
 
-    def check_counts(self, bottoms, tops):
+    def check_counts(self, bottoms: int, tops: int) -> None:
         """Refuse a number of bottoms or tops that the type does not take."""
         for word, count, (least, most) in (
             ("bottom", bottoms, self.num_bottom),
             ("top", tops, self.num_top),
         ):
             if count < least or (most is not None and count > most):
-                wanted = (
-                    f"{least}"
-                    if least == most
-                    else f"{least} or more"
-                    if most is None
-                    else f"{least} to {most}"
-                )
-                self.fail(f"takes {wanted} {word} blob(s), the prototxt gives {count}")
+                end = "" if least == most else " or more" if most is None else f" to {most}"
+                self.fail(f"takes {least}{end} {word} blob(s), the prototxt gives {count}")
         if not self.in_place and set(self.param.top) & set(self.param.bottom):
             self.fail("does not work in place; give the top another name than the bottom's")
 
-    def axis(self, index, shape, field="axis"):
-        """An axis index, negative ones counted from the end; out of range is an error naming the
-        field.
+    def axis(self, index: int, shape: Shape, field: str = "axis") -> int:
+        """An axis index from 0; a negative one counts from the end.
+
+        Raises
+        ------
+        CaffeError
+            The index is out of range; the message names the field.
         """
         if not -len(shape) <= index < len(shape):
             self.fail(f"{field} {index} is out of range for a blob of shape {shape}")
         return index % len(shape)
 
-    def add_blob(self, shape, filler=None):
-        """Append a parameter blob of `shape`, filled by `filler` (FillerParameter; None: zeros)."""
+    def add_blob(self, shape: Shape, filler: caffe_pb2.FillerParameter | None = None) -> Blob:
+        """Append a parameter blob of `shape`, filled by `filler`, or with zeros if it is None."""
         where = f"layer '{self.name}' ({self.type}), blob {len(self.blobs)}"
         try:
             blob = Blob(shape, self.device)

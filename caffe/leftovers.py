@@ -1,4 +1,4 @@
-"""What killed processes left behind: files and LMDBs under their temporary name,
+"""What killed processes have left behind: files and LMDBs under a temporary name,
 `<name>.tmp<process>`.
 """
 
@@ -9,7 +9,7 @@ import re
 import shutil
 
 
-def _runs(process):
+def _runs(process: int) -> bool:
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -19,7 +19,7 @@ def _runs(process):
     return True
 
 
-def remove(name: str, pattern: str = ""):
+def remove(name: str | os.PathLike[str], pattern: str = "") -> None:
     """Remove the temporary files of processes that no longer run.
 
     Parameters

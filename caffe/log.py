@@ -26,6 +26,7 @@ import threading
 import time
 import types
 
+from caffe import log_grammar
 from caffe.gflags import FALSE
 
 LEVELS = {"I": 0, "W": 1, "E": 2, "F": 3}
@@ -129,10 +130,8 @@ def line(level, position, text):
         return
     now = time.time()
     moment = time.gmtime(now) if setting("log_utc_time") else time.localtime(now)
-    stamp = time.strftime(
-        "%Y%m%d %H:%M:%S" if setting("log_year_in_prefix") else "%m%d %H:%M:%S", moment
-    )
-    prefix = f"{level}{stamp}.{int(now % 1 * 1e6):06d} {threading.get_native_id():5d} {position}] "
+    thread, year = threading.get_native_id(), setting("log_year_in_prefix")
+    prefix = log_grammar.prefix(level, moment, int(now % 1 * 1e6), thread, position, year)
     row = f"{prefix if setting('log_prefix') else ''}{text}\n"
     with _whole_lines:
         if setting("logtostdout"):

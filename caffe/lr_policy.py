@@ -5,15 +5,16 @@ GetLearningRate).
 import numpy as np
 
 from caffe.error import CaffeError
+from caffe.proto.caffe_pb2 import SolverParameter
 
 POLICIES = ("fixed", "step", "exp", "inv", "multistep", "poly", "sigmoid")
 
 
-def check(param):
+def check(param: SolverParameter) -> None:
     """Refuse an unknown policy, or settings that it cannot use, before any work is done.
 
-    As in Caffe, a gamma that is not given is 0: the rate is base_lr at first and 0 once the policy
-    applies gamma.
+    As in Caffe, a missing gamma is 0: the rate is base_lr at first, and 0 once the policy applies
+    gamma.
 
     Parameters
     ----------
@@ -22,7 +23,7 @@ def check(param):
     Raises
     ------
     CaffeError
-        Without the solver's file name, which the caller puts in front.
+        Without the solver's file name, which the caller adds.
     """
     if param.lr_policy not in POLICIES:
         given = (
@@ -39,7 +40,7 @@ def check(param):
         )
 
 
-def rate(param, iteration, current_step=0):
+def rate(param: SolverParameter, iteration: int, current_step: int = 0) -> tuple[float, int]:
     """The learning rate and the step it belongs to.
 
     Parameters
@@ -54,7 +55,7 @@ def rate(param, iteration, current_step=0):
     -------
     (float, int)
     """
-    # Each step in the precision of Caffe's: pow(float, int) is a double, pow(float, float) and
+    # Each operation in Caffe's precision: pow(float, int) is a double, pow(float, float) and
     # exp(float) are floats.
     single = np.float32
     base, gamma, policy = single(param.base_lr), single(param.gamma), param.lr_policy
@@ -82,6 +83,6 @@ def rate(param, iteration, current_step=0):
     return float(base * factor), current_step
 
 
-def _float_power(base, exponent):
+def _float_power(base: float, exponent: float) -> np.float32:
     """C's powf: the double power, rounded to float32."""
     return np.float32(float(base) ** exponent)

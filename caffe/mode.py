@@ -1,20 +1,20 @@
-"""CPU or GPU, the seed, and which solver of how many: Caffe's global state, with pycaffe's names."""
+"""Caffe's global state, with pycaffe's names: CPU or GPU, the seed, and this solver's number."""
 
 import torch
 
 from caffe import log
 from caffe.error import CaffeError
 
-_state = {"gpu": False, "device_id": 0, "solver_count": 1, "solver_rank": 0, "multiprocess": False}
+_state = {"gpu": False, "device_id": 0, "solver_count": 1, "solver_rank": 0}
 
 
-def set_mode_cpu():
-    """Compute on the CPU from now on (the nets made from here on live there)."""
+def set_mode_cpu() -> None:
+    """Compute on the CPU from now on: nets live where they were made."""
     _state["gpu"] = False
 
 
-def set_mode_gpu():
-    """Compute on the GPU from now on; where CUDA is not there, warn and stay on the CPU."""
+def set_mode_gpu() -> None:
+    """Compute on the GPU from now on; where there is no CUDA, warn and stay on the CPU."""
     if not torch.cuda.is_available():
         log.warning(
             "common.cpp:66",
@@ -27,19 +27,19 @@ def set_mode_gpu():
     _state["gpu"] = True
 
 
-def set_device(device_id):
+def set_device(device_id: int) -> None:
     """Choose which GPU `set_mode_gpu` means (an index from 0)."""
     _state["device_id"] = int(device_id)
 
 
-def device():
-    """The torch.device on which a net made now lives."""
+def device() -> torch.device:
+    """The device on which a net made now lives."""
     if _state["gpu"]:
         return torch.device("cuda", _state["device_id"])
     return torch.device("cpu")
 
 
-def set_random_seed(seed):
+def set_random_seed(seed: int) -> None:
     """Seed everything random in the runtime: fillers, dropout, crops and mirrors.
 
     The stream is PyTorch's, not Caffe's: the same seed repeats itself here but does not give
@@ -48,26 +48,23 @@ def set_random_seed(seed):
     torch.manual_seed(int(seed))
 
 
-def draw_seed():
-    """A fresh seed from the global stream, for a thread that draws on its own (a data layer's
+def draw_seed() -> int:
+    """Draw a seed from the global stream, for a thread with a stream of its own (a data layer's
     crops).
     """
     return int(torch.randint(0, 2**31 - 1, (1,)).item())
 
 
-# ------------------------------------------------------------------------------------------- one
-# solver of several
+# ------------------------------------------------------------------------ one solver of several
+
+
 def solver_count() -> int:
-    """How many solvers train together (see caffe/parallel.py); 1 unless `set_solver_count` said
-    otherwise.
-    """
+    """How many solvers train together (see caffe/parallel.py)."""
     return _state["solver_count"]
 
 
-def set_solver_count(count: int):
-    """Say how many solvers train together; in TRAIN the data layers then leave the others' records
-    out.
-    """
+def set_solver_count(count: int) -> None:
+    """Say how many solvers train together; in TRAIN the data layers skip the others' records."""
     if int(count) < 1:
         raise CaffeError(f"the number of solvers must be at least 1, not {count}")
     _state["solver_count"] = int(count)
@@ -78,7 +75,7 @@ def solver_rank() -> int:
     return _state["solver_rank"]
 
 
-def set_solver_rank(rank: int):
+def set_solver_rank(rank: int) -> None:
     """Say which of the solvers this process is; only number 0 tests and writes snapshots."""
     if int(rank) < 0:
         raise CaffeError(f"a solver's rank counts from 0, it cannot be {rank}")
@@ -90,11 +87,7 @@ def root_solver() -> bool:
     return _state["solver_rank"] == 0
 
 
-def set_multiprocess(multiprocess: bool):
-    """Say whether the solvers are processes (True) or threads; it changes nothing here."""
-    _state["multiprocess"] = bool(multiprocess)
-
-
-def multiprocess() -> bool:
-    """What `set_multiprocess` said last."""
-    return _state["multiprocess"]
+def set_multiprocess(multiprocess: bool) -> None:
+    """Take pycaffe's word for whether the solvers are processes or threads; it makes no difference
+    here.
+    """

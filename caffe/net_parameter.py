@@ -1,14 +1,14 @@
-"""What happens to a NetParameter before layers are made: rules by state, and Split layers (Caffe:
+"""A NetParameter before its layers are made: rules by state, and inserted Split layers (Caffe:
 net.cpp, insert_splits.cpp).
 """
 
 from caffe import log, upgrade
 from caffe.error import CaffeError
-from caffe.proto import caffe_pb2
+from caffe.proto.caffe_pb2 import NetParameter, NetState, NetStateRule
 
 
-def meets_rule(state, rule, layer_name):
-    """Whether `state` (NetState) meets `rule` (NetStateRule); logs why not, as Caffe does."""
+def meets_rule(state: NetState, rule: NetStateRule, layer_name: str) -> bool:
+    """Whether `state` meets `rule`; if not, log why, as Caffe does."""
     where = f"specified by a rule in layer {layer_name}"
     if rule.HasField("phase") and rule.phase != state.phase:
         log.info(
@@ -39,11 +39,21 @@ def meets_rule(state, rule, layer_name):
     return True
 
 
-def filter_net(param, name):
-    """A copy of `param`, upgraded from older forms wherever it comes from, with the layers that its
-    state includes.
+def filter_net(param: NetParameter, name: str) -> NetParameter:
+    """A copy of `param`, upgraded from older forms, with only the layers that its state includes.
+
+    Parameters
+    ----------
+    param : NetParameter
+    name : str
+        Where it came from, for errors.
+
+    Raises
+    ------
+    CaffeError
+        A layer has include and exclude rules.
     """
-    whole, out = caffe_pb2.NetParameter(), caffe_pb2.NetParameter()
+    whole, out = NetParameter(), NetParameter()
     whole.CopyFrom(param)
     upgrade.upgrade_net(whole, name)
     out.CopyFrom(whole)
@@ -62,12 +72,22 @@ def filter_net(param, name):
     return out
 
 
-def insert_splits(param, name):
-    """A copy of `param` in which every blob has one reader: Split layers stand where there were
-    more.
+def insert_splits(param: NetParameter, name: str) -> NetParameter:
+    """A copy of `param` in which every blob has one reader, with a Split layer where it had more.
 
-    A blob with a loss weight that is read too counts the loss as one more reader.  Splits are named
-    as Caffe names them: ``<blob>_<layer>_<top index>_split``, their tops ``..._split_<k>``.
+    The loss counts as a reader of a blob with a loss weight.  Splits are named as Caffe names them:
+    ``<blob>_<layer>_<top index>_split``, their tops ``..._split_<k>``.
+
+    Parameters
+    ----------
+    param : NetParameter
+    name : str
+        Where it came from, for errors.
+
+    Raises
+    ------
+    CaffeError
+        A bottom is the top of no layer before.
     """
     writer = {}  # blob name -> (layer index, top index) of the last layer that wrote it
     source = {}  # (layer, bottom) -> (layer, top)
@@ -88,7 +108,7 @@ def insert_splits(param, name):
             loss_weight[top] = layer.loss_weight[j]
             if layer.loss_weight[j]:
                 readers[top] = readers.get(top, 0) + 1
-    out = caffe_pb2.NetParameter()
+    out = NetParameter()
     out.CopyFrom(param)
     del out.layer[:]
     taken = {}
@@ -118,5 +138,5 @@ def insert_splits(param, name):
     return out
 
 
-def _split_name(layer, blob, index):
+def _split_name(layer: str, blob: str, index: int) -> str:
     return f"{blob}_{layer}_{index}_split"

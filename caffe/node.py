@@ -11,7 +11,7 @@ import torch
 from caffe import allocation
 from caffe.blob import Blob
 from caffe.error import CaffeError
-from caffe.layer import Layer, tensors
+from caffe.layer import Layer, as_sequence
 from caffe.proto import caffe_pb2
 
 
@@ -134,4 +134,4 @@ class Node:
         With `overwrite`, an in-place layer may destroy its bottom.
         """
         self.layer.params, self.layer.overwrites = params, overwrite
-        return tensors(self.layer.forward(*bottoms))
+        return as_sequence(self.layer.forward(*bottoms))

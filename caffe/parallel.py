@@ -1,11 +1,18 @@
-"""pycaffe's NCCL and Timer, as python/train.py uses them.  Training runs in one process; several
-GPUs are not supported.
+"""pycaffe's NCCL and Timer, as python/train.py uses them.
+
+Training runs in one process; several GPUs are not supported.
 """
 
+from __future__ import annotations
+
 import time
+from typing import TYPE_CHECKING
 
 from caffe import log, mode
 from caffe.error import CaffeError
+
+if TYPE_CHECKING:
+    from caffe.solver import Solver
 
 
 def has_nccl() -> bool:
@@ -21,7 +28,7 @@ class NCCL:
     ----------
     solver : Solver
     uid : bytes
-        Of the session; any will do.
+        The session's name; not used.
 
     Raises
     ------
@@ -29,7 +36,7 @@ class NCCL:
         `caffe.set_solver_count` has announced more than one solver.
     """
 
-    def __init__(self, solver, uid=b""):
+    def __init__(self, solver: Solver, uid: bytes = b"") -> None:  # noqa: ARG002  pycaffe's
         if mode.solver_count() > 1:
             raise CaffeError(
                 f"training with {mode.solver_count()} GPUs is not supported; give one GPU"
@@ -41,33 +48,33 @@ class NCCL:
         """A name for a session."""
         return b"one process"
 
-    def bcast(self):
+    def bcast(self) -> None:
         """Send the root solver's weights to the others."""
 
-    def on_start(self):
+    def on_start(self) -> None:
         """Called before each iteration, as a solver's callback."""
 
-    def on_gradients_ready(self):
+    def on_gradients_ready(self) -> None:
         """Called before each update, as a solver's callback."""
 
-    def __call__(self, layer: int):
+    def __call__(self, layer: int) -> None:
         """Called after each layer's backward, as a net's callback."""
 
 
 class Timer:
-    """A stop watch, BVLC's Timer: `start()`, `stop()`, and the milliseconds between them in `ms`."""
+    """BVLC's Timer, a stopwatch: `start()`, `stop()`, and in `ms` the milliseconds between them."""
 
-    def __init__(self):
-        self._started = None
-        self._seconds = None
+    def __init__(self) -> None:
+        self._started: float | None = None
+        self._seconds: float | None = None
 
-    def start(self):
-        """Start, unless it runs."""
+    def start(self) -> None:
+        """Start, unless it is running."""
         if self._started is None:
             self._started = time.perf_counter()
 
-    def stop(self):
-        """Stop, if it runs."""
+    def stop(self) -> None:
+        """Stop, if it is running."""
         if self._started is not None:
             self._seconds = time.perf_counter() - self._started
             self._started = None

@@ -1,8 +1,11 @@
-"""What signals ask of a training: SIGINT and SIGHUP as `-sigint_effect` and `-sighup_effect` say,
+"""What signals ask of a training: SIGINT and SIGHUP what `-sigint_effect` and `-sighup_effect` say,
 SIGTERM to stop.
 """
 
+from __future__ import annotations
+
 import signal
+from types import FrameType, TracebackType
 
 STOP, SNAPSHOT, NONE = "stop", "snapshot", "none"
 EFFECTS = (SNAPSHOT, STOP, NONE)
@@ -19,27 +22,32 @@ class Signals:
     sigint_effect, sighup_effect : {'snapshot', 'stop', 'none'}
     """
 
-    def __init__(self, sigint_effect: str, sighup_effect: str):
+    def __init__(self, sigint_effect: str, sighup_effect: str) -> None:
         self.effects = {
             signal.SIGHUP: sighup_effect,
             signal.SIGTERM: STOP,
             signal.SIGINT: sigint_effect,
         }
-        self.received = set()
+        self.received: set[int] = set()
 
-    def __enter__(self):
+    def __enter__(self) -> Signals:
         self._before = {number: signal.signal(number, self._receive) for number in self.effects}
         return self
 
-    def __exit__(self, *_):
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _receive(self, number, _):
+    def _receive(self, number: int, _: FrameType | None) -> None:
         self.received.add(number)
 
     def __call__(self) -> str:
-        """The effect of one signal that has come in, SIGHUP's first; 'none' if there is none left."""
+        """The effect of one signal received, SIGHUP's first; 'none' if no signal is left."""
         for number, effect in self.effects.items():
             if number in self.received:
                 self.received.remove(number)

@@ -41,5 +41,5 @@ def main(arguments, here, places, read, upgrade, dump):
         log.info(f"{here}:49", f"Wrote upgraded {type(old).__name__} {kind} proto to {target}")
 
     return command_line.run(
-        run, f"{here}:1", arguments, f"usage: {here.removesuffix('.cpp')} {places}\n"
+        run, f"{here}:1", arguments, f"usage: caffe {here.removesuffix('.cpp')} {places}\n"
     )

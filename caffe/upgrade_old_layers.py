@@ -171,7 +171,7 @@ def _v0_to_v1(outer, name):
     kind = inner.type
     value = V0_TYPES.get(kind, kind.upper())
     if kind:
-        if kind != kind.lower() or value not in V1.LayerType:
+        if kind != kind.lower() or value not in V1.LayerType.DESCRIPTOR.values_by_name:
             raise CaffeError(f"{where}: '{kind}' is not a layer type of the V0 form")
         new.type = V1.LayerType.Value(value)
     for field, content in inner.ListFields():

@@ -9,7 +9,6 @@ Usage:   python experiments/label_distribution.py NAME=LABELS [NAME=LABELS ...] 
 
 import texttopicnet.startup  # noqa: F401  isort: skip
 
-import argparse
 import time
 from pathlib import Path
 
@@ -66,15 +65,11 @@ def read_labels(path):
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line.parser(__doc__)
     parser.add_argument(
         "labels", nargs="+", metavar="NAME=LABELS", help="the table's name for a label file"
     )
-    parser.add_argument("--work", type=Path, default=artefacts.ROOT)
-    parser.add_argument("--force", action="store_true")
-    command_line.add_trust_pickle(parser)
+    command_line.add_options(parser, "--work", "--force", "--trust-pickle")
     args = parser.parse_args()
     start = time.perf_counter()
 

@@ -9,7 +9,6 @@ retrieval Usage:   python experiments/make_tables.py [--work DIR] [--results DIR
 
 import texttopicnet.startup  # noqa: F401  isort: skip
 
-import argparse
 import base64
 import io
 import re
@@ -358,16 +357,10 @@ def report(tables, records, data):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--work", type=Path, default=artefacts.ROOT, help="folder of artefacts")
+    parser = command_line.parser(__doc__)
+    command_line.add_options(parser, "--work", "--data")
     parser.add_argument(
         "--results", type=Path, help="folder of records; default: WORK/experiments/results"
-    )
-    parser.add_argument(
-        "--data",
-        type=Path,
-        default=artefacts.DATA,
-        help="folder that holds Wikipedia/, for the examples",
     )
     parser.add_argument(
         "--readme",
@@ -377,7 +370,7 @@ def main():
     parser.add_argument(
         "--check", action="store_true", help="with --readme: change nothing, fail where it differs"
     )
-    parser.add_argument("--force", action="store_true", help="replace existing outputs")
+    command_line.add_options(parser, "--force")
     args = parser.parse_args()
 
     folder = args.results or args.work / "experiments" / "results"

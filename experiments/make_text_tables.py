@@ -9,7 +9,6 @@ Usage:   python experiments/make_text_tables.py [--results DIR] [--readme FILE] 
 
 import texttopicnet.startup  # noqa: F401  isort: skip
 
-import argparse
 from pathlib import Path
 
 from texttopicnet import artefacts, command_line, results
@@ -164,7 +163,7 @@ def tables(records):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = command_line.parser(__doc__)
     parser.add_argument(
         "--results", type=Path, default=artefacts.ROOT / "experiments" / "results" / "text"
     )

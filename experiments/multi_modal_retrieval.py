@@ -9,7 +9,6 @@ Usage:   python experiments/multi_modal_retrieval.py [--data DIR] [--work DIR] [
 
 import texttopicnet.startup  # noqa: F401  isort: skip
 
-import argparse
 import sys
 import time
 from pathlib import Path
@@ -75,28 +74,18 @@ def examples(found, text_ids, image_ids, categories, names, n_images=6):
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, default=artefacts.DATA)
-    parser.add_argument("--work", type=Path, default=artefacts.ROOT)
+    parser = command_line.parser(__doc__)
+    command_line.add_options(parser, "--data", "--work")
     parser.add_argument(
         "--features",
         type=Path,
         help="default: experiments/features/wikipedia_prob.npz below --work",
     )
-    parser.add_argument("--topics", type=command_line.whole("--topics"), default=40)
-    parser.add_argument(
-        "--note", default="", help="what stands beside the number: training corpus, iterations"
+    command_line.add_options(parser, "--topics", "--note")
+    command_line.add_options(
+        parser, "--seed", help="of the LDA's inference, as in generate_train_labels.py (default: 0)"
     )
-    parser.add_argument(
-        "--seed",
-        type=command_line.seed(),
-        default=0,
-        help="of the LDA's inference, as in generate_train_labels.py",
-    )
-    parser.add_argument("--force", action="store_true")
-    command_line.add_trust_pickle(parser)
+    command_line.add_options(parser, "--force", "--trust-pickle")
     args = parser.parse_args()
     start = time.perf_counter()
 

@@ -9,7 +9,6 @@ journal version (arXiv 1807.02110) Usage:   python experiments/text_to_text_retr
 
 import texttopicnet.startup  # noqa: F401  isort: skip
 
-import argparse
 import itertools
 import json
 import time
@@ -104,7 +103,9 @@ def measure(corpus, job):
             }
         else:
             learnt = "tfidf" if name == ALL_WORDS else name
-            model = embeddings.learn(learnt, *learn_from, corpus.articles, corpus.num_topics, seed)
+            model = embeddings.BY_NAME[learnt].learn(
+                *learn_from, corpus.articles, corpus.num_topics, seed
+            )
             vectors = (
                 model.sparse_vectors(corpus.texts)
                 if name == ALL_WORDS
@@ -224,9 +225,7 @@ def rows_of(measured, categories, names):
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line.parser(__doc__)
     parser.add_argument(
         "--set", type=Path, default=artefacts.DATA / "Wikipedia", help="folder of the retrieval set"
     )
@@ -236,13 +235,7 @@ def main():
         help="learn from all files below this folder, not from the set's training texts",
     )
     parser.add_argument("--name", default="wikipedia", help="goes into the record's name")
-    parser.add_argument("--work", type=Path, default=artefacts.ROOT)
-    parser.add_argument(
-        "--topics",
-        type=command_line.whole("--topics"),
-        default=40,
-        help="topics, or width of another embedding",
-    )
+    command_line.add_options(parser, "--work", "--topics")
     parser.add_argument(
         "--passes",
         type=command_line.whole("--passes"),
@@ -257,28 +250,12 @@ def main():
         choices=[*embeddings.NAMES, ALL_WORDS],
         default=[*embeddings.NAMES, ALL_WORDS],
     )
-    parser.add_argument(
-        "--no-below",
-        type=command_line.whole("--no-below", 0),
-        default=topics.NO_BELOW,
-        help="documents a word must be in",
+    command_line.add_options(parser, "--no-below", default=topics.NO_BELOW)
+    command_line.add_options(
+        parser, "--workers", help="embeddings learnt at one time; the numbers do not depend on it"
     )
-    parser.add_argument(
-        "--workers",
-        type=command_line.whole("--workers", 1, 1024),
-        default=2,
-        help="embeddings learnt at one time; the numbers do not depend on it",
-    )
-    parser.add_argument(
-        "--no-above",
-        type=command_line.share("--no-above", one=True),
-        default=topics.NO_ABOVE,
-        help="share of documents it may be in",
-    )
-    parser.add_argument(
-        "--note", default="", help="what stands beside the numbers: the texts they were learnt from"
-    )
-    parser.add_argument("--force", action="store_true")
+    command_line.add_options(parser, "--no-above", default=topics.NO_ABOVE)
+    command_line.add_options(parser, "--note", "--force")
     args = parser.parse_args()
     start = time.perf_counter()
 

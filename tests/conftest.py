@@ -29,7 +29,9 @@ def load_script():
         if name not in sys.modules:
             spec = importlib.util.spec_from_file_location(name, ROOT / path)
             sys.modules[name] = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(sys.modules[name])
+            with pytest.MonkeyPatch.context() as patch:  # as for a running script
+                patch.syspath_prepend(ROOT / Path(path).parent)
+                spec.loader.exec_module(sys.modules[name])
         return sys.modules[name]
 
     return load_script

@@ -439,7 +439,7 @@ def test_ctrl_c_afterwards_is_one_line():
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert error == "interrupted: nothing half written was left behind\n"
+    assert error == "interrupted: no half-written file was left behind\n"
 
 
 def test_names_that_the_terminal_cannot_show_are_printed(tmp_path):

@@ -6,10 +6,9 @@ import importlib.util
 
 import numpy as np
 import pytest
+import recorded
 
 from texttopicnet import artefacts, average_precision
-
-GOLDEN = artefacts.ROOT.parent / "shared" / "golden" / "retrieval" / "retrieval.npz"
 
 
 def test_area_by_hand():
@@ -106,16 +105,15 @@ def load_script(path):
     return script
 
 
-@pytest.mark.skipif(not GOLDEN.exists(), reason="needs the recording ../shared/golden/retrieval")
 def test_retrieval_is_the_originals():
-    recorded = np.load(GOLDEN)
+    recording = np.load(recorded.retrieval())
     script = load_script("experiments/multi_modal_retrieval.py")
-    text_ids, image_ids = recorded["text_ids"].tolist(), recorded["image_ids"].tolist()
+    text_ids, image_ids = recording["text_ids"].tolist(), recording["image_ids"].tolist()
     found = script.retrieve(
-        recorded["text"], recorded["image"], text_ids, image_ids, recorded["category"]
+        recording["text"], recording["image"], text_ids, image_ids, recording["category"]
     )
     for direction, ids in (("image_query", image_ids), ("text_query", text_ids)):
         queries, _, ap = found[direction]
-        assert [ids[q] for q in queries] == recorded[f"{direction}_order"].tolist()
-        np.testing.assert_allclose(ap, recorded[f"ap_{direction}"], rtol=0, atol=1e-12)
-        assert ap.mean() == pytest.approx(float(recorded[f"map_{direction}"]), abs=1e-12)
+        assert [ids[q] for q in queries] == recording[f"{direction}_order"].tolist()
+        np.testing.assert_allclose(ap, recording[f"ap_{direction}"], rtol=0, atol=1e-12)
+        assert ap.mean() == pytest.approx(float(recording[f"map_{direction}"]), abs=1e-12)

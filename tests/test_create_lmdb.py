@@ -394,12 +394,13 @@ def test_labels_are_checked_as_their_embedding_asks(signed, run, tmp_path):
 
 
 def test_a_net_learns_signed_labels(signed, run, tmp_path):
-    """From the LMDBs through train_val_euclidean.prototxt's own data and loss layers, with one
+    """From the LMDBs through train_val.prototxt's own data layers and its EuclideanLoss, with one
     layer between them.
     """
     folder = run("--embedding", "lsi")
-    net = prototxt.read_net(artefacts.ROOT / "CNN/CaffeNet/train_val_euclidean.prototxt")
-    kept = [layer for layer in net.layer if layer.name in ("data", "label", "fc8", "loss")]
+    net = prototxt.read_net(artefacts.ROOT / "CNN/CaffeNet/train_val.prototxt")
+    types = ("Data", "EuclideanLoss")
+    kept = [layer for layer in net.layer if layer.type in types or layer.name == "fc8"]
     del net.layer[:]
     net.layer.extend(kept)
     for layer, source in zip(
@@ -415,6 +416,7 @@ def test_a_net_learns_signed_labels(signed, run, tmp_path):
     (tmp_path / "net.prototxt").write_text(text_format.MessageToString(net))
     (tmp_path / "solver.prototxt").write_text(
         f'net: "{tmp_path}/net.prototxt" base_lr: 0.0003 momentum: 0.9 lr_policy: "fixed" solver_mode: CPU random_seed: 0'
+        ' train_state { stage: "euclidean" }'
     )
     solver = caffe.get_solver(str(tmp_path / "solver.prototxt"))
     solver.step(1)

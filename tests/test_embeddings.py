@@ -9,9 +9,11 @@ import sys
 
 import numpy as np
 import pytest
+import topic_models
 from gensim.corpora import Dictionary
 
 from texttopicnet import artefacts, embeddings, topics, training_labels
+from texttopicnet.embeddings import training_texts
 from texttopicnet.errors import UserError
 
 SUBJECTS = [
@@ -43,12 +45,20 @@ class Stream:
 def learn(name, num_topics=K, documents=DOCUMENTS, **arguments):
     dictionary = Dictionary(documents)
     bows = [dictionary.doc2bow(d) for d in documents]
-    return embeddings.learn(name, dictionary, bows, Stream(documents), num_topics, **arguments)
+    return embeddings.BY_NAME[name].learn(
+        dictionary, bows, Stream(documents), num_topics, **arguments
+    )
+
+
+def learn_lda():
+    dictionary = Dictionary(DOCUMENTS)
+    bows = [dictionary.doc2bow(d) for d in DOCUMENTS]
+    return embeddings.Lda(topics.TopicModel.learn(dictionary, bows, K, workers=1))
 
 
 @pytest.fixture(scope="module")
 def learnt():
-    return {name: learn(name, epochs=30) for name in embeddings.NAMES}
+    return {"lda": learn_lda()} | {name: learn(name, epochs=30) for name in LEARNT}
 
 
 @pytest.mark.parametrize("name", embeddings.NAMES)
@@ -58,7 +68,7 @@ def test_vectors_have_the_width_and_the_numbers_that_are_promised(learnt, name):
     assert vectors.dtype == np.float32
     list(training_labels.checked(name, enumerate(vectors.tolist()), K, "-"))
     signed = learnt[name].loss == "EuclideanLoss"
-    assert signed == (vectors.min() < 0) == (name in embeddings.SIGNED)
+    assert signed == (vectors.min() < 0) == (embeddings.BY_NAME[name].signed)
     if signed:
         np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
 
@@ -100,13 +110,11 @@ def test_unknown_words_do_not_count(learnt, name):
 def test_what_was_saved_is_loaded(learnt, name, tmp_path):
     embedding = learnt[name]
     embedding.vectors(DOCUMENTS[:3])  # use does not change what is saved
-    if name != "lda":
-        embedding.dictionary.save(
-            str((tmp_path / "LDA").mkdir() or tmp_path / artefacts.DICTIONARY)
-        )
-    embedding.save(tmp_path)
+    (tmp_path / "LDA").mkdir()
+    embedding.dictionary.save(str(tmp_path / artefacts.DICTIONARY))
+    (embedding.model if name == "lda" else embedding).save(tmp_path)
     assert not list(tmp_path.rglob(".tmp-*"))
-    loaded = embeddings.load(name, tmp_path, K)
+    loaded = embeddings.BY_NAME[name].load(tmp_path, K)
     assert (type(loaded), loaded.name, loaded.num_topics, loaded.loss) == (
         type(embedding),
         name,
@@ -121,7 +129,9 @@ def test_what_was_saved_is_loaded(learnt, name, tmp_path):
 @pytest.mark.parametrize("name", LEARNT)
 def test_plain_gensim_reads_the_files(learnt, name, tmp_path):
     learnt[name].save(tmp_path)
-    model = embeddings.KINDS[name].load(str(tmp_path / artefacts.embedding_model(name, K)))
+    model = embeddings.BY_NAME[name].gensim_class.load(
+        str(tmp_path / artefacts.embedding_model(name, K))
+    )
     if name == "tfidf":
         assert dict(model[[(0, 1)]]) == {0: 1}
     elif name == "lsi":
@@ -230,7 +240,7 @@ def test_lsi_of_a_low_rank_is_filled_with_zeros():
 def test_texts_are_streamed(name):
     dictionary = Dictionary(DOCUMENTS)
     texts = Stream([["unheard", *d] for d in DOCUMENTS])
-    embedding = embeddings.learn(name, dictionary, [], texts, K, epochs=2)
+    embedding = embeddings.BY_NAME[name].learn(dictionary, [], texts, K, epochs=2)
     assert texts.passes == 3  # the vocabulary, and twice to learn
     assert set(embedding.model.wv.key_to_index) == set(dictionary.token2id)
 
@@ -254,13 +264,15 @@ def test_an_error_in_reading_comes_through(name, at):
 
     dictionary = Dictionary(DOCUMENTS)
     with pytest.raises(UserError, match="the disk is gone"):
-        embeddings.learn(name, dictionary, [dictionary.doc2bow(d) for d in DOCUMENTS], Failing(), 4)
+        embeddings.BY_NAME[name].learn(
+            dictionary, [dictionary.doc2bow(d) for d in DOCUMENTS], Failing(), 4
+        )
 
 
 def test_long_texts_come_in_pieces(monkeypatch):
-    monkeypatch.setattr(embeddings, "LONGEST", 4)
+    monkeypatch.setattr(training_texts, "LONGEST", 4)
     dictionary = Dictionary([["a", "b"]])
-    texts = embeddings._Texts(
+    texts = training_texts.TrainingTexts(
         [["a", "x", "b", "a", "a", "b"], [], ["b"]], dictionary, "-", tagged=True
     )
     for _ in range(2):
@@ -272,17 +284,17 @@ def test_long_texts_come_in_pieces(monkeypatch):
 
 
 def test_gensim_takes_pieces_of_that_length_whole():
-    documents = [["a"] * (embeddings.LONGEST - 1) + ["b"]]
+    documents = [["a"] * (training_texts.LONGEST - 1) + ["b"]]
     dictionary = Dictionary(documents)
-    seen = [len(piece) for piece in embeddings._Texts(documents, dictionary, "-")]
-    assert seen == [embeddings.LONGEST]
+    seen = [len(piece) for piece in training_texts.TrainingTexts(documents, dictionary, "-")]
+    assert seen == [training_texts.LONGEST]
     from gensim.models.word2vec_inner import MAX_WORDS_IN_BATCH
 
-    assert embeddings.LONGEST <= MAX_WORDS_IN_BATCH
+    assert training_texts.LONGEST <= MAX_WORDS_IN_BATCH
 
 
 def test_a_long_texts_end_counts_in_doc2vec(learnt, monkeypatch):
-    monkeypatch.setattr(embeddings, "LONGEST", 12)
+    monkeypatch.setattr(training_texts, "LONGEST", 12)
     a, b = learnt["doc2vec"].vectors([["piano"] * 12 + ["goal"] * 40, ["piano"] * 12])
     assert (a != b).any()
 
@@ -294,7 +306,7 @@ def test_a_missing_model_names_the_command(name, tmp_path):
         UserError,
         match=f"{name}4.model does not exist: .*LDA/generate_train_labels.py --embedding {name}",
     ):
-        embeddings.load(name, tmp_path, K)
+        embeddings.BY_NAME[name].load(tmp_path, K)
 
 
 @pytest.mark.parametrize("name", LEARNT)
@@ -305,7 +317,7 @@ def test_a_model_of_another_dictionary_is_refused_with_both_sizes(learnt, name, 
         UserError,
         match=rf"dictionary.dict \(2 words\) and .*{name}4.model.* \(learnt with 13\) do not belong",
     ):
-        embeddings.load(name, tmp_path, K)
+        embeddings.BY_NAME[name].load(tmp_path, K)
 
 
 @pytest.mark.parametrize("name", LEARNT)
@@ -314,7 +326,7 @@ def test_a_broken_file_is_one_sentence(learnt, name, tmp_path):
     learnt[name].dictionary.save(str(tmp_path / artefacts.DICTIONARY))
     (tmp_path / artefacts.embedding_model(name, K)).write_bytes(b"broken")
     with pytest.raises(UserError, match=f"{name}4.model is damaged or is not a pickle"):
-        embeddings.load(name, tmp_path, K)
+        embeddings.BY_NAME[name].load(tmp_path, K)
 
 
 @pytest.mark.parametrize("name", LEARNT)
@@ -329,7 +341,7 @@ def test_models_of_another_kind_width_or_dictionary_are_refused(learnt, name, tm
         UserError,
         match=f"{name}6.model and the files beside it are not a {name} model of 6 numbers",
     ):
-        embeddings.load(name, tmp_path, 6)
+        embeddings.BY_NAME[name].load(tmp_path, 6)
     other = learn(
         name, documents=[[word.upper() for word in d] for d in DOCUMENTS], epochs=1
     )  # other words, same counts
@@ -340,21 +352,21 @@ def test_models_of_another_kind_width_or_dictionary_are_refused(learnt, name, tm
             UserError,
             match=f"{name}4.model and the files beside it .*learnt with another dictionary",
         ):
-            embeddings.load(name, tmp_path, K)
+            embeddings.BY_NAME[name].load(tmp_path, K)
         embedding.save(tmp_path)
         path.with_name(f"{name}4.model.tfidf").unlink()
         with pytest.raises(UserError, match=rf"{name}4.model.tfidf cannot be read .*No such file"):
-            embeddings.load(name, tmp_path, K)
+            embeddings.BY_NAME[name].load(tmp_path, K)
     kind = "lsi" if name != "lsi" else "word2vec"
     learnt[kind].save(tmp_path)
     shutil.copy(tmp_path / artefacts.embedding_model(kind, K), path)
     with pytest.raises(UserError, match=f"{name}4.model") as caught:
-        embeddings.load(name, tmp_path, K)
+        embeddings.BY_NAME[name].load(tmp_path, K)
     assert "\n" not in str(caught.value)
     assert "--force" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", embeddings.NAMES)
+@pytest.mark.parametrize("name", LEARNT)
 def test_corpora_of_one_or_two_words_work_or_are_one_sentence(name):
     for documents in ([["a"]], [[], ["a"]], [["a", "b"], ["b", "c"], []], [["a"]] * 3):
         vectors = learn(name, 1, documents, epochs=1).vectors(documents)
@@ -376,8 +388,8 @@ def test_too_few_words_are_refused(name, words):
 
 
 def test_lda_is_the_topic_model(learnt, tmp_path):
-    learnt["lda"].save(tmp_path)
+    topic_models.save(learnt["lda"].model, tmp_path)
     wanted = topics.TopicModel.load(tmp_path, K).topic_vectors(DOCUMENTS, seed=2)
     np.testing.assert_array_equal(
-        embeddings.load("lda", tmp_path, K).vectors(DOCUMENTS, seed=2), wanted
+        embeddings.Lda.load(tmp_path, K).vectors(DOCUMENTS, seed=2), wanted
     )

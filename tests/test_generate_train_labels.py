@@ -5,6 +5,7 @@ import shutil
 import sys
 
 import pytest
+import topic_models
 from gensim.corpora import Dictionary, MmCorpus
 
 from texttopicnet import artefacts, json_files, text
@@ -43,7 +44,8 @@ def learnt(tmp_path_factory):
     documents = [text.tokenize(words) for words in ARTICLES.values()]
     dictionary = Dictionary(documents)
     bows = [dictionary.doc2bow(tokens) for tokens in documents]
-    TopicModel.learn(dictionary, bows, 3, passes=5, workers=1, seed=1).save(folder / "work")
+    model = TopicModel.learn(dictionary, bows, 3, passes=5, workers=1, seed=1)
+    topic_models.save(model, folder / "work")
     return folder
 
 

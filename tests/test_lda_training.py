@@ -8,6 +8,7 @@ import signal
 
 import numpy as np
 import pytest
+import topic_models
 from gensim.corpora import Dictionary
 from gensim.models import LdaModel
 from threadpoolctl import threadpool_info, threadpool_limits
@@ -70,7 +71,7 @@ def assert_same(lda, other, folder):
     """Every byte of the files, gensim's diary of times apart."""
     files = []
     for name, model in {"lda": lda, "other": other}.items():
-        TopicModel(model.id2word, model).save(folder / name)
+        topic_models.save(TopicModel(model.id2word, model), folder / name)
         files.append({path.name: path.read_bytes() for path in (folder / name / "LDA").iterdir()})
     assert files[0] == files[1]
     assert "ldamodel5.lda.state" in files[0]

@@ -307,7 +307,7 @@ def test_dictionary_and_bags_serve_again(run, corpus, capsys):
 
 KILLED = """
 import importlib.util, os, signal, sys
-from texttopicnet import artefacts, topics
+from texttopicnet import artefacts, command_line, topics
 name, place, *arguments = sys.argv[1:]
 spec = importlib.util.spec_from_file_location("script", artefacts.ROOT / "LDA/learn_LDA_model.py")
 script = importlib.util.module_from_spec(spec)

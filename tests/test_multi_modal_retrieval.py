@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import topic_models
 from gensim.corpora import Dictionary
 
 from texttopicnet import features, text
@@ -49,7 +50,7 @@ def prepared(tmp_path_factory):
     model = TopicModel.learn(
         dictionary, [dictionary.doc2bow(a) for a in articles], TOPICS, passes=30, workers=1, seed=1
     )
-    model.save(folder)
+    topic_models.save(model, folder)
     ids = [f"{list(WORDS)[c - 1]}/{image}" for _, image, c in rows]
     array = model.topic_vectors(articles) + np.float32(0.01)
     order = rng.permutation(len(ids))

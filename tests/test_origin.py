@@ -7,6 +7,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+import topic_models
 from gensim.corpora import Dictionary
 from gensim.models import LdaModel
 
@@ -66,16 +67,18 @@ def test_the_record_is_saved_with_the_dictionary_and_with_each_model(tmp_path, p
     assert record["versions"]["stop-words"] == "2018.7.23"
     dictionary = Dictionary([["piano", "violin"], ["castle"]])
     dictionary.made_from = record
-    topics.TopicModel(dictionary, LdaModel(id2word=dictionary, num_topics=2)).save(tmp_path)
+    model = topics.TopicModel(dictionary, LdaModel(id2word=dictionary, num_topics=2))
+    topic_models.save(model, tmp_path)
     model = topics.TopicModel.load(tmp_path, 2)
     assert origin.of(model.dictionary) == origin.of(model.lda.id2word) == record
-    embeddings.learn("lsi", dictionary, [[(0, 1), (1, 1)], [(2, 1)]], [], 2).save(tmp_path)
-    assert origin.of(embeddings.load("lsi", tmp_path, 2).dictionary) == record
+    embeddings.Lsi.learn(dictionary, [[(0, 1), (1, 1)], [(2, 1)]], [], 2).save(tmp_path)
+    assert origin.of(embeddings.Lsi.load(tmp_path, 2).record_dictionary) == record
     assert origin.of(Dictionary([["piano"]])) is None
 
 
 def saved(work, dictionary):
-    topics.TopicModel(dictionary, LdaModel(id2word=dictionary, num_topics=2)).save(work)
+    model = topics.TopicModel(dictionary, LdaModel(id2word=dictionary, num_topics=2))
+    topic_models.save(model, work)
     return dictionary
 
 

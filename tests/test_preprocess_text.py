@@ -51,9 +51,10 @@ def test_a_missing_file_is_one_sentence(run, tmp_path):
 
 def test_no_file_is_a_wrong_call(run):
     status, out, err = run()
-    assert status == 2
+    assert status == 1
     assert out == ""
-    assert "FILE" in err
+    assert err.startswith("error: the following arguments are required: FILE (--help lists ")
+    assert err.count("\n") == 1
 
 
 def test_what_is_printed_is_what_is_learnt_from(run, tmp_path):

@@ -1,14 +1,34 @@
 """The nets and solvers in CNN/: the original's values, and nets that agree with each other."""
 
+import hashlib
+import sys
 from pathlib import Path
 
 import pytest
 
 from caffe import prototxt
+from caffe.net_parameter import filter_net
 from caffe.proto import caffe_pb2
 from texttopicnet import embeddings
+from texttopicnet.errors import UserError
 
 CNN = Path(__file__).resolve().parents[1] / "CNN"
+# SHA-256 of each variant's prototxt without its include rules, as it was before the variants became
+# stages of one train_val.prototxt
+DIGESTS = {
+    ("CaffeNet", ""): "10132b4de90d8580ab5b1909c292c4a1d79e0883b4dd76089b0d4094f470ae47",
+    ("CaffeNet", "euclidean"): "4495b564d617e9be6d1bfc6741e75ab6ad32529c2dd99308fed3a8d363cae621",
+    ("CaffeNet", "python"): "43b91fdad09a2287e995b89a22a4d490b67faefd42276290a22dcf793c192866",
+    ("CaffeNetSample", ""): "92976b28e8c9884d2a7f8bd46a58b9110f4e611d6a01ad27cf6620ed31d7f733",
+    (
+        "CaffeNetSample",
+        "euclidean",
+    ): "89dc010cbb594bff2cbd6bc3aa782c44305c684d7ae6be1dafbb4d5d8bb9dcfd",
+}
+DEPLOY_DIGESTS = {
+    "CaffeNet": "38a100b9f736131105af7ed314039346a9837180ba76ff0c6629665972e180ad",
+    "CaffeNetSample": "7105272f025dde89687e41b98c989000db7d12c544794b165b92a43128af1691",
+}
 # layer: outputs, kernel, stride, pad, group, std of the weights, value of the biases; of the
 # original's train_val.prototxt
 CONVOLUTIONS = {
@@ -25,13 +45,62 @@ ORDER = (
 )
 
 
-def layers(path):
-    return {layer.name: layer for layer in prototxt.read_net(path).layer}
+def training_net(net, *stages):
+    """train_val.prototxt as a solver with these stages in its train_state sees it."""
+    param = prototxt.read_net(CNN / net / "train_val.prototxt")
+    param.state.phase = caffe_pb2.TRAIN
+    param.state.stage.extend(stages)
+    found = filter_net(param, net)
+    found.ClearField("state")
+    return found
 
 
-@pytest.mark.parametrize("name", ["train_val", "train_val_python"])
-def test_caffenet_has_the_originals_values(name):
-    found = layers(CNN / "CaffeNet" / f"{name}.prototxt")
+def layers(net):
+    return {layer.name: layer for layer in net.layer}
+
+
+def deploy_net(net):
+    return prototxt.read_net(CNN / net / "deploy.prototxt")
+
+
+def digest(net):
+    for layer in net.layer:
+        layer.ClearField("include")
+    return hashlib.sha256(prototxt.to_text(net).encode()).hexdigest()
+
+
+@pytest.mark.parametrize(("net", "stage"), DIGESTS)
+def test_each_stage_is_the_net_that_had_a_file_of_its_own(net, stage):
+    """Caffe itself adds the empty stage when `caffe train` gets no -stage."""
+    assert digest(training_net(net, "", stage)) == DIGESTS[net, stage]
+
+
+@pytest.mark.parametrize("net", DEPLOY_DIGESTS)
+def test_deploy_is_unchanged(net):
+    assert digest(deploy_net(net)) == DEPLOY_DIGESTS[net]
+
+
+def test_the_written_files_are_up_to_date(load_script, monkeypatch, tmp_path, capsys):
+    script = load_script("CNN/write_prototxts.py")
+    monkeypatch.setattr(sys, "argv", ["x", "--check"])
+    assert script.main() == 0
+    assert len(capsys.readouterr().out.splitlines()) == 4
+    monkeypatch.setattr(script, "HERE", tmp_path)
+    with pytest.raises(
+        UserError, match=r"train_val\.prototxt is out of date: write it with python"
+    ):
+        script.main()
+    monkeypatch.setattr(sys, "argv", ["x"])
+    assert script.main() == 0
+    for net in DEPLOY_DIGESTS:
+        for name in ("train_val", "deploy"):
+            written = tmp_path / net / f"{name}.prototxt"
+            assert written.read_bytes() == (CNN / net / written.name).read_bytes()
+
+
+@pytest.mark.parametrize("stages", [[], ["python"]])
+def test_caffenet_has_the_originals_values(stages):
+    found = layers(training_net("CaffeNet", *stages))
     assert [n for n in found if n not in ("data", "label")] == [*ORDER.split(), "loss"]
     for layer, values in CONVOLUTIONS.items():
         p = found[layer].convolution_param
@@ -70,35 +139,48 @@ def test_signed_targets_change_the_loss_and_nothing_else(net):
     """EuclideanLoss takes any bottoms of one count; fc8 is what deploy.prototxt computes in front
     of its sigmoid.
     """
-    usual, signed = (
-        prototxt.read_net(CNN / net / f"{name}.prototxt")
-        for name in ("train_val", "train_val_euclidean")
-    )
+    usual, signed = training_net(net), training_net(net, "euclidean")
     assert [layer.type for layer in usual.layer if layer.name == "loss"] == [
         "SigmoidCrossEntropyLoss"
     ]
     (loss,) = (layer for layer in signed.layer if layer.name == "loss")
-    assert loss.type == "EuclideanLoss" == embeddings.loss("lsi")
+    assert loss.type == "EuclideanLoss" == embeddings.BY_NAME["lsi"].loss
     loss.type = "SigmoidCrossEntropyLoss"
-    assert signed == usual
-    sigmoid = layers(CNN / net / "deploy.prototxt")["prob"]
+    assert digest(signed) == digest(usual)
+    sigmoid = layers(deploy_net(net))["prob"]
     assert (
         list(sigmoid.bottom) == ["fc8"] != list(sigmoid.top)
     )  # not in place: extract_features.py can take fc8
 
 
-@pytest.mark.parametrize("net", ["CaffeNet", "CaffeNetSample"])
-def test_signed_targets_keep_the_schedule(net):
-    usual, signed = (
+@pytest.mark.parametrize(
+    ("net", "stage"), [key for key in DIGESTS if key[1]], ids=lambda value: value
+)
+def test_a_variant_keeps_the_schedule(net, stage):
+    usual, variant = (
         prototxt.read_solver(CNN / net / f"{name}.prototxt")
-        for name in ("solver", "solver_euclidean")
+        for name in ("solver", f"solver_{stage}")
     )
-    assert signed.net == "train_val_euclidean.prototxt"
-    assert signed.snapshot_prefix == f"{usual.snapshot_prefix}_euclidean"
-    assert signed.base_lr <= usual.base_lr
-    for p in (usual, signed):
-        p.ClearField("net"), p.ClearField("snapshot_prefix"), p.ClearField("base_lr")
-    assert signed == usual
+    assert list(variant.train_state.stage) == [stage]
+    assert variant.snapshot_prefix == f"{usual.snapshot_prefix}_{stage}"
+    assert variant.base_lr < usual.base_lr or (net, stage) in (
+        ("CaffeNet", "python"),
+        ("CaffeNetSample", "euclidean"),
+    )
+    for p in (usual, variant):
+        for field in ("train_state", "snapshot_prefix", "base_lr"):
+            p.ClearField(field)
+    assert variant == usual
+
+
+@pytest.mark.parametrize("path", sorted(CNN.glob("*/solver*.prototxt")), ids=lambda p: p.name)
+def test_solvers_have_plain_fields_that_bvlc_caffe_knows(path):
+    """No net inside the solver, no field of this runtime's own; stages only in train_state."""
+    p = prototxt.read_solver(path)
+    assert p.net == "train_val.prototxt"
+    assert not p.HasField("net_param")
+    assert set(p.train_state.stage) <= {"euclidean", "python"}
+    assert not p.test_state
 
 
 def test_the_solver_has_the_originals_values():
@@ -115,7 +197,7 @@ def test_deploy_is_the_trained_net(net):
     """Same layers, same shapes of parameters; Input in front, the sigmoid behind, no dropout
     needed.
     """
-    train, deploy = layers(CNN / net / "train_val.prototxt"), layers(CNN / net / "deploy.prototxt")
+    train, deploy = layers(training_net(net)), layers(deploy_net(net))
     for name, layer in train.items():
         for field in ("convolution_param", "inner_product_param", "pooling_param", "lrn_param"):
             if layer.HasField(field) and layer.type != "Data":
@@ -135,8 +217,8 @@ def test_deploy_is_the_trained_net(net):
 
 def test_the_samples_net_has_caffenets_layer_types():
     kinds = [
-        [layer.type for layer in layers(CNN / n / "train_val.prototxt").values()]
-        for n in ("CaffeNet", "CaffeNetSample")
+        [layer.type for layer in training_net(name).layer]
+        for name in ("CaffeNet", "CaffeNetSample")
     ]
     assert kinds[0] == kinds[1]
 

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 import caffe
+from caffe import prototxt
+from caffe.proto import caffe_pb2
 
 FOLDER = Path(__file__).resolve().parents[1] / "CNN" / "CaffeNet"
 MEAN = (104.00699, 116.66877, 122.67892)
@@ -122,17 +124,21 @@ def test_a_bad_image_is_named(corpus):
 
 
 def test_the_prototxt_as_it_stands_feeds_a_batch(corpus, monkeypatch):
-    """train_val_python.prototxt, with CaffeNet's layers left out and the batch made as small as the
-    corpus.
+    """The stage "python" of train_val.prototxt, with CaffeNet's layers left out and the batch made
+    as small as the corpus.
     """
-    text = (FOLDER / "train_val_python.prototxt").read_text()
-    layer = text[text.index("layer {") : text.index("layer {", text.index("layer {") + 1)]
-    layer = layer.replace("'num_topics': 40", "'num_topics': 2").replace(
-        "'batch_size': 64", "'batch_size': 5"
+    net = prototxt.read_net(FOLDER / "train_val.prototxt")
+    kept = [layer for layer in net.layer if layer.name in ("data", "label")]
+    assert [layer.type for layer in kept] == ["Data", "Data", "Python"]
+    kept[2].python_param.param_str = (
+        kept[2]
+        .python_param.param_str.replace("'num_topics': 40", "'num_topics': 2")
+        .replace("'batch_size': 64", "'batch_size': 5")
+        .replace("../../data/ImageCLEF_Wikipedia/", "../..")
     )
     path = corpus / "net.prototxt"
-    path.write_text(layer.replace("../../data/ImageCLEF_Wikipedia/", "../.."))
-    found = caffe.Net(str(path), caffe.TRAIN)
+    path.write_text(prototxt.to_text(caffe_pb2.NetParameter(layer=kept)))
+    found = caffe.Net(str(path), caffe.TRAIN, stages=["python"])
     found.forward()
     assert sorted(np.rint((found.blobs["data"].data[:, 0, 0, 0] + MEAN[0]) / 40).astype(int)) == [
         0,

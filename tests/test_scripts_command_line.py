@@ -1,5 +1,6 @@
 """Numbers on the command line: what is taken, and what is one sentence in every script."""
 
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -90,9 +91,15 @@ def test_every_script_with_numbers_is_in_the_list():
         path
         for folder in folders
         for path in (artefacts.ROOT / folder).glob("*.py")
-        if "command_line." in path.read_text()
+        if re.search(r"command_line\.(whole|share|seed|add)", path.read_text())
     }
-    without_numbers = {"experiments/label_distribution.py"}
+    without_numbers = {
+        "LDA/preprocess_text.py",
+        "CNN/write_prototxts.py",
+        "experiments/label_distribution.py",
+        "experiments/make_tables.py",
+        "experiments/make_text_tables.py",
+    }
     assert {path.relative_to(artefacts.ROOT).as_posix() for path in found} - without_numbers == set(
         SCRIPTS
     )

@@ -13,6 +13,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
+import topic_models
 from gensim.corpora import Dictionary
 from lxml import html
 
@@ -46,7 +47,7 @@ def work(tmp_path):
     counts = {"cannon": (1, 6), "goal": (0, 3), "piano": (5, 1), "violin": (4, 0)}  # of 10 each
     model.lda.state.sstats[...] = np.array([counts[dictionary[i]] for i in range(4)]).T
     model.lda.state.eta = np.zeros_like(model.lda.state.eta)  # topics are the counts alone
-    model.save(tmp_path)
+    topic_models.save(model, tmp_path)
     return tmp_path
 
 

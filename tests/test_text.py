@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import recorded
 from stop_words import get_stop_words
 
 from texttopicnet import artefacts, text
@@ -224,7 +225,7 @@ def test_the_map_of_words_does_not_grow_without_end(monkeypatch):
 WITHOUT_WORDNET = """
 import pathlib, sys
 import nltk
-from texttopicnet import artefacts, text
+from texttopicnet import artefacts, command_line, text
 artefacts.DATA = pathlib.Path(sys.argv[1])
 nltk.data.path[:] = []
 command_line.run(lambda: list(text.tokenize_files([])) and 0)
@@ -266,8 +267,8 @@ def test_the_recorded_files(recording):
     assert differing == []
 
 
-@needs_recording
-def test_the_recorded_markup(recording):
-    assert len(recording["markup"]) == 9
-    for snippet in recording["markup"]:
+def test_the_recorded_markup():
+    snippets = recorded.markup()
+    assert len(snippets) == 9
+    for snippet in snippets:
         assert text.tokenize(snippet["raw"]) == snippet["tokens"], snippet["raw"]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import topic_models
 from gensim import utils
 from gensim.corpora import Dictionary
 from gensim.models import LdaModel
@@ -55,7 +56,7 @@ def test_subjects_become_topics(model):
 
 
 def test_what_was_saved_is_loaded(model, tmp_path):
-    model.save(tmp_path)
+    topic_models.save(model, tmp_path)
     loaded = TopicModel.load(tmp_path, 3)
     assert loaded.num_topics == 3
     assert loaded.dictionary.token2id == model.dictionary.token2id
@@ -64,7 +65,7 @@ def test_what_was_saved_is_loaded(model, tmp_path):
 
 
 def test_any_gensim_reads_the_files(model, tmp_path):
-    model.save(tmp_path)
+    topic_models.save(model, tmp_path)
     assert not list(tmp_path.rglob(".tmp-*"))
     dictionary = Dictionary.load(str(tmp_path / "LDA" / "dictionary.dict"))
     lda = LdaModel.load(str(tmp_path / "LDA" / "ldamodel3.lda"))
@@ -172,7 +173,7 @@ def test_documents_may_be_a_generator_and_none(model):
 def test_one_model_a_seed_whatever_the_workers(tmp_path):
     models = {"a": learn(seed=1), "b": learn(seed=1, workers=2), "c": learn(seed=2)}
     for name, model in models.items():
-        model.save(tmp_path / name)
+        topic_models.save(model, tmp_path / name)
     a, b, c = (
         [p.read_bytes() for p in sorted((tmp_path / name / "LDA").iterdir())] for name in "abc"
     )
@@ -193,7 +194,7 @@ def test_a_model_that_has_its_own_words_is_used_with_them(model, tmp_path, capsy
     """The original saved its dictionary before the filter: more words, under other ids than the
     model's.
     """
-    model.save(tmp_path)
+    topic_models.save(model, tmp_path)
     unfiltered = Dictionary([["accordion", "and", "zither"], *DOCUMENTS])
     unfiltered.save(str(tmp_path / "LDA" / "dictionary.dict"))
     capsys.readouterr()
@@ -206,7 +207,7 @@ def test_a_model_that_has_its_own_words_is_used_with_them(model, tmp_path, capsy
 
 
 def test_a_model_without_words_and_another_dictionary_are_refused(model, tmp_path):
-    model.save(tmp_path)
+    topic_models.save(model, tmp_path)
     lda = LdaModel.load(str(tmp_path / "LDA" / "ldamodel3.lda"))
     lda.id2word = utils.FakeDict(9)
     lda.save(str(tmp_path / "LDA" / "ldamodel3.lda"))
@@ -225,7 +226,7 @@ def test_a_model_without_words_and_another_dictionary_are_refused(model, tmp_pat
 
 @pytest.mark.parametrize("side", ["state", "id2word", "expElogbeta.npy"])
 def test_a_missing_side_file_is_one_sentence(model, tmp_path, side):
-    model.save(tmp_path)
+    topic_models.save(model, tmp_path)
     (tmp_path / "LDA" / f"ldamodel3.lda.{side}").unlink()
     with pytest.raises(
         UserError,
@@ -236,7 +237,7 @@ def test_a_missing_side_file_is_one_sentence(model, tmp_path, side):
 
 @pytest.mark.parametrize("side", ["", ".state", ".id2word", ".expElogbeta.npy"])
 def test_a_cut_file_is_one_sentence(model, tmp_path, side):
-    model.save(tmp_path)
+    topic_models.save(model, tmp_path)
     path = tmp_path / "LDA" / f"ldamodel3.lda{side}"
     whole = path.read_bytes()
     for length in (0, 1, 40, len(whole) // 2, len(whole) - 1):
@@ -249,8 +250,8 @@ def test_a_cut_file_is_one_sentence(model, tmp_path, side):
 
 @pytest.mark.parametrize("side", [".state", ".expElogbeta.npy"])
 def test_a_side_file_of_another_model_is_refused(model, tmp_path, side):
-    model.save(tmp_path / "a")
-    learn(documents=[[*d, "accordion"] for d in DOCUMENTS]).save(tmp_path / "b")
+    topic_models.save(model, tmp_path / "a")
+    topic_models.save(learn(documents=[[*d, "accordion"] for d in DOCUMENTS]), tmp_path / "b")
     name = f"LDA/ldamodel3.lda{side}"
     (tmp_path / "a" / name).write_bytes((tmp_path / "b" / name).read_bytes())
     with pytest.raises(
@@ -261,7 +262,7 @@ def test_a_side_file_of_another_model_is_refused(model, tmp_path, side):
 
 
 def test_a_model_of_another_number_of_topics_is_refused(model, tmp_path):
-    model.save(tmp_path)
+    topic_models.save(model, tmp_path)
     for path in (tmp_path / "LDA").glob("ldamodel3.lda*"):
         path.rename(path.with_name(path.name.replace("3", "4", 1)))
     with pytest.raises(
@@ -318,7 +319,7 @@ import sys, hashlib, pathlib
 sys.path.insert(0, "tests")
 import test_topics as t
 work = pathlib.Path(sys.argv[1])
-t.learn(seed=4).save(work)
+t.topic_models.save(t.learn(seed=4), work)
 for path in sorted((work / "LDA").iterdir()):
     print(path.name, hashlib.sha256(path.read_bytes()).hexdigest())
 """
@@ -348,7 +349,7 @@ def test_missing_files_name_the_command(model, tmp_path):
         UserError, match=r"dictionary.dict does not exist: .*learn_LDA_model.py --topics 3"
     ):
         TopicModel.load(tmp_path, 3)
-    model.save(tmp_path)
+    topic_models.save(model, tmp_path)
     with pytest.raises(
         UserError, match=r"ldamodel7.lda does not exist: .*learn_LDA_model.py --topics 7"
     ):
@@ -357,7 +358,7 @@ def test_missing_files_name_the_command(model, tmp_path):
 
 @pytest.mark.parametrize("name", ["dictionary.dict", "ldamodel3.lda"])
 def test_broken_files_are_named(model, tmp_path, name):
-    model.save(tmp_path)
+    topic_models.save(model, tmp_path)
     (tmp_path / "LDA" / name).write_bytes(b"nothing of gensim's")
     with pytest.raises(UserError, match=f"{name} is damaged or is not a pickle") as caught:
         TopicModel.load(tmp_path, 3)
@@ -365,7 +366,7 @@ def test_broken_files_are_named(model, tmp_path, name):
 
 
 def test_files_have_the_artefacts_names(model, tmp_path):
-    model.save(tmp_path)
+    topic_models.save(model, tmp_path)
     assert (tmp_path / artefacts.DICTIONARY).is_file()
     assert (tmp_path / artefacts.lda_model(3)).is_file()
 

@@ -8,11 +8,25 @@ leaves its files beside the script, as the original did.
 
 import hashlib
 import os
+import sys
 from pathlib import Path
 
 from texttopicnet.errors import UserError
 
-ROOT = Path(__file__).resolve().parent.parent
+
+def _project() -> Path:
+    """The project's folder: the package's parent; where the package was installed without -e, the
+    folder of the running script's project.
+    """
+    installed = Path(__file__).resolve().parent.parent
+    script = Path(sys.argv[0] if sys.argv else "").resolve()
+    for folder in (installed, *script.parents):
+        if (folder / "LDA" / "learn_LDA_model.py").is_file():
+            return folder
+    return installed
+
+
+ROOT = _project()
 DATA = ROOT / "data"
 
 TRAIN_DICT = "LDA/train_dict_ImageCLEF_Wikipedia.json"

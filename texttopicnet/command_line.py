@@ -1,26 +1,31 @@
-"""The command line of every script: errors in one sentence, numbers that are checked, common
-options.
+"""The command line of every script: parser, common options, checked numbers, errors in a sentence.
 
-`whole`, `seed` and `share` return an argparse `type`.  What it refuses is a UserError that names
-the option: `--topics 0: must be ...`.
+`whole`, `seed` and `share` return an argparse `type`.  A value that it refuses is a UserError that
+names the option: `--topics 0: must be ...`.
 """
 
 import argparse
 import os
+import re
 import signal
 import sqlite3
 import sys
 import tempfile
 from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
 
+from texttopicnet import artefacts
 from texttopicnet.errors import FULL, UserError
 
 LARGEST = 2**31 - 1
 LARGEST_SEED = 2**32 - 1  # NumPy's
+MOST_WORKERS = 1024
+NEEDS_VALUE = re.compile(r"argument (?P<option>\S+): expected (?:one|at least one) argument")
 
 
-def run(main):
-    """Call `main()` and exit with its status; a UserError becomes one line on stderr and status 1."""
+def run(main: Callable[[], int | None]) -> NoReturn:
+    """Call `main()` and exit with its status; a UserError is one line on stderr and status 1."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:  # texttopicnet.startup's
         signal.signal(signal.SIGINT, signal.default_int_handler)
     for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show ends no stage
@@ -31,58 +36,80 @@ def run(main):
         sys.stdout.flush()
     except UserError as error:
         _fail(error)
-    except (
-        sqlite3.OperationalError
-    ) as error:  # Pairs and Labels; the token store names its own file
+    except sqlite3.OperationalError as error:  # of Pairs and Labels; the token store names its file
         _fail(
-            f"SQLite's temporary file in {tempfile.gettempdir()} cannot be written ({error}): free space there, or set TMPDIR"
+            f"SQLite's temporary file in {tempfile.gettempdir()} cannot be written ({error}):"
+            " free space there, or set TMPDIR"
         )
-    except BrokenPipeError:  # the reader of the output, e.g. `head`, has had enough
+    except BrokenPipeError:  # the reader of the output, such as `head`, has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
         if error.errno not in FULL:
             raise
         _fail(
-            f"{error.filename or 'the output'} cannot be written ({error.strerror}): free space there, and run this again"
+            f"{error.filename or 'the output'} cannot be written ({error.strerror}):"
+            " free space there, and run this again"
         )
     except KeyboardInterrupt:
-        print("interrupted: nothing half written was left behind", file=sys.stderr)
+        print("interrupted: no half-written file was left behind", file=sys.stderr)
         sys.exit(130)
     sys.exit(status)
 
 
-def _fail(error):
+def _fail(error: Exception | str) -> NoReturn:
     print(f"error: {error}", file=sys.stderr)
     sys.exit(1)
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose complaints are UserErrors, and so one sentence each."""
+
+    def parse_args(
+        self, args: list[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> argparse.Namespace:
+        found, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            what = "option" if unknown[0].startswith("-") else "argument"
+            self.error(f"unknown {what} {unknown[0]}")
+        return found
+
+    def error(self, message: str) -> NoReturn:
+        if match := NEEDS_VALUE.fullmatch(message):
+            message = f"{match['option']} needs a value"
+        raise UserError(f"{message} (--help lists the options of {self.prog})")
+
+
+def parser(doc: str) -> Parser:
+    """A parser that shows a script's docstring as its help."""
+    return Parser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 def whole(option: str, least: int = 1, most: int = LARGEST) -> Callable[[str], int]:
     """An argparse type: whole numbers from `least` to `most`."""
 
-    def parse(text):
+    def parse(text: str) -> int:
         try:
             value = int(text)
         except ValueError:
             raise UserError(f"{option} {text}: must be a whole number") from None
         if not least <= value <= most:
-            raise UserError(
-                f"{option} {text}: must be {f'{least} or more' if value < least else f'{most} or less'}"
-            )
+            bound = f"{least} or more" if value < least else f"{most} or less"
+            raise UserError(f"{option} {text}: must be {bound}")
         return value
 
     return parse
 
 
 def seed(option: str = "--seed") -> Callable[[str], int]:
-    """An argparse type: seeds of NumPy's, from 0 to 2^32 - 1."""
+    """An argparse type: NumPy's seeds, from 0 to 2^32 - 1."""
     return whole(option, 0, LARGEST_SEED)
 
 
 def share(option: str, zero: bool = False, one: bool = False) -> Callable[[str], float]:
-    """An argparse type: numbers between 0 and 1, these themselves only as said."""
+    """An argparse type: numbers between 0 and 1; 0 itself only with `zero`, 1 itself with `one`."""
 
-    def parse(text):
+    def parse(text: str) -> float:
         try:
             value = float(text)
         except ValueError:
@@ -95,10 +122,97 @@ def share(option: str, zero: bool = False, one: bool = False) -> Callable[[str],
     return parse
 
 
-def add_trust_pickle(parser: argparse.ArgumentParser) -> None:
-    """Add `--trust-pickle`, for scripts that load gensim's files (`pickles.read`)."""
-    parser.add_argument(
-        "--trust-pickle",
-        action="store_true",
-        help="load dictionaries and models by Python's own unpickling, which runs any code that is in them",
-    )
+# Options that several scripts take.  A script may say what an option means for it, or change the
+# default: add_options(parser, "--seed", help="of the order").
+OPTIONS = {
+    "--data": {
+        "type": Path,
+        "default": artefacts.DATA,
+        "metavar": "DIR",
+        "help": "folder of the data sets, ImageCLEF_Wikipedia/ and Wikipedia/ (default: data/)",
+    },
+    "--collection": {
+        "default": "ImageCLEF_Wikipedia",
+        "metavar": "NAME",
+        "help": "the collection's folder below --data (default: ImageCLEF_Wikipedia)",
+    },
+    "--work": {
+        "type": Path,
+        "default": artefacts.ROOT,
+        "metavar": "DIR",
+        "help": "folder for everything that is made (default: the project)",
+    },
+    "--voc": {
+        "type": Path,
+        "default": artefacts.DATA / "VOC2007",
+        "metavar": "DIR",
+        "help": "folder that holds VOCdevkit/ (default: data/VOC2007)",
+    },
+    "--net": {
+        "default": "CaffeNet",
+        "metavar": "NAME",
+        "help": "folder of CNN/ that holds the net (default: CaffeNet)",
+    },
+    "--topics": {
+        "type": whole("--topics"),
+        "default": 40,
+        "metavar": "N",
+        "help": "number of topics, or width of another embedding (default: 40)",
+    },
+    "--passes": {
+        "type": whole("--passes"),
+        "default": 1,
+        "metavar": "N",
+        "help": "times that LDA reads the corpus (default: 1)",
+    },
+    "--no-below": {
+        "type": whole("--no-below", 0),
+        "metavar": "N",
+        "help": "documents that a word must be in; up to 100 articles need 2 (default: 20)",
+    },
+    "--no-above": {
+        "type": share("--no-above", one=True),
+        "metavar": "SHARE",
+        "help": "share of the documents that a word may be in; up to 100 articles need 1"
+        " (default: 0.5)",
+    },
+    "--workers": {
+        "type": whole("--workers", 1, MOST_WORKERS),
+        "default": 2,
+        "metavar": "N",
+        "help": "processes; the result does not depend on their number",
+    },
+    "--scheduler": {
+        "metavar": "tcp://HOST:PORT",
+        "help": "address of a Dask cluster to work on",
+    },
+    "--note": {
+        "default": "",
+        "metavar": "TEXT",
+        "help": "what a reader must know beside the numbers: training corpus, iterations",
+    },
+    "--seed": {
+        "type": seed(),
+        "default": 0,
+        "metavar": "N",
+        "help": "of every random step (default: 0)",
+    },
+    "--force": {"action": "store_true", "help": "replace existing outputs"},
+    "--trust-pickle": {
+        "action": "store_true",
+        "help": "load dictionaries and models by Python's own unpickling, which runs any code that"
+        " is in them",
+    },
+}
+
+
+def add_options(to: argparse.ArgumentParser, *names: str, **changes: object) -> None:
+    """Add common options to a parser; `changes` replace arguments that `OPTIONS` has for them.
+
+    Raises
+    ------
+    KeyError
+        `OPTIONS` lacks a name.
+    """
+    for name in names:
+        to.add_argument(name, **OPTIONS[name] | changes)

@@ -1,26 +1,41 @@
-"""The first import of every script: Ctrl-C while the libraries are loading ends the process without
-a traceback.
+"""The first import of every script, before the libraries that take seconds to load.
 
-gensim, torch and the others take seconds to import.  Until `command_line.run` takes over, SIGINT
-has the system's own effect.  Where the module is imported by something other than a script of this
-project, e.g. by the tests, it does nothing.
+Until `command_line.run` takes over, Ctrl-C ends the process without a traceback, and a library that
+is not installed is one sentence.  Where the module is imported by something other than a script of
+this project, e.g. by the tests, it does nothing.
 """
 
 import signal
 import sys
 from pathlib import Path
+from types import TracebackType
 
-_ROOT = Path(__file__).resolve().parent.parent
+from texttopicnet.artefacts import ROOT
 
 
 def _is_a_script_of_ours() -> bool:
     file = getattr(sys.modules.get("__main__"), "__file__", None)
     return (
         bool(file)
-        and Path(file).resolve().parent.parent == _ROOT
+        and Path(file).resolve().parent.parent == ROOT
         and Path(file).resolve().parent.name != "tests"
     )
 
 
-if _is_a_script_of_ours() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+def _report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """An exception hook: a missing library in one sentence, everything else as usual."""
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        package = error.name.partition(".")[0]
+        print(
+            f"error: {package} is not installed: run `bash {ROOT}/scripts/00_install.sh`,"
+            f" or `pip install '{ROOT}[all]'`",
+            file=sys.stderr,
+        )
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+if _is_a_script_of_ours():
+    sys.excepthook = _report
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)

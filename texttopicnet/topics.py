@@ -146,18 +146,16 @@ class TopicModel:
 
     # -------------------------------------------------------------------------------------------------- on the disk
     def save(self, work):
-        """Write `dictionary.dict` and `ldamodel<K>.lda` (and gensim's side files) below the work
-        folder.
+        """Write `ldamodel<K>.lda` and gensim's side files below the work folder; the dictionary is
+        there already.
         """
-        work = Path(work)
-        paths = work / artefacts.DICTIONARY, work / artefacts.lda_model(self.num_topics)
-        with atomic_files.written_whole(*paths) as (dictionary, lda):
-            pickles.save(self.dictionary, dictionary)
-            pickles.save(self.lda, lda)
+        path = Path(work) / artefacts.lda_model(self.num_topics)
+        with atomic_files.written_whole(path) as temporary:
+            pickles.save(self.lda, temporary)
 
     @classmethod
     def load(cls, work, num_topics=40, trust=False):
-        """Load what `save` wrote, or a dictionary and a model of any version of gensim's.
+        """Load a work folder's dictionary and model, made here or by any version of gensim.
 
         Parameters
         ----------

@@ -30,18 +30,17 @@ def check(embedding, image, vector, num_topics, made_by):
     Raises
     ------
     UserError
-        It is not a list of `num_topics` finite numbers, or has one below 0 where `embedding` is not
-        in `embeddings.SIGNED`, a sum above 1 ("lda") or a length above 1 (the others).
+        It is not a list of `num_topics` finite numbers; or one is below 0, though the embedding is
+        not signed; or its sum (lda) or length (the others) is above 1.
     """
+    kind = embeddings.BY_NAME[embedding]
     try:
-        size, what = (sum(vector), "sum") if embedding == "lda" else (math.hypot(*vector), "length")
+        size = sum(vector) if kind.bounded_by == "sum" else math.hypot(*vector)
         least = min(vector, default=0)
         good = (
-            len(vector) == num_topics
-            and size <= 1 + ROUNDING
-            and (embedding in embeddings.SIGNED or least >= 0)
+            len(vector) == num_topics and size <= 1 + ROUNDING and (kind.signed or least >= 0)
         )  # NaN fails
-        found = f"width {len(vector)}, least {least:g}, {what} {size:g}"
+        found = f"width {len(vector)}, least {least:g}, {kind.bounded_by} {size:g}"
     except (TypeError, ValueError, OverflowError):
         good, found = False, str(vector)[:80]
     if not good:

@@ -1,9 +1,9 @@
-"""The original's data layer in Python: images and topic vectors straight from the files, without
-LMDBs.
+"""The original's data layer in Python: it reads images and topic vectors straight from the files,
+without LMDBs.
 
-`train_val_python.prototxt`, and the original's own train_val.prototxt, name it as python_param {
-module: "layers" }; run `caffe train` in this folder.  The LMDB way (train_val.prototxt) decodes in
-parallel and is the faster one.
+The stage "python" of train_val.prototxt (solver_python.prototxt), and the original's own
+train_val.prototxt, name it as ``python_param { module: "layers" }``; run `caffe train` in this
+folder.  Training from LMDBs is faster, because it decodes in parallel.
 """
 
 import ast

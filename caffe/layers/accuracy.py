@@ -10,7 +10,7 @@ import math
 import torch
 
 from caffe.layer import Layer, register
-from caffe.layers.labels import integers
+from caffe.layer_parts.labels import integers
 
 
 @register("Accuracy")

@@ -6,36 +6,7 @@ on.  Honours axis, num_axes, filler.
 """
 
 from caffe.layer import Layer, register
-
-
-def learnt_shape(layer, param, shape):
-    """The shape that `axis` and `num_axes` of a BiasParameter or ScaleParameter pick out of the
-    bottom's.
-    """
-    axis = layer.axis(param.axis, shape)
-    if param.num_axes < -1:
-        layer.fail(f"num_axes must be -1 or more, it is {param.num_axes}")
-    end = len(shape) if param.num_axes == -1 else axis + param.num_axes
-    if end > len(shape):
-        layer.fail(
-            f"axis {param.axis} and num_axes {param.num_axes} reach beyond a bottom of shape {shape}"
-        )
-    return shape[axis:end]
-
-
-def first_axis(layer, param, part, shape):
-    """The axis of `shape` where `part` is laid on; a part that does not fit there is an error."""
-    axis = layer.axis(param.axis, shape) if part else 0
-    if tuple(shape[axis : axis + len(part)]) != tuple(part):
-        layer.fail(
-            f"a blob of shape {tuple(part)} does not fit a bottom of shape {shape} from axis {axis} on"
-        )
-    return axis
-
-
-def spread(part, axis, dims):
-    """View `part` so that it broadcasts against a tensor of `dims` axes from `axis` on."""
-    return part.reshape(*part.shape, *(1,) * (dims - axis - part.dim()))
+from caffe.layer_parts.axes import first_axis, learnt_shape, spread
 
 
 @register("Bias")

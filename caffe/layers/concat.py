@@ -7,15 +7,7 @@ must agree.
 import torch
 
 from caffe.layer import Layer, register
-
-
-def chosen_axis(layer, param, old_name, shape):
-    """The axis that `axis` or its old name gives; giving both is an error."""
-    if param.HasField(old_name):
-        if param.HasField("axis"):
-            layer.fail(f"give axis or {old_name}, not both")
-        return layer.axis(getattr(param, old_name), shape, old_name)
-    return layer.axis(param.axis, shape)
+from caffe.layer_parts.axes import chosen_axis
 
 
 @register("Concat")

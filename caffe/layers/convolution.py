@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from caffe.layer import Layer, register
-from caffe.layers.spatial import conv_sizes, per_axis
+from caffe.layer_parts.spatial import conv_sizes, per_axis
 
 
 @register("Convolution")

@@ -12,7 +12,7 @@ import math
 import torch
 
 from caffe.layer import Layer, register
-from caffe.layers.labels import integers
+from caffe.layer_parts.labels import integers
 from caffe.proto import caffe_pb2
 
 

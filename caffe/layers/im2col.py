@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from caffe.layer import Layer, register
-from caffe.layers.spatial import conv_sizes, per_axis
+from caffe.layer_parts.spatial import conv_sizes, per_axis
 
 
 @register("Im2col")

@@ -17,8 +17,8 @@ import torch
 from caffe import log, weights_file
 from caffe.error import CaffeError
 from caffe.layer import Layer, register
-from caffe.layers import loss_normalization
-from caffe.layers.labels import integers
+from caffe.layer_parts import loss_normalization
+from caffe.layer_parts.labels import integers
 from caffe.proto import caffe_pb2
 
 LOG_THRESHOLD = 1e-20

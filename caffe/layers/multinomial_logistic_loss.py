@@ -7,7 +7,7 @@ Probabilities are raised to 1e-20 first; the gradient there is -1 / 1e-20, not 0
 import math
 
 from caffe.layer import Layer, register
-from caffe.layers.labels import integers
+from caffe.layer_parts.labels import integers
 
 LOG_THRESHOLD = 1e-20
 

@@ -9,7 +9,7 @@ has a layer of its own. Weights: (D, I), (D), with x_static (D, I_static), then 
 import torch
 
 from caffe.layer import register
-from caffe.layers.recurrent import RecurrentLayer
+from caffe.layer_parts.recurrent import RecurrentLayer
 
 
 @register("RNN")

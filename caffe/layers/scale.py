@@ -10,7 +10,7 @@ forward.
 import torch
 
 from caffe.layer import Layer, register
-from caffe.layers.bias import first_axis, learnt_shape, spread
+from caffe.layer_parts.axes import first_axis, learnt_shape, spread
 from caffe.proto import caffe_pb2
 
 

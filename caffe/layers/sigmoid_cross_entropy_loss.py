@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from caffe.layer import Layer, register
-from caffe.layers import loss_normalization
+from caffe.layer_parts import loss_normalization
 from caffe.proto import caffe_pb2
 
 

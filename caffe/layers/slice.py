@@ -9,7 +9,7 @@ import itertools
 import torch
 
 from caffe.layer import Layer, register
-from caffe.layers.concat import chosen_axis
+from caffe.layer_parts.axes import chosen_axis
 
 
 @register("Slice")

@@ -13,7 +13,7 @@ import torch
 
 from caffe import log
 from caffe.layer import Layer, register
-from caffe.layers import loss_normalization
+from caffe.layer_parts import loss_normalization
 from caffe.proto import caffe_pb2
 
 FLT_MIN = torch.finfo(torch.float32).tiny

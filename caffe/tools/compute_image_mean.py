@@ -2,20 +2,18 @@
 (Caffe: compute_image_mean.cpp).
 """
 
-import math
 import sys
 
-import cv2
 import numpy as np
 
-from caffe import command_line, encoded_image, log
+from caffe import command_line, datum, log
 from caffe.command_line import Fatal
 from caffe.database import LMDB
 from caffe.proto import caffe_pb2
 from caffe.whole_file import renamed_when_whole
 
 USAGE = """compute_image_mean: Compute the mean_image of a set of images given by a lmdb
-usage: compute_image_mean [FLAGS] INPUT_DB [OUTPUT_FILE]
+usage: caffe compute_image_mean [FLAGS] INPUT_DB [OUTPUT_FILE]
 
   -backend lmdb       the only one
 """
@@ -56,40 +54,20 @@ def mean_image(database):
     total = None
     log.info(f"{HERE}:70", "Starting iteration")
     for count in range(1, len(database) + 1):
-        image = pixels(database, count - 1)
+        record = database.record_name(count - 1)
+        image = datum.pixels(database.datum(count - 1), record).transpose(2, 0, 1)
         if total is None:
             total = np.zeros(image.shape, dtype=np.float32)
         if image.shape != total.shape:
             raise Fatal(
                 f"{HERE}:81",
-                f"{database.path}: record {database.key_text(count - 1)} is {image.shape} (channels, height, width),"
+                f"{record} is {image.shape} (channels, height, width),"
                 f" those before it {total.shape}; a mean wants images of one size",
             )
         total += image
         if count % 10000 == 0 or count == len(database):
             log.info(f"{HERE}:{97 if count % 10000 == 0 else 101}", f"Processed {count} files.")
     return total / np.float32(len(database))
-
-
-def pixels(database, index):
-    """Record number `index` as an array (C, H, W); an encoded one has its file's own number of
-    channels.
-    """
-    datum = database.datum(index)
-    where = f"{database.path}: record {database.key_text(index)}"
-    if datum.encoded:
-        return np.atleast_3d(
-            encoded_image.decode(datum.data, cv2.IMREAD_UNCHANGED, where)
-        ).transpose(2, 0, 1)
-    values = (
-        np.frombuffer(datum.data, dtype=np.uint8)
-        if datum.data
-        else np.array(datum.float_data, dtype=np.float32)
-    )
-    shape = (datum.channels, datum.height, datum.width)
-    if min(shape) < 1 or values.size != math.prod(shape):
-        raise Fatal(f"{HERE}:81", f"{where} says {shape} but holds {values.size} numbers")
-    return values.reshape(shape)
 
 
 def write(mean, path):

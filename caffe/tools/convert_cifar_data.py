@@ -11,7 +11,7 @@ from caffe.database import Writer
 from caffe.proto import caffe_pb2
 
 USAGE = """convert_cifar_data: Convert the CIFAR-10 dataset to the lmdb format used by Caffe to load data.
-usage: convert_cifar_data INPUT_FOLDER OUTPUT_FOLDER lmdb
+usage: caffe convert_cifar_data INPUT_FOLDER OUTPUT_FOLDER lmdb
 
 INPUT_FOLDER holds data_batch_1.bin to data_batch_5.bin and test_batch.bin, the "binary version" of CIFAR-10.
 Written are OUTPUT_FOLDER/cifar10_train_lmdb and OUTPUT_FOLDER/cifar10_test_lmdb, in the order of the batches.

@@ -7,15 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 
-from caffe import command_line, log, regular_file
+from caffe import command_line, image_list, log, opencv_threads, regular_file
 from caffe.command_line import Fatal
 from caffe.database import Writer
 from caffe.error import CaffeError
-from caffe.layers.image_data import image_list
 from caffe.proto import caffe_pb2
 
 USAGE = """convert_imageset: Convert a set of images to the lmdb format used as input for Caffe.
-usage: convert_imageset [FLAGS] ROOTFOLDER/ LISTFILE DB_NAME
+usage: caffe convert_imageset [FLAGS] ROOTFOLDER/ LISTFILE DB_NAME
 
 LISTFILE holds one image a line, its path below ROOTFOLDER/ and its label: subfolder1/file1.JPEG 7
 
@@ -53,7 +52,7 @@ def convert(arguments):
     args = command_line.flags(arguments, FLAGS, f"{HERE}:1", "ROOTFOLDER/ LISTFILE DB_NAME")
     check(args)
     root, source, target = args.rest
-    lines = image_list(source)
+    lines = image_list.read(source)
     if args.shuffle:
         log.info(f"{HERE}:86", "Shuffling data")
         np.random.default_rng(None if args.random_seed < 0 else args.random_seed).shuffle(lines)
@@ -96,7 +95,8 @@ def fill(database, root, lines, args):
     Caffe.
     """
     first = None
-    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
+    threads = ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1))
+    with opencv_threads.off(), threads as pool:
         for start in range(0, len(lines), CHUNK):
             chunk = lines[start : start + CHUNK]
             for i, (datum, size) in enumerate(

@@ -13,7 +13,7 @@ from caffe.proto import caffe_pb2
 from caffe.regular_file import open_regular
 
 USAGE = """convert_mnist_data: Convert the MNIST dataset to the lmdb format used by Caffe to load data.
-usage: convert_mnist_data [FLAGS] INPUT_IMAGE_FILE INPUT_LABEL_FILE OUTPUT_DB_FILE
+usage: caffe convert_mnist_data [FLAGS] INPUT_IMAGE_FILE INPUT_LABEL_FILE OUTPUT_DB_FILE
 
 The input files are idx files, such as train-images-idx3-ubyte; gunzip them first.
 

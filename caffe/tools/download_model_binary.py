@@ -20,7 +20,7 @@ from caffe.command_line import Fatal
 from caffe.error import CaffeError
 
 USAGE = """download_model_binary: Download trained model binary.
-usage: download_model_binary DIRNAME
+usage: caffe download_model_binary DIRNAME
 
 DIRNAME is a folder with a readme.md whose front matter says caffemodel, caffemodel_url and sha1.
 """

@@ -14,7 +14,7 @@ from caffe.weights_file import host
 
 ARGUMENTS = "PRETRAINED_NET_PARAM FEATURE_EXTRACTION_PROTO BLOB1[,BLOB2,...] DB1[,DB2,...] NUM_MINI_BATCHES DB_TYPE [CPU|GPU]"
 USAGE = f"""extract_features: Run a trained net over its data layer and save blobs of it, one database a blob.
-usage: extract_features {ARGUMENTS} [DEVICE_ID=0]
+usage: caffe extract_features {ARGUMENTS} [DEVICE_ID=0]
 
 The records have the keys 0000000000, 0000000001, ... in the data layer's order, and the blob's channels, height and width.
 DB_TYPE is lmdb.

@@ -10,25 +10,19 @@ import csv
 import datetime
 import io
 import os
-import re
 import sys
 
-from caffe import command_line, regular_file
+from caffe import command_line, log, log_grammar, regular_file
 from caffe.command_line import Fatal
 from caffe.error import CaffeError
 from caffe.whole_file import renamed_when_whole
 
 USAGE = """parse_log: Parse a Caffe training log into two tables containing training and testing information, and a plot
-usage: parse_log [--verbose] [--delimiter ,] LOGFILE_PATH OUTPUT_DIR
+usage: caffe parse_log [--verbose] [--delimiter ,] LOGFILE_PATH OUTPUT_DIR
 """
 FLAGS = {"verbose": {"action": "store_true"}, "delimiter": {"default": ","}}
 HERE = "parse_log.py:1"
 
-PREFIX = re.compile(r"[IWEF](\d{4})?(\d\d)(\d\d) (\d\d):(\d\d):(\d\d)\.(\d{6})\s")
-ITERATION = re.compile(r"Iteration (\d+)")
-NUMBER = r"([-+]?(?:\d*\.?\d+(?:[eE][-+]?\d+)?|nan|inf))"
-OUTPUT = re.compile(rf"(Train|Test) net output #\d+: (\S+) = {NUMBER}")
-LEARNING_RATE = re.compile(f"lr = {NUMBER}")
 FIRST_COLUMNS = ("NumIters", "Seconds", "LearningRate")
 
 
@@ -49,7 +43,11 @@ def parse_and_save(arguments):
             write_table(rows, name, args.delimiter)
         if args.verbose:
             print(f"Wrote {name}" if rows else f"Not writing {name}; no lines to parse")
-    draw(train, test, rates, f"{base}.png", os.path.basename(path))
+    try:
+        draw(train, test, rates, f"{base}.png", os.path.basename(path))
+    except ModuleNotFoundError as error:
+        log.warning(HERE, f"{base}.png is left out: pip install {error.name}, which draws it")
+        return
     if args.verbose:
         print(f"Wrote {base}.png")
 
@@ -84,26 +82,24 @@ def parse_log(path):
     start = last = iteration = None
     rate = float("nan")
     for line in lines:
-        now = time_of(line, year)
-        if now is None:
+        parsed = log_grammar.parse(line, year)
+        if parsed is None:
             continue
-        if (
-            last is not None and now.month < last.month and now.year == last.year
-        ):  # New Year; the prefix has none
-            year += 1
-            now = time_of(line, year)
-        last = now
+        if last is not None and parsed.time.month < last.month and parsed.time.year == last.year:
+            year += 1  # New Year, which the prefix does not tell
+            parsed = log_grammar.parse(line, year) or parsed  # 29 February
+        last = now = parsed.time
         if start is None:
             start = now if "Solving" in line else None
             continue
-        if match := ITERATION.search(line):
+        if match := log_grammar.ITERATION.search(line):
             iteration = float(match[1])
         if iteration is None:
             continue
-        if match := LEARNING_RATE.search(line):
+        if match := log_grammar.LEARNING_RATE.search(line):
             rate = float(match[1])
             rates.append((iteration, rate))
-        if match := OUTPUT.search(line):
+        if match := log_grammar.OUTPUT.search(line):
             add(
                 rows[match[1]],
                 iteration,
@@ -118,18 +114,6 @@ def parse_log(path):
         if len(table) > 1:  # the first rate is logged after the first outputs
             table[0]["LearningRate"] = table[1]["LearningRate"]
     return rows["Train"], rows["Test"], rates
-
-
-def time_of(line, year):
-    """The time a log line was written, or None for a line without a prefix of glog's."""
-    match = PREFIX.match(line)
-    if not match:
-        return None
-    own_year, *numbers = match.groups()
-    try:
-        return datetime.datetime(int(own_year or year), *map(int, numbers))
-    except ValueError:
-        return None
 
 
 def add(table, iteration, seconds, rate, name, value):

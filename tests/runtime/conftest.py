@@ -1,29 +1,23 @@
-"""Small nets from prototxt text, and where the recordings of BVLC Caffe lie."""
-
-from pathlib import Path
+"""Small nets from prototxt text, and where the recordings of BVLC Caffe are."""
 
 import numpy as np
 import pytest
+import recorded
 
 import caffe
 
-GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "golden" / "caffe"
-CASES = GOLDEN.parents[1] / "cases" / "caffe"
+CASES = recorded.SHARED / "cases" / "caffe"
 
 
 @pytest.fixture(scope="session")
 def golden():
-    """The folder of recordings; tests that want it are skipped where it is absent."""
-    if not GOLDEN.is_dir():
-        pytest.skip(f"the recordings of BVLC Caffe are not here ({GOLDEN})")
-    return GOLDEN
+    """The folder of recordings of BVLC Caffe: all of them, or the project's own share."""
+    return recorded.caffe()
 
 
 @pytest.fixture(scope="session")
 def shared_cases():
-    """The folder of inputs that users' reports were about; tests that want it are skipped where it
-    is absent.
-    """
+    """The folder of inputs from users' reports; tests that need it are skipped without it."""
     if not CASES.is_dir():
         pytest.skip(f"the inputs from users' reports are not here ({CASES})")
     return CASES

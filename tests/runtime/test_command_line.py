@@ -1,6 +1,4 @@
-"""What the commands share: flags as gflags reads them, exit statuses, the commands that
-pyproject.toml names.
-"""
+"""What the commands share: flags as gflags reads them, exit statuses, sub-commands, Ctrl-C."""
 
 import importlib
 import re
@@ -13,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import caffe
-from caffe import command_line
+from caffe import cli, command_line, interrupt
 from caffe.cli import main as caffe_main
 
 TOOLS = sorted(
@@ -61,16 +59,17 @@ def test_statuses(capsys):
     assert command_line.run(interrupt, "x.cpp:1", ["a"]) == 130
 
 
-def test_the_commands_of_pyproject():
-    """Each is a tool's main, and each tool is there and runs as a module too."""
-    text = (Path(caffe.__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8")
-    commands = dict(re.findall(r'^(\w+) = "(caffe[\w.]*):main"$', text, re.M))
-    tools = {path.stem for path in (Path(caffe.__file__).parent / "tools").glob("*.py")} - {
-        "__init__"
-    }
-    assert commands == {"caffe": "caffe.cli"} | {name: f"caffe.tools.{name}" for name in tools}
-    for module in commands.values():
-        assert callable(importlib.import_module(module).main)
+def test_each_tool_is_a_sub_command(capsys):
+    """`caffe <tool>` is the tool, its name in the log too; `caffe help` lists all of them."""
+    assert sorted(cli.TOOLS) == [path.stem for path in TOOLS]
+    assert caffe_main(["help"]) == 0
+    listed = capsys.readouterr().out
+    for name in cli.TOOLS:
+        assert f"\n  {name} " in listed
+        assert caffe_main([name, "-version"]) == 0
+        assert capsys.readouterr().out == f"{name} version {caffe.__version__}\n"
+        assert caffe_main([name, "-no_such_flag"]) == 1
+        assert "command line: unknown flag -no_such_flag" in capsys.readouterr().err
 
 
 COMMANDS = ["caffe.cli", *(f"caffe.tools.{path.stem}" for path in TOOLS)]
@@ -85,7 +84,9 @@ def test_every_command_answers(module, capsys):
     assert capsys.readouterr().out == f"{name} version {caffe.__version__}\n"
     for question in ("-help", "--help", "-helpshort"):
         assert main(["-minloglevel", "1", question]) == (1 if name == "caffe" else 0)
-        assert f"usage: {name}" in capsys.readouterr().out
+        assert (
+            "usage: caffe <command>" if name == "caffe" else f"usage: caffe {name}"
+        ) in capsys.readouterr().out
     for flags in (
         ["-logtostderr"],
         ["--alsologtostderr=false", "-v=1"],
@@ -156,11 +157,39 @@ def test_ctrl_c_while_importing_is_quiet(module):
     assert error == ""
 
 
-def test_users_programs_keep_their_ctrl_c():
-    program = (
-        "import signal, caffe; assert signal.getsignal(signal.SIGINT) is signal.default_int_handler"
-    )
-    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
+USERS = """import signal
+import caffe
+assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+"""
+
+
+@pytest.mark.parametrize("name", [*interrupt.COMMANDS, "mine.py"])
+def test_users_programs_keep_their_ctrl_c(tmp_path, monkeypatch, name):
+    """Also under the name of one of Caffe's commands, and with arguments that look like one."""
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / name), "-m", "caffe.cli"])
+    monkeypatch.setattr(sys, "orig_argv", [sys.executable, *sys.argv])
+    interrupt.quiet_start()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_importing_caffe_changes_no_signal_handling(tmp_path):
+    (tmp_path / "parse_log.py").write_text(USERS)
+    line = [sys.executable, str(tmp_path / "parse_log.py"), "-m", "caffe.cli"]
+    assert subprocess.run(line).returncode == 0
+
+
+@pytest.mark.parametrize("name", interrupt.COMMANDS)
+def test_console_commands_start_quietly(monkeypatch, name):
+    """Until `heard`, SIGINT has the system's own effect."""
+    monkeypatch.setattr(sys, "argv", [str(Path(sys.executable).parent / name)])
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        interrupt.quiet_start()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
+        interrupt.heard()
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_run_as_a_module():

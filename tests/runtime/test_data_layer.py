@@ -115,7 +115,7 @@ def test_float_data_and_wrap_round_by_hand(tmp_path):
 @pytest.mark.parametrize(
     ("extra", "transform", "message"),
     [
-        ("", "crop_size: 9", "crop_size 9 is larger than the images"),
+        ("", "crop_size: 9", r"crop_size 9 is larger than .*db: record 00000000 \(4 x 4\)"),
         ("", "mean_value: 1 mean_value: 2", "2 mean_value for 3 channels"),
         ("", 'mean_value: 1 mean_file: "m"', "mean_file or mean_value, not both"),
         ("", 'mean_file: "/no/such/mean"', "/no/such/mean"),
@@ -128,6 +128,36 @@ def test_refused(tmp_path, extra, transform, message):
     with pytest.raises(caffe.CaffeError, match=message) as caught:
         caffe.Net(data_net(tmp_path, extra, transform), caffe.TEST)
     assert "\n" not in str(caught.value)
+
+
+def test_the_records_that_several_solvers_take(tmp_path):
+    """In TRAIN solver 1 of 3 reads every third record, on through the end of the LMDB."""
+    datums = [caffe_pb2.Datum(channels=1, height=1, width=1, data=b"a", label=i) for i in range(7)]
+    write_lmdb(tmp_path / "db", datums)
+    caffe.set_solver_count(3), caffe.set_solver_rank(1)
+    try:
+        net = caffe.Net(data_net(tmp_path), caffe.TRAIN)
+        labels = []
+        for _ in range(3):
+            net.forward()
+            labels += net.blobs["label"].data.tolist()
+        net.close()
+    finally:
+        caffe.set_solver_count(1), caffe.set_solver_rank(0)
+    assert labels == [1, 4, 0, 3, 6, 2]
+
+
+def test_rand_skip_beyond_the_end_starts_at_the_first(tmp_path):
+    datums = [caffe_pb2.Datum(channels=1, height=1, width=1, data=b"a", label=i) for i in range(2)]
+    write_lmdb(tmp_path / "db", datums)
+    seen = set()
+    for seed in range(12):
+        caffe.set_random_seed(seed)
+        net = caffe.Net(data_net(tmp_path, "backend: LMDB rand_skip: 1000"), caffe.TEST)
+        net.forward()
+        seen.add(tuple(net.blobs["label"].data.tolist()))
+        net.close()
+    assert seen == {(0, 1)}
 
 
 def test_no_lmdb(tmp_path):
@@ -175,11 +205,11 @@ BAD = {
     ),
     "too few": (
         caffe_pb2.Datum(channels=3, height=4, width=4, data=bytes(7)),
-        r"says \(3, 4, 4\) .* but holds 7 numbers",
+        r"declares the shape \(3, 4, 4\) .* but holds 7 numbers",
     ),
     "negative": (
         caffe_pb2.Datum(channels=-2, height=-2, width=1, data=bytes(4)),
-        r"says \(-2, -2, 1\) .* but holds 4 numbers",
+        r"declares the shape \(-2, -2, 1\) .* but holds 4 numbers",
     ),
     "another size": (
         caffe_pb2.Datum(channels=3, height=5, width=4, data=bytes(60)),

@@ -9,6 +9,7 @@ from caffe.gflags import FlagError, Parser
 OPTIONS = {
     "fast": {"action": "store_true"},
     "size": {"type": int, "default": 1},
+    "share": {"type": float, "default": 0.5},
     "name": {"default": ""},
 }
 
@@ -23,6 +24,8 @@ def parse(*arguments, program="tool"):
         (["a", "-size", "3", "b"], {"size": 3}, ["a", "b"]),
         (["--size=0x10", "-nofast"], {"size": 16, "fast": False}, []),
         (["-size", "-4"], {"size": -4}, []),
+        (["-share=1e-7"], {"share": 1e-7}, []),
+        (["-share", "3"], {"share": 3.0}, []),
         (["-name=x=y", "-name", "-fast"], {"name": "-fast"}, []),
         (["-fast", "a", "--", "-size", "3"], {"fast": True}, ["a", "-size", "3"]),
         (["-", "-fast=YES"], {"fast": True}, ["-"]),
@@ -47,6 +50,9 @@ def test_read(arguments, values, rest):
         (["-size=1_0"], "a whole number"),
         (["-size=99999999999"], "32 bits"),
         (["-size", ""], "a whole number"),
+        (["-share=a"], "-share takes a number, not 'a'"),
+        (["-share=1_0"], "-share takes a number, not '1_0'"),
+        (["-share="], "-share takes a number, not ''"),
         (["-fast=maybe"], "-fast is true or false, not 'maybe'"),
         (["-nosize"], "unknown flag -nosize"),
         (["-nofast=1"], "unknown flag -nofast"),

@@ -1,11 +1,12 @@
-"""A training that diverges: NaN and infinite losses and weights stop it, and never reach a
-snapshot.
+"""Trainings that go wrong: NaN and infinite losses and weights end one before they reach a snapshot;
+outputs that have collapsed are warned of.
 """
 
 import numpy as np
 import pytest
 
 import caffe
+from caffe import cli, health
 
 
 @pytest.fixture
@@ -74,3 +75,43 @@ def test_large_but_finite_weights_are_snapshotted(make):
     solver = make("base_lr: 0 max_iter: 9")
     solver.net.params["ip"][0].data[...] = 3e38  # their sum is infinite
     solver.snapshot()
+
+
+@pytest.mark.parametrize(
+    ("flags", "warnings"),
+    [([], 0), (["-collapsed_outputs=0"], 0), (["-collapsed_outputs", "1e-7"], 2)],
+)
+def test_collapsed_outputs_are_warned_of_only_where_asked_for(
+    make, tmp_path, capfd, monkeypatch, flags, warnings
+):
+    """The images are all alike.  Iterations 0, 2 and 4 are displayed; 0, before any update, is not
+    judged.
+    """
+    monkeypatch.setenv("GLOG_minloglevel", "0")
+    make("base_lr: 0.01 max_iter: 5 display: 2 snapshot_after_train: false")
+    capfd.readouterr()
+    assert cli.main(["train", "-solver", str(tmp_path / "solver.prototxt"), *flags]) == 0
+    assert capfd.readouterr().err.count("has collapsed, or has not begun to learn") == warnings
+
+
+@pytest.mark.parametrize(("threshold", "warned"), [(1, False), (1.01, True)])
+def test_outputs_have_collapsed_below_the_threshold(
+    net_from, capfd, monkeypatch, threshold, warned
+):
+    """Images with the outputs 0 and 2 have the variance 1."""
+    monkeypatch.setenv("GLOG_minloglevel", "0")
+    net = net_from(
+        'layer { name: "x" type: "Input" top: "x" top: "t" input_param { shape { dim: 2 dim: 3 } } }'
+        'layer { name: "loss" type: "EuclideanLoss" bottom: "x" bottom: "t" top: "loss" }'
+    )
+    net.blobs["x"].data[1] = 2
+    net.forward()
+    capfd.readouterr()
+    health.warn_of_collapse(net, threshold)
+    assert ("Outputs into layer loss hardly differ" in capfd.readouterr().err) is warned
+
+
+@pytest.mark.parametrize("value", ["-1", "nan", "inf"])
+def test_a_threshold_that_is_not_a_variance_is_refused(fatal, value):
+    line = fatal(cli.main, "train", "-solver", "s", f"-collapsed_outputs={value}")
+    assert f"takes a variance, or 0 for no warning, not {value}" in line

@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import caffe
-from caffe.layers.image_data import image_list
+from caffe import image_list, mode
 
 RED, GREEN, BLUE = (0, 0, 255), (0, 255, 0), (255, 0, 0)  # as OpenCV has them
 
@@ -69,7 +69,7 @@ def test_a_name_with_a_blank_and_a_negative_label(make, tmp_path):
 )
 def test_a_label_is_what_atoi_makes_of_it(tmp_path, line, path, label):
     (tmp_path / "list.txt").write_text(f"{line}\n\nb.png 5\n")
-    assert image_list(tmp_path / "list.txt") == [(path, label), ("b.png", 5)]
+    assert image_list.read(tmp_path / "list.txt") == [(path, label), ("b.png", 5)]
 
 
 def test_a_fifo_does_not_hang(make, tmp_path):
@@ -80,7 +80,7 @@ def test_a_fifo_does_not_hang(make, tmp_path):
         make("", ["pipe.png 0"])
     os.mkfifo(tmp_path / "pipe.txt")
     with pytest.raises(caffe.CaffeError, match=r"pipe.txt: is a FIFO"):
-        image_list(tmp_path / "pipe.txt")
+        image_list.read(tmp_path / "pipe.txt")
 
 
 def test_grey(make):
@@ -116,6 +116,25 @@ def test_shuffle_gives_every_image_once_a_round(make):
         assert all(
             pixel[2 - int(label) % 3] == 255 for label, pixel in zip(labels, pixels, strict=True)
         )
+
+
+def test_the_draws_of_a_seed_and_their_order(make):
+    """The first round is shuffled with the layer's seed; the reader, from the same seed, draws a
+    mirror per image, and after a round's last image the next round's order.
+    """
+    lines = [f"{name}.png {i}" for i, name in enumerate(["red", "green", "blue"] * 2)]
+    caffe.set_random_seed(7)
+    seed = mode.draw_seed()
+    first = list(range(6))
+    np.random.default_rng(seed).shuffle(first)
+    reader, second = np.random.default_rng(seed), first.copy()
+    reader.integers(2, size=6)
+    reader.shuffle(second)
+    caffe.set_random_seed(7)
+    net = make("batch_size: 4 shuffle: true", lines, transform="mirror: true")
+    labels = [colours(net)[0] for _ in range(3)]
+    assert [label for batch in labels for label in batch] == first + second
+    assert first != second
 
 
 def test_rand_skip_starts_within_its_range(make):

@@ -5,20 +5,16 @@ parameters.
 import functools
 import json
 import operator
-from pathlib import Path
 
 import numpy as np
 import pytest
+import recorded
 import torch
 
 import caffe
 
-INDEX = (
-    Path(__file__).resolve().parents[3] / "shared" / "golden" / "caffe" / "layers" / "index.json"
-)
-ABSENT = ["recordings-absent"]  # one case, that the fixture `golden` skips with the reason
-SHAPES = json.loads(INDEX.read_text()) if INDEX.is_file() else {}
-CASES = sorted(SHAPES) or ABSENT
+SHAPES = json.loads((recorded.caffe() / "layers" / "index.json").read_text("utf-8"))
+CASES = sorted(SHAPES)
 IMAGES = [
     case
     for case in sorted(SHAPES)
@@ -26,7 +22,7 @@ IMAGES = [
     and any(
         len(shape) == 4 for key, shape in SHAPES[case]["arrays"].items() if key.startswith("in.")
     )
-] or ABSENT
+]
 ATOL, RTOL = 1e-5, 1e-4
 
 

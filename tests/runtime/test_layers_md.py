@@ -57,6 +57,16 @@ def test_file_is_where_the_type_is_registered():
             assert f'@register("{name}")' in path.read_text(encoding="utf-8"), file
 
 
+def test_a_file_of_layers_registers_the_type_that_it_is_named_after():
+    """One layer type per file, and nothing else beside them: lstm_unit.py registers LSTMUnit."""
+    files = {path.stem: path for path in (FOLDER / "layers").glob("*.py")}
+    del files["__init__"]
+    for name, path in files.items():
+        types = re.findall(r'^@register\("(\w+)"\)', path.read_text(encoding="utf-8"), re.MULTILINE)
+        assert [type_name.lower() for type_name in types] == [name.replace("_", "")], path.name
+    assert len(files) == len(caffe.layer_type_list()) == 60
+
+
 def test_every_field_of_the_message_is_spoken_of():
     for name, cells in rows().items():
         if cells[0] == "not supported":

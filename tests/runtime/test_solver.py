@@ -80,7 +80,7 @@ def reproduce(folder, tmp_path, run, at_once):
         rates.append(lr_policy.rate(solver.param, i, solver.updater.current_step)[0])
         solver.step(1)
         losses.append(float(solver.training_log.losses[-1]))
-        if i == 0:
+        if i == 0 and any(key.startswith("iter1.") for key in arrays):
             assert worst(solver.net, arrays, "iter1") <= 10 * max(f["iter1_w"] for f in floors)
     solver.close()
     np.testing.assert_allclose(losses, arrays["loss"], rtol=0, atol=loss_floor)

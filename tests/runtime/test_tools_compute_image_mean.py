@@ -67,8 +67,9 @@ def test_refused(tmp_path, fatal):
     assert "record 00000001 is (1, 3, 2)" in fatal(main, tmp_path / "db")
     with Writer(tmp_path / "broken") as database:
         database.put("k", caffe_pb2.Datum(channels=3, height=1, width=1, data=b"ab"))
-    assert "record k says (3, 1, 1) but holds 2 numbers" in fatal(
-        main, tmp_path / "broken", tmp_path / "mean"
+    assert (
+        "record k declares the shape (3, 1, 1) (channels, height, width) but holds 2 numbers"
+        in fatal(main, tmp_path / "broken", tmp_path / "mean")
     )
     assert "no such LMDB folder" in fatal(main, tmp_path / "none")
     assert "only lmdb" in fatal(main, "-backend=leveldb", tmp_path / "db")
@@ -84,4 +85,4 @@ def test_a_folder_that_is_not_there(tmp_path, fatal):
 @pytest.mark.parametrize("arguments", [[], ["-h"], ["--help"]])
 def test_usage(arguments, capsys):
     assert main(arguments) == (0 if arguments else 1)
-    assert "usage: compute_image_mean" in capsys.readouterr().out
+    assert "usage: caffe compute_image_mean" in capsys.readouterr().out

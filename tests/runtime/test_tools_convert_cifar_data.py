@@ -155,4 +155,4 @@ def test_refused(cifar, fatal, capsys):
     assert "cifar10_test_lmdb: is there already" in fatal(main, cifar, cifar, "lmdb")
     assert not (cifar / "cifar10_train_lmdb").exists()
     assert main(["-help"]) == 0
-    assert "usage: convert_cifar_data" in capsys.readouterr().out
+    assert "usage: caffe convert_cifar_data" in capsys.readouterr().out

@@ -164,4 +164,4 @@ def test_wrong_arguments_are_named(images, fatal, capsys):
     lines.write_text("\n")
     assert "lists no images" in fatal(main, f"{images}/", lines, images / "db")
     assert main(["-help"]) == 0
-    assert "usage: convert_imageset" in capsys.readouterr().out
+    assert "usage: caffe convert_imageset" in capsys.readouterr().out

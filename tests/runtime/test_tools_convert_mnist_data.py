@@ -144,4 +144,4 @@ def test_refused(tmp_path, fatal, capsys):
     (tmp_path / "db").mkdir()
     assert "db: is there already" in fatal(main, images, labels, tmp_path / "db")
     assert main(["-help"]) == 0
-    assert "usage: convert_mnist_data" in capsys.readouterr().out
+    assert "usage: caffe convert_mnist_data" in capsys.readouterr().out

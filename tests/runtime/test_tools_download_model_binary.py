@@ -140,7 +140,7 @@ def test_no_front_matter(tmp_path, fatal, capsys):
     assert "has no front matter" in fatal(main, tmp_path)
     assert "expected DIRNAME" in fatal(main, "a", "b")
     assert main(["--help"]) == 0
-    assert "usage: download_model_binary" in capsys.readouterr().out
+    assert "usage: caffe download_model_binary" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("address", ["file:///etc/passwd", "ftp://127.0.0.1/x"])

@@ -146,4 +146,4 @@ def test_refused(log, tmp_path, fatal, capsys):
     path.write_text("hello\n")
     assert "is not a training log of Caffe's" in fatal(main, path, tmp_path)
     assert main(["--help"]) == 0
-    assert "usage: parse_log" in capsys.readouterr().out
+    assert "usage: caffe parse_log" in capsys.readouterr().out

@@ -81,4 +81,4 @@ def test_refused(old, tmp_path, fatal, capsys):
     assert "expected V0_NET_PROTO_FILE_IN NET_PROTO_FILE_OUT" in fatal(main, old, out, "more")
     assert not out.exists()
     assert main(["--help"]) == 0
-    assert "usage: upgrade_net_proto_binary" in capsys.readouterr().out
+    assert "usage: caffe upgrade_net_proto_binary" in capsys.readouterr().out

@@ -91,4 +91,4 @@ def test_refused(fatal, tmp_path, capsys):
     assert "expected V0_NET_PROTO_FILE_IN NET_PROTO_FILE_OUT" in fatal(main, path)
     assert not out.exists()
     assert main(["--help"]) == 0
-    assert "usage: upgrade_net_proto_text" in capsys.readouterr().out
+    assert "usage: caffe upgrade_net_proto_text" in capsys.readouterr().out

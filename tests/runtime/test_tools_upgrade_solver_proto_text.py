@@ -46,4 +46,4 @@ def test_refused(fatal, tmp_path, capsys):
     assert "expected OLD_SOLVER_PROTO_FILE_IN" in fatal(main, path)
     assert not out.exists()
     assert main(["--help"]) == 0
-    assert "usage: upgrade_solver_proto_text" in capsys.readouterr().out
+    assert "usage: caffe upgrade_solver_proto_text" in capsys.readouterr().out

@@ -96,7 +96,7 @@ def test_every_v1_type_has_todays_name():
     from caffe.layer import NOT_SUPPORTED
     from caffe.upgrade_old_layers import V1_TYPES
 
-    for name in caffe_pb2.V1LayerParameter.LayerType:
+    for name in caffe_pb2.V1LayerParameter.LayerType.DESCRIPTOR.values_by_name:
         if name != "NONE":
             today = V1_TYPES.get(name, name.title().replace("_", ""))
             assert today in caffe.layer_type_list() or today in NOT_SUPPORTED, name

@@ -1,0 +1,139 @@
+"""What Data and ImageData share: a thread that reads batches ahead (Caffe: base_data_layer.cpp).
+
+The reader thread starts with the first forward, so that a net made for its shapes alone starts
+none.  It chooses records and draws crops and mirrors one after the other, and only spreads reading
+and decoding over threads: how many of them there are changes no number.
+"""
+
+import os
+import queue
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+
+from caffe import log, mode, opencv_threads
+from caffe.data_transformer import DataTransformer
+from caffe.layer import Layer, Shape
+from caffe.proto import caffe_pb2
+
+
+class PrefetchingLayer(Layer):
+    """Base: subclasses open a source in `setup`, and choose and read its records.
+
+    `setup` sets `cursor` (int) and `seed` (of the reader's draws), and calls `transform_like`.
+    Tops: data (N, C, H, W) float32, and labels (N,) if there is a second one.
+    """
+
+    num_bottom = (0, 0)
+    settings_field = ""  # the message with source and batch_size
+
+    def __init__(self, param: caffe_pb2.LayerParameter, device: torch.device) -> None:
+        super().__init__(param, device)
+        self.settings = getattr(param, self.settings_field)
+        self.batch_size = self.settings.batch_size
+        if self.batch_size < 1:
+            self.fail(f"{self.settings_field}.batch_size must be at least 1")
+        self.ready: queue.Queue | None = None  # there while the reader thread runs
+
+    # ------------------------------------------------------------- what a subclass brings
+    def next_record(self) -> Any:
+        """The record at the cursor, in whatever form `read` takes."""
+        raise NotImplementedError
+
+    def move_on(self, rng: np.random.Generator) -> None:
+        """Move the cursor to the following record."""
+        raise NotImplementedError
+
+    def read(self, record: Any) -> caffe_pb2.Datum | np.ndarray:
+        """Read a record, as a Datum or as uint8 (H, W, C); runs in several threads at once."""
+        raise NotImplementedError
+
+    def label(self, record: Any, content: caffe_pb2.Datum | np.ndarray) -> int:
+        """The label of a record and what `read` returned for it."""
+        raise NotImplementedError
+
+    def record_name(self, record: Any) -> str:
+        """What the record is called in errors."""
+        raise NotImplementedError
+
+    # ------------------------------------------------------------- for setup
+    def skipped(self) -> int:
+        """How many records to skip at the beginning: drawn from 0 to rand_skip - 1."""
+        most = self.settings.rand_skip
+        return int(np.random.default_rng(mode.draw_seed()).integers(most)) if most else 0
+
+    def transform_like(self, record: Any, log_place: str) -> None:
+        """Make the transformer, and take the tops' shape from this record."""
+        self.transformer = DataTransformer(self, self.param.transform_param)
+        self.shape = self.transformer.output_shape(self.read(record), self.record_name(record))
+        size = ",".join(map(str, (self.batch_size, *self.shape)))
+        log.info(log_place, f"output data size: {size}")
+
+    def reshape(self, shapes: Sequence[Shape]) -> Sequence[Shape]:
+        return [(self.batch_size, *self.shape), (self.batch_size,)][: len(self.param.top)]
+
+    # ------------------------------------------------------------- the reader thread
+    def _start(self):
+        self.stopping = threading.Event()
+        # for every type of layer the field is that of data_param, as in Caffe
+        self.ready = queue.Queue(maxsize=min(2, max(1, self.param.data_param.prefetch)))
+        self.reader = threading.Thread(
+            target=self._read_ahead, name=f"data layer {self.name}", daemon=True
+        )
+        self.reader.start()
+
+    def _read_ahead(self):
+        rng = np.random.default_rng(self.seed)
+        pool = ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1))
+        try:
+            with opencv_threads.off():
+                while not self.stopping.is_set():
+                    self._offer(self._batch(rng, pool))
+        except BaseException as error:  # handed to the thread that waits for the batch
+            self._offer(error)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _offer(self, item: tuple[np.ndarray, np.ndarray] | BaseException):
+        while not self.stopping.is_set():
+            try:
+                return self.ready.put(item, timeout=0.2)
+            except queue.Full:
+                continue
+
+    def _batch(self, rng: np.random.Generator, pool: Executor):
+        records, draws = [], []
+        for _ in range(self.batch_size):
+            records.append(self.next_record())
+            draws.append(self.transformer.draw(rng))
+            self.move_on(rng)
+        contents = list(pool.map(self.read, records))
+        names = [self.record_name(record) for record in records]
+        labels = [self.label(*pair) for pair in zip(records, contents, strict=True)]
+        batch = self.transformer.batch(contents, draws, pool, names)
+        return batch, np.array(labels, dtype=np.float32)
+
+    # ------------------------------------------------------------- the thread that computes
+    def forward(self) -> list[torch.Tensor]:
+        if self.ready is None:
+            self._start()
+        batch = self.ready.get()
+        if isinstance(batch, BaseException):
+            self.ready = None
+            raise batch
+        pixels, labels = batch
+        tops = [self.transformer.to_tensor(pixels, self.device)]
+        if len(self.param.top) > 1:
+            tops.append(torch.from_numpy(labels).to(self.device))
+        return tops
+
+    def close(self) -> None:
+        """Stop the reader thread."""
+        if self.ready is not None:
+            self.stopping.set()
+            self.reader.join(timeout=5)
+            self.ready = None
