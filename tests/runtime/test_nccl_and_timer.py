@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 import caffe
-from caffe import mode
 from caffe.database import Writer
 from caffe.proto import caffe_pb2
 
@@ -13,7 +12,8 @@ from caffe.proto import caffe_pb2
 def solver_file(regression_net, tmp_path):
     path = tmp_path / "solver.prototxt"
     path.write_text(
-        f'net: "{regression_net}" base_lr: 0.1 lr_policy: "step" gamma: 0.5 stepsize: 2 max_iter: 4 display: 2'
+        f'net: "{regression_net}" base_lr: 0.1 lr_policy: "step" gamma: 0.5 stepsize: 2 max_iter: 4'
+        f" display: 2"
         f' random_seed: 1 snapshot_prefix: "{tmp_path}/s" momentum: 0.9'
     )
     return str(path)
@@ -126,7 +126,8 @@ def test_solvers_take_turns_at_the_records(tmp_path, net_from, phase, rank, expe
             writer.put(str(i), caffe_pb2.Datum(channels=1, height=1, width=1, data=b"x", label=i))
     caffe.set_solver_count(2), caffe.set_solver_rank(rank)
     net = net_from(
-        f'layer {{ name: "d" type: "Data" top: "x" top: "t" data_param {{ source: "{tmp_path}/db" batch_size: 4'
+        f'layer {{ name: "d" type: "Data" top: "x" top: "t"'
+        f' data_param {{ source: "{tmp_path}/db" batch_size: 4'
         " backend: LMDB } }",
         getattr(caffe, phase),
     )

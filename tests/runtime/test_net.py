@@ -229,7 +229,10 @@ def test_protobuf_itself_reads_what_is_written(net_from, tmp_path):
     )
 
 
-IP = 'layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y" inner_product_param { num_output: %d } }'
+IP = (
+    'layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y"'
+    " inner_product_param { num_output: %d } }"
+)
 X = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }'
 
 
@@ -333,7 +336,8 @@ def test_permissive_sharing_takes_another_shape(net_from, whole_graph):
     are refused.
     """
     layer = (
-        'layer {{ name: "{0}" type: "InnerProduct" bottom: "{1}" top: "{0}" param {{ name: "w" {3} }}'
+        'layer {{ name: "{0}" type: "InnerProduct" bottom: "{1}" top: "{0}"'
+        ' param {{ name: "w" {3} }}'
         " inner_product_param {{ num_output: {2} bias_term: false }} }}"
     )
     text = X + layer.format("a", "x", 2, "") + layer.format("b", "a", 3, "share_mode: PERMISSIVE")
@@ -393,8 +397,10 @@ def test_a_loss_without_a_top(net_from, capfd, tmp_path):
 
 def test_two_losses_without_a_top(net_from):
     net = net_from(
-        'layer { name: "d" type: "DummyData" top: "x" top: "y" dummy_data_param { shape { dim: 2 } data_filler { value: 1 }'
-        ' data_filler { value: 3 } } } layer { name: "a" type: "EuclideanLoss" bottom: "x" bottom: "y" }'
+        'layer { name: "d" type: "DummyData" top: "x" top: "y" dummy_data_param { shape { dim: 2 }'
+        " data_filler { value: 1 }"
+        ' data_filler { value: 3 } } } layer { name: "a" type: "EuclideanLoss" bottom: "x"'
+        ' bottom: "y" }'
         'layer { name: "b" type: "EuclideanLoss" bottom: "x" bottom: "y" loss_weight: 10 }'
     )
     assert net._blob_names[-2:] == ["(automatic)", "(automatic)"]
@@ -411,15 +417,18 @@ def test_the_shared_case_without_a_top(shared_cases):
 @pytest.mark.parametrize(
     ("layers", "message"),
     [
-        (IP % 2_000_000_000, r"layer 'ip' \(InnerProduct\), blob 0: .* 2147483647 at most; lower num_output"),
+        (IP % 2_000_000_000,
+            r"layer 'ip' \(InnerProduct\), blob 0: .* 2147483647 at most; lower num_output"),
         (X.replace("dim: 2", "dim: 3000000000"), r"layer 'x' \(Input\): .*at most; lower shape"),
         (
-            'layer { name: "d" type: "MemoryData" top: "d" top: "l" memory_data_param { batch_size: 1000000 channels: 3'
+            'layer { name: "d" type: "MemoryData" top: "d" top: "l"'
+            ' memory_data_param { batch_size: 1000000 channels: 3'
             ' height: 227 width: 227 } } ',
             r"layer 'd' \(MemoryData\): .* lower batch_size",
         ),
         (
-            X + 'layer { name: "t" type: "Tile" bottom: "x" top: "t" tile_param { tiles: 2000000000 } }',
+            X + 'layer { name: "t" type: "Tile" bottom: "x" top: "t"'
+                ' tile_param { tiles: 2000000000 } }',
             r"layer 't' \(Tile\): .* lower tiles",
         ),
     ],

@@ -21,7 +21,8 @@ def make(folder, settings="", outputs=2, max_iter=20):
     (folder / "net.prototxt").write_text(NET.format(outputs))
     path = folder / "solver.prototxt"
     path.write_text(
-        f'net: "{folder}/net.prototxt" base_lr: 0.1 lr_policy: "fixed" momentum: 0.9 random_seed: 1 max_iter: {max_iter}'
+        f'net: "{folder}/net.prototxt" base_lr: 0.1 lr_policy: "fixed" momentum: 0.9 random_seed: 1'
+        f" max_iter: {max_iter}"
         f' snapshot_prefix: "{folder}/s" {settings}'
     )
     return caffe.get_solver(str(path))

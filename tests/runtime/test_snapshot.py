@@ -41,7 +41,8 @@ ODD = [
 
 def ip(name, top, param=""):
     return (
-        f'layer {{ name: "{name}" type: "InnerProduct" bottom: "x" top: "{top}" {param} inner_product_param {{ num_output: 3'
+        f'layer {{ name: "{name}" type: "InnerProduct" bottom: "x" top: "{top}" {param}'
+        f" inner_product_param {{ num_output: 3"
         ' weight_filler { type: "gaussian" std: 1 } bias_filler { type: "gaussian" std: 1 } } }\n'
     )
 

@@ -30,7 +30,10 @@ def make(tmp_path):
 
     def build(settings, net="net"):
         path = tmp_path / "solver.prototxt"
-        base = f'base_lr: 0.1 lr_policy: "fixed" random_seed: 1 snapshot_prefix: "{tmp_path}/s" max_iter: 4\n'
+        base = (
+            f'base_lr: 0.1 lr_policy: "fixed" random_seed: 1 snapshot_prefix: "{tmp_path}/s"'
+            f" max_iter: 4\n"
+        )
         path.write_text(f'{net}: "{tmp_path}/net.prototxt" {base} {settings}')
         return caffe.get_solver(str(path))
 
