@@ -48,7 +48,10 @@ class Writer:
 
     def input(self, name, *shape):
         dims = " ".join(f"dim: {d}" for d in shape)
-        self.text += f'layer {{ name: "{name}" type: "Input" top: "{name}" input_param {{ shape {{ {dims} }} }} }}\n'
+        self.text += (
+            f'layer {{ name: "{name}" type: "Input" top: "{name}"'
+            f" input_param {{ shape {{ {dims} }} }} }}\n"
+        )
         return name
 
     def functions(self, blob, count, overwrite=True):
@@ -201,8 +204,10 @@ class Pair:
     def change_loss_weight(self):
         self.net.blobs["loss"].diff[...] = self.twin.blobs["loss"].diff[...] = 1.5
 
-    ACTIONS = (whole_forward, forward, backward, backward, part_of_backward, step, apply_update, clear, change_weights,
-               change_data, change_diff, change_targets)  # fmt: skip
+    ACTIONS = (
+        *(whole_forward, forward, backward, backward, part_of_backward, step, apply_update),
+        *(clear, change_weights, change_data, change_diff, change_targets),
+    )
 
     def compare(self, did):
         for name, blob in self.net.blobs.items():
@@ -242,7 +247,8 @@ def test_random_sequences(tmp_path, seed):
 SIGMOID = """
 layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 2 } } }
 layer { name: "t" type: "Input" top: "t" input_param { shape { dim: 1 dim: 1 } } }
-layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y" inner_product_param { num_output: 1 bias_term: false } }
+layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y"
+  inner_product_param { num_output: 1 bias_term: false } }
 layer { name: "s" type: "Sigmoid" bottom: "y" top: "y" }
 layer { name: "loss" type: "EuclideanLoss" bottom: "y" bottom: "t" top: "loss" }
 """
@@ -287,9 +293,9 @@ def test_an_overwritten_top_counts_as_it_is(tmp_path):
     """Caffe's Sigmoid reads its top when backward runs, also when a Power layer has doubled it: 1 *
     (1 - 1) = 0.
     """
-    doubled = SIGMOID.replace('top: "y" }\nlayer { name: "loss"',
-        'top: "y" }\nlayer { name: "twice" type: "Power" bottom: "y"'
-                              ' top: "y" power_param { scale: 2 } }\nlayer { name: "loss"')  # fmt: skip
+    twice = 'layer { name: "twice" type: "Power" bottom: "y" top: "y" power_param { scale: 2 } }'
+    end = 'layer { name: "loss"'
+    doubled = SIGMOID.replace(end, f"{twice}\n{end}")
     assert "twice" in doubled
     solver = solver_of(tmp_path, doubled)
     solver.net.blobs["t"].data[...] = 5
@@ -336,7 +342,8 @@ def test_after_a_part_of_the_net(net_from):
 
 DRAWS = """
 force_backward: true
-layer { name: "x" type: "DummyData" top: "x" dummy_data_param { shape { dim: 8 dim: 4 } data_filler { type: "gaussian" } } }
+layer { name: "x" type: "DummyData" top: "x" dummy_data_param { shape { dim: 8 dim: 4 }
+  data_filler { type: "gaussian" } } }
 layer { name: "bn" type: "BatchNorm" bottom: "x" top: "bn" }
 layer { name: "drop" type: "Dropout" bottom: "bn" top: "bn" }
 layer { name: "loss" type: "Reduction" bottom: "bn" top: "loss" loss_weight: 2 }
@@ -587,7 +594,8 @@ def test_which_nets_need_their_overwritten_blobs(net_from, types, needed):
     }
     for k, kind in enumerate((first, *others)):
         bottom, top = "y" if k else "x", "z" if k and kind == "InnerProduct" else "y"
-        text += f'layer {{ name: "{kind}" type: "{kind}" bottom: "{bottom}" top: "{top}" {fields.get(kind, "")} }}'
+        wires = f'bottom: "{bottom}" top: "{top}"'
+        text += f'layer {{ name: "{kind}" type: "{kind}" {wires} {fields.get(kind, "")} }}'
     text += f'layer {{ name: "loss" type: "Reduction" bottom: "{top}" top: "loss" loss_weight: 1 }}'
     assert net_from(text).overwrites_needed is needed
 

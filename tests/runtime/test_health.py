@@ -1,5 +1,5 @@
-"""Trainings that go wrong: NaN and infinite losses and weights end one before they reach a snapshot;
-outputs that have collapsed are warned of.
+"""Trainings that go wrong: NaN and infinite losses and weights end one before they reach a
+snapshot, and a warning says where outputs have collapsed.
 """
 
 import numpy as np

@@ -35,7 +35,7 @@ def test_the_state_of_several_solvers():
 
 
 def test_as_train_py_does(solver_file):
-    """The steps of BVLC's python/train.py, its order of calls included, against a plain training."""
+    """The steps of BVLC's python/train.py, in its order, give what a plain training gives."""
     assert caffe.__version__ == "1.0.0"
     assert not caffe.has_nccl()
     uid = caffe.NCCL.new_uid()
@@ -91,7 +91,7 @@ def test_lr_is_the_rate_of_the_next_update(solver_file):
 
 
 def test_apply_update_by_hand_counts_the_iteration(solver_file):
-    """pycaffe's own loop: forward, backward, apply_update equals step; BVLC counts in ApplyUpdate."""
+    """pycaffe's own loop of forward, backward and apply_update, which counts, equals step."""
     by_hand, stepped = caffe.SGDSolver(solver_file), caffe.SGDSolver(solver_file)
     for i in range(3):
         by_hand.net.clear_param_diffs()

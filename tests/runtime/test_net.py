@@ -106,7 +106,8 @@ layer { name: "t" type: "Input" top: "t" input_param { shape { dim: 2 dim: 3 } }
 layer { name: "a" type: "Sigmoid" bottom: "x" top: "a" }
 layer { name: "b" type: "Sigmoid" bottom: "a" top: "b" }
 layer { name: "l1" type: "SigmoidCrossEntropyLoss" bottom: "a" bottom: "t" top: "l1" }
-layer { name: "l2" type: "SigmoidCrossEntropyLoss" bottom: "b" bottom: "t" top: "l2" loss_weight: 0.5 }
+layer { name: "l2" type: "SigmoidCrossEntropyLoss" bottom: "b" bottom: "t" top: "l2"
+  loss_weight: 0.5 }
 """
 
 
@@ -182,8 +183,10 @@ def test_rules_choose_layers(tmp_path):
     path.write_text(
         """layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 } } }
         layer { name: "train" type: "Sigmoid" bottom: "x" top: "a" include { phase: TRAIN } }
-        layer { name: "staged" type: "Sigmoid" bottom: "x" top: "b" include { stage: "s" min_level: 2 } }
-        layer { name: "other" type: "Sigmoid" bottom: "x" top: "c" exclude { phase: TRAIN } exclude { stage: "s" } }"""
+        layer { name: "staged" type: "Sigmoid" bottom: "x" top: "b"
+          include { stage: "s" min_level: 2 } }
+        layer { name: "other" type: "Sigmoid" bottom: "x" top: "c" exclude { phase: TRAIN }
+          exclude { stage: "s" } }"""
     )
 
     def kept(phase, **state):

@@ -7,8 +7,10 @@ import caffe
 
 NET = """
 name: "small" force_backward: true
-layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 4 dim: 3 dim: 6 dim: 6 } } }
-layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" convolution_param { num_output: 2 kernel_size: 3
+layer { name: "data" type: "Input" top: "data" input_param {
+  shape { dim: 4 dim: 3 dim: 6 dim: 6 } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+  convolution_param { num_output: 2 kernel_size: 3
   weight_filler { type: "gaussian" std: 0.1 } } }
 layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
 layer { name: "fc" type: "InnerProduct" bottom: "conv" top: "fc" inner_product_param { num_output: 5
@@ -367,7 +369,7 @@ def test_all_inputs_or_none(tmp_path):
 
 
 def test_parts_of_a_net_without_the_rest(files):
-    """One layer forward, one backward, from what was written into its blobs: nothing else has run."""
+    """One layer runs forward, one backward, from what was written into its blobs; no other runs."""
     net = caffe.Net(*files, caffe.TEST)
     rng = np.random.default_rng(0)
     conv, fc = net.blobs["conv"], net.blobs["fc"]

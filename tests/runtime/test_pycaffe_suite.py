@@ -13,11 +13,14 @@ import caffe
 NET = """
 name: "classes" force_backward: true
 layer { name: "input" type: "DummyData" top: "image" top: "class" dummy_data_param {
-  shape { dim: [4, 2, 3, 5] } shape { dim: 4 } data_filler { type: "gaussian" std: 1 } data_filler { type: "constant" } } }
-layer { name: "conv" type: "Convolution" bottom: "image" top: "maps" param { decay_mult: 1 } param { decay_mult: 0 }
+  shape { dim: [4, 2, 3, 5] } shape { dim: 4 } data_filler { type: "gaussian" std: 1 }
+    data_filler { type: "constant" } } }
+layer { name: "conv" type: "Convolution" bottom: "image" top: "maps" param { decay_mult: 1 }
+  param { decay_mult: 0 }
   convolution_param { num_output: 6 kernel_size: 2 pad: 2 weight_filler { type: "gaussian" std: 1 }
     bias_filler { type: "constant" value: 2 } } }
-layer { name: "score" type: "InnerProduct" bottom: "maps" top: "scores" inner_product_param { num_output: 7
+layer { name: "score" type: "InnerProduct" bottom: "maps" top: "scores"
+  inner_product_param { num_output: 7
   weight_filler { type: "gaussian" std: 0.05 } bias_filler { type: "constant" value: -3 } } }
 layer { name: "loss" type: "SoftmaxWithLoss" bottom: "scores" bottom: "class" top: "loss" }
 """
@@ -150,8 +153,8 @@ def branches(tmp_path, *rules):
         " shape { dim: 1 dim: 4 } } }"
     )
     for name, rule in rules:
-        text += f'layer {{ name: "{name}" type: "InnerProduct" bottom: "x" top: "{name}" {rule} inner_product_param {{'
-        text += " num_output: 1 } }"
+        text += f'layer {{ name: "{name}" type: "InnerProduct" bottom: "x" top: "{name}" {rule}'
+        text += " inner_product_param { num_output: 1 } }"
     (tmp_path / "branches.prototxt").write_text(text)
     return str(tmp_path / "branches.prototxt")
 
@@ -240,7 +243,7 @@ def test_standard_layer_types_are_listed():
     assert {"Data", "Convolution", "InnerProduct", "Python"} <= set(caffe.layer_type_list())
 
 
-# ------------------------------------------------------------------------------------------------------------- solvers
+# ------------------------------------------------------------------------------------------ solvers
 @pytest.fixture
 def solver(net_file, tmp_path):
     (tmp_path / "solver.prototxt").write_text(

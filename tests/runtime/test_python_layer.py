@@ -171,9 +171,11 @@ def test_backward_reads_the_blobs_as_they_are(net_from, users):
     """Also in the solver's pass: the ReLU has overwritten the top when the layer below runs
     backward.
     """
-    net = python_net(net_from, "A", ("a", "phase"), rest=
+    rest = (
         'layer { name: "r" type: "ReLU" bottom: "a" top: "a" }'
-                     'layer { name: "s" type: "Reduction" bottom: "a" top: "s" loss_weight: 1 }')  # fmt: skip
+        'layer { name: "s" type: "Reduction" bottom: "a" top: "s" loss_weight: 1 }'
+    )
+    net = python_net(net_from, "A", ("a", "phase"), rest=rest)
     net.blobs["x"].data[...] = [[1, -1, 1]] * 2
     net.forward_backward()
     assert_allclose(net.blobs["a"].data, [[2, 0, 2]] * 2)
@@ -189,7 +191,8 @@ def chain(module, length=3):
     """Affine layers one after the other, each a factor of 10."""
     text = 'force_backward: true input: "b0" input_shape { dim: 2 dim: 3 dim: 4 }'
     for k in range(length):
-        text += f'layer {{ name: "l{k}" bottom: "b{k}" top: "b{k + 1}" {python("Affine", module, 10)} }}'
+        affine = python("Affine", module, 10)
+        text += f'layer {{ name: "l{k}" bottom: "b{k}" top: "b{k + 1}" {affine} }}'
     return text
 
 

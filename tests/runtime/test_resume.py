@@ -9,8 +9,10 @@ import caffe
 import caffe.cli
 from caffe import resume
 
-NET = """layer {{ name: "x" type: "DummyData" top: "x" top: "t" dummy_data_param {{ shape {{ dim: 2 dim: 3 }}
-  shape {{ dim: 2 dim: {0} }} data_filler {{ type: "constant" value: 1 }} data_filler {{ type: "constant" value: 0.25 }} }} }}
+NET = """layer {{ name: "x" type: "DummyData" top: "x" top: "t" dummy_data_param {{
+  shape {{ dim: 2 dim: 3 }}
+  shape {{ dim: 2 dim: {0} }} data_filler {{ type: "constant" value: 1 }}
+    data_filler {{ type: "constant" value: 0.25 }} }} }}
 layer {{ name: "ip" type: "InnerProduct" bottom: "x" top: "y" inner_product_param {{ num_output: {0}
   weight_filler {{ type: "xavier" }} }} }}
 layer {{ name: "loss" type: "EuclideanLoss" bottom: "y" bottom: "t" top: "loss" }}
