@@ -23,25 +23,22 @@ from texttopicnet import (
     artefacts,
     command_line,
     dump,
+    dump_pages,
     entities,
     files,
     images,
     json_files,
-    markup,
     parallel,
-    text,
-    token_store,
+    token_rows,
 )
+from texttopicnet.counts import Tally, counted
 from texttopicnet.errors import UserError
 from texttopicnet.pairs import Pairs
 from texttopicnet.token_store import TokenStore
 
 SMALLEST_SIDE = 256
-FEWEST_WORDS = 50  # of a dump's article
-OPENING = 400  # characters of a dump's article that are kept to be shown
 FILES_TOGETHER = 64  # metadata files or images that a process gets at once
-PAGES_TOGETHER = 32
-REFUSED = "XML that declares entities (refused)"
+REFUSED = "XML declares entities"
 LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 
 
@@ -61,7 +58,7 @@ def read_metadata(path):
         raise LeftOut(REFUSED if entities.expanded(error) else "broken XML") from error
     except (OSError, UserError) as error:
         raise LeftOut(
-            f"metadata file cannot be read ({getattr(error, 'reason', None) or error})"
+            f"metadata file cannot be read: {getattr(error, 'reason', None) or error}"
         ) from error
 
 
@@ -95,7 +92,7 @@ def left_out_unless_usable(what):
         raise LeftOut(
             f"{what} file is missing"
             if error.is_missing
-            else f"{what} cannot be read ({error.reason})"
+            else f"{what} cannot be read: {error.reason}"
         ) from error
 
 
@@ -151,83 +148,37 @@ def examined(read, collection, items):
 
 def metadata_files(folder, left_out=None):
     """The XML files below a folder, in the order of their names, one folder at a time."""
-    walked = files.walk(folder, left_out.add) if left_out is not None else files.walk(folder)
-    return (path for path in walked if path.endswith(".xml"))
 
+    def left_out_folder(reason, path):
+        if left_out is not None:
+            left_out.add(reason, path, "folder")
 
-def pages_wanted(path, wanted, store, bar, faults):
-    """Pages of a dump that images are listed for and that are not stored as they are; a damaged
-    dump's error goes to `faults`.
-    """
-    try:
-        for page in dump.pages(path, bar):
-            if not wanted.has_article(page.id):
-                continue
-            if store.stamp(page.id) == token_store.page_stamp(page.title, page.text):
-                store.saw_page(page.id)
-            else:
-                yield page
-    except UserError as error:  # the pages before it are still to be stored
-        faults.append(error)
-
-
-def examined_pages(pages):
-    """Rows for the token store of some pages, those that are too short left out."""
-    rows = []
-    for page in pages:
-        clean = markup.filter_wiki(page.text)
-        if dump.long_enough(clean, FEWEST_WORDS):
-            tokens = text.tokens_of(clean)
-            blemishes = text.blemishes(page.text, tokens)
-            stamp = token_store.page_stamp(page.title, page.text)
-            rows.append(
-                (page.id, stamp, token_store.packed(tokens), blemishes, page.title, clean[:OPENING])
-            )
-    return rows
+    return (path for path in files.walk(folder, left_out_folder) if path.endswith(".xml"))
 
 
 def entries_with_article(listed, store, left_out):
-    """(image, article) of the list whose article is stored; the others are counted."""
+    """(image, article) of the listed images whose article is stored; the others are counted."""
+    reason = f"article is not in the dump, or has fewer than {token_rows.FEWEST_WORDS} words"
     for image, article in listed:
         if article in store:
             yield image, article
         else:
-            left_out.add(
-                f"article is not in the dump, or has fewer than {FEWEST_WORDS} words", image
-            )
+            left_out.add(reason, image)
 
 
 def read_dump(args, left_out):
-    """Store the tokens of the dump's articles; yields what the list says of them."""
+    """Store the tokens of the dump's articles; yields (image, article) of its list."""
     listed = Pairs()
     for image, article in dump.images(args.images, left_out):
         listed.add(image, article)
-    print(f"{len(listed)} images of {listed.num_articles} articles are listed in {args.images}")
-    text.check_wordnet()
+    articles = counted(listed.num_articles, "article")
+    print(f"{args.images} lists {counted(len(listed), 'image')} of {articles}")
     with (
         TokenStore(args.work) as store,
         parallel.executor(args.workers, args.scheduler) as executor,
     ):
-        faults = []
-        with dump.progress(args.dump) as bar:
-            store.begin_dump()
-            groups = parallel.in_groups(
-                pages_wanted(args.dump, listed, store, bar, faults), PAGES_TOGETHER
-            )
-            rows = parallel.ordered_map(examined_pages, groups, args.workers, executor=executor)
-            store.keep_pages(itertools.chain.from_iterable(rows))
-        if faults:
-            raise faults[0]
-        store.forget_other_pages()
+        dump_pages.store_pages(store, args.dump, listed, args.workers, executor)
         yield from entries_with_article(listed, store, left_out)
-
-
-class LeftOutCount(dict):
-    """reason -> (how many, the first)."""
-
-    def add(self, reason, item):
-        count, first = self.get(reason, (0, item))
-        self[reason] = count + 1, first
 
 
 def main():
@@ -255,7 +206,7 @@ def main():
     collection = args.data / args.collection
     output = args.work / artefacts.TRAIN_DICT
     artefacts.refuse_existing(output, args.force)
-    left_out, pairs = LeftOutCount(), Pairs()
+    left_out, pairs = Tally(), Pairs()
     if args.dump:
         print(f"pairing the images in {collection} with the articles of {args.dump}")
         read, items, total = from_list, read_dump(args, left_out), None
@@ -275,8 +226,8 @@ def main():
             left_out.add(reason, name)
         else:
             pairs.add(name, article)
-    for reason, (count, first) in sorted(left_out.items()):
-        print(f"left out: {count} {reason}; the first is {files.printable(first)}")
+    for line in left_out.lines():
+        print(f"left out: {line}")
     if not len(pairs) and args.dump:
         raise UserError(
             f"no usable image: do the images that {args.images} lists lie in {collection}, and their articles in {args.dump}?"
@@ -289,7 +240,8 @@ def main():
     if args.dump:
         with TokenStore(args.work) as store:
             store.end_dump()
-    print(f"{len(pairs)} images, {pairs.num_articles} articles: {output}")
+    images, articles = counted(len(pairs), "image"), counted(pairs.num_articles, "article")
+    print(f"{images}, {articles}: {output}")
     return 0
 
 

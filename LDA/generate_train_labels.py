@@ -27,8 +27,11 @@ from texttopicnet import (
     parallel,
     training_labels,
 )
+from texttopicnet.article_files import store_articles
+from texttopicnet.counts import counted, first_of
 from texttopicnet.pairs import Pairs
-from texttopicnet.token_store import Texts, TokenStore, unpacked
+from texttopicnet.token_rows import unpacked
+from texttopicnet.token_store import Texts, TokenStore
 
 LEARNT_BY = "python LDA/learn_LDA_model.py"
 TOGETHER = 256  # articles that a process gets at once
@@ -87,7 +90,7 @@ def main():
     if not is_learnt_here:  # a missing model is reported before the articles are read
         model = kind.load(args.work, args.topics, args.trust_pickle)
     with TokenStore(args.work) as store, atomic_files.temporary_file(output.parent) as file:
-        store.fill(names(), args.data / args.collection, args.workers)
+        store_articles(store, names(), args.data / args.collection, args.workers)
         if is_learnt_here:
             model = learnt_model(kind, args, store, Texts(store, names))
         changed = origin.message_if_changed(
@@ -114,9 +117,10 @@ def main():
         )  # one label an article (D4)
     if unknown:
         first = next(itertools.islice(names(), unknown[0], None))
+        what = counted(len(unknown), "article has", "articles have")
         print(
-            f"articles: {len(unknown)} without any word of the dictionary get"
-            f" {kind.of_unknown_text}; the first is {first}"
+            f"{what} no word of the dictionary{first_of(len(unknown), first)};"
+            f" label: {kind.of_unknown_text}"
         )
     print(f"{count} labels, for {model.loss}: {output}")
     return 0

@@ -29,9 +29,11 @@ from texttopicnet import (
     topics,
     vocabulary,
 )
+from texttopicnet.article_files import store_articles
 from texttopicnet.errors import UserError
 from texttopicnet.pairs import Pairs
-from texttopicnet.token_store import TokenStore, unpacked
+from texttopicnet.token_rows import unpacked
+from texttopicnet.token_store import TokenStore
 
 TOGETHER = 250  # articles that a process gets at once
 PRUNED_EVERY = 10_000  # articles; gensim's, as its limit of words in memory
@@ -286,9 +288,11 @@ def main():
         if not args.force:
             refuse_foreign(bag_paths[0], store)
         with tqdm(desc="articles", unit="article", total=pairs.num_articles) as bar:
-            store.fill(names(), args.data / args.collection, args.workers, executor, bar.update)
-        for blemish, (count, first) in sorted(store.blemishes(names()).items()):
-            print(f"articles: {count} {blemish}; the first is {first}")
+            store_articles(
+                store, names(), args.data / args.collection, args.workers, executor, bar.update
+            )
+        for line in store.blemishes(names()).lines():
+            print(line)
 
         # the dictionary and bags of an earlier run, for another number of topics or one that was
         # stopped, serve again

@@ -1,10 +1,10 @@
-"""caffe.coord_map: where a top's coordinates lie in another top, and Crop layers made from that
+"""caffe.coord_map: how the coordinates of two tops relate, and Crop layers made from that
 (pycaffe's coord_map module).
 
-A coordinate map is a tuple (axis, scale, shift): what lies at x in a layer's input lies at
-``scale * x + shift`` in its output. `axis` is the last axis without coordinates (1 for N x C x H x
-W); None where a layer treats all axes alike.  `scale` and `shift` are numbers, or arrays with one
-entry per spatial axis.
+A coordinate map is a tuple (axis, scale, shift): position x in a layer's input is position ``scale
+* x + shift`` in its output.  `axis` is the last axis without coordinates (1 for N x C x H x W), or
+None where a layer treats all axes alike.  `scale` and `shift` are numbers, or arrays with one entry
+per spatial axis.
 """
 
 from collections import deque
@@ -35,6 +35,7 @@ PASS_THROUGH_LAYERS = [
     "TanH",
     "Threshold",
 ]
+Map = tuple[int | None, float | np.ndarray, float | np.ndarray]
 ONE_SIDED = {f"{field}_{side}" for field in ("kernel", "stride", "pad") for side in "hw"}
 IDENTITY = (None, 1, 0)
 
@@ -48,7 +49,7 @@ class AxisMismatchException(CaffeError):
 
 
 class CropError(CaffeError, AssertionError):
-    """No Crop layer can do what is asked for.  BVLC's module raises AssertionError."""
+    """No Crop layer can do this.  BVLC's module raises AssertionError."""
 
 
 def conv_params(fn: Function) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
@@ -75,7 +76,8 @@ def conv_params(fn: Function) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
     if ONE_SIDED & params.keys():
         found = ", ".join(sorted(ONE_SIDED & params.keys()))
         raise CropError(
-            f"cropping does not support the fields {found} of a {fn.type_name}: give kernel_size, stride and pad"
+            f"cropping does not support the fields {found} of a {fn.type_name}: give kernel_size,"
+            " stride and pad"
         )
     if "kernel_size" not in params:
         raise UndefinedMapException(f"a {fn.type_name} without kernel_size has no coordinate map")
@@ -92,13 +94,13 @@ def crop_params(fn: Function) -> tuple[int, np.ndarray]:
     return params.get("axis", 2), np.array(params.get("offset", 0), ndmin=1)
 
 
-def coord_map(fn: Function) -> tuple:
+def coord_map(fn: Function) -> Map:
     """The coordinate map (axis, scale, shift) of one layer.
 
     Raises
     ------
     UndefinedMapException
-        Its outputs do not lie in its inputs.
+        The positions of its outputs do not correspond to positions in its inputs.
     """
     kind = fn.type_name
     if kind in PASS_THROUGH_LAYERS:
@@ -115,7 +117,7 @@ def coord_map(fn: Function) -> tuple:
     return axis, 1 / stride, (pad - middle) / stride
 
 
-def compose(base_map: tuple, next_map: tuple) -> tuple:
+def compose(base_map: Map, next_map: Map) -> Map:
     """The map `base_map` after `next_map`: x -> base(next(x)).
 
     Raises
@@ -132,16 +134,16 @@ def compose(base_map: tuple, next_map: tuple) -> tuple:
     return axis, scale * next_scale, scale * next_shift + shift
 
 
-def inverse(coord_map: tuple) -> tuple:
+def inverse(coord_map: Map) -> Map:
     """The map from outputs back to inputs."""
     axis, scale, shift = coord_map
     return axis, 1 / scale, -shift / scale
 
 
-def coord_map_from_to(top_from: Top, top_to: Top) -> tuple:
-    """The map between two tops, by way of the nearest top that both are computed from.
+def coord_map_from_to(top_from: Top, top_to: Top) -> Map:
+    """The map between two tops, through the nearest top that both are computed from.
 
-    Where several ways lead there they are taken to agree.
+    Where several paths lead there, they are assumed to agree.
 
     Returns
     -------
@@ -151,7 +153,7 @@ def coord_map_from_to(top_from: Top, top_to: Top) -> tuple:
     Raises
     ------
     CaffeError
-        They have no such top in common, or a layer on the way has no map.
+        They have no such top in common, or a layer on the path has no map.
     """
     maps_from = dict(_ancestors(top_from))
     for top, map_to in _ancestors(top_to):
@@ -160,7 +162,7 @@ def coord_map_from_to(top_from: Top, top_to: Top) -> tuple:
     raise CaffeError("Could not compute map between tops; are they connected by spatial layers?")
 
 
-def _ancestors(top):
+def _ancestors(top: Top):
     """(ancestor, map from it to `top`) for `top` itself and all that it is computed from, the
     nearest ones first.
     """
@@ -168,9 +170,8 @@ def _ancestors(top):
     while waiting:
         top = waiting.popleft()
         yield top, maps[top]
-        bottoms = (
-            top.fn.inputs[:1] if top.fn.type_name == "Crop" else top.fn.inputs
-        )  # the second only gives the size
+        # a Crop's second bottom only gives the size
+        bottoms = top.fn.inputs[:1] if top.fn.type_name == "Crop" else top.fn.inputs
         try:
             for bottom in bottoms:
                 if bottom not in maps:
@@ -181,7 +182,7 @@ def _ancestors(top):
 
 
 def crop(top_from: Top, top_to: Top) -> Top:
-    """A Crop layer that cuts `top_from` to the part that lies over `top_to`.
+    """A Crop layer that cuts `top_from` to the part that corresponds to `top_to`.
 
     Returns
     -------

@@ -4,6 +4,8 @@ import os
 import shutil
 import struct
 import weakref
+from pathlib import Path
+from typing import ClassVar
 
 import lmdb
 
@@ -12,16 +14,14 @@ from caffe.error import CaffeError
 from caffe.proto import caffe_pb2
 
 # The two meta pages at the front of data.mdb (LMDB's mdb.c): a page header of 16 bytes, then
-# MDB_meta
-META = struct.Struct(
-    "<16x I I 8x 8x I 44x 48x Q Q"
-)  # magic, version, page size, last page, transaction
+# MDB_meta: magic, version, page size, last page, transaction
+META = struct.Struct("<16x I I 8x 8x I 44x 48x Q Q")
 MAGIC = 0xBEEFC0DE
 
 
-def check_length(path):
-    """Refuse a data.mdb that is shorter than its pages: reading a page that is not there kills the
-    process (SIGBUS).
+def check_length(path: str) -> None:
+    """Refuse a data.mdb that is shorter than its pages: reading a missing page kills the process
+    (SIGBUS).
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def check_length(path):
     Raises
     ------
     CaffeError
-        It is truncated.  What is not an LMDB at all is left to LMDB to refuse.
+        It is truncated.  LMDB itself refuses files that are not an LMDB at all.
     """
     with open(path, "rb") as f:
         size = os.fstat(f.fileno()).st_size
@@ -44,26 +44,26 @@ def check_length(path):
         f.seek(page)
         second = f.read(META.size)
     if len(second) == META.size:
-        newest = max(
-            newest, META.unpack(second)[3:], key=lambda pair: pair[1]
-        )  # the later transaction counts
+        # the later transaction counts
+        newest = max(newest, META.unpack(second)[3:], key=lambda pair: pair[1])
     needed = (max(newest[0], 1) + 1) * page
     if size < needed:
         raise CaffeError(
-            f"{path}: is truncated: it should have {needed} bytes and has {size}; make the LMDB again"
+            f"{path}: is truncated: it should have {needed} bytes and has {size}; make the LMDB"
+            " again"
         )
 
 
 class _Environment:
-    """An opened LMDB; one process may open one only once, so the layers that read it share this."""
+    """An opened LMDB; a process may open each only once, so the layers that read it share this."""
 
-    opened = weakref.WeakValueDictionary()
+    opened: ClassVar = weakref.WeakValueDictionary()
 
-    def __init__(self, path):
+    def __init__(self, path: str) -> None:
         self.lmdb = lmdb.open(path, readonly=True, lock=False, max_readers=1)
 
     @classmethod
-    def of(cls, path):
+    def of(cls, path: str) -> "_Environment":
         status = os.stat(os.path.join(path, "data.mdb"))
         key = (status.st_dev, status.st_ino)
         environment = cls.opened.get(key)
@@ -71,7 +71,7 @@ class _Environment:
             environment = cls.opened[key] = cls(path)
         return environment
 
-    def __del__(self):
+    def __del__(self) -> None:
         if hasattr(self, "lmdb"):
             self.lmdb.close()
 
@@ -87,10 +87,10 @@ class LMDB:
     Raises
     ------
     CaffeError
-        The folder is missing, or holds no LMDB or no records, or the LMDB is truncated.
+        The folder is missing or is not an LMDB, or the LMDB is truncated or has no records.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str) -> None:
         self.path = path
         if not os.path.isdir(path):
             raise CaffeError(f"{path}: no such LMDB folder")
@@ -100,25 +100,25 @@ class LMDB:
         try:
             check_length(os.path.join(path, "data.mdb"))
             self.environment = _Environment.of(path)
-            with self.environment.lmdb.begin() as transaction:
-                with transaction.cursor() as cursor:
-                    self.keys = [bytes(k) for k in cursor.iternext(keys=True, values=False)]
+            with self.environment.lmdb.begin() as transaction, transaction.cursor() as cursor:
+                self.keys = [bytes(k) for k in cursor.iternext(keys=True, values=False)]
         except (OSError, lmdb.Error) as error:
             raise CaffeError(f"{path}: is not a readable LMDB ({error})") from error
         if not self.keys:
             raise CaffeError(f"{path}: the LMDB holds no records")
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.keys)
 
     def key_text(self, index: int) -> str:
+        """The key of record number `index`; bytes that are not UTF-8 are replaced."""
         return self.keys[index].decode("utf-8", "replace")
 
     def record_name(self, index: int) -> str:
         """What record number `index` is called in errors."""
         return f"{self.path}: record {self.key_text(index)}"
 
-    def datum(self, index):
+    def datum(self, index: int) -> caffe_pb2.Datum:
         """Record number `index` (in key order) as a Datum."""
         try:
             with self.environment.lmdb.begin() as transaction:
@@ -132,10 +132,10 @@ class LMDB:
 
 
 class Writer:
-    """A new LMDB, filled in the keys' order; it gets its name when it is whole.
+    """A new LMDB, filled in the order of its keys; it gets its name when it is whole.
 
-    ``with Writer(path) as database: database.put(key, datum)``.  If the block fails, nothing stays
-    behind.
+    ``with Writer(path) as database: database.put(key, datum)``.  If the block fails, nothing is
+    left behind.
 
     Parameters
     ----------
@@ -145,13 +145,13 @@ class Writer:
     Raises
     ------
     CaffeError
-        It is there already, or cannot be made.
+        It exists already, or cannot be made.
     """
 
-    BATCH, BATCH_BYTES = 1000, 1 << 26  # a transaction holds at most so many records and bytes
-    FIRST_MAP = 1 << 26  # bytes the LMDB may grow to at first; doubled when it is full
+    BATCH, BATCH_BYTES = 1000, 1 << 26  # the most records and bytes of a transaction
+    FIRST_MAP = 1 << 26  # the bytes that the LMDB may grow to; doubled when it is full
 
-    def __init__(self, path):
+    def __init__(self, path: Path | str) -> None:
         self.path = os.fspath(path).rstrip("/") or "/"
         self.temporary = f"{self.path}.tmp{os.getpid()}"
         self.count = 0
@@ -159,7 +159,7 @@ class Writer:
         if os.path.lexists(self.path):
             raise CaffeError(f"{self.path}: is there already; remove it first or give another name")
 
-    def __enter__(self):
+    def __enter__(self) -> "Writer":
         leftovers.remove(self.path)
         if not os.path.isdir(os.path.dirname(self.path) or "."):
             raise CaffeError(f"{self.path}: cannot be written; does the folder exist?")
@@ -170,20 +170,21 @@ class Writer:
             raise CaffeError(f"{self.path}: cannot be written ({error})") from error
         return self
 
-    def put(self, key, datum):
+    def put(self, key: str, datum: caffe_pb2.Datum | bytes) -> None:
         """Append a record.
 
         Parameters
         ----------
         key : str
-            Greater than all before.
+            Greater than all keys before it.
         datum : Datum or bytes
-            The latter as it is serialized.
+            Bytes: a Datum already serialized.
         """
         record = key.encode(), datum if isinstance(datum, bytes) else datum.SerializeToString()
         if len(record[0]) > self._lmdb.max_key_size():
             raise CaffeError(
-                f"{self.path}: the key {key} is longer than LMDB's {self._lmdb.max_key_size()} bytes"
+                f"{self.path}: the key {key} is longer than the {self._lmdb.max_key_size()} bytes"
+                " that LMDB allows"
             )
         self._waiting.append(record)
         self._bytes += len(record[1])
@@ -198,7 +199,8 @@ class Writer:
                     for key, value in self._waiting:
                         if not transaction.put(key, value, append=True):
                             raise CaffeError(
-                                f"{self.path}: the key {key.decode()} is not greater than the one before"
+                                f"{self.path}: the key {key.decode()} is not greater than the"
+                                " one before"
                             )
                 self._waiting, self._bytes = [], 0
             except lmdb.MapFullError:
@@ -212,7 +214,7 @@ class Writer:
         except (OSError, OverflowError, MemoryError, lmdb.Error) as error:
             raise CaffeError(f"{self.path}: cannot grow any more ({error})") from error
 
-    def __exit__(self, kind, error, traceback):
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             if kind is None:
                 self._flush()

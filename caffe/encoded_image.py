@@ -1,5 +1,5 @@
-"""Decoding image files' bytes, with a bound on what a header may declare: a damaged one would fill
-the memory.
+"""Decoding image files' bytes, with a bound on the size that a header may declare: a damaged header
+would fill the memory.
 """
 
 import struct
@@ -10,11 +10,11 @@ import numpy as np
 from caffe.error import CaffeError
 
 PNG = b"\x89PNG\r\n\x1a\n"
-MOST_PIXELS = 100_000_000  # 300 MB as three bytes each
+MOST_PIXELS = 100_000_000  # 300 MB of three bytes each
 DEFLATE = 1032  # a PNG's compression shrinks no bytes more than this
 
 
-def decode(data, flags, where):
+def decode(data: bytes, flags: int, where: str) -> np.ndarray:
     """Decode an image.
 
     Parameters
@@ -39,7 +39,8 @@ def decode(data, flags, where):
     height, width = declared_size(data) or (0, 0)
     if height * width > MOST_PIXELS:
         raise CaffeError(
-            f"{where} holds an image of {width} x {height} pixels, more than {MOST_PIXELS:,} are not decoded"
+            f"{where} holds an image of {width} x {height} pixels; images of more than"
+            f" {MOST_PIXELS:,} are not decoded"
         )
     image = None
     if not data.startswith(PNG) or (
@@ -47,7 +48,7 @@ def decode(data, flags, where):
     ):
         try:
             image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
-        except cv2.error:  # no bytes, or a header that OpenCV refuses
+        except cv2.error:  # there are no bytes, or OpenCV refuses the header
             image = None
     if image is None:
         raise CaffeError(f"{where} holds no image that OpenCV can decode")
@@ -69,7 +70,7 @@ def decode_8_bits(data: bytes, flags: int, where: str) -> np.ndarray:
     return np.atleast_3d(image)
 
 
-def declared_size(data):
+def declared_size(data: bytes) -> tuple[int, int] | None:
     """(height, width) in the header of a PNG, JPEG, BMP or GIF; None for anything else."""
     if data.startswith(PNG) and len(data) >= 24:
         width, height = struct.unpack_from(">II", data, 16)
@@ -86,8 +87,8 @@ def declared_size(data):
     return abs(height), abs(width)
 
 
-def _chunks_fit(data):
-    """Whether the chunks of a PNG end before the data do; OpenCV makes room for whatever length a
+def _chunks_fit(data: bytes):
+    """Whether the chunks of a PNG end within the data; OpenCV makes room for whatever length a
     chunk declares.
     """
     at = len(PNG)
@@ -96,7 +97,7 @@ def _chunks_fit(data):
     return at <= len(data)
 
 
-def _jpeg_size(data):
+def _jpeg_size(data: bytes):
     """The largest (height, width) in a JPEG's frame headers before its first scan."""
     largest, at = None, 2
     while at + 9 <= len(data):

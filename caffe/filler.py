@@ -1,4 +1,4 @@
-"""Fillers: how fresh parameters are drawn (Caffe: filler.hpp)."""
+"""Fillers: how new parameters are drawn (Caffe: filler.hpp)."""
 
 import math
 
@@ -10,23 +10,23 @@ from caffe.proto import caffe_pb2
 Norm = caffe_pb2.FillerParameter.VarianceNorm
 
 
-def fill(tensor, filler, where):
-    """Fill `tensor` (float32, in place) as `filler` (FillerParameter) says.
+def fill(tensor: torch.Tensor, filler: caffe_pb2.FillerParameter, where: str) -> None:
+    """Fill `tensor` (float32, in place) as `filler` says.
 
     * constant: `value`;
-    * gaussian: normal with `mean`, `std`; with `sparse` = k each weight is kept with probability k / num_outputs
-      (num_outputs = shape[0]), the rest are 0;
+    * gaussian: normal with `mean`, `std`; with `sparse` = k each weight is kept with probability
+      k / num_outputs (num_outputs = shape[0]), and the rest are 0;
     * uniform: in [`min`, `max`);
     * positive_unitball: uniform in [0, 1), then every row (first axis) divided by its sum;
-    * xavier: uniform in [-s, s], s = sqrt(3 / n); msra: normal with std sqrt(2 / n), where n is fan_in = count /
-      shape[0], fan_out = count / shape[1], or their average, by `variance_norm`;
+    * xavier: uniform in [-s, s], s = sqrt(3 / n); msra: normal with std sqrt(2 / n), where n is
+      fan_in = count / shape[0], fan_out = count / shape[1], or their average, by `variance_norm`;
     * bilinear: the weights of a bilinear upsampling, for square kernels of 4-axis blobs.
 
     Raises
     ------
     CaffeError
-        Unknown filler type, or one that does not fit the shape; `where` (layer and blob) stands in
-        the message.
+        Unknown filler type, or one that does not fit the shape; the message begins with `where`
+        (layer and blob).
     """
     kind = filler.type
     shape = tensor.shape
@@ -36,7 +36,7 @@ def fill(tensor, filler, where):
         tensor.normal_(filler.mean, filler.std)
         if filler.sparse >= 0:
             if not shape:
-                raise CaffeError(f"{where}: a sparse gaussian filler wants at least one axis")
+                raise CaffeError(f"{where}: a sparse gaussian filler needs at least one axis")
             tensor.mul_(
                 torch.bernoulli(torch.full_like(tensor, min(1.0, filler.sparse / shape[0])))
             )
@@ -56,19 +56,20 @@ def fill(tensor, filler, where):
     elif kind == "bilinear":
         if len(shape) != 4 or shape[2] != shape[3]:
             raise CaffeError(
-                f"{where}: a bilinear filler wants a blob of 4 axes with square kernels, not {tuple(shape)}"
+                f"{where}: a bilinear filler needs a blob of 4 axes with square kernels, not"
+                f" {tuple(shape)}"
             )
         tensor.copy_(_bilinear(shape[3]).expand(shape))
     else:
         raise CaffeError(
-            f"{where}: unknown filler type '{kind}'; known are constant, gaussian, uniform, positive_unitball, xavier, "
-            "msra, bilinear"
+            f"{where}: unknown filler type '{kind}'; the known types are constant, gaussian,"
+            " uniform, positive_unitball, xavier, msra, bilinear"
         )
 
 
-def _fan(shape, variance_norm, count, where):
+def _fan(shape: torch.Size, variance_norm: int, count: int, where: str):
     if len(shape) < 1:
-        raise CaffeError(f"{where}: xavier and msra fillers want at least one axis")
+        raise CaffeError(f"{where}: xavier and msra fillers need at least one axis")
     fan_in = count / shape[0]
     fan_out = count / shape[1] if len(shape) > 1 else count
     if variance_norm == Norm.Value("AVERAGE"):
@@ -76,10 +77,9 @@ def _fan(shape, variance_norm, count, where):
     return fan_out if variance_norm == Norm.Value("FAN_OUT") else fan_in
 
 
-def _bilinear(size):
+def _bilinear(size: int):
     f = math.ceil(size / 2)
     c = (size - 1) / (2 * f)
-    ramp = (
-        1 - (torch.arange(size, dtype=torch.float32) / f - torch.tensor(c)).abs()
-    )  # in single precision throughout, as Caffe
+    # in single precision throughout, as in Caffe
+    ramp = 1 - (torch.arange(size, dtype=torch.float32) / f - torch.tensor(c)).abs()
     return ramp[:, None] * ramp[None, :]

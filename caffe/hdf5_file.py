@@ -1,8 +1,8 @@
-"""HDF5 files, read with distrust and written as a whole.
+"""HDF5 files: read without trusting them, and written as a whole.
 
-HDF5's C library trusts what a file says about itself, so links, types and sizes are looked at
-before anything is read, and what it cannot end well (strings of variable length, a full disk) is
-done without it.
+HDF5's C library believes what a file says about itself.  Links, types and sizes are therefore
+checked before anything is read, and what the library does not survive (strings of variable length,
+a full disk) is done without it.
 """
 
 import contextlib
@@ -10,6 +10,9 @@ import io
 import math
 import os
 import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
 
 import h5py
 import numpy as np
@@ -38,7 +41,7 @@ ERRORS = (
 )
 
 
-def is_hdf5(path):
+def is_hdf5(path: Path | str) -> bool:
     """Whether the file at `path` is HDF5, by its content: the signature is at byte 0, 512, 1024,
     2048, ... (H5Fis_hdf5).
     """
@@ -52,13 +55,13 @@ def is_hdf5(path):
     return False
 
 
-# ------------------------------------------------------------------------------------------------------------- reading
+# ------------------------------------------------------------- reading
 
 
 @contextlib.contextmanager
-def reading(path):
-    """An opened HDF5 file; everything that breaks while it is read is one CaffeError that names the
-    file.
+def reading(path: Path | str) -> Iterator[h5py.File]:
+    """An opened HDF5 file; whatever goes wrong while it is read becomes one CaffeError that names
+    the file.
     """
     try:
         with h5py.File(path, "r", locking=False) as f:
@@ -72,12 +75,12 @@ def reading(path):
         ) from error
 
 
-def child(group, key, where):
-    """The member of `group` whose name is `key` (bytes); None if it is missing; links to elsewhere
-    are refused.
+def child(group: h5py.Group, key: bytes, where: str) -> h5py.Group | h5py.Dataset | None:
+    """The member of `group` named `key`, or None if it is missing; links to other places are
+    refused.
     """
     if key in (b"", b".") or b"/" in key:
-        raise CaffeError(f"{where} has a name that HDF5 does not give; the file is damaged")
+        raise CaffeError(f"{where} has a name that HDF5 does not allow; the file is damaged")
     if not group.id.links.exists(key):
         return None
     if group.id.links.get_info(key).type != h5py.h5l.TYPE_HARD:
@@ -85,13 +88,13 @@ def child(group, key, where):
     return group[key]
 
 
-def address(group):
+def address(group: h5py.Group) -> int:
     """Where the group is in its file: the same for all names of one group."""
     return h5py.h5o.get_info(group.id).addr
 
 
-def numbers(dataset, where, size):
-    """The numbers of a dataset as ndarray of float32; `size` is the file's, in bytes."""
+def numbers(dataset: h5py.Dataset, where: str, size: int) -> np.ndarray:
+    """The numbers of a dataset, as float32; `size` is the size of the file in bytes."""
     kind = dataset.id.get_type().get_class()
     if kind not in (h5py.h5t.FLOAT, h5py.h5t.INTEGER):
         raise CaffeError(f"{where} does not hold numbers")
@@ -100,9 +103,9 @@ def numbers(dataset, where, size):
         return np.asarray(dataset[()], dtype=np.float32)
 
 
-def _check_size(dataset, where, size):
-    """Refuse a dataset that cannot be whole in a file of `size` bytes, before memory is made for
-    it.
+def _check_size(dataset: h5py.Dataset, where: str, size: int):
+    """Refuse a dataset that does not fit into a file of `size` bytes, before memory is allocated
+    for it.
     """
     shape, width = dataset.shape, dataset.id.get_type().get_size()
     if shape is None or len(shape) > MAX_AXES:
@@ -125,14 +128,13 @@ def _check_size(dataset, where, size):
         raise CaffeError(f"{where} has the shape {shape}, for which the file is too small")
 
 
-def _chunk_bytes(dataset, create, size):
-    """The bytes that all chunks of a dataset take in a file of `size` bytes; 0 if one of them
-    cannot be there.
+def _chunk_bytes(dataset: h5py.Dataset, create: h5py.h5p.PropDCID, size: int):
+    """The bytes that all chunks of a dataset take in a file of `size` bytes; 0 if one of them is
+    outside the file.
     """
     filters = {create.get_filter(i)[0] for i in range(create.get_nfilters())}
-    least = (
-        5 if h5py.h5z.FILTER_FLETCHER32 in filters else 1
-    )  # HDF5 crashes where the checksum's 4 bytes are missing
+    # HDF5 crashes where the 4 bytes of a checksum are missing
+    least = 5 if h5py.h5z.FILTER_FLETCHER32 in filters else 1
     sizes = []
     dataset.id.chunk_iter(
         lambda chunk: sizes.append(chunk.size if chunk.byte_offset + chunk.size <= size else 0)
@@ -140,39 +142,21 @@ def _chunk_bytes(dataset, create, size):
     return min(sum(sizes), size) if min(sizes, default=0) >= least else 0
 
 
-def integer(f, key, path, size):
+def integer(f: h5py.File, key: str, path: Path | str, size: int) -> int | None:
     """The integer in dataset `key`, or None if the dataset is missing."""
     where = f"{path}: /{key}"
-    dataset = child(f, key.encode(), where)
-    if dataset is None:
-        return None
-    if (
-        not isinstance(dataset, h5py.Dataset)
-        or dataset.id.get_type().get_class() != h5py.h5t.INTEGER
-    ):
-        raise CaffeError(f"{where} is not a whole number")
-    _check_size(dataset, where, size)
-    if math.prod(dataset.shape) != 1:
-        raise CaffeError(f"{where} is not one number, but {dataset.shape}")
-    return int(np.asarray(dataset[()]).reshape(()))
+    dataset = _single(f, key, where, size, h5py.h5t.INTEGER, "whole number")
+    return None if dataset is None else int(np.asarray(dataset[()]).reshape(()))
 
 
-def text(f, key, path, size):
+def text(f: h5py.File, key: str, path: Path | str, size: int) -> str:
     """The string in dataset `key`, of fixed or variable length, up to its first NUL; '' if the
     dataset is missing.
     """
     where = f"{path}: /{key}"
-    dataset = child(f, key.encode(), where)
+    dataset = _single(f, key, where, size, h5py.h5t.STRING, "string")
     if dataset is None:
         return ""
-    if (
-        not isinstance(dataset, h5py.Dataset)
-        or dataset.id.get_type().get_class() != h5py.h5t.STRING
-    ):
-        raise CaffeError(f"{where} is not a string")
-    _check_size(dataset, where, size)
-    if math.prod(dataset.shape) != 1:
-        raise CaffeError(f"{where} is not one string, but {dataset.shape}")
     if dataset.id.get_type().is_variable_str():
         value = _from_global_heap(dataset, f, where)
     else:
@@ -180,12 +164,25 @@ def text(f, key, path, size):
     return os.fsdecode(value.partition(b"\0")[0])
 
 
-def _from_global_heap(dataset, f, where):
+def _single(f: h5py.File, key: str, where: str, size: int, kind: int, what: str):
+    """Dataset `key`, which must hold a single value of this kind; None if it is missing."""
+    dataset = child(f, key.encode(), where)
+    if dataset is None:
+        return None
+    if not isinstance(dataset, h5py.Dataset) or dataset.id.get_type().get_class() != kind:
+        raise CaffeError(f"{where} is not a {what}")
+    _check_size(dataset, where, size)
+    if math.prod(dataset.shape) != 1:
+        raise CaffeError(f"{where} is not a single {what}; its shape is {dataset.shape}")
+    return dataset
+
+
+def _from_global_heap(dataset: h5py.Dataset, f: h5py.File, where: str):
     """The bytes of a string of variable length.
 
-    They are read without HDF5's C library, which does not come back from some damaged heaps.  The
-    dataset holds a length, and address and index of the string in a global heap collection (HDF5
-    File Format Specification, III.E).
+    They are read without HDF5's C library, which never returns from some damaged heaps.  The
+    dataset holds a length, and the address and index of the string in a global heap collection
+    (HDF5 File Format Specification, III.E).
     """
     offset, base, value = dataset.id.get_offset(), f.userblock_size, None
     if offset is not None:
@@ -210,22 +207,22 @@ def _from_global_heap(dataset, f, where):
     return value
 
 
-# ------------------------------------------------------------------------------------------------------------- writing
+# ------------------------------------------------------------- writing
 
 
 class _Sink(io.RawIOBase):
     """The file that h5py writes to; the first failed write is kept in `error`, and later ones are
     dropped.
 
-    HDF5's C library cannot end a file whose disk is full: it prints, or crashes when the process
+    HDF5's C library cannot close a file on a full disk: it prints, or crashes when the process
     ends.
     """
 
-    def __init__(self, file):
+    def __init__(self, file: BinaryIO) -> None:
         super().__init__()
         self.file, self.error = file, None
 
-    def _unless_failed(self, act, otherwise):
+    def _unless_failed(self, act: Callable[[], int | None], otherwise: int | None):
         if self.error is None:
             try:
                 return act()
@@ -233,36 +230,36 @@ class _Sink(io.RawIOBase):
                 self.error = error
         return otherwise
 
-    def write(self, data):
+    def write(self, data: bytes | memoryview) -> int:
         return self._unless_failed(lambda: self.file.write(data), len(data))
 
-    def truncate(self, size=None):
+    def truncate(self, size: int | None = None) -> int:
         return self._unless_failed(lambda: self.file.truncate(size), size)
 
-    def flush(self):
+    def flush(self) -> None:
         if not self.file.closed:  # Python flushes once more when the sink itself is freed
             self._unless_failed(self.file.flush, None)
 
-    def seek(self, *place):
+    def seek(self, *place: int) -> int:
         return self._unless_failed(lambda: self.file.seek(*place), 0)
 
-    def tell(self):
+    def tell(self) -> int:
         return self._unless_failed(self.file.tell, 0)
 
-    def readinto(self, buffer):
+    def readinto(self, buffer: memoryview) -> int:
         return self._unless_failed(lambda: self.file.readinto(buffer), len(buffer))
 
 
 @contextlib.contextmanager
-def writing(path, append: bool = False):
-    """A new HDF5 file, or with `append` the one that is there; a full disk is an OSError."""
+def writing(path: Path | str, append: bool = False) -> Iterator[h5py.File]:
+    """A new HDF5 file, or with `append` the existing one; a full disk is an OSError."""
     with open(path, "r+b" if append else "w+b") as file:
         sink = _Sink(file)
         try:
             with h5py.File(sink, "r+" if append else "w") as f:
                 yield f
             sink.flush()
-        except ERRORS:  # HDF5 may stumble over what could not be written
+        except ERRORS:  # HDF5 may fail over what could not be written
             if sink.error is None:
                 raise
         if sink.error is not None:

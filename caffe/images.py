@@ -1,6 +1,9 @@
-"""Images as caffe.io gives them: read, resized as scikit-image 0.26 does, cut into ten crops."""
+"""Images for caffe.io: read, resized as scikit-image 0.26 does, cut into ten crops."""
 
 import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -24,8 +27,8 @@ class ShapeError(CaffeError, ValueError):
 
 
 def as_float(image: np.ndarray) -> np.ndarray:
-    """Integers divided by the largest value of their type (255, 65535), at least -1; floats as they
-    are.
+    """Integers divided by the largest value of their type (255, 65535), at least -1; floats
+    unchanged.
     """
     image = np.asarray(image)
     if image.dtype.kind == "f":
@@ -35,7 +38,7 @@ def as_float(image: np.ndarray) -> np.ndarray:
     return np.maximum(image / float(np.iinfo(image.dtype).max), -1)
 
 
-def _read(file):
+def _read(file: Path | str | BinaryIO):
     """The bytes of a file, given by its path or opened, and its name."""
     if hasattr(file, "read"):
         return file.read(), getattr(file, "name", "the file object")
@@ -43,12 +46,12 @@ def _read(file):
         return f.read(), os.fsdecode(file)
 
 
-def load_image(filename: str, color: bool = True) -> np.ndarray:
+def load_image(filename: Path | str | BinaryIO, color: bool = True) -> np.ndarray:
     """Read an image as pycaffe's scripts expect it.
 
     Parameters
     ----------
-    filename : str or file object opened for bytes
+    filename : path, or file object opened for bytes
         8 or 16 bits per channel; an alpha channel is dropped.
     color : bool
         Three channels (those of a grey image are equal), or one: 0.2125 R + 0.7154 G + 0.0721 B.
@@ -75,17 +78,17 @@ def load_image(filename: str, color: bool = True) -> np.ndarray:
 
 def resize(
     image: np.ndarray,
-    output_shape: tuple,
+    output_shape: tuple[int, ...],
     order: int | None = None,
     mode: str = "reflect",
     cval: float = 0,
     clip: bool = True,
     preserve_range: bool = False,
     anti_aliasing: bool | None = None,
-    anti_aliasing_sigma: float | tuple | None = None,
+    anti_aliasing_sigma: float | tuple[float, ...] | None = None,
 ) -> np.ndarray:
     """Resize an array, as ``skimage.transform.resize`` (version 0.26) does; pycaffe's io module
-    hands that function on.
+    exports that function.
 
     What shrinks is smoothed first, by a Gaussian of sigma (factor - 1) / 2; pixel centres lie at
     half-integers.
@@ -98,7 +101,7 @@ def resize(
     order : int, optional
         0 nearest, 1 bilinear (the default, except for booleans), 2 to 5 splines.
     mode : {'reflect', 'constant', 'edge', 'symmetric', 'wrap'}
-        What lies outside the image; `cval` is the value for 'constant'.
+        The values outside the image; for 'constant' they are `cval`.
     clip : bool
         Keep the result within the values of the image.
     preserve_range : bool
@@ -115,7 +118,7 @@ def resize(
     Raises
     ------
     ShapeError
-        Too few numbers in `output_shape`, or an unknown mode or order.
+        `output_shape` has too few numbers, or the mode or order is unknown.
     """
     image, output_shape = np.asarray(image), tuple(int(d) for d in output_shape)
     kind = image.dtype.kind
@@ -150,15 +153,14 @@ def resize(
     )
     if clip:
         low, high = np.nanmin(image), np.nanmax(image)
-        if mode == "constant" and np.nanmin(out) <= cval <= np.nanmax(
-            out
-        ):  # `cval` is one of the values
+        # with `cval` among the values
+        if mode == "constant" and np.nanmin(out) <= cval <= np.nanmax(out):
             low, high = min(low, image.dtype.type(cval)), max(high, image.dtype.type(cval))
         out = np.clip(out, low, high)
     return out
 
 
-def resize_image(im: np.ndarray, new_dims: tuple, interp_order: int = 1) -> np.ndarray:
+def resize_image(im: np.ndarray, new_dims: tuple[int, int], interp_order: int = 1) -> np.ndarray:
     """Resize an image as pycaffe does.
 
     One or three channels: stretched to 0..1, resized with zeros outside (see `resize`), stretched
@@ -179,13 +181,14 @@ def resize_image(im: np.ndarray, new_dims: tuple, interp_order: int = 1) -> np.n
     Raises
     ------
     ShapeError
-        `im` is not of three axes, or empty.
+        `im` does not have three axes, or is empty.
     """
     im = np.asarray(im)
     height, width = (int(d) for d in new_dims)
     if im.ndim != 3 or not im.size or min(height, width) < 1:
         raise ShapeError(
-            f"an image of shape {im.shape} cannot be resized to {height} x {width}; expected (H, W, K)"
+            f"an image of shape {im.shape} cannot be resized to {height} x {width}; expected"
+            " (H, W, K)"
         )
     if im.shape[2] not in (1, 3):
         zoomed = ndimage.zoom(
@@ -201,7 +204,7 @@ def resize_image(im: np.ndarray, new_dims: tuple, interp_order: int = 1) -> np.n
     return (out * (high - low) + low).astype(np.float32)
 
 
-def oversample(images, crop_dims: tuple) -> np.ndarray:
+def oversample(images: Sequence[np.ndarray], crop_dims: tuple[int, int]) -> np.ndarray:
     """The ten crops of each image: four corners and the middle, and their mirror images.
 
     Parameters

@@ -1,6 +1,9 @@
 """caffe.io: images and protos to NumPy and back, as pycaffe's io module names them."""
 
 import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +13,9 @@ from caffe.error import CaffeError
 from caffe.images import ShapeError, load_image, oversample, resize, resize_image
 from caffe.proto import caffe_pb2
 from caffe.weights_file import read_blob_file
+
+if TYPE_CHECKING:
+    from caffe.pycaffe import Net
 
 __all__ = [
     "Transformer",
@@ -27,7 +33,7 @@ __all__ = [
 ]
 
 
-def blobproto_to_array(blob, return_diff: bool = False) -> np.ndarray:
+def blobproto_to_array(blob: caffe_pb2.BlobProto, return_diff: bool = False) -> np.ndarray:
     """A BlobProto as an ndarray of float32.
 
     Its shape is num x channels x height x width if the blob has any of these old fields, else that
@@ -54,7 +60,7 @@ def blobproto_to_array(blob, return_diff: bool = False) -> np.ndarray:
         raise ShapeError(f"a blob of shape {shape} cannot hold {values.size} values") from error
 
 
-def array_to_blobproto(arr: np.ndarray, diff: np.ndarray | None = None):
+def array_to_blobproto(arr: np.ndarray, diff: np.ndarray | None = None) -> caffe_pb2.BlobProto:
     """An ndarray as a BlobProto, with `diff` (of the same shape) as its diff."""
     blob = caffe_pb2.BlobProto()
     blob.shape.dim.extend(np.shape(arr))
@@ -64,7 +70,7 @@ def array_to_blobproto(arr: np.ndarray, diff: np.ndarray | None = None):
     return blob
 
 
-def arraylist_to_blobprotovector_str(arraylist) -> bytes:
+def arraylist_to_blobprotovector_str(arraylist: Iterable[np.ndarray]) -> bytes:
     """Several ndarrays as the bytes of a BlobProtoVector."""
     return caffe_pb2.BlobProtoVector(
         blobs=[array_to_blobproto(array) for array in arraylist]
@@ -85,7 +91,7 @@ def blobprotovector_str_to_arraylist(str: bytes) -> list[np.ndarray]:
     return [blobproto_to_array(blob) for blob in vector.blobs]
 
 
-def read_mean_file(path):
+def read_mean_file(path: Path | str) -> np.ndarray:
     """The mean image of a .binaryproto: float32 (C, H, W), BGR.
 
     Raises
@@ -98,18 +104,18 @@ def read_mean_file(path):
         array = array[0]
     if array.ndim != 3:
         raise CaffeError(
-            f"{os.fspath(path)}: holds an array of shape {array.shape}, a mean image is C x H x W"
+            f"{os.fspath(path)}: holds an array of shape {array.shape}; a mean image is C x H x W"
         )
     return array
 
 
-def array_to_datum(arr: np.ndarray, label: int | None = None):
+def array_to_datum(arr: np.ndarray, label: int | None = None) -> caffe_pb2.Datum:
     """An image (C, H, W) as a Datum: bytes if it is uint8, float_data otherwise.
 
     Raises
     ------
     ShapeError
-        The array is not of three axes.
+        The array does not have three axes.
     """
     if arr.ndim != 3:
         raise ShapeError("Incorrect array shape.")
@@ -124,14 +130,14 @@ def array_to_datum(arr: np.ndarray, label: int | None = None):
     return datum
 
 
-def datum_to_array(datum) -> np.ndarray:
+def datum_to_array(datum: caffe_pb2.Datum) -> np.ndarray:
     """A Datum (not encoded) as an image (C, H, W): uint8, or float64 for float_data.
 
     Raises
     ------
     ShapeError
-        The Datum's channels, height and width do not fit its values, as in one that holds an
-        encoded image.
+        The Datum's channels, height and width do not fit its values, for example because it holds
+        an encoded image.
     """
     return numbers(datum, "the Datum", float)
 
@@ -139,8 +145,8 @@ def datum_to_array(datum) -> np.ndarray:
 class Transformer:
     """Images (H, W, K) to a net's input (K, H', W') and back, with settings per input blob.
 
-    `preprocess` resizes, transposes, swaps channels, scales (raw_scale), subtracts the mean, scales
-    (input_scale), in this order; `deprocess` goes back.
+    `preprocess` resizes, transposes, swaps channels, scales (raw_scale), subtracts the mean and
+    scales (input_scale), in this order; `deprocess` undoes it.
 
     Parameters
     ----------
@@ -148,21 +154,24 @@ class Transformer:
         {input blob: its shape (N, K, H', W')}.
     """
 
-    def __init__(self, inputs):
+    def __init__(self, inputs: dict[str, Sequence[int]]) -> None:
         self.inputs = inputs
-        self.transpose, self.channel_swap, self.raw_scale, self.mean, self.input_scale = (
-            {},
-            {},
-            {},
-            {},
-            {},
-        )
+        self.transpose: dict[str, Sequence[int]] = {}
+        self.channel_swap: dict[str, Sequence[int]] = {}
+        self.raw_scale: dict[str, float] = {}
+        self.mean: dict[str, np.ndarray] = {}
+        self.input_scale: dict[str, float] = {}
 
     @classmethod
-    def of(cls, net, mean=None, input_scale=None, raw_scale=None, channel_swap=None):
-        """A Transformer for a net's first input and images (H, W, K), with the settings that are
-        given.
-        """
+    def of(
+        cls,
+        net: "Net",
+        mean: np.ndarray | None = None,
+        input_scale: float | None = None,
+        raw_scale: float | None = None,
+        channel_swap: Sequence[int] | None = None,
+    ) -> "Transformer":
+        """A Transformer for a net's first input and images (H, W, K), with the given settings."""
         if not net.inputs:
             raise CaffeError(
                 f"{net.file}: the net has no input to put images into; give a deploy prototxt"
@@ -181,11 +190,11 @@ class Transformer:
                 getattr(made, f"set_{setting}")(name, value)
         return made
 
-    def _known(self, in_):
+    def _known(self, in_: str):
         if in_ not in self.inputs:
             raise CaffeError(f"{in_} is not one of the net inputs: {list(self.inputs)}")
 
-    def set_transpose(self, in_, order):
+    def set_transpose(self, in_: str, order: Sequence[int]) -> None:
         """Order of the axes, e.g. (2, 0, 1) for (H, W, K) to (K, H, W)."""
         self._known(in_)
         if len(order) != len(self.inputs[in_]) - 1:
@@ -194,7 +203,7 @@ class Transformer:
             )
         self.transpose[in_] = order
 
-    def set_channel_swap(self, in_, order):
+    def set_channel_swap(self, in_: str, order: Sequence[int]) -> None:
         """Order of the channels after the transposition, e.g. (2, 1, 0) for R G B to B G R."""
         self._known(in_)
         if len(order) != self.inputs[in_][1]:
@@ -203,21 +212,22 @@ class Transformer:
             )
         self.channel_swap[in_] = order
 
-    def set_raw_scale(self, in_, scale):
+    def set_raw_scale(self, in_: str, scale: float) -> None:
         """Factor before the mean is subtracted, e.g. 255 for images of 0 to 1."""
         self._known(in_)
         self.raw_scale[in_] = scale
 
-    def set_mean(self, in_, mean):
-        """What is subtracted: (K,), (H, W) or (K, H, W) in the net's channel order; a mean image is
-        resized to the input.
+    def set_mean(self, in_: str, mean: np.ndarray) -> None:
+        """The mean to subtract: (K,), (H, W) or (K, H, W) in the net's channel order; a mean image
+        is resized to the input.
         """
         self._known(in_)
         mean, shape = np.asarray(mean, dtype=np.float32), tuple(self.inputs[in_][1:])
         if mean.ndim == 1:
             if mean.shape[0] not in (1, shape[0]):
                 raise ShapeError(
-                    f"Mean channels incompatible with input: {mean.shape[0]} for {shape[0]} channels."
+                    f"Mean channels incompatible with input: {mean.shape[0]} for {shape[0]}"
+                    " channels."
                 )
             mean = mean[:, np.newaxis, np.newaxis]
         else:
@@ -229,12 +239,12 @@ class Transformer:
                 mean = resize_image(mean.transpose(1, 2, 0), shape[1:]).transpose(2, 0, 1)
         self.mean[in_] = mean
 
-    def set_input_scale(self, in_, scale):
+    def set_input_scale(self, in_: str, scale: float) -> None:
         """Factor after the mean has been subtracted."""
         self._known(in_)
         self.input_scale[in_] = scale
 
-    def preprocess(self, in_, data):
+    def preprocess(self, in_: str, data: np.ndarray) -> np.ndarray:
         """An image (H, W, K) as the net's input: ndarray of float32, (K, H', W')."""
         self._known(in_)
         out = np.asarray(data).astype(np.float32, copy=False)
@@ -253,9 +263,9 @@ class Transformer:
             out = out * np.float32(self.input_scale[in_])
         return out
 
-    def deprocess(self, in_, data):
-        """A net's input (K, H', W') as the image it came from, at the net's size: the steps of
-        preprocess undone.
+    def deprocess(self, in_: str, data: np.ndarray) -> np.ndarray:
+        """A net's input (K, H', W') as the image it came from, at the net's size: `preprocess`
+        undone.
         """
         self._known(in_)
         out = np.array(data, dtype=np.float32)

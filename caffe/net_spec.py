@@ -7,6 +7,10 @@ caffe.proto; ``str(n.to_proto())`` is the prototxt.
 """
 
 from collections import Counter, OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from google.protobuf.message import Message
 
 from caffe.error import CaffeError
 from caffe.proto import caffe_pb2
@@ -27,9 +31,9 @@ def param_name_dict() -> dict[str, str]:
 OWN_FIELDS = {type_name: f"{name}_param" for type_name, name in param_name_dict().items()}
 
 
-def assign_proto(proto, name: str, val) -> None:
-    """Set a field of a protobuf message from Python: a dict for a message, a list or one value for
-    a repeated field.
+def assign_proto(proto: Message, name: str, val: Any) -> None:
+    """Set a field of a protobuf message from Python: a message from a dict, a repeated field from a
+    list or a single value.
 
     Raises
     ------
@@ -59,7 +63,7 @@ def assign_proto(proto, name: str, val) -> None:
         raise CaffeError(f"{kind}: the field '{name}' cannot hold {val!r}") from error
 
 
-def _fill(message, values):
+def _fill(message: Message, values: dict[str, Any]):
     for name, value in values.items():
         assign_proto(message, name, value)
 
@@ -67,16 +71,16 @@ def _fill(message, values):
 class Top:
     """Output `n` of a layer; an argument of the layers that read it."""
 
-    def __init__(self, fn, n):
+    def __init__(self, fn: "Function", n: int) -> None:
         self.fn, self.n = fn, n
 
-    def to_proto(self):
+    def to_proto(self) -> caffe_pb2.NetParameter:
         """NetParameter of all layers that this top needs."""
         return to_proto(self)
 
 
 class Function:
-    """A layer that is still to be written: its type, its bottoms, its fields.
+    """A layer before it is written: its type, its bottoms, its fields.
 
     Parameters
     ----------
@@ -92,7 +96,7 @@ class Function:
         An input is not a Top.
     """
 
-    def __init__(self, type_name, inputs, params):
+    def __init__(self, type_name: str, inputs: Sequence[Top], params: dict[str, Any]) -> None:
         self.type_name = type_name
         for i, bottom in enumerate(inputs):
             if not isinstance(bottom, Top):
@@ -105,21 +109,22 @@ class Function:
 
 
 class _Writer:
-    """Writes layers as LayerParameters, each after those it reads.
+    """Writes layers as LayerParameters, each after those that it reads.
 
     Tops without a name, and layers without tops, are named after their type and numbered: ReLU1,
     ReLU2.
     """
 
-    def __init__(self, names):
+    def __init__(self, names: dict[Top, str]) -> None:
         self.names = dict(names)  # {Top or Function: name}
         self.counts = Counter()
         self.layers = {}  # {Function: LayerParameter}
 
-    def net(self):
+    def net(self) -> caffe_pb2.NetParameter:
         return caffe_pb2.NetParameter(layer=self.layers.values())
 
-    def add(self, fn):
+    def add(self, fn: Function) -> None:
+        """Write the layers that `fn` reads, then itself; each once."""
         if fn in self.layers:
             return
         for bottom in fn.inputs:
@@ -132,23 +137,24 @@ class _Writer:
             self._set(layer, key, value)
         self.layers[fn] = layer
 
-    def _blob(self, bottom, reader):
+    def _blob(self, bottom: Top, reader: Function):
         """The name of a layer's bottom; the top of an in-place layer has the name of its bottom."""
         tops = self.layers[bottom.fn].top
         if bottom.n >= len(tops):
             raise CaffeError(
-                f"top {bottom.n} of an in-place {bottom.fn.type_name}, read by a {reader.type_name}, has no bottom"
+                f"top {bottom.n} of an in-place {bottom.fn.type_name}, read by a"
+                f" {reader.type_name}, has no bottom"
             )
         return tops[bottom.n]
 
-    def _name(self, part, fn):
+    def _name(self, part: Top | Function, fn: Function):
         if part not in self.names:
             self.counts[fn.type_name] += 1
             self.names[part] = f"{fn.type_name}{self.counts[fn.type_name]}"
         return self.names[part]
 
     @staticmethod
-    def _set(layer, key, value):
+    def _set(layer: caffe_pb2.LayerParameter, key: str, value: Any) -> None:
         """Set a field of the layer's own message (convolution_param), or of LayerParameter."""
         own = getattr(layer, OWN_FIELDS.get(layer.type, ""), None)
         inside = own is not None and key in own.DESCRIPTOR.fields_by_name
@@ -165,7 +171,7 @@ class _Writer:
             raise CaffeError(f"layer '{layer.name}' ({layer.type}) has no field '{key}'{remedy}")
 
 
-def to_proto(*tops):
+def to_proto(*tops: Top | Function) -> caffe_pb2.NetParameter:
     """NetParameter of all layers that `tops` need; unnamed tops are named after their layer's type
     and numbered.
     """
@@ -175,7 +181,7 @@ def to_proto(*tops):
     return writer.net()
 
 
-def _function(part, where):
+def _function(part: Any, where: str):
     """The layer of a top, or the layer itself where it has none."""
     if isinstance(part, (Top, Function)):
         return part.fn if isinstance(part, Top) else part
@@ -183,17 +189,17 @@ def _function(part, where):
 
 
 class NetSpec:
-    """A net whose tops are attributes (or items): each top, and the layer it is the first top of,
-    has the attribute's name.
+    """A net whose tops are attributes (or items); the attribute's name is the name of the top, and
+    of the layer whose first top it is.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__setattr__("tops", OrderedDict())
 
-    def __setattr__(self, name, value):
+    def __setattr__(self, name: str, value: Top | Function) -> None:
         self.tops[name] = value
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Top | Function:
         tops = self.__dict__.get("tops", {})  # absent while a copy is being made
         if name in tops:
             return tops[name]
@@ -201,17 +207,19 @@ class NetSpec:
 
     __setitem__ = __setattr__
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> Top | Function:
         return self.tops[name]
 
-    def __delattr__(self, name):
+    def __delattr__(self, name: str) -> None:
         del self.tops[name]
 
-    def __delitem__(self, name):
+    def __delitem__(self, name: str) -> None:
         del self.tops[name]
 
-    def to_proto(self):
-        """NetParameter of all layers, in the order of the attributes, each after those it reads."""
+    def to_proto(self) -> caffe_pb2.NetParameter:
+        """NetParameter of all layers, in the order of the attributes, each after those that it
+        reads.
+        """
         functions = [_function(top, f"NetSpec's {name}") for name, top in self.tops.items()]
         writer = _Writer({top: name for name, top in self.tops.items()})
         for function in functions:
@@ -219,10 +227,10 @@ class NetSpec:
         return writer.net()
 
 
-def layer_function(type_name):
+def layer_function(type_name: str) -> Callable[..., Top | tuple[Top, ...] | Function]:
     """The function behind L.<type_name>."""
 
-    def make(*inputs, **fields):
+    def make(*inputs: Top, **fields: Any):
         function = Function(type_name, inputs, fields)
         if function.ntop == 0:
             return function
@@ -237,17 +245,17 @@ class Layers:
     attributes.
     """
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Callable[..., Top | tuple[Top, ...] | Function]:
         if name.startswith("__"):
             raise AttributeError(name)
         return layer_function(name)
 
 
 class _Enums:
-    def __init__(self, message):
+    def __init__(self, message: type[Message]) -> None:
         self._message = message
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> int:
         if name.startswith("__") or name == "_message":
             raise AttributeError(name)
         try:
@@ -261,7 +269,7 @@ class _Enums:
 class Parameters:
     """P: P.Pooling.MAX is PoolingParameter.MAX."""
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> _Enums:
         message = getattr(caffe_pb2, f"{name}Parameter", None)
         if message is None:
             raise AttributeError(f"caffe.proto has no message {name}Parameter")

@@ -1,9 +1,9 @@
-"""Only regular files are read: a FIFO would make a run wait for ever, a device would fill the
-memory.
-"""
+"""Only regular files are read: a FIFO would make a run wait forever, a device would fill memory."""
 
 import os
 import stat
+from pathlib import Path
+from typing import BinaryIO
 
 from caffe import wire
 from caffe.error import CaffeError
@@ -15,27 +15,24 @@ KINDS = (
     (stat.S_ISBLK, "a device"),
     (stat.S_ISSOCK, "a socket"),
 )
-PIPES = (
-    "/dev/stdin",
-    "/dev/fd/",
-    "/proc/self/fd/",
-)  # the shell's <(command) has a writer at its other end
+# the shell's <(command) has a writer at its other end
+PIPES = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
 
 
-def check(path, pipes: bool = False):
-    """Refuse what is not a regular file, before it is opened.
+def check(path: Path | str, pipes: bool = False) -> None:
+    """Refuse anything but a regular file, before it is opened.
 
     Parameters
     ----------
     path : str or Path
         Links are followed.
     pipes : bool
-        Let /dev/stdin and /dev/fd/N pass.
+        Accept /dev/stdin and /dev/fd/N.
 
     Raises
     ------
     CaffeError
-        Nothing is there, or it is a folder, a FIFO, a device or a socket.
+        The file is missing, or it is a folder, a FIFO, a device or a socket.
     """
     try:
         mode = os.stat(path).st_mode
@@ -49,7 +46,7 @@ def check(path, pipes: bool = False):
     raise CaffeError(f"{_shown(path)}: is {kind}; a file is needed here")
 
 
-def open_regular(path, pipes: bool = False):
+def open_regular(path: Path | str, pipes: bool = False) -> BinaryIO:
     """Open a regular file for reading bytes.
 
     Parameters and errors as `check`; a file that may not be read is a CaffeError as well.
@@ -65,5 +62,5 @@ def open_regular(path, pipes: bool = False):
         raise CaffeError(f"{_shown(path)}: {error.strerror or error}") from error
 
 
-def _shown(path):
+def _shown(path: Path | str):
     return wire.shown(os.fsdecode(path))

@@ -1,15 +1,21 @@
 """Compute the activations of chosen blobs of a net for a folder or a list of images.
 
 Reads:   a deploy prototxt, a .caffemodel, images
-Writes:  one .npz a blob: ids, features (N, D) float32, blob, weights_sha256
+Writes:  one .npz per blob: ids, features (N, D) float32, blob, weights_sha256
 Paper:   the features behind every experiment (centre crop of the image resized to 256x256, one
-view) Usage:   python experiments/extract_features.py --net F --weights F --blobs fc7,fc6 --images
-DIR --out 'f_{blob}.npz'
+         view)
+Usage:   python experiments/extract_features.py --net F --weights F --blobs fc7,fc6 --images DIR
+                                                --out 'f_{blob}.npz'
+         python experiments/extract_features.py [--data DIR] [--voc DIR] [--work DIR]
+                                                [--net CaffeNet] [--gpu] [--force]
+
+Without --weights, --images, --list and --out it computes all features that the experiments need:
+pool5, fc6 and fc7 of the VOC2007 images with the trained and the untrained net, prob of the
+retrieval set's images.  A data set that does not exist is left out; files that exist are kept.
 """
 
 import texttopicnet.startup  # noqa: F401  isort: skip
 
-import argparse
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,14 +23,14 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from texttopicnet import artefacts, command_line, features, files, images
+from texttopicnet import artefacts, command_line, features, files, images, voc
 from texttopicnet.errors import UserError
 
 ENDINGS = (".jpg", ".jpeg", ".png")
 
 
 def image_files(folder=None, listing=None):
-    """Images to look at.
+    """The images whose features are computed.
 
     Parameters
     ----------
@@ -32,7 +38,7 @@ def image_files(folder=None, listing=None):
         Searched recursively for JPEG and PNG files; an image's id is its path below the folder
         without the ending.
     listing : Path, optional
-        Text file with a path a line, relative ones from where the command runs; the id is the line
+        Text file with one path per line, relative to where the command runs; the id is the line
         without the ending.
 
     Returns
@@ -43,7 +49,7 @@ def image_files(folder=None, listing=None):
     Raises
     ------
     UserError
-        No image, or two of one id.
+        No images, or two with the same id.
     """
     if listing is not None:
         text = files.read(artefacts.existing(listing, "one image path per line")).decode(
@@ -64,12 +70,12 @@ def image_files(folder=None, listing=None):
             raise UserError(f"{by_id[image]} and {path} share the id {image}: ids must be unique")
         by_id[image] = path
     if not by_id:
-        raise UserError(f"{listing or folder} holds no image")
+        raise UserError(f"{listing or folder} holds no images")
     return by_id
 
 
 def batches(paths, size, batch, workers=4):
-    """Decode images in threads, a batch ahead of the net.
+    """Decode images in threads, one batch ahead of the net.
 
     Parameters
     ----------
@@ -123,9 +129,7 @@ def extract(net, paths, blobs, batch):
     found, done = {}, 0
     with tqdm(total=len(paths), unit="image") as bar:
         for x in batches(paths, size, batch):
-            if source.data.shape[0] != len(
-                x
-            ):  # the first batch, and the last where it is a shorter one
+            if len(source.data) != len(x):  # the first batch, and a shorter last one
                 source.reshape(*x.shape)
                 net.reshape()
             source.data[...] = x
@@ -141,8 +145,12 @@ def extract(net, paths, blobs, batch):
 
 
 def load_net(prototxt, weights, blobs, gpu):
-    """caffe.Net in phase TEST; UserError for files that do not fit each other and for blobs that it
-    lacks.
+    """caffe.Net in phase TEST.
+
+    Raises
+    ------
+    UserError
+        The files do not fit each other, or the net lacks one of the blobs.
     """
     os.environ.setdefault("GLOG_minloglevel", "1")  # the net's own text is not a result
     import caffe
@@ -164,61 +172,128 @@ def load_net(prototxt, weights, blobs, gpu):
         if blob not in net.blobs:
             raise UserError(f"{prototxt} has no blob {blob}: it has {', '.join(net.blobs)}")
     lacking = net.params.keys() - {name for name, _ in read_layers(weights)}
-    if lacking:  # Caffe would go on with whatever the fillers drew
+    if lacking:  # Caffe would take the fillers' numbers without a word
         raise UserError(
             f"{weights} holds no weights for {', '.join(sorted(lacking))} of {prototxt}"
         )
     return net
 
 
-def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--net", type=Path, default=artefacts.ROOT / "CNN" / "CaffeNet" / "deploy.prototxt"
-    )
-    parser.add_argument("--weights", type=Path, required=True, help=".caffemodel")
-    parser.add_argument(
-        "--blobs", default="fc7", help="names with commas between, e.g. fc7,fc6,pool5,prob"
-    )
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument(
-        "--images", type=Path, help="folder, searched recursively; id: path below it without ending"
-    )
-    source.add_argument(
-        "--list", type=Path, help="file with an image path a line; id: the line without ending"
-    )
-    parser.add_argument(
-        "--out",
-        required=True,
-        help=".npz file; with several blobs {blob} in it stands for the name",
-    )
-    parser.add_argument("--batch", type=command_line.whole("--batch"), default=50)
-    parser.add_argument("--gpu", action="store_true")
-    parser.add_argument("--force", action="store_true")
-    args = parser.parse_args()
+def compute(net_file, weights, by_id, outputs, batch, gpu):
+    """Compute the features of some images and write one file per blob.
 
-    blobs = args.blobs.split(",")
-    outputs = {blob: Path(args.out.replace("{blob}", blob)) for blob in blobs}
+    Parameters
+    ----------
+    net_file, weights : Path
+    by_id : dict
+        {id: Path} of the images.
+    outputs : dict
+        {blob: Path}.
+    batch : int
+    gpu : bool
+    """
+    artefacts.existing(net_file, "the net's own prototxt, such as CNN/CaffeNet/deploy.prototxt")
+    artefacts.existing(weights, "scripts/05_train_cnn.sh or caffe train")
+    print(
+        f"features: {', '.join(outputs)} of {net_file} with {weights} for {len(by_id)} images,"
+        f" batch {batch}"
+    )
+    net = load_net(net_file, weights, list(outputs), gpu)
+    digest = artefacts.sha256(weights)
+    for blob, array in extract(net, list(by_id.values()), list(outputs), batch).items():
+        features.save(outputs[blob], features.Features(list(by_id), array, blob, digest))
+        print(f"{blob}: {array.shape[0]} images x {array.shape[1]} -> {outputs[blob]}")
+
+
+def named_outputs(out, blobs, force):
+    """{blob: Path} of --out; UserError where two share a file or one exists."""
+    outputs = {blob: Path(out.replace("{blob}", blob)) for blob in blobs}
     if len(set(outputs.values())) != len(blobs):
-        raise UserError(f"--out {args.out} gives {len(blobs)} blobs one file: put {{blob}} into it")
+        raise UserError(f"--out {out} gives {len(blobs)} blobs one file: put {{blob}} into it")
     for path in outputs.values():
         if path.suffix != ".npz":
             raise UserError(f"--out {path} must end in .npz")
-        artefacts.refuse_existing(path, args.force)
-    artefacts.existing(args.net, "the file of the net (CNN/CaffeNet/deploy.prototxt)")
-    artefacts.existing(args.weights, "caffe train --solver solver.prototxt")
-    by_id = image_files(args.images, args.list)
-    print(
-        f"features: {', '.join(blobs)} of {args.net} with {args.weights} for {len(by_id)} images, batch {args.batch}"
-    )
+        artefacts.refuse_existing(path, force)
+    return outputs
 
-    net = load_net(args.net, args.weights, blobs, args.gpu)
-    digest = artefacts.sha256(args.weights)
-    for blob, array in extract(net, list(by_id.values()), blobs, args.batch).items():
-        features.save(outputs[blob], features.Features(list(by_id), array, blob, digest))
-        print(f"{blob}: {array.shape[0]} images x {array.shape[1]} -> {outputs[blob]}")
+
+def sets(args):
+    """(images, name of the net, {blob: file}) of every set that the experiments need."""
+    voc_images = voc.holder(args.voc or args.data) / "VOCdevkit" / "VOC2007" / "JPEGImages"
+    for net in artefacts.NETS:
+        names = {layer: artefacts.voc_features(layer, net) for layer in artefacts.LAYERS}
+        yield voc_images, net, names
+    yield args.data / "Wikipedia" / "images", "trained", {"prob": artefacts.RETRIEVAL_FEATURES}
+
+
+def compute_all(args):
+    """Compute every set whose images exist and whose files do not."""
+    folder = args.work / "CNN" / args.net
+    for image_folder, net, names in sets(args):
+        outputs = {blob: args.work / name for blob, name in names.items()}
+        missing = {b: path for b, path in outputs.items() if args.force or not path.exists()}
+        if not image_folder.is_dir():
+            print(
+                f"left out: {image_folder} does not exist (data/README.md says what belongs there)"
+            )
+        elif not missing:
+            print(f"{', '.join(map(str, outputs.values()))} exist: --force computes them again")
+        else:
+            weights = folder / f"{net}.caffemodel"
+            by_id = image_files(image_folder)
+            compute(folder / "deploy.prototxt", weights, by_id, missing, args.batch, args.gpu)
+
+
+def main() -> int:
+    parser = command_line.parser(__doc__)
+    command_line.add_options(parser, "--data", "--work")
+    command_line.add_options(
+        parser, "--voc", default=None, help="folder that holds VOCdevkit/ (default: --data)"
+    )
+    command_line.add_options(
+        parser, "--net", help="folder of CNN/, or a deploy prototxt (default: CaffeNet)"
+    )
+    parser.add_argument("--weights", type=Path, metavar="FILE", help=".caffemodel")
+    parser.add_argument(
+        "--blobs", metavar="NAMES", help="separated by commas, such as fc7,fc6 (default: fc7)"
+    )
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument(
+        "--images",
+        type=Path,
+        metavar="DIR",
+        help="searched recursively; an image's id is its path below it without the ending",
+    )
+    source.add_argument(
+        "--list",
+        type=Path,
+        metavar="FILE",
+        help="one image path per line; an image's id is the line without the ending",
+    )
+    parser.add_argument(
+        "--out", metavar="FILE", help=".npz file; {blob} in its name is replaced by the blob's"
+    )
+    parser.add_argument("--batch", type=command_line.whole("--batch"), default=50, metavar="N")
+    parser.add_argument("--gpu", action="store_true", help="compute on the GPU")
+    command_line.add_options(parser, "--force")
+    args = parser.parse_args()
+
+    given = [args.weights, args.images or args.list, args.out]
+    if not any(given) and not args.blobs:
+        compute_all(args)
+        return 0
+    if not all(given):
+        raise UserError(
+            "--weights, --out and one of --images and --list go together: give them all, or none"
+            " of them for all features that the experiments need"
+        )
+    blobs = (args.blobs or "fc7").split(",")
+    outputs = named_outputs(args.out, blobs, args.force)
+    named = artefacts.ROOT / "CNN" / args.net / "deploy.prototxt"
+    net_file = named if named.is_file() else Path(args.net)
+    by_id = image_files(args.images, args.list)
+    compute(net_file, args.weights, by_id, outputs, args.batch, args.gpu)
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,16 +1,18 @@
-"""Score one layer's features by linear SVMs on VOC2007 classification, one class against all
-others.
+"""Score features by linear SVMs on VOC2007 classification, one class against all others.
 
-Reads:   the features of LAYER (extract_features.py) and
-VOCdevkit/VOC2007/ImageSets/Main/<class>_<split>.txt Writes:
-experiments/results/voc2007_svm_<LAYER>_<name>.json below --work Paper:   the tables of VOC2007 SVM
-classification (average precision per class, mAP per layer) Usage:   python
-experiments/voc_2007_classification.py LAYER [--voc DIR] [--difficult positive] [--name untrained]
+Reads:   WORK/experiments/features/voc2007_<LAYER>_<name>.npz (extract_features.py),
+         VOC/VOCdevkit/VOC2007/ImageSets/Main/<class>_<split>.txt
+Writes:  WORK/experiments/results/voc2007_svm_<LAYER>_<name>.json
+Paper:   the tables of VOC2007 SVM classification (average precision per class, mAP per layer)
+Usage:   python experiments/voc_2007_classification.py [LAYER] [--voc DIR] [--work DIR]
+                 [--name untrained] [--difficult positive] [--seed 0] [--note TEXT] [--force]
+
+Without LAYER it scores pool5, fc6 and fc7 of the trained and the untrained net; records that exist
+are kept.
 """
 
 import texttopicnet.startup  # noqa: F401  isort: skip
 
-import argparse
 import time
 import warnings
 from pathlib import Path
@@ -33,14 +35,14 @@ from texttopicnet import (
     results,
     voc,
 )
+from texttopicnet.errors import UserError
 
+UNTRAINED_NOTE = "the same net as its fillers made it, not trained"
 GRID = [0.5**n for n in range(13, 19)]  # 1.2e-4 ... 3.8e-6, the original's
 
 
 def fit(array, labels, penalty, seed):
-    """StandardScaler and LinearSVC with C = `penalty`, fitted together; returns (model, whether it
-    converged).
-    """
+    """StandardScaler and LinearSVC with C = `penalty`, fitted together: (model, has converged)."""
     svm = LinearSVC(C=penalty, dual="auto", max_iter=5000, random_state=seed)
     model = make_pipeline(StandardScaler(), svm)
     with warnings.catch_warnings(record=True) as caught:
@@ -64,8 +66,8 @@ def score_class(array, rows, labels, seed):
     Returns
     -------
     dict
-        area, voc_11_point (test), chance (share of positives in test: the area a random order
-        gives), C, val_area, converged.
+        area, voc_11_point (test), chance (share of positives in test, the area of a random order),
+        C, val_area, converged.
     """
     val_areas = []
     for penalty in GRID:
@@ -73,7 +75,7 @@ def score_class(array, rows, labels, seed):
         val_areas.append(
             average_precision.area(labels["val"], model.decision_function(array[rows["val"]]))
         )
-    best = int(np.argmax(val_areas))  # of equals the first, which is the largest C
+    best = int(np.argmax(val_areas))  # the first of equals, which is the largest C
     model, converged = fit(array[rows["trainval"]], labels["trainval"], GRID[best], seed)
     scores = model.decision_function(array[rows["test"]])
     return {
@@ -86,111 +88,153 @@ def score_class(array, rows, labels, seed):
     }
 
 
-def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "layer", metavar="LAYER", help="blob whose features are scored, e.g. pool5, fc6, fc7"
-    )
-    parser.add_argument(
-        "--voc", type=Path, default=artefacts.DATA / "VOC2007", help="folder that holds VOCdevkit"
-    )
-    parser.add_argument("--work", type=Path, default=artefacts.ROOT)
-    parser.add_argument(
-        "--name", default="trained", help="which net: goes into the file names (trained, untrained)"
-    )
-    parser.add_argument(
-        "--features", type=Path, help="default: experiments/features/voc2007_<LAYER>_<name>.npz"
-    )
-    parser.add_argument(
-        "--difficult", choices=voc.DIFFICULT, default="leave-out", help="positive: as the original"
-    )
-    parser.add_argument(
-        "--note", default="", help="what stands beside the number: training corpus, iterations"
-    )
-    parser.add_argument(
-        "--workers",
-        type=command_line.whole("--workers", 1, 1024),
-        default=2,
-        help="classes fitted at one time",
-    )
-    parser.add_argument("--seed", type=command_line.seed(), default=0)
-    parser.add_argument("--force", action="store_true")
-    args = parser.parse_args()
+def read_splits(folder, difficult, found, source):
+    """Rows of the features, labels and sizes of every class.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds VOCdevkit.
+    difficult : str
+        One of voc.DIFFICULT.
+    found : features.Features
+    source : Path
+        Where they are from, for errors.
+
+    Returns
+    -------
+    dict
+        {class: (rows, labels, sizes)}, each {split: ...}: ndarray of int64; ndarray of int64, 1 or
+        -1; {'images', 'positives'}.
+    """
+    classes = {}
+    for name in voc.classes(folder):
+        rows, labels, sizes = {}, {}, {}
+        for split, (ids, y) in voc.read_class(folder, name, difficult).items():
+            rows[split] = found.rows(ids, f"{voc.split_file(folder, name, split)} and {source}")
+            labels[split] = y
+            sizes[split] = {"images": len(y), "positives": int((y > 0).sum())}
+        classes[name] = rows, labels, sizes
+    return classes
+
+
+def is_paper_set(folder, num_classes):
+    """Whether the set has the classes and sizes of the paper's."""
+    lists = [voc.split_file(folder, None, split) for split in ("trainval", "test")]
+    sizes = [len(files.read(path).split()) if path.is_file() else 0 for path in lists]
+    return (num_classes, *sizes) == (voc.PAPER_CLASSES, voc.PAPER_TRAINVAL, voc.PAPER_TEST)
+
+
+def score(layer, name, note, args):
+    """Score one layer of one net and write the record.
+
+    Parameters
+    ----------
+    layer, name : str
+        Blob, and the net's name in the files.
+    note : str
+        Goes into the record.
+    args : argparse.Namespace
+        The command line.
+    """
     start = time.perf_counter()
-
-    source = (
-        args.features
-        or args.work / "experiments" / "features" / f"voc2007_{args.layer}_{args.name}.npz"
-    )
-    suffix = "" if args.difficult == "leave-out" else "_difficult-positive"
-    output = (
-        args.work / "experiments" / "results" / f"voc2007_svm_{args.layer}_{args.name}{suffix}.json"
-    )
+    output = args.work / artefacts.voc_record(layer, name, args.difficult)
     artefacts.refuse_existing(output, args.force)
-    names = voc.classes(args.voc)
-    found = features.load(source, blob=args.layer)
-    n_dims = found.array.shape[1]
+    source = args.features or args.work / artefacts.voc_features(layer, name)
+    voc.year_folder(args.voc)  # its error comes before the features'
+    found = features.load(source, blob=layer)
+    classes = read_splits(args.voc, args.difficult, found, source)
     print(
-        f"VOC2007 SVMs: {args.layer} ({n_dims} numbers an image), {len(names)} classes, difficult: {args.difficult}"
+        f"VOC2007 SVMs: {layer} ({found.array.shape[1]} numbers per image), {len(classes)} classes,"
+        f" difficult: {args.difficult}"
     )
-
-    jobs, split = [], {}
-    for name in names:
-        splits = voc.read_class(args.voc, name, args.difficult)
-        rows = {
-            s: found.rows(ids, f"{voc.split_file(args.voc, name, s)} and {source}")
-            for s, (ids, _) in splits.items()
-        }
-        labels = {s: y for s, (_, y) in splits.items()}
-        split[name] = {
-            s: {"images": len(y), "positives": int((y > 0).sum())} for s, y in labels.items()
-        }
-        jobs.append(delayed(score_class)(found.array, rows, labels, args.seed))
+    jobs = [
+        delayed(score_class)(found.array, rows, labels, args.seed)
+        for rows, labels, _ in classes.values()
+    ]
     scored = Parallel(n_jobs=parallel.usable(args.workers), return_as="generator")(jobs)
-    scores = dict(zip(names, tqdm(scored, total=len(jobs), unit="class"), strict=True))
-
-    for name, row in scores.items():
-        sizes = split[name]
+    scores = dict(zip(classes, tqdm(scored, total=len(jobs), unit="class"), strict=True))
+    for label, row in scores.items():
+        sizes = classes[label][2]
         print(
-            f"{name:>12}: AP {row['area']:.4f} (11-point {row['voc_11_point']:.4f}, chance {row['chance']:.4f}, "
-            f"C {row['C']:.2e}) on {sizes['test']['images']} test images, fitted on {sizes['trainval']['images']}"
+            f"{label:>12}: AP {row['area']:.4f} (11-point {row['voc_11_point']:.4f},"
+            f" chance {row['chance']:.4f}, C {row['C']:.2e}) on {sizes['test']['images']} test"
+            f" images, fitted on {sizes['trainval']['images']}"
             + ("" if row["converged"] else "; the SVM did not converge")
         )
     mean = {
         key: float(np.mean([row[key] for row in scores.values()]))
         for key in ("area", "voc_11_point", "chance")
     }
-    whole = [voc.split_file(args.voc, None, s) for s in ("trainval", "test")]
-    sizes = [len(files.read(f).split()) if f.is_file() else 0 for f in whole]
-    paper_set = (len(names), *sizes) == (voc.PAPER_CLASSES, voc.PAPER_TRAINVAL, voc.PAPER_TEST)
-    corpus = (
-        "VOC2007"
-        if paper_set
-        else f"part of VOC2007 or another set of its layout ({len(names)} classes)"
+    paper_set = is_paper_set(args.voc, len(classes))
+    part = f"part of VOC2007 or another set of its layout ({len(classes)} classes)"
+    main_folder = voc.year_folder(args.voc) / "ImageSets" / "Main"
+    record = results.record(
+        experiment="voc2007_svm",
+        corpus="VOC2007" if paper_set else part,
+        values={"mean": mean, "classes": scores},
+        split={label: sizes for label, (_, _, sizes) in classes.items()},
+        seed=args.seed,
+        inputs={"features": source, "splits": main_folder},
+        seconds=time.perf_counter() - start,
+        note=note,
+        paper_set=paper_set,
+        layer=layer,
+        name=name,
+        difficult=args.difficult,
+        weights_sha256=found.weights_sha256,
     )
-    results.save(
-        output,
-        results.record(
-            experiment="voc2007_svm",
-            corpus=corpus,
-            values={"mean": mean, "classes": scores},
-            split=split,
-            seed=args.seed,
-            inputs={"features": source, "splits": voc.year_folder(args.voc) / "ImageSets" / "Main"},
-            seconds=time.perf_counter() - start,
-            note=args.note,
-            paper_set=paper_set,
-            layer=args.layer,
-            name=args.name,
-            difficult=args.difficult,
-            weights_sha256=found.weights_sha256,
-        ),
-    )
+    results.save(output, record)
     print(
-        f"mean AP over {len(names)} classes: area {mean['area']:.4f}, 11-point {mean['voc_11_point']:.4f} -> {output}"
+        f"mean AP over {len(classes)} classes: area {mean['area']:.4f},"
+        f" 11-point {mean['voc_11_point']:.4f} -> {output}"
     )
+
+
+def score_all(args):
+    """Score every layer of both nets that has no record yet."""
+    for name in artefacts.NETS:
+        note = args.note if name == "trained" else UNTRAINED_NOTE
+        for layer in artefacts.LAYERS:
+            record = args.work / artefacts.voc_record(layer, name, args.difficult)
+            if record.exists() and not args.force:
+                print(f"{record} exists already: --force replaces it")
+            else:
+                score(layer, name, note, args)
+
+
+def main() -> int:
+    parser = command_line.parser(__doc__)
+    parser.add_argument(
+        "layer", metavar="LAYER", nargs="?", help="blob to score, such as pool5, fc6, fc7"
+    )
+    command_line.add_options(parser, "--voc", "--work")
+    parser.add_argument(
+        "--name", help="the net's name in the files, with LAYER only (default: trained)"
+    )
+    parser.add_argument(
+        "--features",
+        type=Path,
+        metavar="FILE",
+        help="with LAYER only (default: WORK/experiments/features/voc2007_<LAYER>_<name>.npz)",
+    )
+    parser.add_argument(
+        "--difficult",
+        choices=voc.DIFFICULT,
+        default="leave-out",
+        help="objects marked difficult; positive: as the original (default: leave-out)",
+    )
+    command_line.add_options(parser, "--note")
+    command_line.add_options(parser, "--workers", help="classes fitted at one time (default: 2)")
+    command_line.add_options(parser, "--seed", "--force")
+    args = parser.parse_args()
+    if args.layer:
+        score(args.layer, args.name or "trained", args.note, args)
+    elif args.name or args.features:
+        raise UserError("--name and --features need a LAYER: without one, both nets are scored")
+    else:
+        score_all(args)
+    return 0
 
 
 if __name__ == "__main__":

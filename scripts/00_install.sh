@@ -1,11 +1,15 @@
 #!/usr/bin/env bash
-# What:   sets the project up: .venv with the pinned packages, the command caffe, WordNet for the lemmatizer
-# Reads:  requirements.txt, pyproject.toml
-# Writes: .venv/, data/nltk_data/
-# Takes:  about 2 minutes and 2 GB of disk; no time at all when it is done already
-# Expect: "set up: ..." as the last line
+# usage: bash scripts/00_install.sh
+# Sets the project up: .venv with the pinned packages and the command caffe, WordNet in
+# data/nltk_data.  Needs Python 3.10 or newer (PYTHON3=... names one), 2 GB of disk, 2 minutes.
 set -euo pipefail
+case ${1:-} in -h | --help) exec head -n 4 "${BASH_SOURCE[0]}" ;; esac
 INSTALLING=1 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
+
+die() { # one sentence, status 1
+  echo "error: $*" >&2
+  exit 1
+}
 
 find_python() { # the first Python of 3.10 or newer
   local name
@@ -23,10 +27,11 @@ if ! is_installed; then
   rm -f "$VENV/installed"
   if [ "$made_for" = "$ROOT" ] && "$PYTHON" -c '' 2>/dev/null; then
     echo "bringing $VENV up to date"
-  else # there is none, it is broken, or the project was moved
+  else # it is missing or broken, or the project was moved
     python=$(find_python)
     echo "setting up $VENV with $("$python" --version)"
-    "$python" -m venv --clear "$VENV" || die "$python cannot make $VENV: install its venv module (Debian: python3-venv)"
+    "$python" -m venv --clear "$VENV" ||
+      die "$python cannot make $VENV: install its venv module (Debian: python3-venv)"
   fi
   "$PYTHON" -m pip install --quiet --disable-pip-version-check -r "$ROOT/requirements.txt"
   "$PYTHON" -m pip install --quiet --disable-pip-version-check --no-deps -e "$ROOT"

@@ -1,9 +1,6 @@
 #!/usr/bin/env bash
-# What:   gives every image the topic vector of its article
-# Reads:  WORK/LDA/, the articles
-# Writes: WORK/LDA/training_labels40.json
-# Takes:  about 10 s for 1,500 articles
-# Expect: "N labels"
+# Stage 3: gives every image the topic vector of its article; --help says more.
+# About 10 s for 1,500 articles.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 

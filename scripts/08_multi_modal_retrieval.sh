@@ -1,9 +1,6 @@
 #!/usr/bin/env bash
-# What:   retrieves texts by image and images by text, in topic space
-# Reads:  DATA/Wikipedia/, WORK/LDA/, WORK/experiments/features/wikipedia_prob.npz
-# Writes: WORK/experiments/results/retrieval.json
-# Takes:  seconds
-# Expect: mean AP of both directions, and what chance gives
+# Stage 8: retrieves texts by image and images by text, in topic space; --help says more.
+# Takes seconds.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 

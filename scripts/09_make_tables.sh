@@ -1,9 +1,6 @@
 #!/usr/bin/env bash
-# What:   makes tables and the report page from the results
-# Reads:  experiments/paper.json, WORK/experiments/results/*.json
-# Writes: WORK/experiments/{tables.md,report.html}
-# Takes:  seconds
-# Expect: "report: .../report.html"; open it
+# Stage 9: makes the tables and the report page from the records; --help says more.
+# Takes seconds.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 

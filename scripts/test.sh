@@ -1,14 +1,13 @@
 #!/usr/bin/env bash
-# What:   checks the project: ruff check, ruff format --check, all tests
-# Reads:  the project
-# Writes: nothing that is kept
-# Takes:  under 15 minutes on two cores, after the set-up
-# Expect: "all checks passed" as the last line; tests whose recordings are not there are skipped and say so
+# usage: bash scripts/test.sh [what pytest takes, such as -k NAME or a file]
+# Checks the project: ruff check, ruff format --check, all tests (under 15 minutes on two cores).
+# Tests whose recordings are missing are skipped and say so; the last line is "all checks passed".
 set -euo pipefail
+case ${1:-} in -h | --help) exec head -n 4 "${BASH_SOURCE[0]}" ;; esac
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 cd "$ROOT"
 
 ruff check .
 ruff format --check .
 python -m pytest -q -rs "$@"
-echo "all checks passed; what each test stands for: tests/README.md"
+echo "all checks passed; tests/README.md says what the tests cover"

@@ -1,4 +1,4 @@
-"""Where the recordings are: ../shared/golden if it is there, else the share in tests/recordings/."""
+"""Where the recordings are: in ../shared/golden, or without it the share in tests/recordings/."""
 
 import atexit
 import functools

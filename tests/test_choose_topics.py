@@ -13,7 +13,8 @@ from gensim.corpora import Dictionary, MmCorpus
 
 from texttopicnet import artefacts, json_files
 from texttopicnet.errors import UserError
-from texttopicnet.token_store import TokenStore, packed
+from texttopicnet.token_rows import Row, packed
+from texttopicnet.token_store import TokenStore
 from texttopicnet.topics import TopicModel
 
 THEMES = [
@@ -99,7 +100,7 @@ def work(tmp_path):
         str(tmp_path / artefacts.BOW), [dictionary.doc2bow(tokens[name]) for name in pairs.values()]
     )
     with TokenStore(tmp_path) as store:
-        store.keep((name, "stamp", packed(t), []) for name, t in tokens.items())
+        store.keep(Row(name, "stamp", packed(t), []) for name, t in tokens.items())
     return tmp_path
 
 
@@ -382,7 +383,7 @@ def test_artefacts_that_do_not_belong_together_are_refused(run, work):
 def test_an_article_without_tokens_is_named(run, work):
     (work / artefacts.TOKENS).unlink()
     with TokenStore(work) as store:
-        store.keep([("text/00", "stamp", packed(["piano"]), [])])
+        store.keep([Row("text/00", "stamp", packed(["piano"]), [])])
     with pytest.raises(
         UserError,
         match=r"tokens.sqlite lacks the tokens of text/01: fill it with python LDA/learn_LDA",

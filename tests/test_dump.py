@@ -62,7 +62,8 @@ def read_until_error(path):
 
 
 class Blemishes(dict):
-    def add(self, reason, entry):
+    def add(self, reason, entry, noun):
+        assert noun == "list entry"
         self.setdefault(reason, []).append(entry)
 
 
@@ -436,11 +437,11 @@ def test_images_of_a_list(tmp_path):
         ("a/b/12#0.jpg", "12"),
     ]
     assert blemishes == {
-        "list entry names no article": [
+        "without an article": [
             *("a/b/5.jpg", "b/12", "", "a/b/", "a/b/#1", "a/b/-3#1"),
             *("a/b/١٢#1", "../a/12#0.jpg", "a/b/12#\0.jpg"),
         ],
-        "list entry is not a string": ["entry 15", "entry 16", "entry 17", "entry 18"],
+        "not a string": ["entry 15", "entry 16", "entry 17", "entry 18"],
     }
 
 
@@ -486,8 +487,8 @@ def test_a_list_that_would_break_the_reader(tmp_path):
     )
     assert list(dump.images(path, blemishes)) == [("a/b/1#x", "1"), ("a/b/2#x", "2")]
     assert blemishes == {
-        "list entry is not a string": ["entry 2", "entry 3"],
-        "list entry names no article": ["a\\..\\b/c/3#x", "/a/../b/3#x", "C:/b/3#x"],
+        "not a string": ["entry 2", "entry 3"],
+        "without an article": ["a\\..\\b/c/3#x", "/a/../b/3#x", "C:/b/3#x"],
     }
 
 

@@ -160,7 +160,7 @@ def test_walks_follow_links_to_folders_but_no_cycles(tmp_path):
     assert [os.path.relpath(path, tmp_path / "top") for path in found] == [
         *("a/1", "a/b/2", "a/y/3", "c/3", "c/x/1", "c/x/b/2", "d/4", "self"),
     ]
-    reason = "folder is a link that leads back to itself"
+    reason = "a link that leads back to itself"
     assert cycles == [(reason, path) for path in ("a/b/up", "a/y/x", "c/x/b/up", "c/x/y")]
 
 
@@ -179,9 +179,7 @@ def test_a_walk_goes_deeper_than_pythons_recursion(tmp_path):
 def test_a_folder_that_is_not_there_is_left_out(tmp_path):
     left_out = []
     assert list(files.walk(tmp_path / "none", lambda *why: left_out.append(why))) == []
-    assert left_out == [
-        ("folder cannot be read (No such file or directory)", str(tmp_path / "none"))
-    ]
+    assert left_out == [("cannot be read: No such file or directory", str(tmp_path / "none"))]
 
 
 def test_names_that_no_terminal_takes_are_shown(tmp_path):

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from texttopicnet import artefacts
+from texttopicnet import artefacts, token_rows
 from texttopicnet.errors import UserError
 from texttopicnet.token_store import TokenStore
 
@@ -129,7 +129,7 @@ def test_one_side_of_255_pixels_is_not(collection, run, capsys, size):
     small = collection.add("1/2", height=size[0], width=size[1])
     assert list(run()) == ["images/1/1.jpg"]
     assert left_out(capsys.readouterr().out) == [
-        f"left out: 1 smaller than 256 pixels; the first is {small}"
+        f"left out: 1 image (smaller than 256 pixels): {small}"
     ]
 
 
@@ -201,16 +201,16 @@ def test_every_blemish_is_counted_by_its_reason_and_the_first_is_named(collectio
 
     assert run() == {"images/1/1.jpg": "text/en/1/1"}
     assert left_out(capsys.readouterr().out) == [
-        f"left out: 1 article file is missing; the first is {no_article}",
-        f"left out: 2 broken XML; the first is {broken}",
-        f"left out: 2 image cannot be decoded; the first is {truncated}",
-        f"left out: 1 image cannot be read (Is a directory); the first is {folder}",
-        f"left out: 1 image file is missing; the first is {no_image}",
-        f"left out: 1 metadata name no image file; the first is {unnamed}",
-        f"left out: 1 named .jpg but is not a JPEG; the first is {disguised}",
-        f"left out: 1 no English article; the first is {german}",
-        f"left out: 1 not a JPEG; the first is {png}",
-        f"left out: 1 smaller than 256 pixels; the first is {small}",
+        f"left out: 1 image (article file is missing): {no_article}",
+        f"left out: 2 images (broken XML); the first is {broken}",
+        f"left out: 2 images (image cannot be decoded); the first is {truncated}",
+        f"left out: 1 image (image cannot be read: Is a directory): {folder}",
+        f"left out: 1 image (image file is missing): {no_image}",
+        f"left out: 1 image (metadata name no image file): {unnamed}",
+        f"left out: 1 image (named .jpg but is not a JPEG): {disguised}",
+        f"left out: 1 image (no English article): {german}",
+        f"left out: 1 image (not a JPEG): {png}",
+        f"left out: 1 image (smaller than 256 pixels): {small}",
     ]
 
 
@@ -251,7 +251,7 @@ def test_entities_are_refused(collection, run, capsys, xml):
     path = collection.file("metadata/2/1.xml", xml.encode("utf-16" if "UTF-16" in xml else "utf-8"))
     assert list(run()) == ["images/1/1.jpg"]  # from the harmless file
     assert left_out(capsys.readouterr().out) == [
-        f"left out: 1 XML that declares entities (refused); the first is {path}"
+        f"left out: 1 image (XML declares entities): {path}"
     ]
 
 
@@ -373,11 +373,11 @@ def test_articles_of_a_dump(collection, from_dump, tmp_path, capsys, workers):
     }
     printed = capsys.readouterr().out
     assert left_out(printed) == [
-        "left out: 3 article is not in the dump, or has fewer than 50 words; the first is images/x/9#a.jpg",
-        "left out: 1 image file is missing; the first is images/x/7#gone.jpg",
-        "left out: 1 list entry is not a string; the first is entry 10",
-        "left out: 1 list entry names no article; the first is images/x/none.jpg",
-        "left out: 1 smaller than 256 pixels; the first is images/x/7#small.jpg",
+        "left out: 3 images (article is not in the dump, or has fewer than 50 words); the first is images/x/9#a.jpg",
+        "left out: 1 image (image file is missing): images/x/7#gone.jpg",
+        "left out: 1 list entry (not a string): entry 10",
+        "left out: 1 image (smaller than 256 pixels): images/x/7#small.jpg",
+        "left out: 1 list entry (without an article): images/x/none.jpg",
     ]
     with TokenStore(tmp_path / "work") as store:
         assert store.tokens("7")[:2] == ["piano", "violin"]
@@ -386,7 +386,7 @@ def test_articles_of_a_dump(collection, from_dump, tmp_path, capsys, workers):
         assert store.opening("7")[1].startswith("'''The piano''' and the violins")
         assert "11" not in store
         assert "8" not in store
-        assert store.blemishes(["7", "12"]) == {"empty after preprocessing": (1, "12")}
+        assert store.blemishes(["7", "12"]) == {("article", "empty after preprocessing"): (1, "12")}
 
 
 def test_a_dump_that_ends_early_keeps_what_was_read_and_a_second_run_goes_on(
@@ -415,7 +415,7 @@ def test_a_dump_that_ends_early_keeps_what_was_read_and_a_second_run_goes_on(
 def test_a_page_is_tokenized_once_a_dump(collection, from_dump, script, monkeypatch, tmp_path):
     collection.image("images/x/7#a.jpg")
     from_dump(["images/x/7#a.jpg"], "--workers", "1")
-    monkeypatch.setattr(script.text, "tokens_of", lambda clean: 1 / 0)
+    monkeypatch.setattr(token_rows.text, "tokens_of", lambda clean: 1 / 0)
     assert from_dump(["images/x/7#a.jpg"], "--workers", "1", "--force") == {"images/x/7#a.jpg": "7"}
     changed = [
         (number, title, ns, body.replace("piano", "harp")) for number, title, ns, body in PAGES
@@ -501,15 +501,15 @@ BAD_IMAGES = {  # content, or a function of the path that makes it; the reason
         cv2.imencode(".png", np.zeros((300, 300, 3), np.uint16))[1].tobytes(),
         "named .jpg but is not a JPEG",
     ),
-    "folder": (lambda path: path.mkdir(), "image cannot be read (Is a directory)"),
-    "FIFO": (os.mkfifo, "image cannot be read (not a regular file)"),
+    "folder": (lambda path: path.mkdir(), "image cannot be read: Is a directory"),
+    "FIFO": (os.mkfifo, "image cannot be read: not a regular file"),
     "link to itself": (
         lambda path: path.symlink_to(path.name),
-        "image cannot be read (a loop of symbolic links)",
+        "image cannot be read: a loop of symbolic links",
     ),
     "link to /dev/zero": (
         lambda path: path.symlink_to("/dev/zero"),
-        "image cannot be read (it is a link to a file outside the collection)",
+        "image cannot be read: it is a link to a file outside the collection",
     ),
     "link to nothing": (lambda path: path.symlink_to("none"), "image file is missing"),
 }
@@ -524,18 +524,18 @@ def test_a_bad_image_is_counted(collection, run, capsys, content, reason):
     else:
         collection.file("images/bad.jpg", content)
     assert list(run("--workers", "1")) == ["images/1/1.jpg"]
-    assert left_out(capsys.readouterr().out) == [f"left out: 1 {reason}; the first is {bad}"]
+    assert left_out(capsys.readouterr().out) == [f"left out: 1 image ({reason}): {bad}"]
 
 
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("../../outside", "cannot be read (its name leads out of the collection)"),
-        ("ABSOLUTE", "cannot be read (its name leads out of the collection)"),
-        ("images\\..\\..\\outside", "cannot be read (its name leads out of the collection)"),
-        ("C:\\outside", "cannot be read (its name leads out of the collection)"),
-        ("x" * 300, "cannot be read (File name too long)"),
-        ("x/" * 3000, "cannot be read (File name too long)"),
+        ("../../outside", "cannot be read: its name leads out of the collection"),
+        ("ABSOLUTE", "cannot be read: its name leads out of the collection"),
+        ("images\\..\\..\\outside", "cannot be read: its name leads out of the collection"),
+        ("C:\\outside", "cannot be read: its name leads out of the collection"),
+        ("x" * 300, "cannot be read: File name too long"),
+        ("x/" * 3000, "cannot be read: File name too long"),
         ("text/en/1/1/x", "file is missing"),
     ],
 )
@@ -550,16 +550,16 @@ def test_a_name_that_leads_nowhere_or_out_is_counted(
     names = (name + ".jpg", "text/en/1/1") if what == "image" else ("images/1/1.jpg", name)
     bad = collection.metadata("1/2", *names)
     assert list(run("--workers", "1")) == ["images/1/1.jpg"]
-    assert left_out(capsys.readouterr().out) == [f"left out: 1 {what} {reason}; the first is {bad}"]
+    assert left_out(capsys.readouterr().out) == [f"left out: 1 image ({what} {reason}): {bad}"]
 
 
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (os.mkfifo, "metadata file cannot be read (not a regular file)"),
+        (os.mkfifo, "metadata file cannot be read: not a regular file"),
         (
             lambda path: path.symlink_to(path.name),
-            "metadata file cannot be read (a loop of symbolic links)",
+            "metadata file cannot be read: a loop of symbolic links",
         ),
         (
             lambda path: path.write_bytes(b'<image file="images/1/1.jpg">' + b"<a>" * 100_000),
@@ -577,7 +577,7 @@ def test_a_bad_metadata_file_is_counted(collection, run, capsys, make, reason):
     make(good.with_name("2.xml"))
     assert list(run("--workers", "1")) == ["images/1/1.jpg"]
     assert left_out(capsys.readouterr().out) == [
-        f"left out: 1 {reason}; the first is {good.with_name('2.xml')}"
+        f"left out: 1 image ({reason}): {good.with_name('2.xml')}"
     ]
 
 
@@ -589,7 +589,7 @@ def test_a_metadata_file_whose_name_is_not_utf8(collection, run, capsys):
         file.write(b"<image")
     assert list(run("--workers", "2")) == ["images/1/1.jpg"]
     assert left_out(capsys.readouterr().out) == [
-        f"left out: 1 broken XML; the first is {good.parent}/\\xfe.xml"
+        f"left out: 1 image (broken XML): {good.parent}/\\xfe.xml"
     ]
 
 
@@ -602,7 +602,7 @@ def test_links_to_folders_are_followed_and_cycles_are_counted(collection, run, c
     (collection.folder / "metadata/1/up").symlink_to("..")
     assert list(run()) == ["images/1/1.jpg"]
     assert left_out(capsys.readouterr().out) == [
-        f"left out: 1 folder is a link that leads back to itself; the first is {good.parent / 'up'}"
+        f"left out: 1 folder (a link that leads back to itself): {good.parent / 'up'}"
     ]
 
 
@@ -621,6 +621,6 @@ def test_entries_of_a_list_that_lead_out_are_counted(collection, from_dump, caps
     ]
     assert list(from_dump(listed, "--workers", "1")) == ["images/x/7#a.jpg"]
     assert left_out(capsys.readouterr().out) == [
-        "left out: 1 image cannot be read (it is a link to a file outside the collection); the first is images/x/7#link.jpg",
-        "left out: 3 list entry names no article; the first is images/../../7#b.jpg",
+        "left out: 1 image (image cannot be read: it is a link to a file outside the collection): images/x/7#link.jpg",
+        "left out: 3 list entries (without an article); the first is images/../../7#b.jpg",
     ]

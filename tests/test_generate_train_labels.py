@@ -157,9 +157,7 @@ def test_articles_without_a_word_are_counted_with_what_they_get(run, folder, nam
     dictionary = Dictionary.load(str(folder / "work" / artefacts.DICTIONARY))
     MmCorpus.serialize(str(folder / "work" / artefacts.BOW), map(dictionary.doc2bow, documents))
     run("--embedding", name)
-    said = (
-        "articles: 1 without any word of the dictionary get the vector 0; the first is text/empty"
-    )
+    said = "1 article has no word of the dictionary: text/empty; label: the vector 0"
     assert capsys.readouterr().out.splitlines()[-2] == said
 
 
@@ -168,8 +166,8 @@ def test_what_is_printed(run, capsys):
     printed = capsys.readouterr().out.splitlines()
     assert printed == [
         "labelling 5 images of 4 articles with 3 topics, seed 4",
-        "articles: 1 without any word of the dictionary get the topics of an empty article, the same for all; the first is"
-        " text/empty",
+        "1 article has no word of the dictionary: text/empty; label: the topics of an empty article,"
+        " the same for all",
         f"5 labels, for SigmoidCrossEntropyLoss: {path}",
     ]
 

@@ -2,6 +2,7 @@
 them.
 """
 
+import re
 import shutil
 import signal
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 from gensim.corpora import Dictionary, MmCorpus
 from gensim.models import LdaModel
 
-from texttopicnet import artefacts, json_files, token_store
+from texttopicnet import artefacts, json_files, token_rows
 from texttopicnet.errors import UserError
 
 ARTICLES = {  # name: text, number of images
@@ -130,13 +131,13 @@ def test_the_dictionary_is_that_of_gensims_own_counting(script, monkeypatch, wor
         for _ in range(count):
             wanted.doc2bow(tokens, allow_update=True)
     monkeypatch.setattr(script, "TOGETHER", 7)
-    articles = zip(map(token_store.packed, texts), copies, strict=True)
+    articles = zip(map(token_rows.packed, texts), copies, strict=True)
     found = script.make_dictionary(articles, workers, 1, 1.0)
     wanted.filter_extremes(1, 1.0)
     for name in ("token2id", "dfs", "cfs", "num_docs", "num_pos", "num_nnz"):
         assert getattr(found, name) == getattr(wanted, name), name
     bags = script.bags_of(
-        found.token2id, [token_store.packed([*tokens, "unknown"]) for tokens in texts]
+        found.token2id, [token_rows.packed([*tokens, "unknown"]) for tokens in texts]
     )
     assert [list(map(tuple, bag.tolist())) for bag in bags] == [
         wanted.doc2bow(tokens) for tokens in texts
@@ -147,7 +148,7 @@ def test_a_dictionary_that_grows_too_large_is_cut_to_the_most_frequent_words(scr
     for name, value in {"TOGETHER": 1, "PRUNED_EVERY": 2, "PRUNE_AT": 3}.items():
         monkeypatch.setattr(script, name, value)
     texts = [["a", "b"], ["a", "b", "c", "d"], ["d", "e"], ["e"]]
-    found = script.make_dictionary(((token_store.packed(tokens), 1) for tokens in texts), 1, 1, 1.0)
+    found = script.make_dictionary(((token_rows.packed(tokens), 1) for tokens in texts), 1, 1, 1.0)
     # after two articles a, b (2 each) and one of c, d (1 each) stay; after four, one of those with
     # 2 goes
     assert found.num_docs == 4
@@ -210,7 +211,7 @@ def test_what_is_printed(run, corpus, capsys):
         "learning 3 topics from 8 documents (5 articles): passes 1, workers 1, seed 0, words in at least 1 documents and at"
         " most 1 of them"
     )
-    assert printed[1] == "articles: 1 empty after preprocessing; the first is text/e"
+    assert printed[1] == "1 article (empty after preprocessing): text/e"
     assert printed[2] == "dictionary: 6 words; 17 counts in 8 documents"
     assert [line.split(":")[0] for line in printed[3:6]] == ["topic 0", "topic 1", "topic 2"]
     assert all(len(line.split(": ")[1].split()) == 6 for line in printed[3:6])
@@ -251,12 +252,12 @@ def test_articles_with_blemishes_are_counted_and_the_first_is_named(run, corpus,
     )
     folder = run(*ALL, workers=workers)
     assert [
-        line for line in capsys.readouterr().out.splitlines() if line.startswith("articles")
+        line for line in capsys.readouterr().out.splitlines() if re.match(r"\d+ article", line)
     ] == [
-        "articles: 3 empty after preprocessing; the first is text/e",
-        "articles: 1 longer than 10 MB; the first is text/j",
-        "articles: 2 not UTF-8; the first is text/f",
-        "articles: 2 templates more than 40 deep; the first is text/h",
+        "3 articles (empty after preprocessing); the first is text/e",
+        "1 article (longer than 10 MB): text/j",
+        "2 articles (not UTF-8); the first is text/f",
+        "2 articles (templates more than 40 deep); the first is text/h",
     ]
     assert counts(folder)[-6:] == [
         {"piano": 1, "caf": 1},
@@ -495,7 +496,7 @@ def test_a_dictionary_of_few_words_comes_with_advice(script, capsys):
         + [f"word{i}", f"word{(i + 1) % 30}", f"other{i}", f"other{(i + 1) % 30}"]
         for i in range(30)
     ]
-    articles = [(token_store.packed(tokens), 1) for tokens in texts]
+    articles = [(token_rows.packed(tokens), 1) for tokens in texts]
     assert list(script.make_dictionary(articles, 1, 10, 0.5).token2id) == ["everywhere"]
     assert (
         capsys.readouterr().out == "only 1 of 61 words are left: with --no-below 2 it would be 61\n"

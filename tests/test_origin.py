@@ -11,9 +11,10 @@ import topic_models
 from gensim.corpora import Dictionary
 from gensim.models import LdaModel
 
-from texttopicnet import artefacts, embeddings, origin, text, token_store, topics
+from texttopicnet import artefacts, embeddings, origin, text, topics
 from texttopicnet.errors import UserError
 from texttopicnet.pairs import Pairs
+from texttopicnet.token_rows import Row, packed
 from texttopicnet.token_store import TokenStore
 
 OTHER_LIST = (Path(__file__).parent / "stop_words_2025.txt").read_text().split()
@@ -29,9 +30,8 @@ def pairs():
 
 def store_of(work, texts):
     store = TokenStore(work)
-    store.keep(
-        (name, "stamp", token_store.packed(words.split()), []) for name, words in texts.items()
-    )
+    rows = [Row(name, "stamp", packed(words.split()), []) for name, words in texts.items()]
+    store.keep(rows)
     return store
 
 

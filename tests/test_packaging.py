@@ -143,6 +143,15 @@ def test_the_versions_agree():
     assert heads[0] == PROJECT["version"]
 
 
+def test_the_workflow_tests_every_python_that_is_declared():
+    workflow = (ROOT / ".github" / "workflows" / "test.yml").read_text("utf-8")
+    (tested,) = re.findall(r"python: \[(.*)\]", workflow)
+    prefix = "Programming Language :: Python :: 3."
+    declared = [c[len(prefix) - 2 :] for c in PROJECT["classifiers"] if c.startswith(prefix)]
+    assert re.findall(r"[\d.]+", tested) == declared == ["3.10", "3.11", "3.12", "3.13"]
+    assert "run: bash scripts/test.sh" in workflow
+
+
 @pytest.mark.parametrize("name", interrupt.COMMANDS)
 def test_a_console_command(name):
     """Each of BVLC's tools answers to BVLC's name; Ctrl-C is quiet in each."""

@@ -22,7 +22,7 @@ from gensim.corpora import Dictionary
 from gensim.models import Doc2Vec, FastText, LdaModel, LsiModel, TfidfModel, Word2Vec
 from gensim.models.ldamodel import LdaState
 
-from texttopicnet import artefacts, embeddings, pickles, topics, vocabulary
+from texttopicnet import artefacts, embeddings, pickles, topics, unpickler, vocabulary
 from texttopicnet.errors import UserError
 from texttopicnet.topics import TopicModel
 
@@ -407,7 +407,7 @@ def originals(work, tmp_path, request):
     lda.eta = 1 / K
     lda.state = lda.dispatcher = None
     for holder in (lda, state, model.dictionary, unfiltered):
-        vars(holder).update({listing: [] for listing in pickles.LISTINGS})
+        vars(holder).update({listing: [] for listing in unpickler.LISTINGS})
     vars(lda)["__ignoreds"] = ["dispatcher", "state"]
     lda.__class__ = request.param  # the original learnt by LdaMulticore
     for name, value in (

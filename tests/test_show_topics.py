@@ -17,7 +17,7 @@ import topic_models
 from gensim.corpora import Dictionary
 from lxml import html
 
-from texttopicnet import artefacts, json_files, token_store
+from texttopicnet import artefacts, json_files, token_rows
 from texttopicnet.errors import UserError
 from texttopicnet.token_store import TokenStore
 from texttopicnet.topics import TopicModel
@@ -301,9 +301,11 @@ def test_planted_code_is_refused_and_trusted(work, show, tmp_path):
 
 def test_articles_of_a_dump_open_with_what_was_kept_of_them(collection, work, page):
     with TokenStore(work) as store:
-        stamp = f"{token_store.PAGE} wiki.xml.bz2, 7 bytes"
+        stamp = f"{token_rows.PAGE} wiki.xml.bz2, 7 bytes"
         opening = "''Cannons'' are\nlarge " + "guns " * 100
-        store.keep([("7", stamp, token_store.packed(["cannon"]), [], "Cannon", opening)])
+        store.keep(
+            [token_rows.Row("7", stamp, token_rows.packed(["cannon"]), [], "Cannon", opening)]
+        )
     articles = {image: f"text/{image[7]}" for image in LABELS} | {"images/b.jpg": "7"}
     json_files.write(work / artefacts.TRAIN_DICT, articles)
     first, _ = page().xpath("//section")

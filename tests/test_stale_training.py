@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from texttopicnet import artefacts, json_files, token_store
+from texttopicnet import article_files, artefacts, json_files, token_rows
 from texttopicnet.errors import UserError
 from texttopicnet.token_store import TokenStore
 
@@ -204,8 +204,8 @@ def test_an_interrupted_filling_of_the_store(used, articles, work_in, monkeypatc
     """Some of the edited articles are preprocessed, then the run stops: the next one does the rest."""
     for i in (1, 3, 5):
         (articles / str(i)).write_text(sentence(90 + i))
-    monkeypatch.setattr(token_store, "GROUP", 1)
-    examine, seen = token_store.text.examine, []
+    monkeypatch.setattr(article_files, "GROUP", 1)
+    examine, seen = token_rows.text.examine, []
 
     def fail_at_the_second(data):
         seen.append(data)
@@ -213,10 +213,10 @@ def test_an_interrupted_filling_of_the_store(used, articles, work_in, monkeypatc
             raise KeyboardInterrupt
         return examine(data)
 
-    monkeypatch.setattr(token_store.text, "examine", fail_at_the_second)
+    monkeypatch.setattr(token_rows.text, "examine", fail_at_the_second)
     with pytest.raises(KeyboardInterrupt):
         used.learn("--force")
-    monkeypatch.setattr(token_store.text, "examine", examine)
+    monkeypatch.setattr(token_rows.text, "examine", examine)
     used.learn("--force")
     used.label("--force")
     fresh = work_in("fresh")

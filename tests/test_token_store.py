@@ -11,8 +11,10 @@ import zlib
 
 import pytest
 
-from texttopicnet import artefacts, token_store
+from texttopicnet import artefacts, article_files, token_rows, token_store
+from texttopicnet.article_files import store_articles
 from texttopicnet.errors import UserError
+from texttopicnet.token_rows import Row
 from texttopicnet.token_store import Texts, TokenStore
 
 ARTICLES = {
@@ -34,11 +36,13 @@ def collection(tmp_path):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_stored_tokens_are_the_preprocessings(collection, tmp_path, monkeypatch, workers):
-    monkeypatch.setattr(token_store, "GROUP", 30)
+    monkeypatch.setattr(article_files, "GROUP", 30)
     found = []
     with TokenStore(tmp_path / "work") as store:
         assert (
-            store.fill(iter(ARTICLES), collection, workers, found=lambda: found.append(1))
+            store_articles(
+                store, iter(ARTICLES), collection, workers, found=lambda: found.append(1)
+            )
             == 4
             == len(found)
         )
@@ -54,31 +58,29 @@ def test_stored_tokens_are_the_preprocessings(collection, tmp_path, monkeypatch,
 
 def test_an_article_is_preprocessed_once_until_it_changes(collection, tmp_path):
     with TokenStore(tmp_path / "work") as store:
-        store.fill(ARTICLES, collection)
-        assert store.fill(ARTICLES, collection) == 0
+        store_articles(store, ARTICLES, collection)
+        assert store_articles(store, ARTICLES, collection) == 0
         (collection / "text/b").write_text("glaciers and more")
-        assert store.fill(ARTICLES, collection) == 1
+        assert store_articles(store, ARTICLES, collection) == 1
         assert store.tokens("text/b") == ["glacier"]
         (collection / "text/a").unlink()
         with pytest.raises(UserError, match=r"text/a: cannot be read .No such file"):
-            store.fill(ARTICLES, collection)
+            store_articles(store, ARTICLES, collection)
 
 
 def test_a_page_of_a_dump_needs_no_file(tmp_path):
-    stamp = token_store.page_stamp("Piano", "The piano is a piano")
+    stamp = token_rows.page_stamp("Piano", "The piano is a piano")
     with TokenStore(tmp_path) as store:
-        assert (
-            store.keep([("12", stamp, token_store.packed(["piano"]), [], "Piano", "The piano is")])
-            == 1
-        )
-        assert store.fill(["12"], tmp_path) == 0
+        tokens = token_rows.packed(["piano"])
+        assert store.keep([Row("12", stamp, tokens, [], "Piano", "The piano is")]) == 1
+        assert store_articles(store, ["12"], tmp_path) == 0
         assert store.tokens("12") == ["piano"]
         assert store.stamp("12") == stamp
         assert store.opening("12") == ("Piano", "The piano is")
         with pytest.raises(
             UserError, match="the page 13 is not stored, or damaged: read the dump again"
         ):
-            store.fill(["12", "13"], tmp_path)
+            store_articles(store, ["12", "13"], tmp_path)
 
 
 def test_blemishes_are_counted_and_the_first_is_named(collection, tmp_path):
@@ -86,10 +88,10 @@ def test_blemishes_are_counted_and_the_first_is_named(collection, tmp_path):
     (collection / "text/f").write_bytes(b"\xff")
     names = [*ARTICLES, "text/e", "text/f"]
     with TokenStore(tmp_path / "work") as store:
-        store.fill(names, collection)
+        store_articles(store, names, collection)
         assert store.blemishes(names) == {
-            "empty after preprocessing": (2, "text/c"),
-            "not UTF-8": (2, "text/e"),
+            ("article", "empty after preprocessing"): (2, "text/c"),
+            ("article", "not UTF-8"): (2, "text/e"),
         }
         assert store.blemishes(["text/a"]) == {}
 
@@ -106,11 +108,11 @@ def test_settings_are_remembered(tmp_path):
 
 def test_tokens_of_another_preprocessing_are_dropped(collection, tmp_path, monkeypatch):
     with TokenStore(tmp_path / "work") as store:
-        store.fill(ARTICLES, collection)
+        store_articles(store, ARTICLES, collection)
     monkeypatch.setattr(token_store, "VERSION", -1)
     with TokenStore(tmp_path / "work") as store:
         assert "text/a" not in store
-        assert store.fill(ARTICLES, collection) == 4
+        assert store_articles(store, ARTICLES, collection) == 4
 
 
 def test_tokens_of_other_stop_words_are_dropped_with_a_sentence(
@@ -120,10 +122,10 @@ def test_tokens_of_other_stop_words_are_dropped_with_a_sentence(
         other.setattr(token_store.text, "_stop_words", lambda: frozenset(["piano", "and"]))
         token_store.text.stop_words_identity.cache_clear()
         with TokenStore(tmp_path / "work") as store:
-            store.fill(ARTICLES, collection)
+            store_articles(store, ARTICLES, collection)
     token_store.text.stop_words_identity.cache_clear()
     with TokenStore(tmp_path / "work") as store:
-        assert store.fill(ARTICLES, collection) == 4
+        assert store_articles(store, ARTICLES, collection) == 4
     said = "was made with 2 other stop words (now 174): its articles are preprocessed again"
     assert capsys.readouterr().out == f"{tmp_path / 'work' / artefacts.TOKENS} {said}\n"
 
@@ -133,7 +135,7 @@ def test_tokens_of_other_stop_words_are_dropped_with_a_sentence(
     [
         ("tokens", b"not zlib"),
         ("tokens", zlib.compress("caf\xe9".encode())),
-        ("tokens", token_store.packed(["violin"] * 50)[:-4]),
+        ("tokens", token_rows.packed(["violin"] * 50)[:-4]),
         ("tokens", None),
         ("tokens", "text"),
         ("tokens", 7),
@@ -147,9 +149,9 @@ def test_tokens_of_other_stop_words_are_dropped_with_a_sentence(
         ("CAST(x'ff' AS TEXT)", None),
     ],
 )
-def test_a_damaged_entry_is_made_again_and_counted(collection, tmp_path, capsys, column, value):
+def test_a_damaged_entry_is_rebuilt_and_counted(collection, tmp_path, capsys, column, value):
     with TokenStore(tmp_path) as store:
-        store.fill(ARTICLES, collection)
+        store_articles(store, ARTICLES, collection)
     with sqlite3.connect(tmp_path / artefacts.TOKENS) as database:
         if column.startswith("CAST"):  # bytes that are not UTF-8, as text
             database.execute(f"UPDATE articles SET tokens = {column} WHERE name = 'text/b'")
@@ -157,17 +159,17 @@ def test_a_damaged_entry_is_made_again_and_counted(collection, tmp_path, capsys,
             database.execute(f"UPDATE articles SET {column} = ? WHERE name = 'text/b'", (value,))
     database.close()
     with TokenStore(tmp_path) as store:
-        assert store.fill(ARTICLES, collection) == 1
+        assert store_articles(store, ARTICLES, collection) == 1
         assert [store.tokens(name) for name in ARTICLES] == TOKENS
-        assert store.blemishes(ARTICLES).keys() == {"empty after preprocessing"}
+        assert store.blemishes(ARTICLES).keys() == {("article", "empty after preprocessing")}
     assert capsys.readouterr().out == (
-        f"{tmp_path / artefacts.TOKENS}: 1 damaged entries were made again; the first is text/b\n"
+        f"{tmp_path / artefacts.TOKENS}: 1 damaged entry was rebuilt: text/b\n"
     )
 
 
 def test_a_damaged_entry_is_one_sentence_where_nothing_is_filled(collection, tmp_path):
     with TokenStore(tmp_path) as store:
-        store.fill(ARTICLES, collection)
+        store_articles(store, ARTICLES, collection)
         store._database.execute("UPDATE articles SET tokens = x'00'")
         with pytest.raises(
             UserError, match=r"LDA/tokens.sqlite holds a damaged entry .*: delete the file"
@@ -200,7 +202,7 @@ def test_a_fifo_in_an_articles_place_is_one_sentence(collection, tmp_path):
         TokenStore(tmp_path / "work") as store,
         pytest.raises(UserError, match=r"text/f: cannot be read .not a regular file."),
     ):
-        store.fill(["text/a", "text/f"], collection)
+        store_articles(store, ["text/a", "text/f"], collection)
 
 
 def test_what_is_no_store_is_named(tmp_path):
@@ -227,8 +229,8 @@ def test_a_store_that_another_run_writes_to_is_named(tmp_path, monkeypatch):
 
 KILLED = """
 import os, signal, sys
-from texttopicnet import text, token_store
-token_store.COMMIT, token_store.GROUP = 0, 1
+from texttopicnet import article_files, text, token_store
+token_store.COMMIT, article_files.GROUP = 0, 1
 examine = text.examine
 def examine_or_die(data):
     if data == b"geese":
@@ -236,7 +238,7 @@ def examine_or_die(data):
     return examine(data)
 text.examine = examine_or_die
 with token_store.TokenStore(sys.argv[2]) as store:
-    store.fill(["text/a", "text/b", "text/c", "text/d"], __import__("pathlib").Path(sys.argv[1]))
+    article_files.store_articles(store, ["text/a", "text/b", "text/c", "text/d"], sys.argv[1])
 """
 
 
@@ -245,19 +247,19 @@ def test_a_killed_run_keeps_what_it_had_done(collection, tmp_path):
     assert subprocess.run(command, cwd=artefacts.ROOT).returncode == -signal.SIGKILL
     with TokenStore(tmp_path / "work") as store:
         assert [name in store for name in ARTICLES] == [True, True, True, False]
-        assert store.fill(ARTICLES, collection) == 1
+        assert store_articles(store, ARTICLES, collection) == 1
         assert [store.tokens(name) for name in ARTICLES] == TOKENS
 
 
 def test_an_error_keeps_what_was_done(collection, tmp_path, monkeypatch):
-    monkeypatch.setattr(token_store, "GROUP", 1)
+    monkeypatch.setattr(article_files, "GROUP", 1)
     (collection / "text/c").unlink()
     with TokenStore(tmp_path / "work") as store, pytest.raises(UserError, match="text/c"):
-        store.fill(ARTICLES, collection)
+        store_articles(store, ARTICLES, collection)
     with TokenStore(tmp_path / "work") as store:
         assert [name in store for name in ARTICLES] == [True, True, False, False]
 
 
 def test_packing_loses_nothing():
     for tokens in ([], ["piano"], ["abc"] * 10_000):
-        assert token_store.unpacked(token_store.packed(tokens)) == tokens
+        assert token_rows.unpacked(token_rows.packed(tokens)) == tokens

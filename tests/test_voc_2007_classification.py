@@ -99,7 +99,7 @@ def test_record(script, monkeypatch, voc, capsys):
     assert not record["paper_set"]
     assert str(folder) not in json.dumps(record)
     printed = capsys.readouterr().out.splitlines()
-    assert "fc7 (8 numbers an image), 2 classes" in printed[0]
+    assert "fc7 (8 numbers per image), 2 classes" in printed[0]
     assert printed[-1].endswith("voc2007_svm_fc7_trained.json")
 
 

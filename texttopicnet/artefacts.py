@@ -34,6 +34,14 @@ TOKENS = "LDA/tokens.sqlite"
 DICTIONARY = "LDA/dictionary.dict"
 BOW = "LDA/bow.mm"
 TOPICS_PAGE = "LDA/topics.html"
+IMAGES_LMDB, LABELS_LMDB = "train_images_lmdb", "train_labels_lmdb"  # in the net's folder
+
+LAYERS = ("pool5", "fc6", "fc7")  # whose features linear SVMs are measured on
+NETS = ("trained", "untrained")
+RETRIEVAL_FEATURES = "experiments/features/wikipedia_prob.npz"
+RESULTS = "experiments/results"
+TRAINING_RECORD = f"{RESULTS}/training.json"
+RETRIEVAL_RECORD = f"{RESULTS}/retrieval.json"
 
 
 def lda_model(num_topics=40):
@@ -49,6 +57,17 @@ def embedding_model(name, num_topics=40):
 def training_labels(num_topics=40, embedding="lda"):
     """Name of the JSON file of image labels, below the work folder."""
     return f"LDA/training_labels{'' if embedding == 'lda' else f'_{embedding}'}{num_topics}.json"
+
+
+def voc_features(layer, net):
+    """Name of the features of VOC2007, below the work folder; `net` is one of `NETS`."""
+    return f"experiments/features/voc2007_{layer}_{net}.npz"
+
+
+def voc_record(layer, net, difficult="leave-out"):
+    """Name of the record of the SVMs on VOC2007, below the work folder."""
+    suffix = "" if difficult == "leave-out" else f"_difficult-{difficult}"
+    return f"{RESULTS}/voc2007_svm_{layer}_{net}{suffix}.json"
 
 
 def existing(path, made_by):

@@ -235,11 +235,11 @@ def images(path, blemishes):
                 if depth == 1 and event not in ("end_array", "end_map"):
                     count += 1
                     if event != "string":
-                        blemishes.add("list entry is not a string", f"entry {count}")
+                        blemishes.add("not a string", f"entry {count}", "list entry")
                     elif article := _article_of(value):
                         yield str(Path(value.lstrip("/"))), article
                     else:
-                        blemishes.add("list entry names no article", value)
+                        blemishes.add("without an article", value, "list entry")
                 depth += event in ("start_array", "start_map")
     except (ijson.JSONError, ValueError, OSError, RecursionError) as error:
         raise UserError(f"{path} is not valid JSON ({_why(error)}): get {MADE_BY}") from error

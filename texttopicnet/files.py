@@ -211,12 +211,12 @@ def _entered(folder, above, left_out):
         status = os.stat(folder)
         identity = (status.st_dev, status.st_ino)
         if identity in above:
-            left_out("folder is a link that leads back to itself", folder)
+            left_out("a link that leads back to itself", folder)
             return above, iter(())
         with os.scandir(folder) as entries:
             return [*above, identity], iter(sorted(entries, key=lambda entry: entry.name))
     except OSError as error:
-        left_out(f"folder cannot be read ({_why(error)})", folder)
+        left_out(f"cannot be read: {_why(error)}", folder)
         return above, iter(())
 
 

@@ -28,6 +28,13 @@ OTHER_KINDS = (
 )  # besides JPEG and PNG, as Pillow calls them
 
 
+def stored_side(crop):
+    """Side in pixels at which images are stored for a net that takes `crop` pixels: as much larger
+    as `SIDE` is than `CROP`.
+    """
+    return (crop * SIDE + CROP // 2) // CROP
+
+
 def size(data):
     """Height and width that an image file's header declares.
 

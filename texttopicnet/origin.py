@@ -12,6 +12,7 @@ import importlib.metadata
 import json
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 from texttopicnet import artefacts, text
 from texttopicnet.errors import UserError
@@ -109,6 +110,21 @@ def same_words(made_with):
     if isinstance(made_with, list):  # of an earlier version: [version, gensim, nltk, stop-words]
         return made_with[3:] == [versions()["stop-words"]]
     return isinstance(made_with, dict) and made_with.get("stop words") == text.stop_words_identity()
+
+
+def difference(before: Any, now: dict[str, Any]) -> str:
+    """How the setting 'made with' of a store differs from what is used now, for a message."""
+    if isinstance(before, list):  # version 1 of this file
+        before = {"libraries": dict(zip(LIBRARIES, before[1:], strict=False))}
+    before = before if isinstance(before, dict) else {}
+    libraries, words = before.get("libraries"), before.get("stop words")
+    changed = []
+    if isinstance(libraries, dict):
+        rows = ((name, libraries.get(name), number) for name, number in now["libraries"].items())
+        changed += [f"{name} {old} (now {number})" for name, old, number in rows if old != number]
+    if isinstance(words, dict) and words != now["stop words"]:
+        changed.append(f"{words.get('count')} other stop words (now {now['stop words']['count']})")
+    return " and ".join(changed) or "another version of this project"
 
 
 def _store_tells_of_other_words(work):

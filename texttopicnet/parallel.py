@@ -299,6 +299,9 @@ class Cluster:
             ) from error
 
 
+Executor = Here | Processes | Cluster
+
+
 def in_groups(items, size):
     """Lists of `size` items, the last one shorter."""
     group = []

@@ -20,6 +20,12 @@ DIFFICULT = ("leave-out", "positive")
 PAPER_CLASSES, PAPER_TRAINVAL, PAPER_TEST = 20, 5011, 4952
 
 
+def holder(voc):
+    """The folder that holds VOCdevkit: `voc`/VOC2007 if it is there, else `voc` itself."""
+    inner = Path(voc) / "VOC2007"
+    return inner if (inner / "VOCdevkit").is_dir() else Path(voc)
+
+
 def year_folder(voc):
     """VOCdevkit/VOC2007 in `voc` or in `voc`/VOC2007, or UserError where it is in neither."""
     places = [Path(voc) / "VOCdevkit" / "VOC2007", Path(voc) / "VOC2007" / "VOCdevkit" / "VOC2007"]

@@ -1,7 +1,14 @@
-"""Which axes of a bottom the settings mean, and blobs laid on them (Concat, Slice; Bias, Scale)."""
+"""Which axes of a bottom the settings mean (Concat, Slice), and blobs aligned with some of them
+(Bias, Scale).
+"""
+
+import torch
+from google.protobuf.message import Message
+
+from caffe.layer import Layer, Shape
 
 
-def chosen_axis(layer, param, old_name, shape):
+def chosen_axis(layer: Layer, param: Message, old_name: str, shape: Shape) -> int:
     """The axis that `axis` or its old name gives; giving both is an error."""
     if param.HasField(old_name):
         if param.HasField("axis"):
@@ -10,9 +17,9 @@ def chosen_axis(layer, param, old_name, shape):
     return layer.axis(param.axis, shape)
 
 
-def learnt_shape(layer, param, shape):
-    """The shape that `axis` and `num_axes` of a BiasParameter or ScaleParameter pick out of the
-    bottom's.
+def learnt_shape(layer: Layer, param: Message, shape: Shape) -> Shape:
+    """The shape of those axes of the bottom that `axis` and `num_axes` choose (BiasParameter,
+    ScaleParameter).
     """
     axis = layer.axis(param.axis, shape)
     if param.num_axes < -1:
@@ -20,21 +27,25 @@ def learnt_shape(layer, param, shape):
     end = len(shape) if param.num_axes == -1 else axis + param.num_axes
     if end > len(shape):
         layer.fail(
-            f"axis {param.axis} and num_axes {param.num_axes} reach beyond a bottom of shape {shape}"
+            f"axis {param.axis} and num_axes {param.num_axes} reach beyond a bottom of shape"
+            f" {shape}"
         )
     return shape[axis:end]
 
 
-def first_axis(layer, param, part, shape):
-    """The axis of `shape` where `part` is laid on; a part that does not fit there is an error."""
+def first_axis(layer: Layer, param: Message, part: Shape, shape: Shape) -> int:
+    """The first axis of `shape` with which `part` is aligned; a part that does not fit there is an
+    error.
+    """
     axis = layer.axis(param.axis, shape) if part else 0
     if tuple(shape[axis : axis + len(part)]) != tuple(part):
         layer.fail(
-            f"a blob of shape {tuple(part)} does not fit a bottom of shape {shape} from axis {axis} on"
+            f"a blob of shape {tuple(part)} does not fit a bottom of shape {shape} from axis"
+            f" {axis} on"
         )
     return axis
 
 
-def spread(part, axis, dims):
+def spread(part: torch.Tensor, axis: int, dims: int) -> torch.Tensor:
     """View `part` so that it broadcasts against a tensor of `dims` axes from `axis` on."""
     return part.reshape(*part.shape, *(1,) * (dims - axis - part.dim()))

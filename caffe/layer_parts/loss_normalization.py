@@ -1,11 +1,13 @@
 """What a loss summed over elements is divided by (Caffe: LossLayer's GetNormalizer)."""
 
+import torch
+
 from caffe.proto import caffe_pb2
 
 LossParameter = caffe_pb2.LossParameter
 
 
-def mode(loss_param, default):
+def mode(loss_param: caffe_pb2.LossParameter, default: int) -> int:
     """The NormalizationMode: `normalization` wins; else `normalize` true is VALID, false
     BATCH_SIZE; else `default`.
     """
@@ -16,7 +18,7 @@ def mode(loss_param, default):
     return default
 
 
-def normalizer(chosen, full, valid, batch):
+def normalizer(chosen: int, full: int, valid: int | torch.Tensor, batch: int) -> int | torch.Tensor:
     """The divisor, at least 1.
 
     Parameters
@@ -25,7 +27,7 @@ def normalizer(chosen, full, valid, batch):
     full : int
         Number of positions.
     valid : int or 0-d tensor
-        Number of positions that do not carry the ignored label.
+        Number of positions without the ignored label.
     batch : int
         Number of items (first axis).
     """
@@ -35,4 +37,4 @@ def normalizer(chosen, full, valid, batch):
         LossParameter.BATCH_SIZE: batch,
         LossParameter.NONE: 1,
     }[chosen]
-    return count.clamp(min=1) if hasattr(count, "clamp") else max(1, count)
+    return count.clamp(min=1) if isinstance(count, torch.Tensor) else max(1, count)

@@ -8,7 +8,6 @@ and decoding over threads: how many of them there are changes no number.
 import os
 import queue
 import threading
-from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
 
@@ -17,7 +16,7 @@ import torch
 
 from caffe import log, mode, opencv_threads
 from caffe.data_transformer import DataTransformer
-from caffe.layer import Layer, Shape
+from caffe.layer import Layer, Shapes
 from caffe.proto import caffe_pb2
 
 
@@ -53,7 +52,7 @@ class PrefetchingLayer(Layer):
         raise NotImplementedError
 
     def label(self, record: Any, content: caffe_pb2.Datum | np.ndarray) -> int:
-        """The label of a record and what `read` returned for it."""
+        """The label of a record, for which `read` returned `content`."""
         raise NotImplementedError
 
     def record_name(self, record: Any) -> str:
@@ -73,7 +72,7 @@ class PrefetchingLayer(Layer):
         size = ",".join(map(str, (self.batch_size, *self.shape)))
         log.info(log_place, f"output data size: {size}")
 
-    def reshape(self, shapes: Sequence[Shape]) -> Sequence[Shape]:
+    def reshape(self, shapes: Shapes) -> Shapes:
         return [(self.batch_size, *self.shape), (self.batch_size,)][: len(self.param.top)]
 
     # ------------------------------------------------------------- the reader thread

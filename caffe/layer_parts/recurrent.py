@@ -1,26 +1,27 @@
-"""What LSTM and RNN share: sequences in, a hidden state that is kept between calls, weights (Caffe:
+"""What LSTM and RNN share: sequences, a hidden state that is kept between calls, weights (Caffe:
 recurrent_layer.cpp).
 
-Bottoms: x (T, N, ...), T steps of N streams; cont (T, N), 0 where a stream's new sequence begins
-and 1 elsewhere; then, if given, x_static (N, ...), seen at every step; with expose_hidden the
-states to start from, each (1, N, num_output). Tops: (T, N, num_output); with expose_hidden the last
-states, too.
+Bottoms: x (T, N, ...), T steps of N streams; cont (T, N), 0 where a stream begins a new sequence
+and 1 elsewhere; then, optionally, x_static (N, ...), which every step sees; with expose_hidden the
+states to start from, each (1, N, num_output).  Tops: (T, N, num_output); with expose_hidden also
+the last states.
 
-Without expose_hidden a call goes on from the states in which the last one ended; only cont = 0
-forgets them.  Unlike torch's recurrent layers the gradient does not flow into earlier calls, and
-cont, not a list of lengths, ends a sequence. The gradient is taken at the states and activations of
-the last forward, with the weights and x as they are.
+Without expose_hidden a call continues from the states in which the last one ended; only cont = 0
+resets them.  Unlike in torch's recurrent layers, the gradient does not flow into earlier calls, and
+sequences end where cont says, not by a list of lengths.  The gradient is taken at the states and
+activations of the last forward, with the weights and x as they are.
 """
 
 import math
 
 import torch
 
-from caffe.layer import Layer
+from caffe.layer import Grads, Layer, Needs, Shapes, Tensors
+from caffe.proto import caffe_pb2
 
 
 class RecurrentLayer(Layer):
-    """Base: subclasses name their number of states and make one step."""
+    """Base: subclasses state their number of states, and compute one step."""
 
     num_bottom = (2, None)
     num_top = (1, None)
@@ -28,19 +29,21 @@ class RecurrentLayer(Layer):
     states = 0  # h, or h and c
     gates = 1  # rows of the input's weights, in units of num_output
 
-    def setup(self, shapes):
+    def setup(self, shapes: Shapes) -> None:
         p = self.param.recurrent_param
         if p.num_output < 1:
             self.fail("num_output must be at least 1")
         if len(shapes[0]) < 2:
-            self.fail(f"wants x of shape (T, N, ...), not {shapes[0]}")
+            self.fail(f"needs x of shape (T, N, ...), not {shapes[0]}")
         self.size = p.num_output
         self.exposed = self.states if p.expose_hidden else 0
         extra = len(shapes) - 2 - self.exposed
         if extra not in (0, 1) or len(self.param.top) != 1 + self.exposed:
             least = 2 + self.exposed
-            self.fail(f"takes {least} or {least + 1} bottoms and {1 + self.exposed} top(s), there are {len(shapes)} and"
-                      f" {len(self.param.top)}")  # fmt: skip
+            self.fail(
+                f"takes {least} or {least + 1} bottoms and {1 + self.exposed} top(s); there are"
+                f" {len(shapes)} and {len(self.param.top)}"
+            )
         self.static = bool(extra)
         rows = self.gates * self.size
         self.add_blob((rows, math.prod(shapes[0][2:])), p.weight_filler)
@@ -51,31 +54,50 @@ class RecurrentLayer(Layer):
         self.kept = None
         self.trace, self.replayed = [], None
 
-    def add_own_blobs(self, p):
+    def add_own_blobs(self, p: caffe_pb2.RecurrentParameter) -> None:
         """Append the parameters that come after the input's."""
         raise NotImplementedError
 
-    def step(self, transformed, cont, states, own):
-        """One step: (output, states) from the input's part (N, rows), cont (N, 1), states (N, D)
-        each, own parameters.
+    def step(
+        self,
+        transformed: torch.Tensor,
+        cont: torch.Tensor,
+        states: Tensors,
+        own: list[torch.Tensor],
+    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """One step.
+
+        Parameters
+        ----------
+        transformed : Tensor of shape (N, rows)
+            The input times its weights, plus the bias.
+        cont : Tensor of shape (N, 1)
+        states : list of Tensor of shape (N, D)
+        own : list of Tensor
+            The parameters of `add_own_blobs`.
+
+        Returns
+        -------
+        output : Tensor of shape (N, D)
+        states : list of Tensor of shape (N, D)
         """
         raise NotImplementedError
 
-    def reshape(self, shapes):
+    def reshape(self, shapes: Shapes) -> Shapes:
         steps, streams = shapes[0][:2]
         if tuple(shapes[1]) != (steps, streams):
-            self.fail(f"wants cont of shape ({steps}, {streams}), not {shapes[1]}")
+            self.fail(f"needs cont of shape ({steps}, {streams}), not {shapes[1]}")
         if self.static and shapes[2][0] != streams:
             self.fail(f"x_static is for {shapes[2][0]} streams, x for {streams}")
         for shape in shapes[len(shapes) - self.exposed :] if self.exposed else ():
             if tuple(shape) != (1, streams, self.size):
-                self.fail(f"wants states of shape (1, {streams}, {self.size}), not {shape}")
+                self.fail(f"needs states of shape (1, {streams}, {self.size}), not {shape}")
         return [(steps, streams, self.size)] + [(1, streams, self.size)] * self.exposed
 
-    def allow_force_backward(self, index):
+    def allow_force_backward(self, index: int) -> bool:
         return index != 1
 
-    def forward(self, x, cont, *rest):
+    def forward(self, x: torch.Tensor, cont: torch.Tensor, *rest: torch.Tensor) -> Tensors:
         states = self._states_before(x, rest)
         self.trace, self.replayed = [], None
         tops, self.kept = self._unroll(states, x, cont, *rest)
@@ -84,9 +106,9 @@ class RecurrentLayer(Layer):
         self.trace = []
         return tops
 
-    def traced(self, value):
-        """An activation that Caffe keeps from forward to backward: in a replay, the kept numbers
-        with `value`'s gradient.
+    def traced(self, value: torch.Tensor) -> torch.Tensor:
+        """An activation that Caffe keeps from forward to backward: in a replay, the numbers kept
+        then, with the gradient of `value`.
         """
         if self.replayed is None:
             self.trace += [value.detach()] if self.keeps else []
@@ -97,7 +119,7 @@ class RecurrentLayer(Layer):
             value if kept is None or kept.shape != value.shape else kept + (value - value.detach())
         )
 
-    def _states_before(self, x, rest):
+    def _states_before(self, x: torch.Tensor, rest: Tensors):
         """The states (N, D) that a forward starts from."""
         if self.exposed:
             return [state[0] for state in rest[-self.exposed :]]
@@ -105,8 +127,8 @@ class RecurrentLayer(Layer):
             return self.kept
         return [x.new_zeros(x.shape[1], self.size) for _ in range(self.states)]
 
-    def backward(self, bottoms, tops, diffs, needs):
-        def replay(x, cont, *rest):
+    def backward(self, bottoms: Tensors, tops: Tensors, diffs: Tensors, needs: Needs) -> Grads:
+        def replay(x: torch.Tensor, cont: torch.Tensor, *rest: torch.Tensor):
             if self.exposed:
                 states = self._states_before(x, rest)
             else:
@@ -119,8 +141,8 @@ class RecurrentLayer(Layer):
         finally:
             self.replayed = None
 
-    def _unroll(self, states, x, cont, *rest):
-        """All steps from `states` on: the tops, and the states after the last step."""
+    def _unroll(self, states: Tensors, x: torch.Tensor, cont: torch.Tensor, *rest: torch.Tensor):
+        """All steps, starting from `states`: the tops, and the states after the last step."""
         weight, bias, *own = self.params
         steps, streams = x.shape[:2]
         rows = (x.reshape(steps * streams, -1) @ weight.t() + bias).view(steps, streams, -1)

@@ -2,8 +2,17 @@
 (base_conv_layer.cpp).
 """
 
+from caffe.layer import Layer, Shape
+from caffe.proto import caffe_pb2
 
-def per_axis(layer, param, field, num_axes, default=None):
+
+def per_axis(
+    layer: Layer,
+    param: caffe_pb2.ConvolutionParameter,
+    field: str,
+    num_axes: int,
+    default: int | None = None,
+) -> list[int]:
     """Read a spatial setting: once for all axes, once per axis, or as `<field>_h` and `<field>_w`
     (2-d only).
 
@@ -44,9 +53,8 @@ def per_axis(layer, param, field, num_axes, default=None):
     return values
 
 
-def conv_sizes(layer, spatial):
-    """Output sizes of windows laid over `spatial` (tuple of int) by layer.kernel, stride, pad and
-    dilation.
+def conv_sizes(layer: Layer, spatial: Shape) -> list[int]:
+    """Numbers of windows along each spatial axis, for the layer's kernel, stride, pad and dilation.
 
     Each is floor((in + 2 pad - dilation (kernel - 1) - 1) / stride) + 1; below 1 is an error.
 
@@ -62,6 +70,7 @@ def conv_sizes(layer, spatial):
     ]
     if min(sizes, default=1) < 1:
         layer.fail(
-            f"kernel {layer.kernel} is larger than the padded bottom of spatial size {tuple(spatial)}"
+            f"kernel {layer.kernel} is larger than the padded bottom of spatial size"
+            f" {tuple(spatial)}"
         )
     return sizes

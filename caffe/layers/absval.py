@@ -1,14 +1,16 @@
 """AbsVal: |x|.  The gradient at 0 is 0."""
 
-from caffe.layer import Layer, register
+import torch
+
+from caffe.layer import Layer, Shapes, register
 
 
 @register("AbsVal")
 class AbsVal(Layer):
     in_place = False
 
-    def reshape(self, shapes):
+    def reshape(self, shapes: Shapes) -> Shapes:
         return [shapes[0]]
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x.abs()

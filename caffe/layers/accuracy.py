@@ -1,15 +1,15 @@
 """Accuracy: the fraction of positions whose true class is among the top_k scores; ties count
-against.
+against it.
 
-Honours top_k, axis, ignore_label.  A second top holds the accuracy of each class (0 for a class
-without positions). No gradient.
+Honours top_k, axis, ignore_label.  A second top holds the accuracy per class (0 for a class without
+positions).  No gradient.
 """
 
 import math
 
 import torch
 
-from caffe.layer import Layer, register
+from caffe.layer import Grads, Layer, Needs, Shapes, Tensors, Tops, register
 from caffe.layer_parts.labels import integers
 
 
@@ -18,7 +18,7 @@ class Accuracy(Layer):
     num_bottom = (2, 2)
     num_top = (1, 2)
 
-    def reshape(self, shapes):
+    def reshape(self, shapes: Shapes) -> Shapes:
         scores, labels = shapes
         self.along = self.axis(self.param.accuracy_param.axis, scores)
         classes = scores[self.along]
@@ -29,7 +29,7 @@ class Accuracy(Layer):
         return [(), (classes,)][: len(self.param.top)]
 
     @torch.no_grad()
-    def forward(self, scores, labels):
+    def forward(self, scores: torch.Tensor, labels: torch.Tensor) -> Tops:
         p = self.param.accuracy_param
         classes = scores.shape[self.along]
         scores = scores.movedim(self.along, -1).reshape(-1, classes)
@@ -48,5 +48,5 @@ class Accuracy(Layer):
         hits = torch.zeros(classes, device=scores.device).index_add_(0, labels, correct)
         return accuracy, hits / count.clamp(min=1)
 
-    def backward(self, bottoms, tops, diffs, needs):
+    def backward(self, bottoms: Tensors, tops: Tensors, diffs: Tensors, needs: Needs) -> Grads:
         return [None] * len(needs)

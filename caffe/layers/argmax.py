@@ -1,28 +1,28 @@
-"""ArgMax: the indices of the top_k largest values, largest first; of equals the one that stands
-last.
+"""ArgMax: the indices of the top_k largest values, largest first; of equal values the last one.
 
-Without axis: over each item's flattened values, top (N, 1, top_k), or with out_max_val (N, 2,
-top_k), indices and then values.  With axis: along it, top like the bottom with top_k there,
-indices, or with out_max_val the values instead. Honours out_max_val, top_k, axis.  No gradient.
+Without axis: over each item's flattened values; the top is (N, 1, top_k) with the indices, or with
+out_max_val (N, 2, top_k) with indices and then values.  With axis: along it; the top is like the
+bottom with top_k there, and holds the indices, or with out_max_val the values instead.
+Honours out_max_val, top_k, axis.  No gradient.
 """
 
 import math
 
 import torch
 
-from caffe.layer import Layer, register
+from caffe.layer import Grads, Layer, Needs, Shapes, Tensors, register
 
 
 @register("ArgMax")
 class ArgMax(Layer):
     in_place = False
 
-    def reshape(self, shapes):
+    def reshape(self, shapes: Shapes) -> Shapes:
         p, shape = self.param.argmax_param, shapes[0]
         self.along = self.axis(p.axis, shape) if p.HasField("axis") else None
         size = math.prod(shape[1:]) if self.along is None else shape[self.along]
         if not 1 <= p.top_k <= size:
-            self.fail(f"top_k {p.top_k} must lie in 1..{size}")
+            self.fail(f"top_k {p.top_k} must be in 1..{size}")
         if self.along is not None:
             self.shape = (*shape[: self.along], p.top_k, *shape[self.along + 1 :])
         else:
@@ -31,12 +31,12 @@ class ArgMax(Layer):
         return [self.shape]
 
     @torch.no_grad()
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         p = self.param.argmax_param
         along = 1 if self.along is None else self.along
         if self.along is None:
             x = x.reshape(x.shape[0], -1)
-        # turned round, so that a stable sort puts the last of equals first
+        # reversed, so that a stable sort puts the last of equal values first
         values, indices = torch.sort(x.flip(along), dim=along, descending=True, stable=True)
         values = values.narrow(along, 0, p.top_k)
         indices = (x.shape[along] - 1 - indices.narrow(along, 0, p.top_k)).to(x.dtype)
@@ -44,5 +44,5 @@ class ArgMax(Layer):
             return values if p.out_max_val else indices
         return (torch.stack([indices, values], 1) if p.out_max_val else indices).reshape(self.shape)
 
-    def backward(self, bottoms, tops, diffs, needs):
+    def backward(self, bottoms: Tensors, tops: Tensors, diffs: Tensors, needs: Needs) -> Grads:
         return [None]

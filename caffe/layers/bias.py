@@ -1,11 +1,13 @@
-"""Bias: x + b, b spread over the axes that it does not have.
+"""Bias: x + b, with b spread over the axes that it does not have.
 
-One bottom: b is learnt, its shape is that of the bottom's axes axis, ..., axis + num_axes - 1
-(num_axes -1: all that follow; 0: one number).  Two bottoms: b is the second, laid on from `axis`
-on.  Honours axis, num_axes, filler.
+One bottom: b is learnt; its shape is that of the bottom's axes axis, ..., axis + num_axes - 1
+(num_axes -1: all that follow; 0: one number).  Two bottoms: b is the second, aligned with the first
+from `axis` on.  Honours axis, num_axes, filler.
 """
 
-from caffe.layer import Layer, register
+import torch
+
+from caffe.layer import Layer, Shapes, register
 from caffe.layer_parts.axes import first_axis, learnt_shape, spread
 
 
@@ -13,16 +15,16 @@ from caffe.layer_parts.axes import first_axis, learnt_shape, spread
 class Bias(Layer):
     num_bottom = (1, 2)
 
-    def setup(self, shapes):
+    def setup(self, shapes: Shapes) -> None:
         p = self.param.bias_param
         if len(shapes) == 1:
             self.add_blob(learnt_shape(self, p, shapes[0]), p.filler)
 
-    def reshape(self, shapes):
+    def reshape(self, shapes: Shapes) -> Shapes:
         part = shapes[1] if len(shapes) > 1 else self.blobs[0].shape
         self.along = first_axis(self, self.param.bias_param, part, shapes[0])
         return [shapes[0]]
 
-    def forward(self, x, *given):
+    def forward(self, x: torch.Tensor, *given: torch.Tensor) -> torch.Tensor:
         bias = given[0] if given else self.params[0]
         return x + spread(bias, self.along, x.dim())

@@ -1,18 +1,19 @@
-"""BNLL (binomial normal log likelihood): log(1 + exp(x)).  torch calls it softplus, and cuts it to
-x from 20 on.
+"""BNLL (binomial normal log likelihood): log(1 + exp(x)).  torch calls it softplus, and returns x
+itself above 20.
 """
 
+import torch
 import torch.nn.functional as F
 
-from caffe.layer import VALUES, Layer, register
+from caffe.layer import VALUES, Layer, Shapes, register
 
 
 @register("BNLL")
 class BNLL(Layer):
     reads_own_bottom = VALUES
 
-    def reshape(self, shapes):
+    def reshape(self, shapes: Shapes) -> Shapes:
         return [shapes[0]]
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return F.softplus(x, threshold=50)

@@ -1,12 +1,12 @@
 """Concat: the bottoms one after another along an axis.
 
-Honours axis (default 1) and concat_dim, its old name, which cannot be negative.  The other axes
-must agree.
+Honours axis (default 1) and concat_dim, its old name, which cannot be negative.  The bottoms must
+agree in their other axes.
 """
 
 import torch
 
-from caffe.layer import Layer, register
+from caffe.layer import Layer, Shapes, register
 from caffe.layer_parts.axes import chosen_axis
 
 
@@ -15,10 +15,10 @@ class Concat(Layer):
     num_bottom = (1, None)
     in_place = False
 
-    def setup(self, shapes):
+    def setup(self, shapes: Shapes) -> None:
         self.shares_data = self.shares_diff = len(self.param.bottom) == 1
 
-    def reshape(self, shapes):
+    def reshape(self, shapes: Shapes) -> Shapes:
         first = shapes[0]
         self.along = along = chosen_axis(self, self.param.concat_param, "concat_dim", first)
         for shape in shapes:
@@ -26,5 +26,5 @@ class Concat(Layer):
                 self.fail(f"bottoms of shape {first} and {shape} do not agree outside axis {along}")
         return [(*first[:along], sum(shape[along] for shape in shapes), *first[along + 1 :])]
 
-    def forward(self, *bottoms):
+    def forward(self, *bottoms: torch.Tensor) -> torch.Tensor:
         return torch.cat(bottoms, self.along)

@@ -1,25 +1,32 @@
-"""ContrastiveLoss: over pairs, d^2 where they are similar, else max(margin - d, 0)^2, summed / (2
-N); d their distance.
+"""ContrastiveLoss: over pairs, d^2 where they are similar, else max(margin - d, 0)^2; the sum is
+divided by 2 N.  d is the pair's distance.
 
-Bottoms: features (N, C) twice, and N flags, cut to an integer (not 0: similar).  Honours margin and
-legacy_version (dissimilar pairs: max(margin - d^2, 0)).  The gradient of a dissimilar pair divides
-by d + 1e-4 where the true one divides by d.  It uses the differences of the last forward, and the
-flags as they are.
+Bottoms: features (N, C) twice, and N flags, truncated to integers (not 0: similar).  Honours margin
+and legacy_version (dissimilar pairs: max(margin - d^2, 0)).  The gradient of a dissimilar pair
+divides by d + 1e-4 where the true one divides by d.  It uses the differences of the last forward,
+and the flags as they are.
 """
 
 import math
 
 import torch
+from torch.autograd.function import FunctionCtx
 
-from caffe.layer import Layer, register
+from caffe.layer import Grads, Layer, Needs, Shapes, Tensors, register
 
 
-def _gap(squared, margin, legacy):
+def _gap(squared: torch.Tensor, margin: float, legacy: bool):
     """How far a pair at this squared distance is inside the margin, 0 where it is outside."""
     return (margin - (squared if legacy else squared.sqrt())).clamp(min=0)
 
 
-def _direction(difference, squared, similar, margin, legacy):
+def _direction(
+    difference: torch.Tensor,
+    squared: torch.Tensor,
+    similar: torch.Tensor,
+    margin: float,
+    legacy: bool,
+):
     """N times the gradient of the loss with respect to the first bottom, (N, C)."""
     gap = _gap(squared, margin, legacy)
     pull = -(gap > 0).to(gap.dtype) if legacy else -gap / (squared.sqrt() + 1e-4)
@@ -28,20 +35,29 @@ def _direction(difference, squared, similar, margin, legacy):
 
 class _Contrast(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, a, b, difference, squared, similar, margin, legacy):
+    def forward(
+        ctx: FunctionCtx,
+        a: torch.Tensor,
+        b: torch.Tensor,  # noqa: ARG004  autograd needs it: it has a gradient
+        difference: torch.Tensor,
+        squared: torch.Tensor,
+        similar: torch.Tensor,
+        margin: float,
+        legacy: bool,
+    ) -> torch.Tensor:
         gap = _gap(squared, margin, legacy)
         losses = torch.where(similar, squared, gap if legacy else gap.square())
         ctx.save_for_backward(_direction(difference, squared, similar, margin, legacy))
         return losses.sum() / (2 * len(a))
 
     @staticmethod
-    def backward(ctx, dy):
+    def backward(ctx: FunctionCtx, dy: torch.Tensor) -> Grads:
         (direction,) = ctx.saved_tensors
         grad = direction * (dy / len(direction))
         return grad, -grad, *(None,) * 5
 
 
-def _similar(flags):
+def _similar(flags: torch.Tensor):
     return flags.detach().reshape(-1).trunc() != 0
 
 
@@ -50,18 +66,18 @@ class ContrastiveLoss(Layer):
     num_bottom = (3, 3)
     is_loss = True
 
-    def reshape(self, shapes):
+    def reshape(self, shapes: Shapes) -> Shapes:
         a, b, flags = shapes
         if len(a) < 2 or a[:2] != b[:2] or {math.prod(a[2:]), math.prod(b[2:])} != {1}:
-            self.fail(f"wants two bottoms of one shape (N, C), not {a} and {b}")
+            self.fail(f"needs two bottoms of one shape (N, C), not {a} and {b}")
         if math.prod(flags) != a[0]:
-            self.fail(f"{a[0]} pairs want as many flags, their shape is {flags}")
+            self.fail(f"{a[0]} pairs need as many flags, their shape is {flags}")
         return [()]
 
-    def allow_force_backward(self, index):
+    def allow_force_backward(self, index: int) -> bool:
         return index != 2
 
-    def forward(self, a, b, flags):
+    def forward(self, a: torch.Tensor, b: torch.Tensor, flags: torch.Tensor) -> torch.Tensor:
         p = self.param.contrastive_loss_param
         a, b = a.flatten(1), b.flatten(1)
         difference = a.detach() - b.detach()
@@ -71,7 +87,7 @@ class ContrastiveLoss(Layer):
             a, b, difference, squared, _similar(flags), p.margin, p.legacy_version
         )
 
-    def backward(self, bottoms, tops, diffs, needs):
+    def backward(self, bottoms: Tensors, tops: Tensors, diffs: Tensors, needs: Needs) -> Grads:
         a, b, flags = bottoms
         p = self.param.contrastive_loss_param
         difference, squared = (

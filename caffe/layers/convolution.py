@@ -1,16 +1,17 @@
-"""Convolution: num_output filters over any number (0 to 3) of spatial axes; without one it is a
-product for each item.
+"""Convolution: num_output filters over 0 to 3 spatial axes; without one it is a product per item.
 
 Honours num_output, bias_term, kernel_size, stride, pad, dilation (and their _h/_w forms), group,
 axis, weight_filler, bias_filler; `engine` and `force_nd_im2col` choose among implementations of the
-same numbers and change nothing. Output size is floor((in + 2 pad - dilation (kernel - 1) - 1) /
-stride) + 1.  Every bottom is convolved with the same weights and gives one top.
+same numbers and change nothing.  The output size is floor((in + 2 pad - dilation (kernel - 1) - 1)
+/ stride) + 1.  Every bottom is convolved with the same weights and gives one top.
 """
+
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 
-from caffe.layer import Layer, register
+from caffe.layer import Grads, Layer, Needs, Shape, Shapes, Tensors, register
 from caffe.layer_parts.spatial import conv_sizes, per_axis
 
 
@@ -18,14 +19,15 @@ from caffe.layer_parts.spatial import conv_sizes, per_axis
 class Convolution(Layer):
     num_bottom = (1, None)
     num_top = (1, None)
-    CONVOLVE = {0: F.conv1d, 1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+    CONVOLVE: ClassVar = {0: F.conv1d, 1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
     transposed = False
 
-    def setup(self, shapes):
+    def setup(self, shapes: Shapes) -> None:
         p = self.param.convolution_param
         if len(self.param.top) != len(self.param.bottom):
             self.fail(
-                f"has {len(self.param.bottom)} bottoms and {len(self.param.top)} tops; it gives one top a bottom"
+                f"has {len(self.param.bottom)} bottoms and {len(self.param.top)} tops; there must"
+                " be one top per bottom"
             )
         self.channel_axis = self.axis(p.axis, shapes[0])
         n = len(shapes[0]) - self.channel_axis - 1
@@ -43,14 +45,15 @@ class Convolution(Layer):
             self.fail("num_output must be at least 1")
         if self.group < 1 or channels % self.group or self.num_output % self.group:
             self.fail(
-                f"group {self.group} must divide both the {channels} input channels and num_output {self.num_output}"
+                f"group {self.group} must divide both the {channels} input channels and num_output"
+                f" {self.num_output}"
             )
         self.channels = channels
         self.add_blob(self.weight_shape(), p.weight_filler)
         if p.bias_term:
             self.add_blob((self.num_output,), p.bias_filler)
 
-    def reshape(self, shapes):
+    def reshape(self, shapes: Shapes) -> Shapes:
         tops = []
         for shape in shapes:
             if shape != shapes[0]:
@@ -61,7 +64,7 @@ class Convolution(Layer):
             tops.append((*shape[: self.channel_axis], self.num_output, *spatial))
         return tops
 
-    def forward(self, *bottoms):
+    def forward(self, *bottoms: torch.Tensor) -> Tensors:
         weight = self.params[0]
         bias = self.params[1] if len(self.params) > 1 else None
         tops = []
@@ -74,11 +77,11 @@ class Convolution(Layer):
             tops.append(y if self.channel_axis == 1 else y.reshape(*leading, *y.shape[1:]))
         return tops
 
-    def _batch(self, x):
+    def _batch(self, x: torch.Tensor):
         """`x` with one batch axis: every axis before the channels is one."""
         return x if self.channel_axis == 1 else x.reshape(-1, *x.shape[self.channel_axis :])
 
-    def backward(self, bottoms, tops, diffs, needs):
+    def backward(self, bottoms: Tensors, tops: Tensors, diffs: Tensors, needs: Needs) -> Grads:
         weight = self.params[0] if self.kernel else self.params[0].unsqueeze(2)
         n = max(1, len(self.kernel))
         stride, pad, dilation = self.stride or [1], self.pad or [0], self.dilation or [1]
@@ -111,14 +114,19 @@ class Convolution(Layer):
                     total += part.view(total.shape)
         return [*grads, *sums]
 
-    # what Deconvolution does otherwise
-    def weight_shape(self):
+    # what Deconvolution does differently
+    def weight_shape(self) -> Shape:
+        """The shape of the weights."""
         return (self.num_output, self.channels // self.group, *self.kernel)
 
-    def sizes(self, spatial):
+    def sizes(self, spatial: Shape) -> list[int]:
+        """The top's spatial sizes for those of the bottom."""
         return conv_sizes(self, spatial)
 
-    def convolve(self, x, weight, bias):
+    def convolve(
+        self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
+    ) -> torch.Tensor:
+        """torch's convolution of x (N, C, spatial...) with the layer's settings."""
         function = self.CONVOLVE[len(self.kernel)]
         return function(
             x, weight, bias, self.stride or 1, self.pad or 0, self.dilation or 1, self.group

@@ -1,10 +1,12 @@
-"""Crop: the first bottom cut to the size of the second along `axis` and all axes behind it.
+"""Crop: the first bottom, cut to the size of the second along `axis` and all axes after it.
 
-Honours axis (default 2) and offset (where the cut begins: once for all those axes, or one each;
-default 0).  The second bottom gives its size only.
+Honours axis (default 2) and offset (where the cut begins: once for all those axes, or once per
+axis; default 0).  Only the size of the second bottom is used.
 """
 
-from caffe.layer import Layer, register
+import torch
+
+from caffe.layer import Layer, Shapes, register
 
 
 @register("Crop")
@@ -12,7 +14,7 @@ class Crop(Layer):
     num_bottom = (2, 2)
     in_place = False
 
-    def reshape(self, shapes):
+    def reshape(self, shapes: Shapes) -> Shapes:
         p = self.param.crop_param
         shape, wanted = shapes
         first = self.axis(p.axis, shape)
@@ -21,7 +23,8 @@ class Crop(Layer):
             offsets *= len(shape) - first
         if len(offsets) != len(shape) - first:
             self.fail(
-                f"offset is given {len(offsets)} times for {len(shape) - first} axes from axis {first} on"
+                f"offset is given {len(offsets)} times for {len(shape) - first} axes from axis"
+                f" {first} on"
             )
         if len(wanted) != len(shape):
             self.fail(f"bottoms of shape {shape} and {wanted} differ in their number of axes")
@@ -29,10 +32,11 @@ class Crop(Layer):
         for axis, offset in enumerate(offsets, first):
             if offset + wanted[axis] > shape[axis]:
                 self.fail(
-                    f"axis {axis}: {wanted[axis]} from offset {offset} on do not lie in a bottom of shape {shape}"
+                    f"axis {axis}: a cut of {wanted[axis]} at offset {offset} does not fit into a"
+                    f" bottom of shape {shape}"
                 )
             self.cut.append(slice(offset, offset + wanted[axis]))
         return [(*shape[:first], *wanted[first:])]
 
-    def forward(self, x, like):
+    def forward(self, x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
         return x[tuple(self.cut)].clone()

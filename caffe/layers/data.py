@@ -6,15 +6,13 @@ data_param: source, batch_size, backend: LMDB (LEVELDB is refused by name), pref
 force_encoded_color; transform_param (see caffe/data_transformer.py).
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 
 from caffe import log, mode
 from caffe.database import LMDB
 from caffe.error import CaffeError
-from caffe.layer import Shape, register
+from caffe.layer import Shapes, register
 from caffe.layer_parts.prefetching import PrefetchingLayer
 from caffe.proto import caffe_pb2
 
@@ -37,7 +35,7 @@ class Data(PrefetchingLayer):
             self.fail(f"data_param.source: {error}")
         log.info("db_lmdb.cpp:35", f"Opened lmdb {self.settings.source}")
 
-    def setup(self, shapes: Sequence[Shape]) -> None:
+    def setup(self, shapes: Shapes) -> None:
         self.transform_like(0, "data_layer.cpp:45")
         self.cursor = self.skipped()
         self.offset = 0  # records passed so far, for several solvers

@@ -2,17 +2,17 @@
 element.
 
 Honours operation, coeff (for SUM, one per bottom).  MAX: where the first two bottoms tie, the
-second takes value and gradient; a later one takes them only if it is larger; the gradient goes
-where the last forward took the value from. `stable_prod_grad: false` asks Caffe to divide the top
-by the bottom, which is NaN where the bottom is 0; here the gradient is the product of the others
-there.
+second takes value and gradient; a later one takes them only if it is larger; the gradient goes to
+the bottom from which the last forward took the value.  `stable_prod_grad: false` asks Caffe to
+divide the top by the bottom, which is NaN where the bottom is 0; there, the gradient here is the
+product of the others.
 """
 
 import math
 
 import torch
 
-from caffe.layer import VALUES, Layer, register
+from caffe.layer import VALUES, Grads, Layer, Needs, Shapes, Tensors, register
 from caffe.proto import caffe_pb2
 
 Op = caffe_pb2.EltwiseParameter
@@ -22,7 +22,7 @@ Op = caffe_pb2.EltwiseParameter
 class Eltwise(Layer):
     num_bottom = (2, None)
 
-    def setup(self, shapes):
+    def setup(self, shapes: Shapes) -> None:
         p = self.param.eltwise_param
         if p.coeff and len(p.coeff) != len(shapes):
             self.fail(f"coeff is given {len(p.coeff)} times for {len(shapes)} bottoms")
@@ -31,13 +31,13 @@ class Eltwise(Layer):
         if p.operation == Op.PROD:
             self.reads_top = self.reads_own_bottom = VALUES
 
-    def reshape(self, shapes):
+    def reshape(self, shapes: Shapes) -> Shapes:
         for shape in shapes:
             if shape != shapes[0]:
                 self.fail(f"all bottoms must have one shape; there are {shapes[0]} and {shape}")
         return [shapes[0]]
 
-    def forward(self, first, *others):
+    def forward(self, first: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
         p = self.param.eltwise_param
         if p.operation == Op.SUM:
             coeff = list(p.coeff) or [1.0] * (1 + len(others))
@@ -49,7 +49,7 @@ class Eltwise(Layer):
             for x in others:
                 y = y * x
         else:
-            takes = first <= others[0]  # whether the bottom at hand gives the value so far
+            takes = first <= others[0]  # whether this bottom has the largest value so far
             y, winner = torch.where(takes, others[0], first), takes.to(torch.uint8)
             for index, x in enumerate(others[1:], 2):
                 takes = x > y
@@ -57,7 +57,7 @@ class Eltwise(Layer):
             self.remember(winner=winner)
         return y
 
-    def backward(self, bottoms, tops, diffs, needs):
+    def backward(self, bottoms: Tensors, tops: Tensors, diffs: Tensors, needs: Needs) -> Grads:
         p = self.param.eltwise_param
         if p.operation == Op.SUM:
             return super().backward(bottoms, tops, diffs, needs)

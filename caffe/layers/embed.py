@@ -1,20 +1,21 @@
-"""Embed: each number of the bottom, an index below input_dim, becomes a row of num_output learnt
+"""Embed: every number of the bottom, an index below input_dim, becomes a row of num_output learnt
 numbers.
 
 Honours input_dim, num_output, bias_term, weight_filler, bias_filler.  Weights are (input_dim,
-num_output); the top has one axis more than the bottom.  No gradient for the indices.
+num_output); the top has one axis more than the bottom.  The indices have no gradient.
 """
 
+import torch
 import torch.nn.functional as F
 
-from caffe.layer import Layer, register
+from caffe.layer import Layer, Shapes, register
 
 
 @register("Embed")
 class Embed(Layer):
     in_place = False
 
-    def setup(self, shapes):
+    def setup(self, shapes: Shapes) -> None:
         p = self.param.embed_param
         for field in ("num_output", "input_dim"):
             if getattr(p, field) < 1:
@@ -23,13 +24,13 @@ class Embed(Layer):
         if p.bias_term:
             self.add_blob((p.num_output,), p.bias_filler)
 
-    def reshape(self, shapes):
+    def reshape(self, shapes: Shapes) -> Shapes:
         return [(*shapes[0], self.param.embed_param.num_output)]
 
-    def allow_force_backward(self, index):
+    def allow_force_backward(self, index: int) -> bool:
         return False
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         indices = x.detach().long()
         if indices.device.type == "cpu":
             wrong = indices[(indices < 0) | (indices >= self.param.embed_param.input_dim)]

@@ -1,9 +1,9 @@
 """HDF5Data: rows of the HDF5 files that a text file lists, file after file, again and again.
 
-Each top takes the data set of its own name: (rows, ...), integers or floats, the same number of
-rows for all. Honours hdf5_data_param: source, batch_size, shuffle (the files with every round, the
-rows with every file). transform_param is refused, as in Caffe.  One file is held in memory at a
-time.
+Each top takes the data set of its own name: (rows, ...), integers or floats; all data sets of a
+file have the same number of rows.  Honours hdf5_data_param: source, batch_size, shuffle (the order
+of the files in each round, and of the rows in each file).  transform_param is refused, as in Caffe.
+One file is held in memory at a time.
 """
 
 import h5py
@@ -12,7 +12,7 @@ import torch
 
 from caffe import log, mode, prototxt, regular_file
 from caffe.error import CaffeError
-from caffe.layer import Layer, register
+from caffe.layer import Layer, Shapes, Tensors, register
 
 
 @register("HDF5Data")
@@ -20,7 +20,7 @@ class HDF5Data(Layer):
     num_bottom = (0, 0)
     num_top = (1, None)
 
-    def setup(self, shapes):
+    def setup(self, shapes: Shapes) -> None:
         p = self.param.hdf5_data_param
         if self.param.HasField("transform_param"):
             self.fail("transform_param does not apply to HDF5 data; drop it")
@@ -59,17 +59,19 @@ class HDF5Data(Layer):
         rows = {len(a) for a in self.arrays}
         if len(rows) > 1 or rows == {0}:
             self.fail(
-                f"{path}: its data sets have {sorted(rows)} rows; all must have the same number, at least 1"
+                f"{path}: its data sets have {sorted(rows)} rows; all must have the same number, at"
+                " least 1"
             )
         self._start_file()
 
-    def _array(self, file, path, name):
+    def _array(self, file: h5py.File, path: str, name: str):
         if name not in file or not isinstance(file[name], h5py.Dataset):
             self.fail(f"{path} has no data set '{name}'; it has {', '.join(file) or 'none'}")
         data = file[name]
         if data.ndim < 1 or data.dtype.kind not in "iuf":
             self.fail(
-                f"{path}: data set '{name}' ({data.dtype}, shape {data.shape}) holds no rows of numbers"
+                f"{path}: data set '{name}' ({data.dtype}, shape {data.shape}) does not hold rows"
+                " of numbers"
             )
         return data[...].astype(np.float32)
 
@@ -79,10 +81,10 @@ class HDF5Data(Layer):
         shuffle = self.param.hdf5_data_param.shuffle
         self.row_order = self.rng.permutation(rows) if shuffle else np.arange(rows)
 
-    def reshape(self, shapes):
+    def reshape(self, shapes: Shapes) -> Shapes:
         return [(self.param.hdf5_data_param.batch_size, *a.shape[1:]) for a in self.arrays]
 
-    def forward(self):
+    def forward(self) -> Tensors:
         parts = [[] for _ in self.arrays]
         missing = self.param.hdf5_data_param.batch_size
         while missing:
@@ -90,7 +92,8 @@ class HDF5Data(Layer):
             for part, array in zip(parts, self.arrays, strict=True):
                 if part and part[0].shape[1:] != array.shape[1:]:
                     self.fail(
-                        f"{self.files[self.file_order[self.file]]}: rows of another shape than the file before"
+                        f"{self.files[self.file_order[self.file]]}: its rows have another shape"
+                        " than those of the file before"
                     )
                 part.append(array[rows])
             missing -= len(rows)

@@ -1,13 +1,15 @@
 """HDF5Output: writes its two bottoms to an HDF5 file, as the data sets "data" and "label" of four
 axes each.
 
-Honours hdf5_output_param.file_name; a file of that name is overwritten with the first forward.
-Every forward adds its rows; Caffe stops at the second one, as the data sets exist already.
+Honours hdf5_output_param.file_name; the first forward overwrites a file of that name.  Every
+forward adds its rows; Caffe stops at the second one, as the data sets exist already.
 """
+
+import torch
 
 from caffe import hdf5_file
 from caffe.error import CaffeError
-from caffe.layer import Layer, register
+from caffe.layer import Grads, Layer, Needs, Shapes, Tensors, register
 
 
 @register("HDF5Output")
@@ -15,13 +17,13 @@ class HDF5Output(Layer):
     num_bottom = (2, 2)
     num_top = (0, 0)
 
-    def setup(self, shapes):
+    def setup(self, shapes: Shapes) -> None:
         self.path = self.param.hdf5_output_param.file_name
         if not self.path:
             self.fail("hdf5_output_param.file_name is missing")
         self.begun = False
 
-    def reshape(self, shapes):
+    def reshape(self, shapes: Shapes) -> Shapes:
         data, label = shapes
         for shape in shapes:
             if not 1 <= len(shape) <= 4:
@@ -30,7 +32,7 @@ class HDF5Output(Layer):
             self.fail(f"bottoms of shape {data} and {label} differ in their first axis")
         return []
 
-    def forward(self, data, label):
+    def forward(self, data: torch.Tensor, label: torch.Tensor) -> Tensors:
         try:
             with hdf5_file.writing(self.path, append=self.begun) as f:
                 for name, tensor in (("data", data), ("label", label)):
@@ -54,5 +56,5 @@ class HDF5Output(Layer):
         self.begun = True
         return ()
 
-    def backward(self, bottoms, tops, diffs, needs):
+    def backward(self, bottoms: Tensors, tops: Tensors, diffs: Tensors, needs: Needs) -> Grads:
         return [None] * len(needs)

@@ -2,7 +2,7 @@
 
 Honours convolution_param: kernel_size, stride, pad, dilation (and their _h/_w forms), axis, over
 any number of spatial axes; `force_nd_im2col` changes nothing.  The top is (N, C * kernel, H_out,
-W_out); torch's unfold flattens the last two.
+W_out); torch's unfold flattens the last two axes.
 """
 
 import itertools
@@ -11,7 +11,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-from caffe.layer import Layer, register
+from caffe.layer import Layer, Shapes, register
 from caffe.layer_parts.spatial import conv_sizes, per_axis
 
 
@@ -20,7 +20,7 @@ class Im2col(Layer):
     always_propagates = True
     in_place = False
 
-    def setup(self, shapes):
+    def setup(self, shapes: Shapes) -> None:
         p = self.param.convolution_param
         self.channel_axis = self.axis(p.axis, shapes[0])
         n = len(shapes[0]) - self.channel_axis - 1
@@ -31,7 +31,7 @@ class Im2col(Layer):
         self.pad = per_axis(self, p, "pad", n, 0)
         self.dilation = per_axis(self, p, "dilation", n, 1)
 
-    def reshape(self, shapes):
+    def reshape(self, shapes: Shapes) -> Shapes:
         shape = shapes[0]
         spatial = shape[self.channel_axis + 1 :]
         if len(spatial) != len(self.kernel):
@@ -44,7 +44,7 @@ class Im2col(Layer):
         )
         return [self.shape]
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = x.reshape(-1, *x.shape[self.channel_axis :])
         x = F.pad(x, [p for pad in reversed(self.pad) for p in (pad, pad)])
         parts = []

@@ -6,15 +6,13 @@ is), new_height and new_width (resized with OpenCV's INTER_LINEAR), is_color, sh
 transform_param (see caffe/data_transformer.py).
 """
 
-from collections.abc import Sequence
-
 import cv2
 import numpy as np
 import torch
 
 from caffe import image_list, log, mode, regular_file
 from caffe.error import CaffeError
-from caffe.layer import Shape, register
+from caffe.layer import Shapes, register
 from caffe.layer_parts.prefetching import PrefetchingLayer
 from caffe.proto import caffe_pb2
 
@@ -29,7 +27,7 @@ class ImageData(PrefetchingLayer):
         if (self.settings.new_height > 0) != (self.settings.new_width > 0):
             self.fail("image_data_param: give new_height and new_width together")
 
-    def setup(self, shapes: Sequence[Shape]) -> None:
+    def setup(self, shapes: Shapes) -> None:
         p = self.settings
         log.info("image_data_layer.cpp:38", f"Opening file {p.source}")
         self.lines = self._lines()

@@ -1,13 +1,13 @@
 """InfogainLoss: -sum over classes of H[label, class] log softmax(x)[class], over positions, divided
 by a normalizer.
 
-Bottoms: scores; integer labels of the same shape without the class axis; and optionally H (count K
-* K), which is read from `source` (a BlobProto file) otherwise.  With H the identity this is SoftmaxWithLoss.  A second top holds the
-probabilities; it wants loss_weight to be given twice.
+Bottoms: scores; integer labels of the same shape without the class axis; and optionally H (K * K
+values), which is otherwise read from `source` (a BlobProto file).  With H the identity this is
+SoftmaxWithLoss.  A second top holds the probabilities; loss_weight must then be given twice.
 Honours infogain_loss_param: axis (default 1), source; loss_param: normalization (default VALID: the
-number of positions that do not carry ignore_label), ignore_label; `normalize` is refused, as in
-Caffe.  Probabilities are raised to 1e-20; the gradient is not cut.  It uses the probabilities of
-the last forward, and labels and H as they are.  No gradient for labels and H.
+number of positions without ignore_label), ignore_label; `normalize` is refused, as in Caffe.
+Probabilities are raised to 1e-20; the gradient is not limited.  It uses the probabilities of the
+last forward, and labels and H as they are.  Labels and H have no gradient.
 """
 
 import math
@@ -16,9 +16,9 @@ import torch
 
 from caffe import log, weights_file
 from caffe.error import CaffeError
-from caffe.layer import Layer, register
+from caffe.layer import Grads, Layer, Needs, Shapes, Tensors, Tops, register
 from caffe.layer_parts import loss_normalization
-from caffe.layer_parts.labels import integers
+from caffe.layer_parts.labels import counted
 from caffe.proto import caffe_pb2
 
 LOG_THRESHOLD = 1e-20
@@ -30,10 +30,9 @@ class InfogainLoss(Layer):
     num_top = (1, 2)
     is_loss = True
 
-    def setup(self, shapes):
-        log.info(
-            "layer_factory.hpp:77", f"Creating layer {self.name}"
-        )  # Caffe's makes a Softmax layer of the same name inside
+    def setup(self, shapes: Shapes) -> None:
+        # Caffe's layer makes a Softmax layer of the same name inside
+        log.info("layer_factory.hpp:77", f"Creating layer {self.name}")
         if self.param.loss_param.HasField("normalize"):
             self.fail("loss_param.normalize is not for this layer; use normalization")
         self.mode = loss_normalization.mode(self.param.loss_param, caffe_pb2.LossParameter.VALID)
@@ -41,7 +40,7 @@ class InfogainLoss(Layer):
             self._read(self.param.infogain_loss_param.source) if len(shapes) == 2 else None
         )
 
-    def _read(self, path):
+    def _read(self, path: str):
         if not path:
             self.fail(
                 "infogain_loss_param.source is missing; give it, or the matrix as a third bottom"
@@ -51,7 +50,7 @@ class InfogainLoss(Layer):
         except CaffeError as error:
             raise CaffeError(f"layer '{self.name}' (InfogainLoss): {error}") from error
 
-    def reshape(self, shapes):
+    def reshape(self, shapes: Shapes) -> Shapes:
         scores, labels = shapes[:2]
         self.along = self.axis(self.param.infogain_loss_param.axis, scores)
         classes = scores[self.along]
@@ -62,16 +61,18 @@ class InfogainLoss(Layer):
             self.fail(f"the matrix must hold {classes} x {classes} values, it holds {count}")
         return [(), scores][: len(self.param.top)]
 
-    def allow_force_backward(self, index):
+    def allow_force_backward(self, index: int) -> bool:
         return index == 0
 
-    def forward(self, scores, labels, matrix=None):
+    def forward(
+        self, scores: torch.Tensor, labels: torch.Tensor, matrix: torch.Tensor | None = None
+    ) -> Tops:
         classes = scores.shape[self.along]
         matrix = (self.matrix if matrix is None else matrix.detach()).reshape(classes, classes)
         logs = torch.log_softmax(scores, self.along)
         rows = logs.movedim(self.along, -1).reshape(-1, classes)
-        labels, keep = self._labels(labels, classes)
-        # the cut changes the value only, not the gradient
+        labels, keep = counted(self, labels, classes)
+        # the limit changes only the value, not the gradient
         rows = rows + (rows.clamp(min=math.log(LOG_THRESHOLD)) - rows).detach()
         losses = -(matrix[labels.clamp(0, classes - 1)] * rows).sum(1)
         batch = math.prod(scores.shape[: self.along])
@@ -83,11 +84,11 @@ class InfogainLoss(Layer):
         self.remember(probabilities=probabilities)
         return loss if len(self.param.top) == 1 else (loss, probabilities)
 
-    def backward(self, bottoms, tops, diffs, needs):
+    def backward(self, bottoms: Tensors, tops: Tensors, diffs: Tensors, needs: Needs) -> Grads:
         scores, labels = bottoms[:2]
         classes = scores.shape[self.along]
         matrix = (bottoms[2] if len(bottoms) > 2 else self.matrix).reshape(classes, classes)
-        labels, keep = self._labels(labels, classes)
+        labels, keep = counted(self, labels, classes)
         rows = matrix[labels.clamp(0, classes - 1)]
         probabilities = self.recall("probabilities", scores.shape).movedim(self.along, -1)
         grad = probabilities.reshape(-1, classes) * rows.sum(1, keepdim=True) - rows
@@ -101,14 +102,3 @@ class InfogainLoss(Layer):
             grad.view(probabilities.shape).movedim(-1, self.along),
             *(None,) * (len(bottoms) - 1),
         ]
-
-    def _labels(self, labels, classes):
-        """Labels (P,) as integers, and which of them count."""
-        p = self.param.loss_param
-        ignores = p.HasField("ignore_label")
-        labels = integers(
-            self, labels, classes, (lambda v: v != p.ignore_label) if ignores else None
-        )
-        return labels, labels != p.ignore_label if ignores else torch.ones_like(
-            labels, dtype=torch.bool
-        )

@@ -1,4 +1,4 @@
-"""InnerProduct: y = x W^T + b, the axes from `axis` on flattened.
+"""InnerProduct: y = x W^T + b, with the axes from `axis` on flattened.
 
 Honours num_output, bias_term, axis, transpose (W is (K, num_output) instead of (num_output, K)),
 weight_filler, bias_filler.
@@ -8,12 +8,12 @@ import math
 
 import torch
 
-from caffe.layer import Layer, register
+from caffe.layer import Grads, Layer, Needs, Shapes, Tensors, register
 
 
 @register("InnerProduct")
 class InnerProduct(Layer):
-    def setup(self, shapes):
+    def setup(self, shapes: Shapes) -> None:
         p = self.param.inner_product_param
         if p.num_output < 1:
             self.fail("num_output must be at least 1")
@@ -24,26 +24,26 @@ class InnerProduct(Layer):
         if p.bias_term:
             self.add_blob((p.num_output,), p.bias_filler)
 
-    def reshape(self, shapes):
+    def reshape(self, shapes: Shapes) -> Shapes:
         shape = shapes[0]
         if len(shape) < self.first or math.prod(shape[self.first :]) != self.width:
             self.fail(
-                f"was made for {self.width} inputs from axis {self.first} on, the bottom is now {shape}"
+                f"was made for {self.width} inputs from axis {self.first} on; the bottom is now"
+                f" {shape}"
             )
         return [(*shape[: self.first], self.param.inner_product_param.num_output)]
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         weight = self.params[0]
         if not self.param.inner_product_param.transpose:
             weight = weight.t()
         leading = x.shape[: self.first]
-        x = x.reshape(
-            -1, self.width
-        )  # (N, C, H, W) -> (N, C * H * W), in Caffe's order whatever the memory format
+        # (N, C, H, W) -> (N, C * H * W), in Caffe's order whatever the memory format
+        x = x.reshape(-1, self.width)
         y = torch.addmm(self.params[1], x, weight) if len(self.params) > 1 else x @ weight
         return y if len(leading) == 1 else y.reshape(*leading, y.shape[1])
 
-    def backward(self, bottoms, tops, diffs, needs):
+    def backward(self, bottoms: Tensors, tops: Tensors, diffs: Tensors, needs: Needs) -> Grads:
         (x,), (dy,), transpose = bottoms, diffs, self.param.inner_product_param.transpose
         x, dy, weight = x.reshape(-1, self.width), dy.reshape(-1, dy.shape[-1]), self.params[0]
         grads = [None] * len(needs)

@@ -1,21 +1,22 @@
 """LRN: local response normalisation over neighbouring channels or within each channel.
 
 Honours local_size (odd), alpha, beta, k, norm_region; `engine` changes nothing.
-ACROSS_CHANNELS: scale = k + alpha / local_size * (sum of x^2 over local_size channels, fewer at the
-edges); y = x * scale^-beta.
-WITHIN_CHANNEL: y = x * (1 + alpha * a)^-beta with a = AVE pooling of x^2 over local_size x
+ACROSS_CHANNELS: y = x * scale^-beta, where scale = k + alpha / local_size * (the sum of x^2 over
+local_size channels, fewer at the edges).
+WITHIN_CHANNEL: y = x * (1 + alpha * a)^-beta, where a is the AVE pooling of x^2 over local_size x
 local_size windows, always divided by local_size^2 (padding counts); k is not used.
 """
 
 import torch
 import torch.nn.functional as F
+from torch.autograd.function import FunctionCtx
 
-from caffe.layer import VALUES, Layer, register
+from caffe.layer import VALUES, Grads, Layer, Needs, Shapes, Tensors, register
 from caffe.proto import caffe_pb2
 
 
-def _power(scale, beta):
-    """scale^-beta; the usual 0.75 by square roots, which cost a tenth of a power."""
+def _power(scale: torch.Tensor, beta: float):
+    """scale^-beta; the usual 0.75 from square roots, at a tenth of the cost of a power."""
     if beta == 0.75:
         root = scale.rsqrt()
         return root.sqrt_().mul_(scale.rsqrt())
@@ -23,46 +24,52 @@ def _power(scale, beta):
 
 
 class _AcrossChannels(torch.autograd.Function):
-    """The window sum over channels is a product with a banded 0/1 matrix: quick where channels lie
-    together.
+    """The window sum over channels is a product with a banded 0/1 matrix, which is quick in the
+    memory format channels last.
     """
 
     @staticmethod
-    def forward(ctx, x, scale, size, alpha, beta):
+    def forward(
+        ctx: FunctionCtx, x: torch.Tensor, scale: torch.Tensor, size: int, alpha: float, beta: float
+    ) -> torch.Tensor:
         ctx.save_for_backward(x, scale)
         ctx.settings = size, alpha, beta
         return _power(scale, beta).mul_(x)
 
     @staticmethod
-    def backward(ctx, dy):
+    def backward(ctx: FunctionCtx, dy: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, scale = ctx.saved_tensors
         size, alpha, beta = ctx.settings
         power = _power(scale, beta)
-        return (
-            _gradient(x, torch.mul(power, x), scale, power, dy, size, alpha, beta),
-            None,
-            None,
-            None,
-            None,
-        )
+        dx = _gradient(x, torch.mul(power, x), scale, power, dy, size, alpha, beta)
+        return dx, None, None, None, None
 
 
-def _gradient(x, y, scale, power, dy, size, alpha, beta):
+def _gradient(
+    x: torch.Tensor,
+    y: torch.Tensor,
+    scale: torch.Tensor,
+    power: torch.Tensor,
+    dy: torch.Tensor,
+    size: int,
+    alpha: float,
+    beta: float,
+):
     """dx_i = dy_i scale_i^-beta - 2 alpha beta / n * x_i * sum over the window of dy_j y_j /
-    scale_j; y is used up.
+    scale_j; y is overwritten.
     """
     dx = _window_sum(y.mul_(dy).div_(scale), size).mul_(x).mul_(-2 * alpha * beta / size)
     return dx.addcmul_(power, dy)
 
 
-def _scale(x, size, alpha, k):
+def _scale(x: torch.Tensor, size: int, alpha: float, k: float):
     """k + alpha / n * (sum of x^2 over the window)."""
     return _window_sum(x * x, size).mul_(alpha / size).add_(k)
 
 
-def _window_sum(x, size):
-    """Sum over `size` neighbouring channels (axis 1), fewer at the edges; result in the memory
-    format of x.
+def _window_sum(x: torch.Tensor, size: int):
+    """The sum over `size` neighbouring channels (axis 1), fewer at the edges, in the memory format
+    of x.
     """
     steps = torch.arange(x.shape[1], device=x.device)
     band = ((steps[:, None] - steps[None, :]).abs() <= size // 2).to(x.dtype)
@@ -77,20 +84,20 @@ class LRN(Layer):
     reads_top = VALUES
     reads_own_bottom = VALUES
 
-    def setup(self, shapes):
+    def setup(self, shapes: Shapes) -> None:
         p = self.param.lrn_param
         if p.local_size % 2 == 0:
-            self.fail(f"local_size must be odd, it is {p.local_size}")
+            self.fail(f"local_size must be odd; it is {p.local_size}")
         self.across = self.always_propagates = (
             p.norm_region == caffe_pb2.LRNParameter.ACROSS_CHANNELS
         )
 
-    def reshape(self, shapes):
+    def reshape(self, shapes: Shapes) -> Shapes:
         if len(shapes[0]) != 4:
-            self.fail(f"wants a bottom of 4 axes (N, C, H, W), not {shapes[0]}")
+            self.fail(f"needs a bottom of 4 axes (N, C, H, W), not {shapes[0]}")
         return [shapes[0]]
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         p = self.param.lrn_param
         if self.across:
             scale = _scale(x.detach(), p.local_size, p.alpha, p.k)
@@ -100,12 +107,12 @@ class LRN(Layer):
         self.remember(scale=scale)
         return x * scale.pow(-p.beta)
 
-    def _window_means(self, x):
+    def _window_means(self, x: torch.Tensor):
         """Means of x^2 over the windows within each channel."""
         size = self.param.lrn_param.local_size
         return F.avg_pool2d(x * x, size, 1, (size - 1) // 2, count_include_pad=True)
 
-    def backward(self, bottoms, tops, diffs, needs):
+    def backward(self, bottoms: Tensors, tops: Tensors, diffs: Tensors, needs: Needs) -> Grads:
         p, (x,), (y,), (dy,) = self.param.lrn_param, bottoms, tops, diffs
         if not self.remembered:  # before any forward
             scale = (

@@ -1,11 +1,18 @@
-"""LSTMUnit"""
+"""LSTMUnit: one step of an LSTM: c (1, N, D), gates before their nonlinearities (1, N, 4 D) and
+cont (1, N) give c and h, each (1, N, D).
+
+Unlike torch's LSTMCell it takes the gates, not the input; where cont is 0 the old c is forgotten.
+cont has no gradient.
+"""
 
 import torch
 
-from caffe.layer import Layer, register
+from caffe.layer import Grads, Layer, Needs, Shapes, Tensors, register
 
 
-def unit(c, gates, cont):
+def unit(
+    c: torch.Tensor, gates: torch.Tensor, cont: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """New (h, c), each (N, D), from c (N, D), the gates before their nonlinearities (N, 4 D) and
     cont (N, 1).
     """
@@ -16,15 +23,11 @@ def unit(c, gates, cont):
 
 @register("LSTMUnit")
 class LSTMUnit(Layer):
-    """One step by itself: c (1, N, D), gates (1, N, 4 D) and cont (1, N) give c and h, each (1, N,
-    D).
-    """
-
     num_bottom = (3, 3)
     num_top = (2, 2)
     in_place = False
 
-    def reshape(self, shapes):
+    def reshape(self, shapes: Shapes) -> Shapes:
         c, gates, cont = shapes
         if (
             len(c) != 3
@@ -33,18 +36,19 @@ class LSTMUnit(Layer):
             or tuple(cont) != (1, c[1])
         ):
             self.fail(
-                f"wants bottoms of shapes (1, N, D), (1, N, 4 D), (1, N), not {', '.join(map(str, shapes))}"
+                "needs bottoms of shapes (1, N, D), (1, N, 4 D), (1, N), not"
+                f" {', '.join(map(str, shapes))}"
             )
         return [c, c]
 
-    def allow_force_backward(self, index):
+    def allow_force_backward(self, index: int) -> bool:
         return index != 2
 
-    def forward(self, c, gates, cont):
+    def forward(self, c: torch.Tensor, gates: torch.Tensor, cont: torch.Tensor) -> Tensors:
         h, c = unit(c[0], gates[0], cont[0].detach().unsqueeze(1))
         return c.unsqueeze(0), h.unsqueeze(0)
 
-    def backward(self, bottoms, tops, diffs, needs):
+    def backward(self, bottoms: Tensors, tops: Tensors, diffs: Tensors, needs: Needs) -> Grads:
         """By hand, as tanh(c) is that of the top as it is."""
         (c_before, gates, cont), tanh_c, (dc, dh) = bottoms, torch.tanh(tops[0]), diffs
         i, f, o, g = gates.chunk(4, 2)

@@ -1,17 +1,16 @@
-"""MemoryData: batches of arrays that the user hands over: ``net.set_input_arrays(data, labels)``,
-or layer.reset.
+"""MemoryData: batches of arrays that the user hands over with
+``net.set_input_arrays(data, labels)`` or the layer's `reset`.
 
 Honours batch_size, channels, height, width, all required.  Tops: data (batch_size, C, H, W) and
-labels (batch_size,). The arrays are gone through in order, again and again; transform_param does
-not apply to them, as in Caffe.
+labels (batch_size,).  The batches go through the arrays in order, again and again; transform_param
+does not apply to them, as in Caffe.
 """
 
 import numpy as np
 import torch
 
 from caffe import log
-from caffe.error import CaffeError
-from caffe.layer import Layer, register
+from caffe.layer import Layer, Shapes, Tensors, register
 
 
 @register("MemoryData")
@@ -19,7 +18,7 @@ class MemoryData(Layer):
     num_bottom = (0, 0)
     num_top = (2, 2)
 
-    def setup(self, shapes):
+    def setup(self, shapes: Shapes) -> None:
         p = self.param.memory_data_param
         self.size = (p.channels, p.height, p.width)
         if p.batch_size < 1 or min(self.size) < 1:
@@ -31,10 +30,10 @@ class MemoryData(Layer):
         self.batch_size = p.batch_size
         self.data = self.labels = None
 
-    def reshape(self, shapes):
+    def reshape(self, shapes: Shapes) -> Shapes:
         return [(self.batch_size, *self.size), (self.batch_size,)]
 
-    def reset(self, data, labels):
+    def reset(self, data: np.ndarray, labels: np.ndarray) -> None:
         """Go through these arrays from now on.
 
         Parameters
@@ -47,23 +46,21 @@ class MemoryData(Layer):
         labels = np.ascontiguousarray(labels, dtype=np.float32)
         if data.shape[1:] != self.size:
             self.fail(
-                f"wants data of shape (M, {', '.join(map(str, self.size))}), not {data.shape}"
+                f"needs data of shape (M, {', '.join(map(str, self.size))}), not {data.shape}"
             )
         if not len(data) or len(data) % self.batch_size:
-            self.fail(f"wants a multiple of batch_size {self.batch_size} items, not {len(data)}")
+            self.fail(f"needs a multiple of batch_size {self.batch_size} items, not {len(data)}")
         if labels.size != len(data):
             self.fail(
-                f"{len(data)} items want as many labels, not an array of shape {labels.shape}"
+                f"{len(data)} items need as many labels, not an array of shape {labels.shape}"
             )
         self.data = torch.from_numpy(data)
         self.labels = torch.from_numpy(labels.reshape(-1))
         self.position = 0
 
-    def forward(self):
+    def forward(self) -> Tensors:
         if self.data is None:
-            raise CaffeError(
-                f"layer '{self.name}' (MemoryData): has no data; call net.set_input_arrays(data, labels)"
-            )
+            self.fail("has no data; call net.set_input_arrays(data, labels)")
         part = slice(self.position, self.position + self.batch_size)
         self.position = part.stop % len(self.data)
         return [array[part].to(self.device, copy=True) for array in (self.data, self.labels)]

@@ -1,5 +1,4 @@
-"""MVN: each channel of each image with its mean subtracted and divided by its standard deviation +
-eps.
+"""MVN: subtract each channel's mean in each image, and divide by its standard deviation + eps.
 
 Honours normalize_variance, across_channels (mean and deviation of the whole image) and eps, which
 is added to the deviation, not to the variance.  The gradient is Caffe's, which takes deviation +
@@ -7,27 +6,28 @@ eps for the deviation; it uses the top as it is and the deviations of the last f
 """
 
 import torch
+from torch.autograd.function import FunctionCtx
 
-from caffe.layer import VALUES, Layer, register
+from caffe.layer import VALUES, Grads, Layer, Needs, Shapes, Tensors, register
 
 
 class _Normalize(torch.autograd.Function):
-    """Rows of (R, D): y = (x - mean) / (deviation + eps), dx = (dy - mean(dy) - y mean(y dy)) /
-    (deviation + eps).
+    """On rows (R, D): y = (x - mean) / d and dx = (dy - mean(dy) - y mean(y dy)) / d, where d is
+    deviation + eps.
     """
 
     @staticmethod
-    def forward(ctx, rows, deviation):
+    def forward(ctx: FunctionCtx, rows: torch.Tensor, deviation: torch.Tensor) -> torch.Tensor:
         y = (rows - rows.mean(1, keepdim=True)) / deviation
         ctx.save_for_backward(y, deviation)
         return y
 
     @staticmethod
-    def backward(ctx, dy):
+    def backward(ctx: FunctionCtx, dy: torch.Tensor) -> tuple[torch.Tensor, None]:
         return _gradient(dy, *ctx.saved_tensors), None
 
 
-def _gradient(dy, y, deviation):
+def _gradient(dy: torch.Tensor, y: torch.Tensor, deviation: torch.Tensor):
     return (dy - dy.mean(1, keepdim=True) - y * (y * dy).mean(1, keepdim=True)) / deviation
 
 
@@ -36,12 +36,12 @@ class MVN(Layer):
     always_propagates = True
     reads_top = VALUES
 
-    def reshape(self, shapes):
+    def reshape(self, shapes: Shapes) -> Shapes:
         if len(shapes[0]) > 4:
-            self.fail(f"wants a bottom of at most 4 axes, not {shapes[0]}")
+            self.fail(f"takes a bottom of at most 4 axes, not {shapes[0]}")
         return [shapes[0]]
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         rows = self._rows(x)
         if not self.param.mvn_param.normalize_variance:
             return (rows - rows.mean(1, keepdim=True)).view(x.shape)
@@ -49,15 +49,15 @@ class MVN(Layer):
         self.remember(deviation=deviation)
         return _Normalize.apply(rows, deviation).view(x.shape)
 
-    def _rows(self, x):
+    def _rows(self, x: torch.Tensor):
         """What is normalised together, as rows: (N, C H W) or (N C, H W)."""
         leading = x.shape[:1] if self.param.mvn_param.across_channels else x.shape[:2]
         return x.reshape(leading.numel(), -1)
 
-    def _deviation(self, rows):
+    def _deviation(self, rows: torch.Tensor):
         return rows.var(1, unbiased=False, keepdim=True).sqrt() + self.param.mvn_param.eps
 
-    def backward(self, bottoms, tops, diffs, needs):
+    def backward(self, bottoms: Tensors, tops: Tensors, diffs: Tensors, needs: Needs) -> Grads:
         if not self.param.mvn_param.normalize_variance:
             return super().backward(bottoms, tops, diffs, needs)
         if not self.remembered:  # before any forward

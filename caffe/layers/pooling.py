@@ -1,20 +1,20 @@
 """Pooling: MAX or AVE over windows of the last two axes of an (N, C, H, W) bottom.
 
 Honours pool, kernel_size, stride, pad (and their _h/_w forms), global_pooling, round_mode; `engine`
-changes nothing. Differs from torch's defaults: the output size is rounded up (CEIL), and only where
-there is padding is a last window dropped that would start at or beyond H + pad.  AVE divides by the
+changes nothing.  Unlike torch's defaults, the output size is rounded up (CEIL), and a last window
+that would start at or beyond H + pad is dropped only where there is padding.  AVE divides by the
 window clipped to H + pad.  MAX can give a second top with the flat index (within H x W) of each
-maximum, the first one in row-major order.  The gradient of MAX goes where the last forward found
-the maxima, or where the second top says.  A kernel larger than the padded bottom is fine as long as
-the output has at least one window. A window that lies wholly outside (stride > kernel with CEIL),
-where Caffe computes -FLT_MAX or NaN, is refused. STOCHASTIC is refused: Caffe has it on the GPU
-only.
+maximum, the first one in row-major order.  The gradient of MAX goes to the maxima that the last
+forward found, or that the second top names.
+A kernel larger than the padded bottom is fine as long as the output has at least one window.  A
+window wholly outside the bottom (stride > kernel with CEIL), where Caffe computes -FLT_MAX or NaN,
+is refused.  STOCHASTIC is refused: Caffe has it on the GPU only.
 """
 
 import torch
 import torch.nn.functional as F
 
-from caffe.layer import Layer, register
+from caffe.layer import Grads, Layer, Needs, Shapes, Tensors, Tops, register
 from caffe.proto import caffe_pb2
 
 Pool = caffe_pb2.PoolingParameter
@@ -24,7 +24,7 @@ Pool = caffe_pb2.PoolingParameter
 class Pooling(Layer):
     num_top = (1, 2)
 
-    def setup(self, shapes):
+    def setup(self, shapes: Shapes) -> None:
         p = self.param.pooling_param
         self.maximum = p.pool == Pool.MAX
         if p.pool == Pool.STOCHASTIC:
@@ -39,7 +39,7 @@ class Pooling(Layer):
             if p.HasField("kernel_size") or p.HasField("kernel_h") or p.HasField("kernel_w"):
                 self.fail("global_pooling takes its kernel from the bottom; drop kernel_size")
             if self.pad != (0, 0) or self.stride != (1, 1):
-                self.fail("global_pooling wants pad 0 and stride 1")
+                self.fail("global_pooling needs pad 0 and stride 1")
             self.kernel = None
         elif p.HasField("kernel_size"):
             if p.HasField("kernel_h") or p.HasField("kernel_w"):
@@ -54,10 +54,10 @@ class Pooling(Layer):
         if self.kernel and any(q >= k for q, k in zip(self.pad, self.kernel, strict=True)):
             self.fail(f"pad {self.pad} must be smaller than the kernel {self.kernel}")
 
-    def reshape(self, shapes):
+    def reshape(self, shapes: Shapes) -> Shapes:
         shape = shapes[0]
         if len(shape) != 4:
-            self.fail(f"wants a bottom of 4 axes (N, C, H, W), not {shape}")
+            self.fail(f"needs a bottom of 4 axes (N, C, H, W), not {shape}")
         if self.param.pooling_param.global_pooling:
             self.kernel = shape[2:]
         self.size = tuple(
@@ -66,7 +66,7 @@ class Pooling(Layer):
         )
         return [(*shape[:2], *self.size)] * len(self.param.top)
 
-    def _out(self, size, kernel, stride, pad):
+    def _out(self, size: int, kernel: int, stride: int, pad: int):
         room = size + 2 * pad - kernel
         floor = self.param.pooling_param.round_mode == Pool.FLOOR
         out = (room // stride if floor else -(-room // stride)) + 1
@@ -74,20 +74,20 @@ class Pooling(Layer):
             out -= 1
         if out < 1:
             self.fail(
-                f"kernel {kernel} is larger than the padded bottom ({size} + 2 * {pad}), and with stride {stride} no window"
-                " is left"
+                f"kernel {kernel} is larger than the padded bottom ({size} + 2 * {pad}), and stride"
+                f" {stride} leaves no window"
             )
         if (out - 1) * stride >= size + pad:
             self.fail(
-                f"the last of {out} windows (kernel {kernel}, stride {stride}) lies wholly outside the bottom of"
-                f" size {size}; Caffe would give -FLT_MAX or NaN there. Use round_mode: FLOOR or a stride not above the"
-                " kernel"
+                f"the last of {out} windows (kernel {kernel}, stride {stride}) lies wholly outside"
+                f" the bottom of size {size}; Caffe would give -FLT_MAX or NaN there. Use"
+                " round_mode: FLOOR or a stride not above the kernel"
             )
         return out
 
-    def _extra(self, size, axis):
-        """How far the last window reaches beyond the padded bottom (negative: what no window
-        reaches).
+    def _extra(self, size: int, axis: int):
+        """How far the last window reaches beyond the padded bottom; negative: how much of it no
+        window reaches.
         """
         return (
             (self.size[axis] - 1) * self.stride[axis]
@@ -96,7 +96,7 @@ class Pooling(Layer):
             - 2 * self.pad[axis]
         )
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> Tops:
         height, width = x.shape[2:]
         fits = all(
             k <= n + 2 * p for k, n, p in zip(self.kernel, x.shape[2:], self.pad, strict=True)
@@ -124,7 +124,7 @@ class Pooling(Layer):
         )
         return sums / self._window_sizes(height, width, x.device)
 
-    def _torch_size(self, size, axis):
+    def _torch_size(self, size: int, axis: int):
         """What torch's pooling makes of `size`, with ceil_mode on if any window reaches beyond the
         bottom.
         """
@@ -133,18 +133,18 @@ class Pooling(Layer):
         out = (size + 2 * pad - kernel + (stride - 1 if ceil else 0)) // stride + 1
         return out - 1 if ceil and (out - 1) * stride >= size + pad else out
 
-    def _padded(self, x, extra, value):
+    def _padded(self, x: torch.Tensor, extra: tuple[int, int], value: float):
         bottom, right = self.pad[0] + extra[0], self.pad[1] + extra[1]
         return F.pad(x, (self.pad[1], right, self.pad[0], bottom), value=value)
 
-    def _window_sizes(self, height, width, device):
+    def _window_sizes(self, height: int, width: int, device: torch.device):
         sizes = []
         for axis, size in enumerate((height, width)):
             start = torch.arange(self.size[axis], device=device) * self.stride[axis]
             sizes.append((start + self.kernel[axis]).clamp(max=size + 2 * self.pad[axis]) - start)
         return sizes[0][:, None] * sizes[1][None, :]
 
-    def _max(self, x, extra, torch_agrees):
+    def _max(self, x: torch.Tensor, extra: tuple[int, int], torch_agrees: bool):
         mask = len(self.param.top) > 1
         indices = mask or self.keeps
         width = x.shape[3]
@@ -170,7 +170,7 @@ class Pooling(Layer):
         self.remember(index=index)
         return y
 
-    def backward(self, bottoms, tops, diffs, needs):
+    def backward(self, bottoms: Tensors, tops: Tensors, diffs: Tensors, needs: Needs) -> Grads:
         x, dy = bottoms[0], diffs[0]
         if not self.maximum:
             return super().backward(bottoms, tops, diffs, needs)

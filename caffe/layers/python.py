@@ -1,8 +1,8 @@
 """Python: a layer class of the user's (a subclass of caffe.Layer), named by python_param.module and
 .layer.
 
-The module is looked for on sys.path and in the current folder.  `param_str` is handed over as it
-stands; `share_in_parallel` has no meaning here.  The class gets the net's own blobs and computes on
+The module is searched for on sys.path and in the current folder.  `param_str` is passed on as it
+is; `share_in_parallel` has no meaning here.  The class gets the net's own blobs and computes on
 them in NumPy; as in Caffe its `reshape` runs before every forward, and its `backward` reads the
 blobs as they are then.
 """
@@ -12,9 +12,11 @@ import os
 import sys
 
 import torch
+from torch.autograd.function import FunctionCtx
 
+from caffe.blob import Blob
 from caffe.error import CaffeError
-from caffe.layer import Layer, register
+from caffe.layer import Layer, Shapes, Tensors, register
 from caffe.python_layer import PythonLayer
 
 
@@ -24,11 +26,11 @@ class Python(Layer):
     num_top = (0, None)
     calls_user = True
 
-    def connect(self, bottom, top):
+    def connect(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Take the net's blobs (lists of Blob) that the user's class works on."""
         self.bottom, self.top = bottom, top
 
-    def setup(self, shapes):
+    def setup(self, shapes: Shapes) -> None:
         p = self.param.python_param
         self.layer = self._load(p.module, p.layer)(self.param, self.phase)
         if not isinstance(self.layer, PythonLayer):
@@ -38,15 +40,15 @@ class Python(Layer):
         self.layer.setup(self.bottom, self.top)
         self.blobs = self.layer.blobs
 
-    def _load(self, module, name):
+    def _load(self, module: str, name: str):
         folder = os.getcwd()
         sys.path.insert(0, folder)
         try:
             found = importlib.import_module(module)
         except ImportError as error:
             raise CaffeError(
-                f"layer '{self.name}' (Python): cannot import python_param.module '{module}' ({error}); looked on"
-                f" sys.path and in {folder}"
+                f"layer '{self.name}' (Python): cannot import python_param.module '{module}'"
+                f" ({error}); it was searched for on sys.path and in {folder}"
             ) from error
         finally:
             sys.path.remove(folder)
@@ -54,33 +56,35 @@ class Python(Layer):
             self.fail(f"module '{module}' ({found.__file__}) has no class '{name}'")
         return getattr(found, name)
 
-    def reshape(self, shapes):
+    def reshape(self, shapes: Shapes) -> Shapes:
         self.layer.reshape(self.bottom, self.top)
         return [blob.shape for blob in self.top]
 
-    # Blob by blob
-    def compute(self):
+    # ------------------------------------------------------------- blob by blob
+    def compute(self) -> None:
         """Run the user's forward, from the bottoms' data to the tops'."""
         with torch.enable_grad():  # the user may compute with torch
             self.layer.forward(self.bottom, self.top)
 
-    def compute_backward(self, propagate_down):
+    def compute_backward(self, propagate_down: list[bool]) -> None:
         """Run the user's backward, from the tops' diffs to the bottoms' and the parameters'."""
         with torch.enable_grad():
             self.layer.backward(self.top, propagate_down, self.bottom)
 
-    # As a part of one graph
-    def forward(self, *bottoms):
+    # ------------------------------------------------------------- as part of one graph
+    def forward(self, *bottoms: torch.Tensor) -> Tensors:
         return _Call.apply(self, len(bottoms), *bottoms, *self.params)
 
 
 class _Call(torch.autograd.Function):
-    """The user's forward and backward as one autograd node; parameters' diffs are what backward
-    added to them.
+    """The user's forward and backward as one autograd node; a parameter's gradient is what the
+    user's backward adds to its diff.
     """
 
     @staticmethod
-    def forward(ctx, layer, count, *tensors):
+    def forward(
+        ctx: FunctionCtx, layer: Python, count: int, *tensors: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
         ctx.layer, ctx.count = layer, count
         for blob, tensor in zip(layer.bottom, tensors[:count], strict=True):
             blob.reshape(*tensor.shape)
@@ -91,7 +95,7 @@ class _Call(torch.autograd.Function):
         return tuple(blob.tensor().clone() for blob in layer.top)
 
     @staticmethod
-    def backward(ctx, *top_diffs):
+    def backward(ctx: FunctionCtx, *top_diffs: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         layer, needs = ctx.layer, list(ctx.needs_input_grad[2:])
         for blob, diff in zip(layer.top, top_diffs, strict=True):
             if diff is not None:

@@ -4,7 +4,9 @@ from `axis` on.
 Honours operation, axis (default 0: one number), coeff.
 """
 
-from caffe.layer import Layer, register
+import torch
+
+from caffe.layer import Layer, Shapes, register
 from caffe.proto import caffe_pb2
 
 Op = caffe_pb2.ReductionParameter
@@ -14,11 +16,11 @@ Op = caffe_pb2.ReductionParameter
 class Reduction(Layer):
     in_place = False
 
-    def reshape(self, shapes):
+    def reshape(self, shapes: Shapes) -> Shapes:
         self.first = self.axis(self.param.reduction_param.axis, shapes[0])
         return [shapes[0][: self.first]]
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         p = self.param.reduction_param
         x = x.flatten(self.first)
         if p.operation == Op.ASUM:

@@ -1,11 +1,12 @@
-"""ReLU: max(x, 0) + negative_slope * min(x, 0); the gradient at 0 is negative_slope.  `engine`
-changes nothing.
+"""ReLU: max(x, 0) + negative_slope * min(x, 0); the gradient at 0 is negative_slope.
+
+Honours negative_slope; `engine` changes nothing.
 """
 
 import torch
 import torch.nn.functional as F
 
-from caffe.layer import SIGNS, VALUES, Layer, register
+from caffe.layer import SIGNS, VALUES, Grads, Layer, Needs, Shapes, Tensors, register
 
 
 @register("ReLU")
@@ -13,24 +14,23 @@ class ReLU(Layer):
     can_overwrite = True
     keeps_signs = True
 
-    def setup(self, shapes):
-        if (
-            self.param.relu_param.negative_slope < 0
-        ):  # then the top, in place, does not show the bottom's signs
+    def setup(self, shapes: Shapes) -> None:
+        # below 0, the top of a layer in place does not show the bottom's signs
+        if self.param.relu_param.negative_slope < 0:
             self.keeps_signs, self.reads_own_bottom = False, VALUES
         else:
             self.reads_own_bottom = SIGNS
 
-    def reshape(self, shapes):
+    def reshape(self, shapes: Shapes) -> Shapes:
         return [shapes[0]]
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         slope = self.param.relu_param.negative_slope
         if slope == 0:
-            # in place on a view autograd rewrites the history, and the bottom's diff would be lost
+            # in place on a view, autograd rewrites the history, and the bottom's diff would be lost
             return F.relu(x, inplace=self.overwrites and not x._is_view())
         return torch.where(x > 0, x, x * slope)
 
-    def backward(self, bottoms, tops, diffs, needs):
+    def backward(self, bottoms: Tensors, tops: Tensors, diffs: Tensors, needs: Needs) -> Grads:
         slope = self.param.relu_param.negative_slope
         return [torch.where(bottoms[0] > 0, diffs[0], diffs[0] * slope)]

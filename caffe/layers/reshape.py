@@ -1,13 +1,15 @@
 """Reshape: the same values, in row-major order, in another shape.
 
 Honours shape (dim 0: copied from the bottom's axis at that place; -1, once: whatever is left over),
-axis (the first one replaced; -1 is behind the last) and num_axes (how many are replaced; -1: all
+axis (the first axis replaced; -1 is behind the last) and num_axes (how many are replaced; -1: all
 that follow).
 """
 
 import math
 
-from caffe.layer import Layer, register
+import torch
+
+from caffe.layer import Layer, Shapes, register
 
 
 @register("Reshape")
@@ -15,12 +17,12 @@ class Reshape(Layer):
     in_place = False
     shares_data = shares_diff = True
 
-    def setup(self, shapes):
+    def setup(self, shapes: Shapes) -> None:
         dims = list(self.param.reshape_param.shape.dim)
         if dims.count(-1) > 1 or min(dims, default=0) < -1:
             self.fail(f"reshape_param.shape {dims}: a dim is positive, 0, or once -1")
 
-    def reshape(self, shapes):
+    def reshape(self, shapes: Shapes) -> Shapes:
         p, shape = self.param.reshape_param, shapes[0]
         dims = list(p.shape.dim)
         start = p.axis if p.axis >= 0 else len(shape) + p.axis + 1
@@ -35,7 +37,8 @@ class Reshape(Layer):
             if dim == 0:
                 if start + i >= len(shape):
                     self.fail(
-                        f"shape {list(p.shape.dim)}: dim {i} is 0, but a bottom of shape {shape} has no such axis"
+                        f"shape {list(p.shape.dim)}: dim {i} is 0, but a bottom of shape {shape}"
+                        " has no such axis"
                     )
                 dims[i] = shape[start + i]
         new = [*shape[:start], *dims, *shape[end:]]
@@ -44,10 +47,11 @@ class Reshape(Layer):
             new[start + dims.index(-1)] = math.prod(shape) // rest if rest else 0
         if math.prod(new) != math.prod(shape):
             self.fail(
-                f"cannot make the shape {list(p.shape.dim)} (axis {p.axis}) of a bottom of shape {shape}"
+                f"cannot make the shape {list(p.shape.dim)} (axis {p.axis}) from a bottom of shape"
+                f" {shape}"
             )
         self.shape = tuple(new)
         return [self.shape]
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x.reshape(self.shape)

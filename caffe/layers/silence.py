@@ -1,10 +1,10 @@
-"""Silence: takes any bottoms and makes nothing of them, so that they are no outputs of the net;
-their gradient is 0.
+"""Silence: takes any bottoms and produces nothing, so that they are not outputs of the net; their
+gradient is 0.
 """
 
 import torch
 
-from caffe.layer import Layer, register
+from caffe.layer import Grads, Layer, Needs, Shapes, Tensors, register
 
 
 @register("Silence")
@@ -12,13 +12,13 @@ class Silence(Layer):
     num_bottom = (1, None)
     num_top = (0, 0)
 
-    def reshape(self, shapes):
+    def reshape(self, shapes: Shapes) -> Shapes:
         return []
 
-    def forward(self, *bottoms):
+    def forward(self, *bottoms: torch.Tensor) -> Tensors:
         return ()
 
-    def backward(self, bottoms, tops, diffs, needs):
+    def backward(self, bottoms: Tensors, tops: Tensors, diffs: Tensors, needs: Needs) -> Grads:
         return [
             torch.zeros_like(x) if need else None for x, need in zip(bottoms, needs, strict=True)
         ]

@@ -1,8 +1,10 @@
-"""Split: the bottom again under several names; Caffe puts it in wherever a blob has more than one
+"""Split: the bottom again under several names; Caffe inserts it wherever a blob has more than one
 reader.
 """
 
-from caffe.layer import Layer, register
+import torch
+
+from caffe.layer import Layer, Shapes, Tensors, register
 
 
 @register("Split")
@@ -10,8 +12,8 @@ class Split(Layer):
     num_top = (1, None)
     shares_data = True
 
-    def reshape(self, shapes):
+    def reshape(self, shapes: Shapes) -> Shapes:
         return [shapes[0]] * len(self.param.top)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> Tensors:
         return [x.view_as(x) for _ in self.param.top]

@@ -3,15 +3,15 @@ flattened and put side by side.
 
 Honours pyramid_height (number of levels) and pool (MAX or AVE; STOCHASTIC is refused, as by
 Pooling); `engine` changes nothing.  The top is (N, C (1 + 4 + 16 + ...)), with a single level (N,
-C, 1, 1). Each level is a Pooling of kernel and stride ceil(H / bins) whose padding makes up for the
-remainder, where torch's adaptive pooling has windows of several sizes and no padding.
+C, 1, 1).  Each level is a Pooling with kernel and stride ceil(H / bins), padded to fit, where
+torch's adaptive pooling has windows of several sizes and no padding.
 """
 
 import math
 
 import torch
 
-from caffe.layer import Layer, register
+from caffe.layer import Grads, Layer, Needs, Shape, Shapes, Tensors, register
 from caffe.layers.pooling import Pooling
 from caffe.proto import caffe_pb2
 
@@ -20,14 +20,14 @@ from caffe.proto import caffe_pb2
 class SPP(Layer):
     in_place = False
 
-    def setup(self, shapes):
+    def setup(self, shapes: Shapes) -> None:
         if self.param.spp_param.pyramid_height < 1:
             self.fail("pyramid_height must be given, and at least 1")
 
-    def reshape(self, shapes):
+    def reshape(self, shapes: Shapes) -> Shapes:
         shape = shapes[0]
         if len(shape) != 4:
-            self.fail(f"wants a bottom of 4 axes (N, C, H, W), not {shape}")
+            self.fail(f"needs a bottom of 4 axes (N, C, H, W), not {shape}")
         self.levels = [
             self._level(level, shape) for level in range(self.param.spp_param.pyramid_height)
         ]
@@ -35,14 +35,15 @@ class SPP(Layer):
             return [(*shape[:2], 1, 1)]
         return [(shape[0], shape[1] * sum(4**level for level in range(len(self.levels))))]
 
-    def _level(self, level, shape):
+    def _level(self, level: int, shape: Shape):
         """The Pooling that cuts the bottom into 2^level x 2^level bins."""
         bins = 2**level
         kernel = [-(-size // bins) for size in shape[2:]]
         pad = [(k * bins - size + 1) // 2 for k, size in zip(kernel, shape[2:], strict=True)]
         if any(p >= k for p, k in zip(pad, kernel, strict=True)):
             self.fail(
-                f"a bottom of shape {shape} is too small for the {bins} x {bins} bins of pyramid level {level}"
+                f"a bottom of shape {shape} is too small for the {bins} x {bins} bins of pyramid"
+                f" level {level}"
             )
         param = caffe_pb2.LayerParameter(
             name=f"{self.name}, level {level}", type="Pooling", phase=self.phase, top=["bins"]
@@ -56,13 +57,13 @@ class SPP(Layer):
         pooling.reshape([shape])
         return pooling
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         for pooling in self.levels:
             pooling.keeps = self.keeps
         bins = [pooling.forward(x) for pooling in self.levels]
         return bins[0] if len(bins) == 1 else torch.cat([b.flatten(1) for b in bins], 1)
 
-    def backward(self, bottoms, tops, diffs, needs):
+    def backward(self, bottoms: Tensors, tops: Tensors, diffs: Tensors, needs: Needs) -> Grads:
         shapes = [(*bottoms[0].shape[:2], *pooling.size) for pooling in self.levels]
         parts = (
             diffs[0].reshape(len(diffs[0]), -1).split([math.prod(shape[1:]) for shape in shapes], 1)

@@ -1,4 +1,4 @@
-"""ArgMax: where the largest values stand."""
+"""ArgMax: where the largest values are."""
 
 import numpy as np
 import pytest
@@ -46,7 +46,7 @@ def test_has_no_gradient(one_layer):
 @pytest.mark.parametrize(
     ("fields", "match"),
     [
-        ("top_k: 6", r"top_k 6 must lie in 1\.\.5"),
+        ("top_k: 6", r"top_k 6 must be in 1\.\.5"),
         ("top_k: 0", "top_k 0"),
         ("axis: 2", "axis 2 is out of range"),
     ],

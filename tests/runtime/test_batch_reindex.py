@@ -20,7 +20,7 @@ def test_refuses_an_index_out_of_range(refused, index):
 
 
 def test_refuses_indices_of_two_axes(refused):
-    refused("1 axis with their indices", 'type: "BatchReindex"', x=X, order=[[0, 1]])
+    refused("1 axis with indices", 'type: "BatchReindex"', x=X, order=[[0, 1]])
 
 
 def test_takes_two_bottoms(refused):

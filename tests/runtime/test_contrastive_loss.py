@@ -40,7 +40,7 @@ def test_gradient(one_layer, fields, factors):
     assert not similar.any()
 
 
-def test_equal_features_of_another_kind_have_no_gradient(one_layer):
+def test_a_dissimilar_pair_of_equal_features_has_no_gradient(one_layer):
     layer = one_layer(contrastive(), a=[[1, 2]], b=[[1, 2]], similar=[0])
     assert_allclose(layer.forward(), 0.5)
     assert not any(grad.any() for grad in layer.backward())  # no direction, and no NaN
@@ -56,7 +56,7 @@ def test_loss_weight(one_layer):
     ("bottoms", "match"),
     [
         ({"b": [[1, 2, 3]] * 3}, "of one shape"),
-        ({"similar": [1, 0]}, "3 pairs want as many flags"),
+        ({"similar": [1, 0]}, "3 pairs need as many flags"),
         ({"a": [1, 2, 3], "b": [1, 2, 3]}, "of one shape"),
     ],
 )

@@ -1,4 +1,4 @@
-"""coord_map: where coordinates lie after convolutions, poolings, upsampling and crops; FCN's way of
+"""coord_map: where coordinates are after convolutions, poolings, upsampling and crops; FCN's way of
 writing nets.
 """
 
@@ -44,7 +44,7 @@ def same(found, axis, scale, shift):
 
 @pytest.mark.parametrize(
     ("layer", "scale", "shift"),
-    # what lies at x in the input lies at scale * x + shift in the output: windows are placed by
+    # position x in the input is position scale * x + shift in the output: windows are placed by
     # their middle
     [
         (L.Convolution(image(), kernel_size=3), 1, -1),

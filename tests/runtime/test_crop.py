@@ -31,7 +31,10 @@ def test_gradient(one_layer):
 
 @pytest.mark.parametrize(
     ("fields", "match"),
-    [("offset: 3", "do not lie in"), ("offset: 0 offset: 0 offset: 0", "3 times for 2 axes")],
+    [
+        ("offset: 3", "does not fit into a bottom"),
+        ("offset: 0 offset: 0 offset: 0", "3 times for 2 axes"),
+    ],
 )
 def test_refused(refused, fields, match):
     refused(match, crop(fields), x=IMAGE, like=np.zeros((1, 1, 1, 2)))
@@ -40,6 +43,7 @@ def test_refused(refused, fields, match):
 def test_in_place_is_refused(net_from):
     with pytest.raises(RuntimeError, match="in place"):
         net_from(
-            'layer { name: "i" type: "Input" top: "x" top: "y" input_param { shape { dim: 1 dim: 1 dim: 2 dim: 2 } } }'
+            'layer { name: "i" type: "Input" top: "x" top: "y" input_param { shape { dim: 1 dim:'
+            " 1 dim: 2 dim: 2 } } }"
             'layer { name: "c" type: "Crop" bottom: "x" bottom: "y" top: "x" }'
         )

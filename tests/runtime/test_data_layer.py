@@ -90,8 +90,10 @@ def write_lmdb(path, datums):
 def data_net(tmp_path, extra="", transform="", batch=2):
     path = tmp_path / "net.prototxt"
     path.write_text(
-        f'layer {{ name: "d" type: "Data" top: "data" top: "label" transform_param {{ {transform} }}'
-        f' data_param {{ source: "{tmp_path}/db" batch_size: {batch} {extra or "backend: LMDB"} }} }}'
+        f'layer {{ name: "d" type: "Data" top: "data" top: "label" transform_param {{ {transform}'
+        " }"
+        f' data_param {{ source: "{tmp_path}/db" batch_size: {batch} {extra or "backend: LMDB"}'
+        " } }"
     )
     return str(path)
 

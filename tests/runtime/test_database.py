@@ -39,7 +39,7 @@ def test_it_grows(tmp_path, monkeypatch):
     assert [database.datum(i).width for i in range(len(database))] == list(range(30_000, 30_010))
 
 
-def test_nothing_stays_of_a_failure(tmp_path):
+def test_a_failure_leaves_nothing_behind(tmp_path):
     with pytest.raises(ZeroDivisionError), Writer(tmp_path / "db") as writer:
         writer.put("0", datum())
         writer.put("1", datum(1 // 0))
@@ -48,9 +48,12 @@ def test_nothing_stays_of_a_failure(tmp_path):
 
 @pytest.mark.parametrize(
     ("keys", "message"),
-    [(["b", "a"], "the key a is not greater"), (["k" * 600], "is longer than LMDB's 511 bytes")],
+    [
+        (["b", "a"], "the key a is not greater"),
+        (["k" * 600], "is longer than the 511 bytes that LMDB allows"),
+    ],
 )
-def test_keys_that_cannot_be(tmp_path, keys, message):
+def test_refused_keys(tmp_path, keys, message):
     with pytest.raises(caffe.CaffeError, match=message), Writer(tmp_path / "db") as writer:
         for key in keys:
             writer.put(key, datum())
@@ -89,7 +92,7 @@ def test_a_truncated_one_is_refused(tmp_path, share):
         assert f"it should have {size} bytes and has {int(share * size)}" in str(caught.value)
 
 
-def test_whole_ones_are_not(tmp_path):
+def test_whole_ones_are_accepted(tmp_path):
     check_length(written(tmp_path / "db"))
     environment = lmdb.open(
         str(tmp_path / "other"), map_size=1 << 24
@@ -145,19 +148,19 @@ class FullDisk:
 
 
 def test_a_full_disk_is_one_sentence(tmp_path):
-    with pytest.raises(caffe.CaffeError, match=r"db: cannot be written .*No space left on device"):
-        with Writer(tmp_path / "db") as writer:
-            writer._lmdb = FullDisk(writer._lmdb)
-            writer.put("0", datum())
+    full = pytest.raises(caffe.CaffeError, match=r"db: cannot be written .*No space left on device")
+    with full, Writer(tmp_path / "db") as writer:
+        writer._lmdb = FullDisk(writer._lmdb)
+        writer.put("0", datum())
     assert not list(tmp_path.iterdir())
 
 
 def test_a_map_that_cannot_grow_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(Writer, "FIRST_MAP", 1 << 16)
-    with pytest.raises(caffe.CaffeError, match="db: cannot grow any more"):
-        with Writer(tmp_path / "db") as writer:
-            writer._lmdb = Stuck(writer._lmdb)
-            writer.put("0", datum(size=1 << 20))
+    stuck = pytest.raises(caffe.CaffeError, match="db: cannot grow any more")
+    with stuck, Writer(tmp_path / "db") as writer:
+        writer._lmdb = Stuck(writer._lmdb)
+        writer.put("0", datum(size=1 << 20))
     assert not list(tmp_path.iterdir())
 
 

@@ -39,7 +39,7 @@ def test_encoded_images_keep_their_own_number_of_channels():
 
 
 def test_16_bits_are_refused():
-    with pytest.raises(caffe.CaffeError, match="^r is an image of uint16; Caffe reads 8 bits"):
+    with pytest.raises(caffe.CaffeError, match=r"^r is an image of uint16; Caffe reads 8 bits"):
         datum.pixels(png(np.zeros((2, 2), dtype=np.uint16)), "r")
 
 

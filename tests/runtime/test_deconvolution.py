@@ -36,7 +36,8 @@ def test_forward_and_gradients(one_layer):
 
 def test_bilinear_upsampling_of_each_channel(one_layer):
     text = deconv(
-        "num_output: 2 group: 2 kernel_size: 4 stride: 2 pad: 1 bias_term: false weight_filler { type: 'bilinear' }"
+        "num_output: 2 group: 2 kernel_size: 4 stride: 2 pad: 1 bias_term: false weight_filler {"
+        " type: 'bilinear' }"
     )
     layer = one_layer(text, x=np.ones((1, 2, 5, 5)) * np.reshape([1, 3], (1, 2, 1, 1)))
     top = layer.forward()
@@ -49,7 +50,7 @@ def test_bilinear_upsampling_of_each_channel(one_layer):
     [
         ("num_output: 1", "kernel_size is missing"),
         ("num_output: 3 group: 2 kernel_size: 1", "group 2"),
-        ("num_output: 1 kernel_size: 1 pad: 1", "leaves nothing"),
+        ("num_output: 1 kernel_size: 1 pad: 1", "leaves no output"),
     ],
 )
 def test_refused(refused, fields, match):

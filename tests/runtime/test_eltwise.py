@@ -47,7 +47,8 @@ def test_forward_and_gradient(one_layer, fields, top, a, b, c):
 
 def test_in_place(net_from):
     net = net_from(
-        'force_backward: true layer { name: "i" type: "Input" top: "x" top: "y" input_param { shape { dim: 2 } } }'
+        'force_backward: true layer { name: "i" type: "Input" top: "x" top: "y" input_param {'
+        " shape { dim: 2 } } }"
         'layer { name: "e" type: "Eltwise" bottom: "x" bottom: "y" top: "x" }'
     )
     net.blobs["x"].data[...], net.blobs["y"].data[...] = [1, 2], [10, 20]

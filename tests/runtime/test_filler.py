@@ -17,7 +17,8 @@ def filled(net_from, filler, kind="ip", seed=0, group=1):
     caffe.set_random_seed(seed)
     shape = {"conv": "dim: 1 dim: 24 dim: 9 dim: 9", "ip": "dim: 1 dim: 300"}[kind]
     layer = {
-        "conv": f'type: "Convolution" convolution_param {{ num_output: 48 kernel_size: 5 group: {group} bias_term: false',
+        "conv": 'type: "Convolution" convolution_param { num_output: 48 kernel_size: 5'
+        f" group: {group} bias_term: false",
         "ip": 'type: "InnerProduct" inner_product_param { num_output: 500 bias_term: false',
     }[kind]
     net = net_from(
@@ -28,16 +29,19 @@ def filled(net_from, filler, kind="ip", seed=0, group=1):
 
 
 def test_statistics_are_those_of_the_recordings(golden, net_from):
-    """Mean, spread, ends, share of non-zero weights of every recorded filler; five standard errors
-    apart at most.
+    """Mean, spread, ends, share of non-zero weights of every recorded filler; at most five
+    standard errors apart.
     """
     recorded = json.loads((golden / "fillers" / "fillers.json").read_text())
     checked = 0
     for name, wanted in recorded.items():
         if name.startswith(("_", "bilinear")):
             continue
-        net = net_from('layer { name: "d" type: "Input" top: "d" input_param { shape { dim: 1 %s } } }' % (
-            "dim: 300" if name.startswith("ip") else "dim: 24 dim: 9 dim: 9") + "layer { " + wanted["layer"])  # fmt: skip
+        shape = "dim: 1 dim: 300" if name.startswith("ip") else "dim: 1 dim: 24 dim: 9 dim: 9"
+        net = net_from(
+            f'layer {{ name: "d" type: "Input" top: "d" input_param {{ shape {{ {shape} }} }} }}'
+            f"layer {{ {wanted['layer']}"
+        )
         found = net.params["l"][0].data
         assert list(found.shape) == wanted["shape"], name
         error = 5 * math.sqrt(2 / found.size)
@@ -56,8 +60,10 @@ def test_bilinear_is_exact(golden, net_from):
     for key in recorded:
         size = recorded[key].shape[-1]
         net = net_from(
-            'layer { name: "d" type: "Input" top: "d" input_param { shape { dim: 1 dim: 3 dim: 4 dim: 4 } } } layer { name: "l"'
-            ' type: "Deconvolution" bottom: "d" top: "o" convolution_param { num_output: 3 group: 3 bias_term: false'
+            'layer { name: "d" type: "Input" top: "d" input_param { shape { dim: 1 dim: 3 dim: 4'
+            ' dim: 4 } } } layer { name: "l"'
+            ' type: "Deconvolution" bottom: "d" top: "o" convolution_param { num_output: 3 group:'
+            " 3 bias_term: false"
             f' kernel_size: {size} weight_filler {{ type: "bilinear" }} }} }}'
         )
         np.testing.assert_array_equal(net.params["l"][0].data, recorded[key])
@@ -87,7 +93,7 @@ def test_variance_norm(net_from, norm, n):
     assert msra.std() == pytest.approx(math.sqrt(2 / n), rel=0.03)
 
 
-def test_sparse_keeps_so_many_inputs_an_output(net_from):
+def test_sparse_keeps_that_many_inputs_per_output(net_from):
     found = filled(net_from, 'weight_filler { type: "gaussian" std: 1 sparse: 50 }')
     assert (found != 0).mean() == pytest.approx(50 / 500, rel=0.05)
 
@@ -105,7 +111,7 @@ def test_same_seed_same_weights(net_from):
             'weight_filler { type: "magic" }',
             "layer 'l' .InnerProduct., blob 0: unknown filler type 'magic'",
         ),
-        ('weight_filler { type: "bilinear" }', "wants a blob of 4 axes with square kernels"),
+        ('weight_filler { type: "bilinear" }', "needs a blob of 4 axes with square kernels"),
     ],
 )
 def test_refused(net_from, filler, message):

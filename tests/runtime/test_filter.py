@@ -32,7 +32,7 @@ def test_another_number_with_every_forward(one_layer):
     ("tops", "selector", "match"),
     [
         (1, [1, 0], "differ in their first axis"),
-        (1, np.ones((3, 2)), "one value an item"),
+        (1, np.ones((3, 2)), "one value per item"),
         (2, [1, 1, 1], "1 bottoms before the selector and 2 tops"),
     ],
 )

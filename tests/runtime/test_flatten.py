@@ -31,7 +31,7 @@ def test_forward_and_gradient(one_layer, fields, shape):
 @pytest.mark.parametrize(
     ("fields", "match"),
     [
-        ("axis: 2 end_axis: 1", "end_axis 1 lies before axis 2"),
+        ("axis: 2 end_axis: 1", "end_axis 1 comes before axis 2"),
         ("axis: 4", "axis 4 is out of range"),
         ("end_axis: 4", "end_axis 4 is out of range"),
     ],

@@ -12,7 +12,7 @@ import caffe
 
 @pytest.fixture
 def make(net_from, tmp_path):
-    """make(fields, {"x": [...]}, ...): a net over one HDF5 file a dict; its tops are the names of
+    """make(fields, {"x": [...]}, ...): a net over one HDF5 file per dict; its tops are the names of
     the first.
     """
 
@@ -26,7 +26,8 @@ def make(net_from, tmp_path):
         (tmp_path / "list.txt").write_text("".join(f"{path}\n" for path in paths))
         wires = " ".join(f'top: "{name}"' for name in tops or files[0])
         return net_from(
-            f'layer {{ name: "layer" type: "HDF5Data" {wires} hdf5_data_param {{ source: "{tmp_path / "list.txt"}" {fields} }} }}'
+            f'layer {{ name: "layer" type: "HDF5Data" {wires} hdf5_data_param {{ source:'
+            f' "{tmp_path / "list.txt"}" {fields} }} }}'
         )
 
     return build
@@ -65,7 +66,7 @@ def test_shuffle_goes_through_all_rows(make):
         ("", {"x": [1]}, "batch_size must be at least 1"),
         ("batch_size: 1", {"x": [1], "y": [1, 2]}, r"have \[1, 2\] rows"),
         ("batch_size: 1", {"x": np.zeros((0, 2))}, r"have \[0\] rows"),
-        ("batch_size: 1", {"x": [b"text"]}, "holds no rows of numbers"),
+        ("batch_size: 1", {"x": [b"text"]}, "does not hold rows of numbers"),
         (
             "batch_size: 1 } transform_param { scale: 2",
             {"x": [1]},
@@ -102,5 +103,5 @@ def test_refuses_a_file_that_is_gone(make, tmp_path):
 
 def test_refuses_rows_of_another_shape_in_one_batch(make):
     net = make("batch_size: 2", {"x": [[1, 2]]}, {"x": [[1, 2, 3]]})
-    with pytest.raises(caffe.CaffeError, match="another shape than the file before"):
+    with pytest.raises(caffe.CaffeError, match="another shape than those of the file before"):
         net.forward()

@@ -1,4 +1,4 @@
-"""HDF5Output: what goes in stands in the file."""
+"""HDF5Output: what goes in is in the file."""
 
 import h5py
 import numpy as np

@@ -15,7 +15,7 @@ RED, GREEN, BLUE = (0, 0, 255), (0, 255, 0), (255, 0, 0)  # as OpenCV has them
 
 @pytest.fixture
 def make(net_from, tmp_path):
-    """make(fields, lines): a net over a list of lines; red.png, green.png and blue.png (2 x 3) lie
+    """make(fields, lines): a net over a list of lines; red.png, green.png and blue.png (2 x 3) are
     beside it.
     """
     for name, colour in {"red": RED, "green": GREEN, "blue": BLUE}.items():
@@ -26,7 +26,8 @@ def make(net_from, tmp_path):
         (tmp_path / "list.txt").write_text("\n".join(lines) + "\n")
         net = net_from(
             'layer { name: "layer" type: "ImageData" top: "x" top: "t"'
-            f' image_data_param {{ source: "{tmp_path / "list.txt"}" root_folder: "{tmp_path}/" {fields} }}'
+            f' image_data_param {{ source: "{tmp_path / "list.txt"}" root_folder: "{tmp_path}/"'
+            f" {fields} }}"
             f" transform_param {{ {transform} }} }}"
         )
         nets.append(net)

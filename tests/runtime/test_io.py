@@ -251,7 +251,7 @@ def test_resizing_other_numbers_of_channels_is_scipys_zoom():
     ],
 )
 def test_shapes_that_do_not_fit(call):
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match=r"cannot (be )?resized?|are larger than") as caught:
         call()
     assert isinstance(caught.value, caffe.CaffeError)
     assert "\n" not in str(caught.value)
@@ -314,7 +314,7 @@ def test_a_blob_without_shape_holds_one_number():
     assert number == 123
     with pytest.raises(ValueError, match=r"a blob of shape \(\) cannot hold 100 values"):
         io.blobproto_to_array(caffe_pb2.BlobProto(data=[0] * 100))
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"a blob of shape \(-1, 3\) cannot hold 6 values"):
         io.blobproto_to_array(caffe_pb2.BlobProto(data=[0] * 6, shape={"dim": [-1, 3]}))
 
 

@@ -92,13 +92,11 @@ def test_channels_last(golden, case):
     compare(net, arrays)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [case for case in CASES if not case.endswith("_emptywindow")])
 def test_backward_at_any_time(golden, case):
     """Before any forward it only has to run; a second one gives the same, adds to the parameters'
     diffs, changes no data.
     """
-    if case.endswith("_emptywindow"):
-        pytest.skip("the net is refused")
     net, arrays = load(golden, case)
     for name, value in of(arrays, "in"):
         net.blobs[name].data[...] = value

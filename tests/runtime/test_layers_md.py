@@ -30,7 +30,7 @@ def rows():
     for line in (FOLDER / "LAYERS.md").read_text(encoding="utf-8").splitlines():
         if line.startswith("|") and not line.startswith(("|--", "| type ")):
             name, *cells = (cell.strip() for cell in line.strip("|").split("|"))
-            assert name not in found, f"{name} stands twice"
+            assert name not in found, f"{name} is listed twice"
             assert len(cells) == 4, f"{name}: {len(cells) + 1} columns"
             found[name] = cells
     return found
@@ -67,7 +67,7 @@ def test_a_file_of_layers_registers_the_type_that_it_is_named_after():
     assert len(files) == len(caffe.layer_type_list()) == 60
 
 
-def test_every_field_of_the_message_is_spoken_of():
+def test_every_field_of_the_message_is_mentioned():
     for name, cells in rows().items():
         if cells[0] == "not supported":
             continue
@@ -76,7 +76,7 @@ def test_every_field_of_the_message_is_spoken_of():
             message = caffe_pb2.LayerParameter.DESCRIPTOR.fields_by_name[own].message_type
             missing = {field.name for field in message.fields} - named
             assert not missing, (
-                f"{name}: {own} has {sorted(missing)}, of which LAYERS.md says nothing"
+                f"{name}: {own} has {sorted(missing)}, which LAYERS.md does not mention"
             )
 
 
@@ -86,7 +86,7 @@ def test_a_type_without_support_is_refused_by_name():
             create(caffe_pb2.LayerParameter(name="x", type=name), "net", None)
 
 
-def test_every_file_stands_in_the_readme():
+def test_every_file_is_in_the_readme():
     named = set(re.findall(r"`(\w+\.py)`", (FOLDER / "README.md").read_text(encoding="utf-8")))
     assert {path.name for path in FOLDER.glob("*.py")} - {"__init__.py"} <= named
     assert {name for name in named if not (FOLDER / name).exists()} == {"caffe_pb2.py"} & named

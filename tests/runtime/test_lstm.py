@@ -5,7 +5,10 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-LSTM = 'type: "LSTM" recurrent_param { num_output: %d weight_filler { type: "uniform" min: -0.5 max: 0.5 } %s }'
+LSTM = (
+    'type: "LSTM" recurrent_param {'
+    ' num_output: %d weight_filler { type: "uniform" min: -0.5 max: 0.5 } %s }'
+)
 
 
 def sigmoid(x):
@@ -41,7 +44,7 @@ def test_as_torch_computes_it(one_layer):
     assert_allclose(layer.backward(diff)[0], bottom.grad, rtol=1e-4, atol=1e-6)
 
 
-def test_a_call_goes_on_where_the_last_one_ended(one_layer):
+def test_a_call_continues_where_the_last_one_ended(one_layer):
     x = np.random.default_rng(2).standard_normal((4, 1, 3)).astype(np.float32)
     whole = one_layer(LSTM % (2, ""), x=x, cont=[[0], [1], [1], [1]])
     half = one_layer(LSTM % (2, ""), x=x[:2], cont=[[0], [1]])

@@ -49,8 +49,8 @@ def test_the_arrays_are_not_written_to(net):
     [
         (DATA[:3], np.zeros(3), "multiple of batch_size 2 items, not 3"),
         (DATA[:0], np.zeros(0), "multiple of batch_size 2 items, not 0"),
-        (DATA, np.zeros(3), "4 items want as many labels"),
-        (DATA[:, :2], np.zeros(4), r"wants data of shape \(M, 3, 1, 1\)"),
+        (DATA, np.zeros(3), "4 items need as many labels"),
+        (DATA[:, :2], np.zeros(4), r"needs data of shape \(M, 3, 1, 1\)"),
     ],
 )
 def test_refused_arrays(net, data, labels, match):
@@ -66,5 +66,6 @@ def test_refuses_to_run_without_arrays(net):
 def test_refuses_missing_sizes(net_from):
     with pytest.raises(caffe.CaffeError, match="must all be given"):
         net_from(
-            'layer { name: "layer" type: "MemoryData" top: "x" top: "t" memory_data_param { batch_size: 2 } }'
+            'layer { name: "layer" type: "MemoryData" top: "x" top: "t" memory_data_param {'
+            " batch_size: 2 } }"
         )

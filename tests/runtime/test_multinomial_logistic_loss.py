@@ -30,7 +30,7 @@ def test_loss_weight(one_layer):
 
 @pytest.mark.parametrize(
     ("labels", "match"),
-    [([0, 3], r"label 3 is outside 0\.\.2"), ([-1, 0], "label -1"), ([0], "one label an item")],
+    [([0, 3], r"label 3 is outside 0\.\.2"), ([-1, 0], "label -1"), ([0], "one label per item")],
 )
 def test_refused(refused, labels, match):
     refused(match, TEXT, p=P, t=labels)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import recorded
 
 import caffe
 from caffe import prototxt, snapshot
@@ -259,17 +260,20 @@ def test_a_truncated_caffemodel_is_refused(net_from, tmp_path, cut):
         net.copy_from(str(path))
 
 
-def test_a_real_models_digits(golden):
+LENET = recorded.SHARED / "models" / "lenet"
+
+
+@pytest.mark.skipif(not LENET.is_dir(), reason="needs ../shared/models/lenet")
+def test_a_real_models_digits():
     """The third-party LeNet classifies its ten digits."""
     import cv2
 
-    folder = golden.parents[1] / "models" / "lenet"
     net = caffe.Net(
-        str(folder / "mnist_deploy.prototxt"),
-        str(folder / "lenet_iter_10000.caffemodel"),
+        str(LENET / "mnist_deploy.prototxt"),
+        str(LENET / "lenet_iter_10000.caffemodel"),
         caffe.TEST,
     )
-    images = sorted(folder.glob("img_*.png"))
+    images = sorted(LENET.glob("img_*.png"))
     assert len(images) == 10
     for path in images:
         pixels = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE).astype(np.float32)

@@ -74,7 +74,7 @@ def test_unnamed_layers_are_numbered_and_shared_bottoms_made_once():
 
 
 def test_unnamed_tops_are_named_after_their_type():
-    """As Caffe does: the second top of `data` is DummyData1; a layer has the name of its first top."""
+    """As in Caffe, the second top of `data` is DummyData1; a layer is named after its first top."""
     n = caffe.NetSpec()
     n.data, other = L.DummyData(shape={"dim": 3}, ntop=2)
     _, n.last = L.DummyData(shape={"dim": 3}, ntop=2)
@@ -192,12 +192,16 @@ def test_fields_of_any_kind():
 
 
 PARSED = """
-layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" param { lr_mult: 1 name: "w" } param { lr_mult: 2 }
-  convolution_param { num_output: 4 kernel_size: 3 pad: 1 weight_filler { type: "gaussian" std: 0.1 } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+  param { lr_mult: 1 name: "w" } param { lr_mult: 2 } convolution_param {
+    num_output: 4 kernel_size: 3 pad: 1 weight_filler { type: "gaussian" std: 0.1 } } }
 layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" relu_param { negative_slope: 0.1 } }
-layer { name: "drop" type: "Dropout" bottom: "conv" top: "conv" include { phase: TRAIN } include { phase: TEST stage: "s" } }
-layer { name: "two" type: "Slice" bottom: "conv" top: "one" top: "two" slice_param { slice_point: 1 slice_point: 2 } }
-layer { name: "up" type: "Deconvolution" bottom: "two" top: "up" loss_weight: 0.5 convolution_param { kernel_size: 2 } }
+layer { name: "drop" type: "Dropout" bottom: "conv" top: "conv"
+  include { phase: TRAIN } include { phase: TEST stage: "s" } }
+layer { name: "two" type: "Slice" bottom: "conv" top: "one" top: "two"
+  slice_param { slice_point: 1 slice_point: 2 } }
+layer { name: "up" type: "Deconvolution" bottom: "two" top: "up" loss_weight: 0.5
+  convolution_param { kernel_size: 2 } }
 """
 
 

@@ -54,7 +54,7 @@ def test_max_takes_the_first_of_equals(one_layer):
 
 
 def test_kernel_larger_than_the_bottom(one_layer):
-    """The one window is cut at the bottom; its average divides by what lies within."""
+    """The only window is clipped to the bottom; its average divides by what is inside."""
     layer = one_layer(pool("pool: MAX kernel_size: 7 stride: 4"), x=IMAGE)
     assert_allclose(layer.forward(), [[[[16]]]])
     assert_allclose(layer.backward([[[[3]]]])[0, 0, 3], [0, 0, 0, 3])
@@ -92,7 +92,7 @@ def test_mask_is_the_flat_index(one_layer):
 
 def test_average_divides_by_the_window_clipped_to_the_padded_bottom(one_layer):
     layer = one_layer(pool("pool: AVE kernel_size: 3 stride: 2 pad: 1"), x=np.ones((1, 1, 4, 4)))
-    # windows start at -1, 1, 3: the padding counts in the divisor, what lies beyond it (index 5)
+    # windows start at -1, 1, 3: the padding counts in the divisor, what is beyond it (index 5)
     # does not
     assert_allclose(layer.forward()[0, 0, 0], [4 / 9, 6 / 9, 2 / 6], rtol=1e-6)
     assert_allclose(layer.backward(np.ones((1, 1, 3, 3)))[0, 0, 0, 3], 1 / 9 + 1 / 6, rtol=1e-6)
@@ -111,10 +111,10 @@ def test_rectangular(one_layer):
         ("kernel_size: 2 pad: 2", "pad .* smaller than the kernel"),
         (
             "kernel_size: 5",
-            "larger than the padded bottom .* no window is left",
+            "larger than the padded bottom .* leaves no window",
         ),  # ceil(-1 / 1) + 1 = 0
-        ("kernel_size: 6 stride: 2", "no window is left"),
-        ("kernel_size: 5 stride: 2 round_mode: FLOOR", "no window is left"),
+        ("kernel_size: 6 stride: 2", "leaves no window"),
+        ("kernel_size: 5 stride: 2 round_mode: FLOOR", "leaves no window"),
         ("global_pooling: true kernel_size: 2", "global_pooling"),
         ("pool: STOCHASTIC kernel_size: 2", "STOCHASTIC"),
         ("kernel_size: 1 stride: 4 pool: AVE", "wholly outside"),

@@ -28,7 +28,8 @@ def test_one_slope_for_all_channels(one_layer):
 
 def test_in_place(net_from):
     net = net_from(
-        'force_backward: true layer { name: "i" type: "Input" top: "x" input_param { shape { dim: 1 dim: 2 } } }'
+        'force_backward: true layer { name: "i" type: "Input" top: "x" input_param { shape { dim:'
+        " 1 dim: 2 } } }"
         'layer { name: "p" type: "PReLU" bottom: "x" top: "x" }'
     )
     net.blobs["x"].data[...] = [[-4, 4]]

@@ -42,7 +42,8 @@ def solver(tmp_path):
     (tmp_path / "net.prototxt").write_text(NET)
     path = tmp_path / "solver.prototxt"
     path.write_text(
-        f'net: "{tmp_path}/net.prototxt" base_lr: 0.1 lr_policy: "fixed" max_iter: 1 snapshot_prefix: "{tmp_path}/s"'
+        f'net: "{tmp_path}/net.prototxt" base_lr: 0.1 lr_policy: "fixed" max_iter: 1'
+        f' snapshot_prefix: "{tmp_path}/s"'
     )
     return path
 
@@ -130,7 +131,10 @@ def test_lmdbs(odd, tmp_path, fatal):
 
 def test_hdf5_source_lists(odd, net_from, tmp_path):
     kind, path = odd
-    text = 'layer {{ name: "d" type: "HDF5Data" top: "x" hdf5_data_param {{ source: "{}" batch_size: 1 }} }}'
+    text = (
+        'layer {{ name: "d" type: "HDF5Data" top: "x"'
+        ' hdf5_data_param {{ source: "{}" batch_size: 1 }} }}'
+    )
     with pytest.raises(caffe.CaffeError, match=f"odd: is a {kind}"):
         net_from(text.format(path))
     (tmp_path / "list.txt").write_text(f"{path}\n")

@@ -16,7 +16,8 @@ def test_forward_and_gradient(one_layer, slope, top, grad):
 
 def test_in_place(net_from):
     net = net_from(
-        'force_backward: true layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 3 } } }'
+        'force_backward: true layer { name: "x" type: "Input" top: "x" input_param { shape { dim:'
+        " 3 } } }"
         'layer { name: "r" type: "ReLU" bottom: "x" top: "x" }'
     )
     net.blobs["x"].data[...] = [-1, 1, 3]
@@ -35,8 +36,10 @@ def test_takes_one_bottom(refused):
 def test_in_place_in_the_solvers_pass(net_from, axis):
     net = net_from(
         'layer { name: "i" type: "Input" top: "x" input_param { shape { dim: 1 dim: 2 dim: 2 } } }'
-        'layer { name: "p" type: "InnerProduct" bottom: "x" top: "p" inner_product_param { num_output: 1'
-        f' axis: {axis} weight_filler {{ value: 1 }} }} }} layer {{ name: "r" type: "ReLU" bottom: "p" top: "p" }}'
+        'layer { name: "p" type: "InnerProduct" bottom: "x" top: "p" inner_product_param {'
+        " num_output: 1"
+        f' axis: {axis} weight_filler {{ value: 1 }} }} }} layer {{ name: "r" type: "ReLU"'
+        ' bottom: "p" top: "p" }'
         'layer { name: "l" type: "Reduction" bottom: "p" top: "l" loss_weight: 3 }'
     )
     net.blobs["x"].data[...] = [[[1, 2], [3, -1]]]

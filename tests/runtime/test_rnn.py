@@ -1,4 +1,4 @@
-"""RNN: steps by hand, gradient of the recurrent weights, sequences that begin anew."""
+"""RNN: steps by hand, gradient of the recurrent weights, new sequences."""
 
 import numpy as np
 from numpy.testing import assert_allclose

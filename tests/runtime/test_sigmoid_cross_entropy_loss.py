@@ -47,7 +47,7 @@ def test_normalization(one_layer, fields, value):
     assert_allclose(layer.forward(), value, rtol=1e-6)
 
 
-def test_ignore_label_cuts_the_target_to_an_integer(one_layer):
+def test_ignore_label_truncates_the_target_to_an_integer(one_layer):
     layer = one_layer(loss("ignore_label: 0"), x=np.zeros((1, 3)), t=[[0.9, -0.9, 1]])
     assert_allclose(layer.forward(), LN2, rtol=1e-6)  # only the 1 is left
     assert_allclose(layer.backward()[0], [[0, 0, -0.5]])

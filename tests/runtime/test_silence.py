@@ -1,4 +1,4 @@
-"""Silence: blobs that are no outputs."""
+"""Silence: blobs that are not outputs."""
 
 NET = """
 force_backward: true

@@ -47,9 +47,9 @@ def test_one_top(one_layer):
 @pytest.mark.parametrize(
     ("fields", "match"),
     [
-        ("slice_point: 3", "want 3 slice_point, there are 1"),
+        ("slice_point: 3", "need 3 slice_point; there are 1"),
         ("slice_point: 1 slice_point: 1 slice_point: 2", "must increase"),
-        ("slice_point: 1 slice_point: 2 slice_point: 6", "lie within axis 1"),
+        ("slice_point: 1 slice_point: 2 slice_point: 6", "be inside axis 1"),
         ("", "cannot be cut into 4 equal parts"),
         ("axis: 1 slice_dim: 1", "not both"),
         ("axis: 2", "axis 2 is out of range"),

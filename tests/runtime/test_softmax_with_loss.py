@@ -45,7 +45,7 @@ def test_axis(one_layer):
     assert_allclose(layer.forward(), np.log(7), rtol=1e-6)
 
 
-def test_the_loss_is_cut_but_its_gradient_is_not(one_layer):
+def test_the_loss_is_limited_but_its_gradient_is_not(one_layer):
     layer = one_layer(loss(), x=[[0, 1000]], t=[0])
     assert_allclose(layer.forward(), -np.log(np.finfo(np.float32).tiny), rtol=1e-6)
     assert_allclose(layer.backward()[0], [[-1, 1]])

@@ -10,10 +10,12 @@ def test_forward_and_gradient(one_layer):
     assert_array_equal(layer.backward([1, 10], [2, 20], [3, 30]), [6, 60])
 
 
-def test_put_in_where_a_blob_has_two_readers(net_from):
+def test_inserted_where_a_blob_has_two_readers(net_from):
     net = net_from(
-        'force_backward: true layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 } } }'
-        'layer { name: "r" type: "ReLU" bottom: "x" top: "r" } layer { name: "s" type: "Sigmoid" bottom: "x" top: "s" }'
+        'force_backward: true layer { name: "x" type: "Input" top: "x" input_param { shape { dim:'
+        " 2 } } }"
+        'layer { name: "r" type: "ReLU" bottom: "x" top: "r" } layer { name: "s" type: "Sigmoid"'
+        ' bottom: "x" top: "s" }'
     )
     assert list(net.layer_dict) == ["x", "x_x_0_split", "r", "s"]
     assert net.bottom_names["s"] == ["x_x_0_split_1"]

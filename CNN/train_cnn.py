@@ -1,0 +1,290 @@
+"""Train a net with `caffe train`, keep it untrained as well, and record the training.
+
+Reads:   CNN/<net>/*.prototxt and *.py, the LMDBs in WORK/CNN/<net>/
+Writes:  WORK/CNN/<net>/{trained,untrained}.caffemodel and .log, snapshots/;
+         WORK/experiments/results/training.json
+Paper:   section 4.2 (training)
+Usage:   python CNN/train_cnn.py [--work DIR] [--net CaffeNet] [--solver solver.prototxt] [--seed N]
+                                 [--note TEXT] [--force]
+
+A training that was stopped (Ctrl-C, SIGTERM) resumes from its newest good snapshot.  A net that is
+there already is not trained again without --force; its training is recorded from its log.
+"""
+
+import texttopicnet.startup  # noqa: F401  isort: skip
+
+import math
+import os
+import shutil
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from caffe import log, log_grammar, prototxt
+from caffe.error import CaffeError
+from caffe.net_parameter import filter_net
+from caffe.proto import caffe_pb2
+from texttopicnet import artefacts, atomic_files, child_process, command_line, results
+from texttopicnet.errors import UserError
+
+UNTRAINED_SOLVER = "solver_untrained.prototxt"
+KINDS = (".caffemodel", ".solverstate", ".caffemodel.h5", ".solverstate.h5")
+STOPPING = (signal.SIGINT, signal.SIGTERM)  # caffe train snapshots and stops; at SIGHUP it goes on
+SOURCES = ("solver.cpp", "caffe.cpp")  # whose lines tell the time of a training; not data threads'
+LEAP_YEAR = 2000  # for a log that names no year: 29 February is a day of it
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: a solver, and the name of what it makes.
+
+    Attributes
+    ----------
+    name : str
+        Of the weights and the log, without their endings.
+    folder : Path
+        Work folder of the net, where Caffe runs.
+    solver : caffe_pb2.SolverParameter
+        As this run uses it: with its seed, its stages and a snapshot_prefix.
+    file : str
+        What the solver is written to, in `folder`.
+    """
+
+    name: str
+    folder: Path
+    solver: caffe_pb2.SolverParameter
+    file: str
+
+    @property
+    def weights(self) -> Path:
+        return self.folder / f"{self.name}.caffemodel"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / f"{self.name}.log"
+
+    @property
+    def final(self) -> Path:
+        """The snapshot after the last iteration."""
+        end = ".h5" if self.solver.snapshot_format == caffe_pb2.SolverParameter.HDF5 else ""
+        last = f"{self.solver.snapshot_prefix}_iter_{self.solver.max_iter}.caffemodel{end}"
+        return self.folder / last
+
+    def made(self) -> list[Path]:
+        """All that earlier runs have left, snapshots included."""
+        prefix = self.folder / self.solver.snapshot_prefix
+        snapshots = [
+            path
+            for path in prefix.parent.glob("*_iter_*")
+            if path.name.startswith(f"{prefix.name}_iter_") and path.name.endswith(KINDS)
+        ]
+        return [self.weights, self.log, *snapshots]
+
+
+def read_solver(path: Path) -> caffe_pb2.SolverParameter:
+    """Read a solver; a wrong one is a UserError."""
+    try:
+        return prototxt.read_solver(path)
+    except CaffeError as error:
+        raise UserError(str(error)) from error
+
+
+def run_of(name: str, path: Path, folder: Path, seed: int | None, stages: list[str]) -> Run:
+    """The run of a solver file, whose seed and stages are replaced.
+
+    Parameters
+    ----------
+    name : str
+        Of the run.
+    path : Path
+        The solver.
+    folder : Path
+        Work folder of the net.
+    seed : int or None
+        None keeps the solver's own random_seed.
+    stages : list of str
+        Of the net's train_state.
+    """
+    solver = read_solver(path)
+    if seed is not None:
+        solver.random_seed = seed
+    solver.train_state.ClearField("stage")
+    solver.train_state.stage.extend(stages)
+    if not stages and solver.train_state == caffe_pb2.NetState():
+        solver.ClearField("train_state")
+    file = f"run_{path.name}"
+    prefix = solver.snapshot_prefix or "snapshots/"  # as Caffe: a folder gets the solver's name
+    if prefix.endswith("/") or (folder / prefix).is_dir():
+        prefix = os.path.join(prefix, Path(file).stem)
+    solver.snapshot_prefix = prefix
+    return Run(name, folder, solver, file)
+
+
+def check_lmdbs(solver: caffe_pb2.SolverParameter, source: Path, folder: Path) -> None:
+    """Raise UserError unless the LMDBs that the solver's net reads are in the work folder."""
+    try:
+        net = prototxt.read_net(source / net_of(solver))
+        net.state.CopyFrom(solver.train_state)
+        net.state.phase = caffe_pb2.TRAIN
+        layers = filter_net(net, solver.net).layer
+    except CaffeError as error:
+        raise UserError(str(error)) from error
+    for layer in layers:
+        if layer.type == "Data":
+            artefacts.existing(folder / layer.data_param.source, "scripts/04_create_lmdb.sh")
+
+
+def net_of(solver: caffe_pb2.SolverParameter) -> str:
+    """The file that a solver trains; UserError if it names none."""
+    if not (solver.net or solver.train_net):
+        raise UserError('the solver names no net: give it a line net: "train_val.prototxt"')
+    return solver.net or solver.train_net
+
+
+def copy_net(source: Path, folder: Path) -> None:
+    """Copy a net's prototxts and Python layers into its work folder, unless they are one."""
+    if source.resolve() == folder.resolve():
+        return
+    for path in (*source.glob("*.prototxt"), *source.glob("*.py")):
+        shutil.copyfile(path, folder / path.name)
+
+
+def train(run: Run, force: bool) -> None:
+    """Train until max_iter, resuming from the newest good snapshot; skip a net that is there."""
+    if force:
+        for path in run.made():
+            path.unlink(missing_ok=True)
+    elif run.weights.exists():
+        print(f"{run.weights} exists already: --force trains it again")
+        return
+    run.final.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_files.written_whole(run.folder / run.file) as temporary:
+        head = f"# {run.file.removeprefix('run_')} as CNN/train_cnn.py runs it\n"
+        temporary.write_text(head + prototxt.to_text(run.solver), encoding="utf-8")
+    command = [caffe_command(), "train", "--solver", run.file, "--resume"]
+    ended = child_process.run(command, run.folder, run.log)
+    if ended.status and ended.signal not in STOPPING:
+        raise UserError(
+            f"caffe train failed with status {ended.status}, {run.log} says why: run the same"
+            " command again, and it resumes"
+        )
+    if not run.final.is_file():
+        raise UserError(
+            "training stopped before its last iteration: the same command resumes it from"
+            f" {run.final.parent}/"
+        )
+    run.weights.unlink(missing_ok=True)
+    try:
+        os.link(run.final, run.weights)
+    except OSError:  # a file system without hard links
+        with atomic_files.written_whole(run.weights) as temporary:
+            shutil.copyfile(run.final, temporary)
+    print(run.weights)
+    if ended.signal in STOPPING:
+        raise KeyboardInterrupt
+
+
+def caffe_command() -> str:
+    """The `caffe` of this Python's environment, else the one on the PATH."""
+    places = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    found = shutil.which("caffe", path=places)
+    if not found:
+        raise UserError("the command caffe is not installed: run bash scripts/00_install.sh")
+    return found
+
+
+def read_log(path: Path) -> tuple[dict[int, float], float]:
+    """Losses and time of the runs in a log of `caffe train`.
+
+    Returns
+    -------
+    losses : dict
+        {iteration: displayed loss, averaged as average_loss says}; the later one of an iteration
+        that ran twice.
+    seconds : float
+        From the first to the last line of each process, added up.
+    """
+    losses, spans = {}, {}
+    text = artefacts.existing(path, "scripts/05_train_cnn.sh").read_text("utf-8", "replace")
+    for row in text.splitlines():
+        line = log_grammar.parse(row, LEAP_YEAR)
+        if not line or line.position.partition(":")[0] not in SOURCES:
+            continue
+        spans.setdefault(line.thread, [line.time, line.time])[1] = line.time
+        loss = log_grammar.LOSS.match(line.text)
+        if loss and math.isfinite(float(loss[2])):
+            losses[int(loss[1])] = float(loss[2])
+    if not losses:
+        raise UserError(
+            f"{path} has no line 'Iteration N ..., loss = ...': it is not a log of caffe train"
+        )
+    year = 366 * 86400  # a process that runs over New Year
+    return losses, sum((end - start).total_seconds() % year for start, end in spans.values())
+
+
+def record(run: Run, work: Path, net: str, note: str) -> None:
+    """Write the record of a training from its log: iterations, losses, seconds."""
+    output, ran = work / artefacts.TRAINING_RECORD, run.folder / run.file
+    solver = read_solver(ran) if ran.exists() else run.solver
+    losses, seconds = read_log(run.log)
+    steps = sorted(losses)
+    result = results.record(
+        experiment="training",
+        corpus=net,
+        values={"last_loss": losses[steps[-1]], "iterations": steps[-1]},
+        split={},
+        seed=solver.random_seed,
+        inputs={"weights": run.weights, "train_val": run.folder / net_of(run.solver)},
+        seconds=seconds,
+        note=note,
+        losses=[[i, losses[i]] for i in steps],
+    )
+    results.save(output, result)
+    print(f"loss {losses[steps[-1]]:.4f} at iteration {steps[-1]}, {seconds:.0f} s: {output}")
+
+
+def is_recorded(run: Run, output: Path) -> bool:
+    """Whether the record is there and not older than the weights."""
+    return output.exists() and output.stat().st_mtime_ns >= run.weights.stat().st_mtime_ns
+
+
+def main() -> int:
+    parser = command_line.parser(__doc__)
+    command_line.add_options(parser, "--work", "--net")
+    parser.add_argument(
+        "--solver",
+        default="solver.prototxt",
+        metavar="FILE",
+        help="solver in the net's folder (default: solver.prototxt)",
+    )
+    command_line.add_options(
+        parser, "--seed", default=None, help="random_seed of both runs (default: the solver's own)"
+    )
+    command_line.add_options(parser, "--note")
+    command_line.add_options(parser, "--force", help="train again from the beginning")
+    args = parser.parse_args()
+
+    source, folder = artefacts.ROOT / "CNN" / args.net, args.work.absolute() / "CNN" / args.net
+    if not (source / args.solver).is_file():
+        raise UserError(
+            f"{source / args.solver} does not exist: --net names a folder of CNN/, --solver a file"
+            " in it"
+        )
+    log.set_flags({"minloglevel": log.LEVELS["W"]})  # of this process: which layers it leaves out
+    given = read_solver(source / args.solver)
+    check_lmdbs(given, source, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    copy_net(source, folder)
+    stages = list(given.train_state.stage)
+    trained = run_of("trained", folder / args.solver, folder, args.seed, stages)
+    for run in (run_of("untrained", folder / UNTRAINED_SOLVER, folder, args.seed, stages), trained):
+        train(run, args.force)
+    output = args.work / artefacts.TRAINING_RECORD
+    if trained.log.is_file() and (args.force or not is_recorded(trained, output)):
+        record(trained, args.work, args.net, args.note)
+    return 0
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,350 @@
+"""Run the stages 1 to 9 in order, from the raw corpus to the tables; finished stages are skipped.
+
+Reads:   DATA (ImageCLEF_Wikipedia/, Wikipedia/), VOC (VOCdevkit/)
+Writes:  WORK, laid out like the project: LDA/, CNN/<net>/, experiments/
+Paper:   sections 3 and 4, the whole way
+Usage:   bash scripts/run_all.sh [--sample] [--dry-run] [--from N] [--to N] [options]
+
+A stage is done when all its outputs exist.  If its outputs are older than what the stage before
+wrote, the chain stops and says how to go on.  A stage that was interrupted starts over, except 5 to
+7, which resume.
+"""
+
+import texttopicnet.startup  # noqa: F401  isort: skip
+
+import argparse
+import shlex
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from caffe import prototxt
+from caffe.error import CaffeError
+from texttopicnet import artefacts, child_process, command_line, embeddings, images, voc, vocabulary
+from texttopicnet.errors import UserError
+
+ROOT = artefacts.ROOT
+LAST = 9  # stage
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One row of the table of stages.
+
+    Attributes
+    ----------
+    script : str
+        In scripts/, without .sh; begins with the stage's number.
+    inputs : list of Path
+        What the stage before wrote: the first output must not be older.
+    outputs : list of Path
+        The stage is done when all of them exist.
+    arguments : list of str
+        Command line of the script, without --force.
+    left_out : str
+        Why the stage cannot run with these settings; empty if it can.
+    resumes : bool
+        Whether an interrupted run is resumed from the outputs that it left, not started over.
+    always : bool
+        Whether it runs even if it is done.
+    """
+
+    script: str
+    inputs: list[Path]
+    outputs: list[Path]
+    arguments: list[str]
+    left_out: str = ""
+    resumes: bool = False
+    always: bool = False
+
+    @property
+    def number(self) -> int:
+        return int(self.script[:2])
+
+    def command(self, force: bool) -> list[str]:
+        """The command that runs the stage."""
+        script = ROOT / "scripts" / f"{self.script}.sh"
+        return ["bash", str(script), *self.arguments, *options(force=force)]
+
+
+def options(**values: object) -> list[str]:
+    """Command-line options of their values: None and False give none, True an option alone."""
+    found = []
+    for name, value in values.items():
+        if value is not None and value is not False:
+            option = f"--{name.replace('_', '-')}"
+            found += [option] if value is True else [option, str(value)]
+    return found
+
+
+def table(s: argparse.Namespace) -> list[Stage]:
+    """The stages in order; `s` is the command line with its defaults filled in (`settings`)."""
+    work, folder = s.work, s.work / "CNN" / s.net
+    train_dict, model = work / artefacts.TRAIN_DICT, work / artefacts.lda_model(s.topics)
+    labels = work / artefacts.training_labels(s.topics, s.embedding)
+    lmdbs = [folder / name / "data.mdb" for name in (artefacts.IMAGES_LMDB, artefacts.LABELS_LMDB)]
+    weights = [folder / f"{name}.caffemodel" for name in artefacts.NETS]
+    has_voc = (s.voc / "VOCdevkit").is_dir() or (s.makes_sample and s.voc == s.data)
+    has_retrieval = (s.data / "Wikipedia").is_dir() or s.makes_sample
+    features = [work / artefacts.voc_features("fc7", "untrained")] if has_voc else []
+    features += [work / artefacts.RETRIEVAL_FEATURES] if has_retrieval else []
+    features = features or [work / "experiments" / "features"]
+    svms = [work / artefacts.voc_record(b, n) for n in artefacts.NETS for b in artefacts.LAYERS]
+    found = [work / artefacts.RETRIEVAL_RECORD]
+    page = [work / "experiments" / "report.html"]
+
+    def given(*names):
+        return options(**{name: getattr(s, name) for name in names})
+
+    corpus, target = given("data", "collection", "work"), given("topics", "embedding")
+    from_dump = given("dump", "images", "scheduler") if s.dump or s.images else []
+    learning = given("scheduler", "topics", "passes", "workers", "seed", "no_below", "no_above")
+    training = given("work", "net", "solver", "seed", "note")
+    extraction = given("data", "voc", "work", "net")
+    scoring = given("voc", "work", "seed", "note")
+    retrieval = given("data", "work", "topics", "seed", "note")
+    trust = given("trust_pickle")
+    no_voc, no_retrieval = left_out(s, has_voc, has_retrieval)
+    return [
+        Stage("01_generate_train_dict", [], [train_dict], corpus + from_dump),
+        Stage("02_learn_LDA_model", [train_dict], [model], corpus + learning + trust),
+        Stage(
+            "03_generate_train_labels", [model], [labels], corpus + target + given("seed") + trust
+        ),
+        Stage("04_create_lmdb", [labels], lmdbs, corpus + target + given("net", "size", "seed")),
+        Stage("05_train_cnn", lmdbs[:1], weights, training, resumes=True),
+        Stage("06_extract_features", weights[:1], features, extraction, resumes=True),
+        Stage("07_voc_2007_classification", features[:1], svms, scoring, no_voc, resumes=True),
+        Stage("08_multi_modal_retrieval", features[-1:], found, retrieval + trust, no_retrieval),
+        Stage("09_make_tables", [], page, given("data", "work"), always=True),
+    ]
+
+
+def left_out(s: argparse.Namespace, has_voc: bool, has_retrieval: bool) -> tuple[str, str]:
+    """Why stages 7 and 8 cannot run; empty where they can."""
+    voc_reason = f"{s.voc / 'VOCdevkit'} does not exist (--voc names the folder that holds it)"
+    reason = f"{s.data / 'Wikipedia'} does not exist (data/README.md says what belongs there)"
+    if s.embedding != "lda":
+        reason = f"retrieval compares topics, and the net has learnt {s.embedding}"
+    elif has_retrieval:
+        reason = ""
+    return "" if has_voc else voc_reason, reason
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether a stage runs, whether with --force, and why."""
+
+    runs: bool
+    force: bool
+    reason: str
+
+
+def decide(stage: Stage, force: bool, rewritten: Iterable[Path] = ()) -> Decision:
+    """Whether a stage runs.
+
+    Parameters
+    ----------
+    stage : Stage
+    force : bool
+        Whether the user asked for --force.
+    rewritten : iterable of Path
+        Files that would be newer than all others by now; a dry run has not written them.
+
+    Raises
+    ------
+    UserError
+        The stage is done, but older than what it reads.
+    """
+    if stage.left_out:
+        return Decision(False, False, f"is left out: {stage.left_out}")
+    if stage.always:
+        return Decision(True, True, "always, because it takes seconds")
+    if force:
+        return Decision(True, True, "--force")
+    present = [path for path in stage.outputs if path.exists()]
+    missing = [path for path in stage.outputs if path not in present]
+    if missing:
+        start_over = bool(present) and not stage.resumes
+        return Decision(True, start_over, f"{missing[-1]} is missing")
+    output = stage.outputs[0]
+    for path in stage.inputs:
+        if path in rewritten or is_newer(path, output):
+            raise UserError(stale(stage, path))
+    return Decision(False, False, f"is done: {output} exists (--force runs it again)")
+
+
+def is_newer(path: Path, other: Path) -> bool:
+    """Whether `path` exists and was modified after `other`."""
+    return path.exists() and path.stat().st_mtime_ns > other.stat().st_mtime_ns
+
+
+def stale(stage: Stage, newer: Path) -> str:
+    """What to do about a stage whose output is older than its input."""
+    output = stage.outputs[0]
+    if stage.number == 2 and vocabulary.MARK.encode() not in output.read_bytes():
+        return (
+            f"{output} was not made here, and not from {newer}: give --from 3 to use it anyway, or"
+            " another --work folder"
+        )
+    return (
+        f"stage {stage.number} is older than what it reads: {newer} was made after {output}; give"
+        f" --from {stage.number} --force to run it again, or another --work folder to keep it"
+    )
+
+
+def run(stages: list[Stage], force: bool, dry: bool) -> int:
+    """Run the stages that are not done, or with `dry` only say which.
+
+    Returns
+    -------
+    int
+        0, or the status with which the chain ended early.
+    """
+    rewritten = set()
+    for stage in stages:
+        decision = decide(stage, force, rewritten)
+        if not decision.runs:
+            print(f"stage {stage.number} {decision.reason}")
+            continue
+        command = stage.command(decision.force)
+        if dry:
+            print(f"stage {stage.number} would run ({decision.reason}): {shlex.join(command)}")
+            rewritten.add(stage.outputs[0])
+            continue
+        print(f"stage {stage.number}: {stage.script}", flush=True)
+        if status := child_process.run(command).exit_status:
+            return status
+    return 0
+
+
+def settings(args: argparse.Namespace) -> argparse.Namespace:
+    """Fill in the defaults of the command line, and what follows from it.
+
+    Adds makes_sample (bool: the sample's data sets are still to be made), size (side of the stored
+    images in pixels), note (what the records say beside their numbers).
+
+    Raises
+    ------
+    UserError
+        A net that does not exist or cannot be read, or stages in the wrong order.
+    """
+    if args.first > args.last:
+        raise UserError(f"--from {args.first} comes after --to {args.last}: give them in order")
+    sample = args.sample
+    args.data = (args.data or (ROOT / "data" / "sample" if sample else artefacts.DATA)).absolute()
+    args.work = args.work or (ROOT / "work" / "sample" if sample else default_work(args.data))
+    args.work, args.voc = args.work.absolute(), voc.holder((args.voc or args.data).absolute())
+    for name in ("dump", "images"):
+        setattr(args, name, getattr(args, name) and getattr(args, name).absolute())
+    args.net = args.net or ("CaffeNetSample" if sample else "CaffeNet")
+    args.passes = args.passes or (10 if sample else 1)
+    args.workers = args.workers or (1 if sample else 3)
+    signed = embeddings.BY_NAME[args.embedding].signed
+    args.solver = args.solver or ("solver_euclidean.prototxt" if signed else "solver.prototxt")
+    args.makes_sample = sample and not (args.data / "ImageCLEF_Wikipedia").is_dir()
+    folder = ROOT / "CNN" / args.net
+    if not folder.is_dir():
+        raise UserError(f"{folder} does not exist: give --net a folder of CNN/")
+    try:
+        args.size = images.stored_side(crop_of(folder / "train_val.prototxt"))
+        args.note = note_of(args, folder / args.solver)
+    except CaffeError as error:
+        raise UserError(str(error)) from error
+    return args
+
+
+def default_work(data: Path) -> Path:
+    """The project itself for its own data folder, else work/<name of the data folder>."""
+    own = data.exists() and artefacts.DATA.exists() and data.samefile(artefacts.DATA)
+    return ROOT if own else ROOT / "work" / data.name
+
+
+def crop_of(path: Path) -> int:
+    """Side in pixels of a net's input; CaffeNet's if its train_val.prototxt does not say."""
+    layers = prototxt.read_net(path).layer if path.is_file() else []
+    crops = (layer.transform_param.crop_size for layer in layers)
+    return next(filter(None, crops), images.CROP)
+
+
+def note_of(args: argparse.Namespace, solver: Path) -> str:
+    """What the records say of the training."""
+    iterations = prototxt.read_solver(solver).max_iter if solver.is_file() else "?"
+    if args.embedding == "lda":
+        target = f"{args.topics} topics, {args.passes} passes"
+    else:
+        target = f"{args.embedding} of {args.topics} numbers"
+    return f"trained on {args.data.name}: {target}; {args.net}, {iterations} iterations"
+
+
+def make_sample(data: Path, dry: bool) -> int:
+    """Make the sample's data sets, or say that they would be made; returns the status."""
+    script = ROOT / "data" / "sample" / "make_sample.py"
+    command = [sys.executable, str(script), *options(out=data)]
+    if dry:
+        print(f"the sample's data sets would be made: {shlex.join(command)}")
+        return 0
+    return child_process.run(command).exit_status
+
+
+def parser() -> command_line.Parser:
+    """The command line."""
+    p, add = command_line.parser(__doc__), command_line.add_options
+    sample = "the sample corpus, its small net CaffeNetSample, 10 passes, 1 worker"
+    p.add_argument("--sample", action="store_true", help=sample)
+    p.add_argument("--dry-run", action="store_true", help="say what would run and why, run nothing")
+    for option, dest, default in (("--from", "first", 1), ("--to", "last", LAST)):
+        number = command_line.whole(option, 1, LAST)
+        text = f"{dest} stage, 1 to {LAST} (default: {default})"
+        p.add_argument(option, dest=dest, type=number, default=default, metavar="N", help=text)
+    work = "folder for everything that is made (default: the project for data/, else work/<name>)"
+    solver = "solver in the net's folder (default: the one whose loss suits the embedding)"
+    dump = "articles from a MediaWiki dump (data/wikipedia_data/README.md), with --images"
+    listed = "the dump's list_of_images.json, with --dump"
+    add(p, "--data", default=None)
+    add(p, "--voc", default=None, help="folder that holds VOCdevkit/ (default: --data)")
+    add(p, "--work", default=None, help=work)
+    add(p, "--net", default=None)
+    p.add_argument("--solver", metavar="FILE", help=solver)
+    add(p, "--topics")
+    add(p, "--passes", default=None)
+    add(p, "--workers", default=None, help="processes that learn the topics (default: 3)")
+    add(p, "--no-below", "--no-above", "--seed")
+    add(p, "--scheduler", help="address of a Dask cluster for the text half")
+    add(p, "--collection")
+    p.add_argument("--dump", type=Path, metavar="FILE", help=dump)
+    p.add_argument("--images", type=Path, metavar="FILE", help=listed)
+    learnt = "what the net learns (default: lda)"
+    p.add_argument("--embedding", choices=embeddings.NAMES, default="lda", help=learnt)
+    add(p, "--trust-pickle")
+    add(p, "--force", help="run stages that are done again")
+    return p
+
+
+def main() -> int:
+    s = settings(parser().parse_args())
+    if s.makes_sample:
+        if status := make_sample(s.data, s.dry_run):
+            return status
+    elif not s.data.is_dir():
+        raise UserError(f"{s.data} does not exist: data/README.md says what --data takes")
+    print(
+        f"stages {s.first} to {s.last}: data {s.data}, work {s.work}, net {s.net}, {s.solver},"
+        f" {s.topics} topics, {s.passes} passes, seed {s.seed}",
+        flush=True,
+    )
+    stages = [stage for stage in table(s) if s.first <= stage.number <= s.last]
+    if status := run(stages, s.force, s.dry_run):
+        return status
+    if s.dry_run:
+        print("dry run: nothing was run")
+    elif s.last == LAST:
+        print(f"look at {s.work}/experiments/report.html (and tables.md beside it)")
+    else:
+        print(f"stages up to {s.last} are done: look into {s.work}")
+    return 0
+
+
+if __name__ == "__main__":
+    command_line.run(main)
