@@ -2,9 +2,7 @@
 full disks, left-overs.
 """
 
-import contextlib
 import os
-import resource
 import shutil
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from file_limit import files_of_at_most
 
 import caffe
 from caffe import hdf5_file, snapshot, weights_file
@@ -574,17 +573,6 @@ def test_only_regular_files_are_read(tmp_path, read):
 
 
 # ------------------------------------------------------------------------------------------ writing
-
-
-@contextlib.contextmanager
-def files_of_at_most(size):
-    """No file may grow beyond `size` bytes, as on a full disk."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 @pytest.mark.parametrize("room", [0, 1000, 100_000, 290_000])
