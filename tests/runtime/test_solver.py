@@ -216,7 +216,6 @@ def test_loss_is_averaged(tmp_path, capfd, monkeypatch):
 
 def test_the_log_warns_of_collapse(tmp_path, capfd):
     solver = fed(tiny_solver(tmp_path, 'base_lr: 0.0001 lr_policy: "fixed" max_iter: 9 display: 1'))
-    solver.collapsed_outputs = 1e-7
     solver.net.params["ip"][0].data[...] = 0
     solver.step(2)
     assert "has collapsed" in capfd.readouterr().err
