@@ -1,4 +1,4 @@
-"""Print the tokens of article files: one line a file, separated by blanks.
+"""Print the tokens of article files: one line per file, separated by blanks.
 
 Reads:   the files named on the command line
 Writes:  standard output
