@@ -273,7 +273,13 @@ def main() -> int:
     parser.add_argument(
         "--out", metavar="FILE", help=".npz file; {blob} in its name is replaced by the blob's"
     )
-    parser.add_argument("--batch", type=command_line.whole("--batch"), default=50, metavar="N")
+    parser.add_argument(
+        "--batch",
+        type=command_line.whole("--batch"),
+        default=50,
+        metavar="N",
+        help="images per pass through the net (default: 50)",
+    )
     parser.add_argument("--gpu", action="store_true", help="compute on the GPU")
     command_line.add_options(parser, "--force")
     args = parser.parse_args()
