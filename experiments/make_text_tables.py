@@ -22,7 +22,7 @@ COLUMNS = {
     "entropy": ("entropy, nats", 2),
     "least_topic": ("least topic mean", 4),
     "most_topic": ("most topic mean", 4),
-    "distinct_words": ("distinct words a document", 0),
+    "distinct_words": ("distinct words per document", 0),
 }
 
 
@@ -60,7 +60,7 @@ def retrieval(record):
         "title": f"Text-to-text retrieval, {record['name']}: mean AP over all other texts, percent",
         "lead": [
             f"Measured on {record['corpus']}: {split['texts']} texts of {tokens['text']:.0f} tokens"
-            f" on average. {record['topics']} numbers a text, {record['note']}:"
+            f" on average. {record['topics']} numbers per text, {record['note']}:"
             f" {split['learnt from']} articles of {tokens['article']:.0f} tokens,"
             f" {record['words']} words in the dictionary. Mean over the seeds (least–most)."
         ],
