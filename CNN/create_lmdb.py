@@ -21,6 +21,8 @@ import itertools
 import multiprocessing
 import re
 import shutil
+from collections.abc import Iterator
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -47,13 +49,13 @@ LONGEST_KEY = 511  # bytes; LMDB's
 TEMPORARY = re.compile(r"\.tmp-\w+/")
 
 
-def image_records(collection, size, names):
+def image_records(collection: Path, size: int, names: list[str]) -> list[tuple[bytes | None, str]]:
     """`image_record` of several images; runs in the worker processes."""
     cv2.setNumThreads(0)
     return [image_record(collection, name, size) for name in names]
 
 
-def image_record(collection, name, size):
+def image_record(collection: Path, name: str, size: int) -> tuple[bytes | None, str]:
     """(serialized Datum, '') of an image, or (None, what is wrong with it)."""
     try:
         data = images.stored(files.read_member(collection, name), collection / name, size)
@@ -64,18 +66,26 @@ def image_record(collection, name, size):
     return datum.SerializeToString(), ""
 
 
-def label_datum(vector):
+def label_datum(vector: np.ndarray) -> caffe_pb2.Datum:
     return caffe_pb2.Datum(channels=len(vector), height=1, width=1, float_data=vector.tolist())
 
 
-def shuffled(count, seed):
+def shuffled(count: int, seed: int) -> np.ndarray:
     """The numbers of the images, 0 to count - 1 by name, in the seed's order."""
     numbers = np.arange(count)
     np.random.default_rng(seed).shuffle(numbers)
     return numbers
 
 
-def pack(labels, order, collection, size, workers, split_at, pairs):
+def pack(
+    labels: training_labels.Labels,
+    order: np.ndarray,
+    collection: Path,
+    size: int,
+    workers: int,
+    split_at: int,
+    pairs: list[list[Writer]],
+) -> tuple[int, str | None]:
     """Write the records; images from `split_at` on go to the second pair of LMDBs.
 
     Returns
@@ -103,7 +113,7 @@ def pack(labels, order, collection, size, workers, split_at, pairs):
 
 
 @contextlib.contextmanager
-def writing_lmdbs():
+def writing_lmdbs() -> Iterator[None]:
     """Turn the error of an LMDB that cannot be written into a UserError that names it."""
     try:
         yield
@@ -114,7 +124,7 @@ def writing_lmdbs():
         ) from error
 
 
-def main():
+def main() -> int:
     parser = command_line.parser(__doc__)
     command_line.add_options(parser, "--data", "--collection", "--work", "--net", "--topics")
     command_line.add_options(parser, "--embedding", choices=embeddings.NAMES)

@@ -20,7 +20,7 @@ from texttopicnet.errors import UserError
 MADE_BY = "python LDA/generate_train_labels.py"
 
 
-def describe(labels):
+def describe(labels: np.ndarray) -> dict[str, float]:
     """How flat or peaked topic vectors are, in numbers.
 
     Parameters
@@ -51,7 +51,7 @@ def describe(labels):
     }
 
 
-def read_labels(path):
+def read_labels(path: Path) -> np.ndarray:
     """The vectors of a label file, ndarray of float64, shape (n_images, n_topics), checked."""
     labels = json_files.read(path, MADE_BY)
     if not isinstance(labels, dict) or not all(
@@ -64,7 +64,7 @@ def read_labels(path):
     )
 
 
-def main():
+def main() -> None:
     parser = command_line.parser(__doc__)
     parser.add_argument(
         "labels", nargs="+", metavar="NAME=LABELS", help="the table's name for a label file"

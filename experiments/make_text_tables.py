@@ -26,13 +26,13 @@ COLUMNS = {
 }
 
 
-def row_name(row):
+def row_name(row: dict) -> str:
     """What a row's vectors are, such as 'lda, passes 20'."""
     passes = row["passes"]
     return row["embedding"] + (f", passes {passes}" if passes else "")
 
 
-def spread(values, digits):
+def spread(values: list[float], digits: int) -> str:
     """Mean of some numbers, and their range if there are several."""
     mean, least, most = (
         f"{value:.{digits}f}" for value in (sum(values) / len(values), min(values), max(values))
@@ -40,7 +40,7 @@ def spread(values, digits):
     return mean + (f" ({least}–{most})" if len(values) > 1 else "")
 
 
-def retrieval(record):
+def retrieval(record: dict) -> dict:
     """Mean AP of each embedding by each measure."""
     rows, measures = (
         record["values"]["rows"],
@@ -70,7 +70,7 @@ def retrieval(record):
     }
 
 
-def categories(record):
+def categories(record: dict) -> dict:
     """Mean AP of each category's queries, by cosine."""
     rows = [row for row in record["values"]["rows"] if row["measure"] == "cosine"]
     names = list(rows[0]["categories"])
@@ -89,7 +89,7 @@ def categories(record):
     }
 
 
-def distribution(record):
+def distribution(record: dict) -> dict:
     """The label files side by side."""
     rows = [
         {
@@ -113,7 +113,7 @@ def distribution(record):
     }
 
 
-def number_of_topics(name, record):
+def number_of_topics(name: str, record: dict) -> dict:
     """Perplexity and coherence of each number of topics."""
     models, split = record["models"], record["split"]
     rows = []
@@ -138,13 +138,13 @@ def number_of_topics(name, record):
     }
 
 
-def seeded(record):
+def seeded(record: dict) -> dict:
     """A record whose seed is the list of its models' seeds, if it has models."""
     seeds = sorted({model["seed"] for model in record.get("models", [])})
     return record | {"seed": seeds} if seeds else record
 
 
-def tables(records):
+def tables(records: dict) -> list[dict]:
     """Every table that the records give."""
     found = []
     for record in records.values():
@@ -163,7 +163,7 @@ def tables(records):
     return [*found, runs({name: seeded(record) for name, record in records.items()})]
 
 
-def main():
+def main() -> None:
     parser = command_line.parser(__doc__)
     parser.add_argument(
         "--results",

@@ -21,7 +21,13 @@ from texttopicnet.errors import UserError
 from texttopicnet.retrieval import PAPER_PAIRS, divergences, rank, read_pairs, text_file
 
 
-def retrieve(texts, images, text_ids, image_ids, categories):
+def retrieve(
+    texts: np.ndarray,
+    images: np.ndarray,
+    text_ids: list[str],
+    image_ids: list[str],
+    categories: np.ndarray,
+) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Rank in both directions and score every query.
 
     Parameters
@@ -49,7 +55,14 @@ def retrieve(texts, images, text_ids, image_ids, categories):
     return found
 
 
-def examples(found, text_ids, image_ids, categories, names, n_images=6):
+def examples(
+    found: dict,
+    text_ids: list[str],
+    image_ids: list[str],
+    categories: np.ndarray,
+    names: list[str],
+    n_images: int = 6,
+) -> list[dict]:
     """The first images for the first text (by id) of each category: a rule, so that no example is
     chosen by hand.
     """
@@ -74,7 +87,7 @@ def examples(found, text_ids, image_ids, categories, names, n_images=6):
     return rows
 
 
-def main():
+def main() -> None:
     parser = command_line.parser(__doc__)
     command_line.add_options(parser, "--data", "--work")
     parser.add_argument(
@@ -179,7 +192,9 @@ def main():
     )
 
 
-def text_topics(files, work, num_topics, seed, trust=False):
+def text_topics(
+    files: list[Path], work: Path, num_topics: int, seed: int, trust: bool = False
+) -> np.ndarray:
     """Topic vectors of articles by the LDA model below `work`.
 
     Returns

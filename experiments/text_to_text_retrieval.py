@@ -11,8 +11,7 @@ Usage:   python experiments/text_to_text_retrieval.py [--set DIR] [--articles DI
 
 import texttopicnet.startup  # noqa: F401  isort: skip
 
-import itertools
-import json
+import argparse
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from gensim.corpora import Dictionary
 from sklearn.metrics.pairwise import cosine_similarity
+from text_measurements import Kept, rows_of
 from threadpoolctl import threadpool_limits
 
 from texttopicnet import (
@@ -28,7 +28,6 @@ from texttopicnet import (
     command_line,
     dictionary_filter,
     embeddings,
-    json_files,
     parallel,
     results,
     retrieval,
@@ -56,7 +55,7 @@ class Corpus(NamedTuple):
     num_topics: int
 
 
-def average_precisions(scores, ids, categories):
+def average_precisions(scores: np.ndarray, ids: list[str], categories: np.ndarray) -> np.ndarray:
     """AP of each text as a query against all others.
 
     Parameters
@@ -84,7 +83,7 @@ def average_precisions(scores, ids, categories):
     return ap
 
 
-def measure(corpus, job):
+def measure(corpus: Corpus, job: tuple[str, int | None, int]) -> dict[str, np.ndarray]:
     """Learn one embedding and rank by it: {measure: AP of each text}."""
     name, passes, seed = job
     learn_from = corpus.dictionary, corpus.bows
@@ -120,11 +119,11 @@ def measure(corpus, job):
     }
 
 
-def text_files(folder, ids):
+def text_files(folder: Path, ids: list[str]) -> list[Path]:
     return [retrieval.text_file(folder, i) for i in ids]
 
 
-def article_files(args):
+def article_files(args: argparse.Namespace) -> list[Path]:
     """The files to learn from: those below --articles, or the set's training texts."""
     if not args.articles:
         return text_files(args.set, retrieval.read_pairs(args.set, retrieval.TRAIN_LIST)[0])
@@ -137,7 +136,13 @@ def article_files(args):
     return found
 
 
-def prepare(articles, texts, ids, categories, args):
+def prepare(
+    articles: list[list[str]],
+    texts: list[list[str]],
+    ids: list[str],
+    categories: np.ndarray,
+    args: argparse.Namespace,
+) -> Corpus:
     """The dictionary of the articles, filtered as in learn_LDA_model.py, and what goes with it;
     refused where it is too small.
     """
@@ -152,78 +157,7 @@ def prepare(articles, texts, ids, categories, args):
     return Corpus(dictionary, bows, articles, texts, ids, categories, args.topics)
 
 
-class Kept:
-    """Measurements so far, in a file beside the record: a stopped run resumes from it, and the run
-    that completes them removes it.
-
-    Attributes
-    ----------
-    measured : dict
-        {(embedding, passes, seed): {measure: ndarray of float64, AP of each text}}.
-    seconds : float
-        That they took.
-    """
-
-    def __init__(self, path, described, force):
-        self.path, self.described = path, described
-        self.measured, self.seconds = {}, 0.0
-        if force:
-            path.unlink(missing_ok=True)
-        if not path.exists():
-            return
-        found = json_files.read(path, "python experiments/text_to_text_retrieval.py --force")
-        if not isinstance(found, dict) or found.get("described") != json.loads(
-            json.dumps(described)
-        ):
-            raise UserError(
-                f"{path} was measured with other texts or settings: give another --name to keep it,"
-                " or --force"
-            )
-        self.seconds = found["seconds"]
-        self.measured = {
-            tuple(job): {m: np.array(ap) for m, ap in of.items()} for job, of in found["measured"]
-        }
-
-    def add(self, job, found, seconds):
-        self.measured[job] = found
-        rows = [
-            [job, {measure: ap.tolist() for measure, ap in of.items()}]
-            for job, of in self.measured.items()
-        ]
-        value = {"described": self.described, "seconds": seconds, "measured": rows}
-        json_files.write(self.path, value)
-
-
-def rows_of(measured, categories, names):
-    """Rows of the record: mean AP of each embedding and measure, over the texts and then over the
-    seeds.
-    """
-    rows = []
-    for (name, passes), group in itertools.groupby(measured, key=lambda m: m[0][:2]):
-        group = list(group)
-        for measure in group[0][1]:
-            aps = {job[2]: found[measure] for job, found in group}
-            means = [float(ap.mean()) for ap in aps.values()]
-            mean_ap = np.mean(list(aps.values()), axis=0)
-            row = {
-                "embedding": name,
-                "passes": passes,
-                "measure": measure,
-                "mean": float(np.mean(means)),
-            }
-            row |= {
-                "least": min(means),
-                "most": max(means),
-                "seeds": dict(zip(map(str, aps), means, strict=True)),
-            }
-            row["categories"] = {
-                names[c]: float(mean_ap[categories == c].mean()) for c in np.unique(categories)
-            }
-            rows.append(row)
-    return rows
-
-
-def main():
+def main() -> None:
     parser = command_line.parser(__doc__)
     parser.add_argument(
         "--set",
@@ -349,14 +283,21 @@ def main():
     print(f"mean AP by chance {chance:.4f} -> {output}")
 
 
-def save(output, record, kept, jobs, categories, names):
+def save(
+    output: Path,
+    record: dict,
+    kept: Kept,
+    jobs: list[tuple],
+    categories: np.ndarray,
+    names: list[str],
+) -> None:
     """Write the record of the jobs that have been measured."""
     measured = [(job, kept.measured[job]) for job in jobs if job in kept.measured]
     record["values"]["rows"] = rows_of(measured, categories, names)
     results.save(output, record)
 
 
-def mean_length(documents):
+def mean_length(documents: list[list[str]]) -> float:
     return float(np.mean([len(tokens) for tokens in documents]))
 
 

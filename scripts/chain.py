@@ -93,7 +93,7 @@ def table(s: argparse.Namespace) -> list[Stage]:
     found = [work / artefacts.RETRIEVAL_RECORD]
     page = [work / "experiments" / "report.html"]
 
-    def given(*names):
+    def given(*names: str) -> list[str]:
         return options(**{name: getattr(s, name) for name in names})
 
     corpus, target = given("data", "collection", "work"), given("topics", "embedding")

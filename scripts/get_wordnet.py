@@ -49,7 +49,7 @@ LEXNAMES = (
 )
 
 
-def works():
+def works() -> bool:
     """Whether NLTK lemmatizes correctly with what is in the folder."""
     import nltk
     from nltk.stem import WordNetLemmatizer
@@ -67,7 +67,7 @@ def works():
         return False
 
 
-def by_nltk():
+def by_nltk() -> bool:
     """Download from NLTK's server; False if it does not answer."""
     import nltk
 
@@ -86,7 +86,7 @@ def by_nltk():
         socket.setdefaulttimeout(before)
 
 
-def by_debian():
+def by_debian() -> str:
     """Unpack Debian's packages; returns what went wrong, or ''."""
     if not (shutil.which("apt-get") and shutil.which("dpkg")):
         return "there is no apt-get or dpkg here"
@@ -126,7 +126,7 @@ def by_debian():
     return ""
 
 
-def main():
+def main() -> int:
     command_line.parser(__doc__).parse_args()
     if works():
         print(f"WordNet: {FOLDER}")

@@ -8,8 +8,10 @@ folder.  Training from LMDBs is faster, because it decodes in parallel.
 
 import ast
 import json
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -41,7 +43,7 @@ class MultiLabelDataLayerWikiCLEF(caffe.Layer):
     from a snapshot begins a new epoch.
     """
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: Sequence, top: Sequence) -> None:
         if len(top) != 2 or len(bottom) != 0:
             raise caffe.CaffeError(
                 "MultiLabelDataLayerWikiCLEF needs two tops, data and label, and no bottom; it has"
@@ -58,7 +60,7 @@ class MultiLabelDataLayerWikiCLEF(caffe.Layer):
         self.pool = ThreadPoolExecutor(THREADS)
         self.ahead = None  # the next batch, read while the net computes
 
-    def _params(self):
+    def _params(self) -> dict[str, Any]:
         try:
             params = ast.literal_eval(self.param_str)
         except (ValueError, SyntaxError) as error:
@@ -73,7 +75,7 @@ class MultiLabelDataLayerWikiCLEF(caffe.Layer):
             )
         return params
 
-    def _read_labels(self, path, num_topics):
+    def _read_labels(self, path: Path, num_topics: int) -> tuple[list[str], np.ndarray]:
         try:
             with open(path, encoding="utf-8") as f:
                 labels = json.load(f)
@@ -90,21 +92,21 @@ class MultiLabelDataLayerWikiCLEF(caffe.Layer):
             )
         return list(labels), vectors
 
-    def reshape(self, bottom, top):  # noqa: ARG002  pycaffe's interface
+    def reshape(self, bottom: Sequence, top: Sequence) -> None:  # noqa: ARG002  pycaffe's interface
         top[0].reshape(self.batch_size, 3, images.CROP, images.CROP)
         top[1].reshape(self.batch_size, self.labels.shape[1])
 
-    def forward(self, bottom, top):  # noqa: ARG002
+    def forward(self, bottom: Sequence, top: Sequence) -> None:  # noqa: ARG002
         rows, reading = self.ahead or self._start()
         for i, image in enumerate(reading):
             top[0].data[i] = image.result()
         top[1].data[...] = self.labels[rows]
         self.ahead = self._start()
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: Sequence, propagate_down: list[bool], bottom: Sequence) -> None:
         pass
 
-    def _start(self):
+    def _start(self) -> tuple[np.ndarray, list[Future]]:
         """Start reading the next batch: (rows of the labels, futures of the images)."""
         if self.place + self.batch_size > len(self.order):
             count = len(self.names)
@@ -121,7 +123,7 @@ class MultiLabelDataLayerWikiCLEF(caffe.Layer):
             for row, draw in zip(rows, draws, strict=True)
         ]
 
-    def _read(self, name, x, y, mirror):
+    def _read(self, name: str, x: int, y: int, mirror: int) -> np.ndarray:
         """One image as float32 (3, 227, 227), cropped at (x, y)."""
         try:
             image = images.resized(images.read_image(self.folder / name))
