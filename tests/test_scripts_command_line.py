@@ -71,17 +71,18 @@ def test_what_is_refused(parse, text, message):
 # every script with numbers on its command line, and values that it refuses
 SCRIPTS = {
     "LDA/generate_train_dict.py": "--workers 0",
-    "LDA/learn_LDA_model.py": "--topics 0|--topics -1|--passes 0|--workers 0|--update-every 0|--seed -1"
-    "|--no-below -1|--no-above 50|--no-above 0",
+    "LDA/learn_LDA_model.py": "--topics 0|--topics -1|--passes 0|--workers 0"
+    "|--update-every 0|--seed -1|--no-below -1|--no-above 50|--no-above 0",
     "LDA/generate_train_labels.py": "--topics 0|--seed 4294967296|--workers 0",
     "LDA/show_topics.py": "--topics -1|--words 0|--images -1",
-    "LDA/choose_topics.py": "--topics 1|--passes 0|--seeds -1|--update-every 0|--workers 0|--held-out 1"
-    "|--coherence-articles 0",
+    "LDA/choose_topics.py": "--topics 1|--passes 0|--seeds -1|--update-every 0"
+    "|--workers 0|--held-out 1|--coherence-articles 0",
     "CNN/create_lmdb.py": "--topics 0|--seed -1|--val-fraction 1|--size 0|--workers 0",
     "experiments/extract_features.py": "--batch 0",
     "experiments/voc_2007_classification.py": "--workers 0|--seed -1",
     "experiments/multi_modal_retrieval.py": "--topics 0|--seed -1",
-    "experiments/text_to_text_retrieval.py": "--topics 0|--passes 0|--seeds -1|--no-below -1|--no-above 50|--workers 0",
+    "experiments/text_to_text_retrieval.py": "--topics 0|--passes 0|--seeds -1"
+    "|--no-below -1|--no-above 50|--workers 0",
     "CNN/train_cnn.py": "--seed -1",
     "scripts/chain.py": "--from 0|--to 10|--topics 0|--passes 0|--workers 0|--seed -1|--no-below -1"
     "|--no-above 50",
