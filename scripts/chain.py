@@ -210,7 +210,7 @@ def run(stages: list[Stage], force: bool, dry: bool) -> int:
         command = stage.command(decision.force)
         if dry:
             print(f"stage {stage.number} would run ({decision.reason}): {shlex.join(command)}")
-            rewritten.add(stage.outputs[0])
+            rewritten.update(p for p in stage.outputs if decision.force or not p.exists())
             continue
         print(f"stage {stage.number}: {stage.script}", flush=True)
         if status := child_process.run(command).exit_status:
