@@ -112,7 +112,7 @@ def test_collapsed_net_is_warned_of(script, monkeypatch, prepared, tmp_path, cap
 
 
 def test_features_of_other_width_are_refused(script, monkeypatch, prepared):
-    with pytest.raises(UserError, match="3 numbers an image, not 5"):
+    with pytest.raises(UserError, match="3 numbers per image, not 5"):
         run(script, monkeypatch, prepared, "--topics", "5")
 
 
