@@ -1,10 +1,21 @@
-"""What the three upgrade commands share: read a file, bring its message up to date, write it whole."""
+"""What the three upgrade commands share: they read a file, upgrade its message, and write it."""
 
-from caffe import command_line, log
+from collections.abc import Callable, Sequence
+
+from google.protobuf.message import Message
+
+from caffe import command_line, log, prototxt, wire
 from caffe.whole_file import renamed_when_whole
 
 
-def main(arguments, here, places, read, upgrade, dump):
+def main(
+    arguments: Sequence[str] | None,
+    here: str,
+    places: str,
+    read: Callable[[str], wire.M],
+    upgrade: Callable[[wire.M, str], None],
+    dump: Callable[[wire.M], bytes],
+) -> int:
     """Run one of the commands.
 
     Parameters
@@ -15,9 +26,9 @@ def main(arguments, here, places, read, upgrade, dump):
     places : str
         Names of the two arguments, for the usage.
     read : callable
-        Path -> message, as it stands in the file.
+        Path -> message, not upgraded yet.
     upgrade : callable
-        (message, path): changes the message in place.
+        Changes a message in place; the path is for its own messages.
     dump : callable
         Message -> bytes.
 
@@ -27,7 +38,7 @@ def main(arguments, here, places, read, upgrade, dump):
         The exit status.
     """
 
-    def run(given):
+    def run(given: Sequence[str]):
         source, target = command_line.flags(given, {}, f"{here}:1", places).rest
         old = read(source)
         new = type(old)()
@@ -40,6 +51,10 @@ def main(arguments, here, places, read, upgrade, dump):
         kind = "binary" if "binary" in here else "text"
         log.info(f"{here}:49", f"Wrote upgraded {type(old).__name__} {kind} proto to {target}")
 
-    return command_line.run(
-        run, f"{here}:1", arguments, f"usage: caffe {here.removesuffix('.cpp')} {places}\n"
-    )
+    usage = f"usage: caffe {here.removesuffix('.cpp')} {places}\n"
+    return command_line.run(run, f"{here}:1", arguments, usage)
+
+
+def text(message: Message) -> bytes:
+    """A message as the bytes of a prototxt."""
+    return prototxt.to_text(message).encode()

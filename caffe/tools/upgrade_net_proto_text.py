@@ -3,28 +3,25 @@ upgrade_net_proto_text.cpp).
 """
 
 import sys
+from collections.abc import Sequence
 
 from caffe import prototxt, upgrade, upgrade_file
 from caffe.proto import caffe_pb2
 
-
-def read(path):
-    """A net's prototxt as NetParameter, as it is."""
-    return prototxt.read_message(path, caffe_pb2.NetParameter())
+HERE = "upgrade_net_proto_text.cpp"
+ARGUMENTS = "V0_NET_PROTO_FILE_IN NET_PROTO_FILE_OUT"
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the console command; returns the exit status."""
-    places = "V0_NET_PROTO_FILE_IN NET_PROTO_FILE_OUT"
-    here = "upgrade_net_proto_text.cpp"
     return upgrade_file.main(
-        arguments,
-        here,
-        places,
-        read,
-        upgrade.upgrade_net,
-        lambda net: prototxt.to_text(net).encode(),
+        arguments, HERE, ARGUMENTS, read, upgrade.upgrade_net, upgrade_file.text
     )
+
+
+def read(path: str) -> caffe_pb2.NetParameter:
+    """Read a net's prototxt without upgrading it."""
+    return prototxt.read_message(path, caffe_pb2.NetParameter())
 
 
 if __name__ == "__main__":

@@ -156,7 +156,7 @@ def test_refused(detector, image_file, monkeypatch):
     for context in (None, 1):
         with pytest.raises(
             caffe.CaffeError,
-            match=r"a.png: nothing of the window \(40, 3, 50, 9\) lies in the image of 20 x 30",
+            match=r"a.png: the window \(40, 3, 50, 9\) is wholly outside the image of 20 x 30",
         ):
             detector(context_pad=context).detect_windows([(image_file, np.array([[40, 3, 50, 9]]))])
     with pytest.raises(caffe.CaffeError, match=r"no.png: No such file"):

@@ -214,7 +214,7 @@ def test_refused(net, tmp_path, monkeypatch):
         draw.draw_net_to_file(net, str(tmp_path / "net.png"))
     with pytest.raises(caffe.CaffeError, match="rankdir is one of TB, BT, LR, RL, not 'up'"):
         draw.draw_net_to_file(net, str(tmp_path / "net.dot"), "up")
-    with pytest.raises(caffe.CaffeError, match="the suffix says the format"):
+    with pytest.raises(caffe.CaffeError, match="the suffix chooses the format"):
         draw.draw_net_to_file(net, str(tmp_path / "net"))
     assert not list(tmp_path.iterdir())
 

@@ -72,7 +72,7 @@ def test_records_by_hand(cifar, capsys):
     assert "convert_cifar_data.cpp:52] Writing Training data" in log
     assert "Training Batch 5" in log
     assert "convert_cifar_data.cpp:73] Writing Testing data" in log
-    assert "data_batch_1.bin holds 6 images instead of 10000" in log
+    assert "data_batch_1.bin has 6 images instead of 10000" in log
 
 
 def test_a_whole_batch_has_10000_images(cifar, capsys):
@@ -121,10 +121,10 @@ def test_the_tutorial(cifar, monkeypatch, capsys):
     [
         (
             lambda path: path.write_bytes(path.read_bytes()[:-1]),
-            "holds 18437 bytes, not 10000 records of 3073",
+            "has 18437 bytes, not 10000 records of 3073",
         ),
-        (lambda path: path.write_bytes(b""), "holds 0 bytes"),
-        (lambda path: path.write_bytes(bytes(3073 * 10001)), "holds 30733073 bytes"),
+        (lambda path: path.write_bytes(b""), "has 0 bytes"),
+        (lambda path: path.write_bytes(bytes(3073 * 10001)), "has 30733073 bytes"),
         (
             lambda path: path.write_bytes(bytes(3073) + b"\x0a" + bytes(3072)),
             "image 1 has the label 10",
@@ -132,7 +132,7 @@ def test_the_tutorial(cifar, monkeypatch, capsys):
         (lambda path: (path.unlink(), path.mkdir()), "is a folder"),
         (
             lambda path: path.unlink(),
-            "no such file; expected are data_batch_1.bin to data_batch_5.bin and test_batch.bin",
+            "no such file; expected data_batch_1.bin to data_batch_5.bin and test_batch.bin",
         ),
     ],
 )

@@ -144,6 +144,6 @@ def test_refused(log, tmp_path, fatal, capsys):
     assert "one character" in fatal(main, "--delimiter=ab", path, tmp_path)
     assert "LOGFILE_PATH OUTPUT_DIR" in fatal(main, path)
     path.write_text("hello\n")
-    assert "is not a training log of Caffe's" in fatal(main, path, tmp_path)
+    assert "is not the log of a training by Caffe" in fatal(main, path, tmp_path)
     assert main(["--help"]) == 0
     assert "usage: caffe parse_log" in capsys.readouterr().out

@@ -84,7 +84,7 @@ def test_refused(fatal, tmp_path, capsys):
     path.write_text("name: 'x'\nno_such_field: 1")
     assert f"{path}:2: " in fatal(main, path, out)
     path.write_text(V1 + 'layer { name: "r" type: "ReLU" }')
-    assert "a net is in one form only" in fatal(main, path, out)
+    assert "use one form for all" in fatal(main, path, out)
     assert "No such file" in fatal(main, tmp_path / "none", out)
     path.write_text(V1)
     assert "does the folder exist" in fatal(main, path, tmp_path / "no" / "out")
