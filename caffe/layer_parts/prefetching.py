@@ -52,7 +52,7 @@ class PrefetchingLayer(Layer):
         raise NotImplementedError
 
     def label(self, record: Any, content: caffe_pb2.Datum | np.ndarray) -> int:
-        """The label of a record and what `read` returned for it."""
+        """The label of a record, for which `read` returned `content`."""
         raise NotImplementedError
 
     def record_name(self, record: Any) -> str:

@@ -10,10 +10,14 @@ from caffe.proto import caffe_pb2
 
 LAYERS = {
     "Data": 'type: "Data" top: "x" data_param {{ source: "{0}/db" batch_size: {1} backend: LMDB }}',
-    "ImageData": 'type: "ImageData" top: "x" top: "t" image_data_param {{ source: "{0}/list.txt" batch_size: {1} }}',
-    "HDF5Data": 'type: "HDF5Data" top: "x" hdf5_data_param {{ source: "{0}/h5.txt" batch_size: {1} }}',
-    "MemoryData": 'type: "MemoryData" top: "x" top: "t" memory_data_param {{ batch_size: {1} channels: 3 height: 9 width: 9 }}',
-    "DummyData": 'type: "DummyData" top: "x" dummy_data_param {{ shape {{ dim: {1} dim: 3 dim: 9 dim: 9 }} }}',
+    "ImageData": 'type: "ImageData" top: "x" top: "t" image_data_param {{ source: "{0}/list.txt"'
+    " batch_size: {1} }}",
+    "HDF5Data": 'type: "HDF5Data" top: "x" hdf5_data_param {{ source: "{0}/h5.txt"'
+    " batch_size: {1} }}",
+    "MemoryData": 'type: "MemoryData" top: "x" top: "t" memory_data_param {{ batch_size: {1}'
+    " channels: 3 height: 9 width: 9 }}",
+    "DummyData": 'type: "DummyData" top: "x" dummy_data_param {{'
+    " shape {{ dim: {1} dim: 3 dim: 9 dim: 9 }} }}",
 }
 
 

@@ -9,9 +9,18 @@ from caffe import paired_data
 from caffe.database import Writer
 from caffe.proto import caffe_pb2
 
-DATA = 'layer {{ name: "{0}" type: "Data" top: "{0}" {2} data_param {{ source: "{1}/{0}" batch_size: {3} backend: LMDB }} }}\n'
-SCORES = 'layer { name: "ip" type: "InnerProduct" bottom: "images" top: "y" inner_product_param { num_output: 2 } }\n'
-LOSS = 'layer { name: "loss" type: "SigmoidCrossEntropyLoss" bottom: "y" bottom: "labels" top: "loss" }\n'
+DATA = (
+    'layer {{ name: "{0}" type: "Data" top: "{0}" {2} data_param {{ source: "{1}/{0}"'
+    " batch_size: {3} backend: LMDB }} }}\n"
+)
+SCORES = (
+    'layer { name: "ip" type: "InnerProduct" bottom: "images" top: "y"'
+    " inner_product_param { num_output: 2 } }\n"
+)
+LOSS = (
+    'layer { name: "loss" type: "SigmoidCrossEntropyLoss" bottom: "y" bottom: "labels"'
+    ' top: "loss" }\n'
+)
 
 
 @pytest.fixture
@@ -148,7 +157,8 @@ def test_two_learnt_halves_are_no_targets(check):
     different length.
     """
     text = SCORES + (
-        'layer { name: "ip2" type: "InnerProduct" bottom: "labels" top: "z" inner_product_param { num_output: 2 } }'
+        'layer { name: "ip2" type: "InnerProduct" bottom: "labels" top: "z"'
+        " inner_product_param { num_output: 2 } }"
         'layer { name: "loss" type: "EuclideanLoss" bottom: "y" bottom: "z" top: "loss" }'
     )
     (warning,) = check(keys("a.jpg", "b.jpg", "c.jpg"), keys("a.jpg", "b.jpg"), text)

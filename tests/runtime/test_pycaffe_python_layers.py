@@ -78,8 +78,8 @@ def python_net(tmp_path, monkeypatch):
         )
         for name, kind, param_str in layers:
             read = f'bottom: "{bottom}"' if bottom else ""
-            text += f'layer {{ name: "{name}" type: "Python" {read} top: "{name}" python_param {{ module: "suite_layers"'
-            text += f' layer: "{kind}" param_str: "{param_str}" }} }}'
+            text += f'layer {{ name: "{name}" type: "Python" {read} top: "{name}" python_param {{'
+            text += f' module: "suite_layers" layer: "{kind}" param_str: "{param_str}" }} }}'
             bottom = name if bottom else ""
         (tmp_path / "python.prototxt").write_text(text)
         return str(tmp_path / "python.prototxt")

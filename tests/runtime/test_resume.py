@@ -9,8 +9,10 @@ import caffe
 import caffe.cli
 from caffe import resume
 
-NET = """layer {{ name: "x" type: "DummyData" top: "x" top: "t" dummy_data_param {{ shape {{ dim: 2 dim: 3 }}
-  shape {{ dim: 2 dim: {0} }} data_filler {{ type: "constant" value: 1 }} data_filler {{ type: "constant" value: 0.25 }} }} }}
+NET = """layer {{ name: "x" type: "DummyData" top: "x" top: "t" dummy_data_param {{
+  shape {{ dim: 2 dim: 3 }}
+  shape {{ dim: 2 dim: {0} }} data_filler {{ type: "constant" value: 1 }}
+    data_filler {{ type: "constant" value: 0.25 }} }} }}
 layer {{ name: "ip" type: "InnerProduct" bottom: "x" top: "y" inner_product_param {{ num_output: {0}
   weight_filler {{ type: "xavier" }} }} }}
 layer {{ name: "loss" type: "EuclideanLoss" bottom: "y" bottom: "t" top: "loss" }}
@@ -21,7 +23,8 @@ def make(folder, settings="", outputs=2, max_iter=20):
     (folder / "net.prototxt").write_text(NET.format(outputs))
     path = folder / "solver.prototxt"
     path.write_text(
-        f'net: "{folder}/net.prototxt" base_lr: 0.1 lr_policy: "fixed" momentum: 0.9 random_seed: 1 max_iter: {max_iter}'
+        f'net: "{folder}/net.prototxt" base_lr: 0.1 lr_policy: "fixed" momentum: 0.9 random_seed: 1'
+        f" max_iter: {max_iter}"
         f' snapshot_prefix: "{folder}/s" {settings}'
     )
     return caffe.get_solver(str(path))

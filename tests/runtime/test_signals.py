@@ -19,7 +19,8 @@ def make(regression_net, tmp_path, monkeypatch):
         path = tmp_path / "solver.prototxt"
         prefix = "" if "snapshot_prefix" in settings else f'snapshot_prefix: "{tmp_path}/s"'
         path.write_text(
-            f'net: "{regression_net}" base_lr: 0.1 lr_policy: "fixed" max_iter: 6 {prefix} {settings}'
+            f'net: "{regression_net}" base_lr: 0.1 lr_policy: "fixed" max_iter: 6 {prefix}'
+            f" {settings}"
         )
         solver = caffe.get_solver(str(path))
         waiting = list(requests)

@@ -2,9 +2,7 @@
 full disks, left-overs.
 """
 
-import contextlib
 import os
-import resource
 import shutil
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from file_limit import files_of_at_most
 
 import caffe
 from caffe import hdf5_file, snapshot, weights_file
@@ -41,7 +40,8 @@ ODD = [
 
 def ip(name, top, param=""):
     return (
-        f'layer {{ name: "{name}" type: "InnerProduct" bottom: "x" top: "{top}" {param} inner_product_param {{ num_output: 3'
+        f'layer {{ name: "{name}" type: "InnerProduct" bottom: "x" top: "{top}" {param}'
+        f" inner_product_param {{ num_output: 3"
         ' weight_filler { type: "gaussian" std: 1 } bias_filler { type: "gaussian" std: 1 } } }\n'
     )
 
@@ -60,7 +60,7 @@ def assert_same(mine, theirs):
         np.testing.assert_array_equal(a, b)
 
 
-# -------------------------------------------------------------------------------------------------------- layer names
+# -------------------------------------------------------------------------------------- layer names
 
 
 @pytest.mark.parametrize("save", ["save", "save_hdf5"])
@@ -108,16 +108,19 @@ def test_nested_groups_of_earlier_snapshots_are_read(net_from, tmp_path):
 
 
 SOLVER = """
-net: "{folder}/net.prototxt" base_lr: 0.1 lr_policy: "fixed" momentum: 0.9 max_iter: 6 snapshot: {every} random_seed: 1 display: 0
+net: "{folder}/net.prototxt" base_lr: 0.1 lr_policy: "fixed" momentum: 0.9 max_iter: 6
+  snapshot: {every} random_seed: 1 display: 0
 snapshot_prefix: "{folder}/s" snapshot_format: HDF5
 """
 LEARNING = """
 layer { name: "d/ata" type: "DummyData" top: "x" top: "t" dummy_data_param {
   shape { dim: 4 dim: 3 } shape { dim: 4 dim: 2 }
   data_filler { type: "constant" value: 0.5 } data_filler { type: "constant" value: 1 } } }
-layer { name: "fc/a" type: "InnerProduct" bottom: "x" top: "y" param { name: "w" } inner_product_param { num_output: 3
+layer { name: "fc/a" type: "InnerProduct" bottom: "x" top: "y" param { name: "w" }
+  inner_product_param { num_output: 3
   weight_filler { type: "gaussian" std: 0.5 } } }
-layer { name: "fc//b" type: "InnerProduct" bottom: "y" top: "z" param { name: "w" } inner_product_param { num_output: 3 } }
+layer { name: "fc//b" type: "InnerProduct" bottom: "y" top: "z" param { name: "w" }
+  inner_product_param { num_output: 3 } }
 layer { name: "fc/a/0" type: "InnerProduct" bottom: "z" top: "s" inner_product_param { num_output: 2
   weight_filler { type: "xavier" } } }
 layer { name: "loss/" type: "EuclideanLoss" bottom: "s" bottom: "t" }
@@ -139,7 +142,7 @@ def test_a_training_with_any_names_resumes_from_hdf5(tmp_path):
     assert_same(values(whole.net), values(resumed.net))
 
 
-# ------------------------------------------------------------------------------------------------------- shared blobs
+# ------------------------------------------------------------------------------------- shared blobs
 
 
 def test_shared_blobs_are_written_once_as_in_caffe(net_from, tmp_path):
@@ -176,7 +179,7 @@ def test_a_file_of_caffes_with_shared_weights(net_from):
 
 
 def test_a_layer_whose_blobs_are_missing_is_refused(net_from, tmp_path):
-    """Caffe: "Incompatible number of blobs"; the weights would stay those of the fillers otherwise."""
+    """Caffe: "Incompatible number of blobs".  Otherwise the weights would stay the fillers'."""
     net = caffe_pb2.NetParameter()
     net.layer.add(name="a", type="InnerProduct")
     (tmp_path / "w.caffemodel").write_bytes(net.SerializeToString())
@@ -289,7 +292,7 @@ def test_the_commands_read_either_form_under_any_name(tmp_path, capsys):
     assert f"Loss: {loss:.6g}" in capsys.readouterr().err
 
 
-# ------------------------------------------------------------------------------------------------------ damaged files
+# ------------------------------------------------------------------------------------ damaged files
 
 
 def h5(path, fill):
@@ -569,18 +572,7 @@ def test_only_regular_files_are_read(tmp_path, read):
             read(path)
 
 
-# ------------------------------------------------------------------------------------------------------------ writing
-
-
-@contextlib.contextmanager
-def files_of_at_most(size):
-    """No file may grow beyond `size` bytes, as on a full disk."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+# ------------------------------------------------------------------------------------------ writing
 
 
 @pytest.mark.parametrize("room", [0, 1000, 100_000, 290_000])
@@ -618,7 +610,7 @@ def test_a_missing_folder_is_one_sentence(net_from, tmp_path):
 
 
 def test_a_sink_that_outlives_its_file_is_quiet(tmp_path):
-    """Python 3.13 shows what goes wrong when the sink is freed, which is after its file was closed."""
+    """Python 3.13 reports errors while the sink is freed, which is after its file was closed."""
     with open(tmp_path / "w.h5", "wb") as file:
         sink = hdf5_file._Sink(file)
     sink.flush()

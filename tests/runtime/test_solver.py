@@ -126,8 +126,10 @@ def tiny_solver(tmp_path, extra="", net_extra=""):
         layer {{ name: "x" type: "Input" top: "x" input_param {{ shape {{ dim: 4 dim: 3 }} }} }}
         layer {{ name: "t" type: "Input" top: "t" input_param {{ shape {{ dim: 4 dim: 2 }} }} }}
         layer {{ name: "ip" type: "InnerProduct" bottom: "x" top: "y"
-                 inner_product_param {{ num_output: 2 weight_filler {{ type: "gaussian" std: 0.1 }} }} }}
-        layer {{ name: "loss" type: "SigmoidCrossEntropyLoss" bottom: "y" bottom: "t" top: "loss" }}"""
+                 inner_product_param {{ num_output: 2 weight_filler {{ type: "gaussian"
+                   std: 0.1 }} }} }}
+        layer {{ name: "loss" type: "SigmoidCrossEntropyLoss" bottom: "y" bottom: "t"
+          top: "loss" }}"""
     )
     text = (
         f'net: "{tmp_path}/net.prototxt" snapshot_prefix: "{tmp_path}/tiny" random_seed: 1 {extra}'
