@@ -104,8 +104,9 @@ class PlainLoop:
 
 
 def make_lmdbs(folder: Path, count: int) -> None:
-    """Random 256x256 images and labels, packed as by create_lmdb.py.  The images are smooth, so that
-    their files have the size of photographs.
+    """Random 256x256 images and labels, packed as by create_lmdb.py.
+
+    The images are smooth, so that their files have the size of photographs.
     """
     from caffe.proto import caffe_pb2
 
@@ -162,8 +163,9 @@ def seconds(step: Callable[[], object], iterations: int) -> float:
 
 
 def high_water_mark() -> float:
-    """Peak resident memory of this process in GB (10^9 bytes).  getrusage's value would include that
-    of the parent before the fork.
+    """Peak resident memory of this process in GB (10^9 bytes).
+
+    getrusage's value is inherited from the parent process.
     """
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM"):

@@ -53,8 +53,8 @@ class OneLayer:
         return out[0] if len(out) == 1 else out
 
     def backward(self, *diffs):
-        """From the tops' diffs (none: those of the loss weight) to the bottoms': ndarray, or a list
-        of several.
+        """The bottoms' diffs, from the tops' (by default those of the loss weight): an ndarray, or a
+        list if there are several.
         """
         for name, diff in zip(self.tops, diffs, strict=False):
             self.net.blobs[name].diff[...] = diff
@@ -65,9 +65,7 @@ class OneLayer:
 
 @pytest.fixture
 def one_layer(net_from):
-    """one_layer('type: "ReLU"', x=[-1, 2]): a OneLayer with the bottoms given by name and as many
-    tops as `tops`.
-    """
+    """one_layer('type: "ReLU"', x=[-1, 2]): a OneLayer with these bottoms and `tops` tops."""
 
     def build(text, tops=1, phase=caffe.TRAIN, **bottoms):
         arrays = {name: np.asarray(value, dtype=np.float32) for name, value in bottoms.items()}
@@ -91,8 +89,8 @@ def one_layer(net_from):
 
 @pytest.fixture
 def refused(one_layer):
-    """refused(match, text, ...): making or running the layer is a CaffeError of one line that says
-    `match`.
+    """refused(match, text, ...): making or running the layer raises a CaffeError of one line that
+    matches `match`.
     """
 
     def check(match, text, **keywords):

@@ -11,19 +11,26 @@ from caffe.tools import compute_image_mean
 from caffe.tools.convert_cifar_data import main
 
 QUICK = """
-layer { name: "cifar" type: "Data" top: "data" top: "label" include { phase: TRAIN } transform_param { mean_file:
+layer { name: "cifar" type: "Data" top: "data" top: "label" include { phase: TRAIN }
+  transform_param { mean_file:
   "mean.binaryproto" } data_param { source: "cifar10_train_lmdb" batch_size: 5 backend: LMDB } }
-layer { name: "cifar" type: "Data" top: "data" top: "label" include { phase: TEST } transform_param { mean_file:
+layer { name: "cifar" type: "Data" top: "data" top: "label" include { phase: TEST }
+  transform_param { mean_file:
   "mean.binaryproto" } data_param { source: "cifar10_test_lmdb" batch_size: 4 backend: LMDB } }
-layer { name: "pool1" type: "Pooling" bottom: "data" top: "pool1" pooling_param { pool: AVE kernel_size: 8 stride: 8 } }
-layer { name: "ip1" type: "InnerProduct" bottom: "pool1" top: "ip1" inner_product_param { num_output: 10
+layer { name: "pool1" type: "Pooling" bottom: "data" top: "pool1"
+  pooling_param { pool: AVE kernel_size: 8 stride: 8 } }
+layer { name: "ip1" type: "InnerProduct" bottom: "pool1" top: "ip1"
+  inner_product_param { num_output: 10
   weight_filler { type: "gaussian" std: 0.01 } } }
-layer { name: "accuracy" type: "Accuracy" bottom: "ip1" bottom: "label" top: "accuracy" include { phase: TEST } }
+layer { name: "accuracy" type: "Accuracy" bottom: "ip1" bottom: "label" top: "accuracy"
+  include { phase: TEST } }
 layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip1" bottom: "label" top: "loss" }
 """
 SOLVER = """
-net: "quick.prototxt" test_iter: 1 test_interval: 4 base_lr: {lr} momentum: 0.9 weight_decay: 0.004 lr_policy: "fixed" display: 4
-max_iter: {iterations} snapshot: 4 snapshot_format: HDF5 snapshot_prefix: "quick" solver_mode: CPU random_seed: 1
+net: "quick.prototxt" test_iter: 1 test_interval: 4 base_lr: {lr} momentum: 0.9 weight_decay: 0.004
+  lr_policy: "fixed" display: 4
+max_iter: {iterations} snapshot: 4 snapshot_format: HDF5 snapshot_prefix: "quick" solver_mode: CPU
+  random_seed: 1
 """
 
 
@@ -86,7 +93,7 @@ def test_a_whole_batch_has_10000_images(cifar, capsys):
 
 
 def test_the_tutorial(cifar, monkeypatch, capsys):
-    """create_cifar10.sh and train_quick.sh: the second call goes on from the first one's
+    """create_cifar10.sh and train_quick.sh: the second call resumes from the first one's
     .solverstate.h5.
     """
     monkeypatch.chdir(cifar)

@@ -42,7 +42,7 @@ def server(tmp_path):
 
 @pytest.fixture
 def model(tmp_path, server, monkeypatch):
-    """model(**changes): a model folder whose front matter has these changes; None leaves a key out."""
+    """model(**changes): a model folder with these changes in its front matter; None drops a key."""
     monkeypatch.setenv("no_proxy", "*")
 
     def make(**changes):
@@ -103,7 +103,10 @@ def test_a_wrong_checksum_leaves_what_was_there(model, fatal):
     [
         ({"sha1": None}, "has no sha1"),
         ({"caffemodel": "", "caffemodel_url": None}, "has no caffemodel and no caffemodel_url"),
-        ({"caffemodel": "../net.caffemodel"}, "caffemodel must be the name of a file in this folder"),
+        (
+            {"caffemodel": "../net.caffemodel"},
+            "caffemodel must be the name of a file in this folder",
+        ),
         *[
             ({"caffemodel": name}, "caffemodel must be the name of a file in this folder")
             for name in ("..", ".", "/tmp/net.caffemodel", "sub/net.caffemodel", "readme.md")

@@ -12,7 +12,8 @@ from caffe.tools.extract_features import main
 
 NET = """
 layer { name: "d" type: "Data" top: "x" data_param { source: "db" batch_size: 2 backend: LMDB } }
-layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y" inner_product_param { num_output: 1 bias_term: false
+layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y"
+  inner_product_param { num_output: 1 bias_term: false
   weight_filler { type: "constant" value: 1 } } }
 layer { name: "r" type: "ReLU" bottom: "y" top: "y" }
 layer { name: "off" type: "Dropout" bottom: "y" top: "z" dropout_param { dropout_ratio: 0.5 } }

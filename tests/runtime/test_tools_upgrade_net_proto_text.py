@@ -16,7 +16,7 @@ V0 = 'layers { layer { name: "c" type: "conv" num_output: 3 kernelsize: 2 } bott
 
 @pytest.fixture
 def upgraded(tmp_path):
-    """upgraded(text): what the tool makes of it, as text."""
+    """upgraded(text): the output of the tool for this text."""
 
     def run(text):
         (tmp_path / "in").write_text(text)

@@ -7,7 +7,7 @@ from caffe.tools.upgrade_solver_proto_text import main
 
 @pytest.fixture
 def upgraded(tmp_path):
-    """upgraded(text): what the tool makes of it, as text."""
+    """upgraded(text): the output of the tool for this text."""
 
     def run(text):
         (tmp_path / "in").write_text(text)
