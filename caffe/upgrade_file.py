@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Sequence
 
-from google.protobuf.message import Message
-
 from caffe import command_line, log, prototxt, wire
 from caffe.whole_file import renamed_when_whole
 
@@ -55,6 +53,19 @@ def main(
     return command_line.run(run, f"{here}:1", arguments, usage)
 
 
-def text(message: Message) -> bytes:
-    """A message as the bytes of a prototxt."""
-    return prototxt.to_text(message).encode()
+def main_text(
+    arguments: Sequence[str] | None,
+    here: str,
+    places: str,
+    kind: type[wire.M],
+    upgrade: Callable[[wire.M, str], None],
+) -> int:
+    """Run a command that upgrades prototxts of one `kind` of message; see `main`."""
+    return main(
+        arguments,
+        here,
+        places,
+        lambda path: prototxt.read_message(path, kind()),
+        upgrade,
+        lambda message: prototxt.to_text(message).encode(),
+    )

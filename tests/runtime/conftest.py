@@ -53,9 +53,7 @@ class OneLayer:
         return out[0] if len(out) == 1 else out
 
     def backward(self, *diffs):
-        """The bottoms' diffs, from the tops' (by default those of the loss weight): an ndarray, or a
-        list if there are several.
-        """
+        """The diffs of the bottoms from those of the tops, by default the loss weight's."""
         for name, diff in zip(self.tops, diffs, strict=False):
             self.net.blobs[name].diff[...] = diff
         self.net.backward()
@@ -114,6 +112,19 @@ def fatal(capsys):
         assert "Traceback" not in error
         assert error.splitlines()[-1] == line
         return line
+
+    return run
+
+
+@pytest.fixture
+def output_of(tmp_path):
+    """output_of(main, text): what a tool that rewrites a file makes of this text."""
+
+    def run(main, text):
+        source, target = tmp_path / "in", tmp_path / "out"
+        source.write_text(text)
+        assert main([str(source), str(target)]) == 0
+        return target.read_text()
 
     return run
 

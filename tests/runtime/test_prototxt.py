@@ -1,5 +1,5 @@
-"""Prototxt files of all kinds: byte order marks, line ends, bytes that are not UTF-8, files that are
-not text.
+"""Prototxt files of all kinds: byte order marks, line ends, bytes that are not UTF-8, files that
+are not text.
 """
 
 import os

@@ -1,8 +1,8 @@
 """convert_cifar_data: the records that BVLC's program writes, and the tutorial's commands."""
 
-import lmdb
 import numpy as np
 import pytest
+from lmdb_records import records
 
 from caffe import cli
 from caffe.io import read_mean_file
@@ -51,17 +51,6 @@ def cifar(tmp_path):
         batch(tmp_path / f"data_batch_{i + 1}.bin", 6, 6 * i)
     batch(tmp_path / "test_batch.bin", 4, 50)
     return tmp_path
-
-
-def records(path):
-    """[(key, Datum)] of an LMDB."""
-    with (
-        lmdb.open(str(path), readonly=True, lock=False) as environment,
-        environment.begin() as transaction,
-    ):
-        return [
-            (key.decode(), caffe_pb2.Datum.FromString(value)) for key, value in transaction.cursor()
-        ]
 
 
 def test_records_by_hand(cifar, capsys):

@@ -3,23 +3,11 @@
 import shutil
 
 import cv2
-import lmdb
 import numpy as np
 import pytest
+from lmdb_records import records
 
-from caffe.proto import caffe_pb2
 from caffe.tools.convert_imageset import main
-
-
-def records(path):
-    """[(key, Datum)] of an LMDB."""
-    with (
-        lmdb.open(str(path), readonly=True, lock=False) as environment,
-        environment.begin() as transaction,
-    ):
-        return [
-            (key.decode(), caffe_pb2.Datum.FromString(value)) for key, value in transaction.cursor()
-        ]
 
 
 @pytest.fixture

@@ -2,9 +2,9 @@
 
 import struct
 
-import lmdb
 import numpy as np
 import pytest
+from lmdb_records import records
 
 from caffe import cli
 from caffe.proto import caffe_pb2
@@ -49,17 +49,6 @@ def mnist(folder, count, rows=2, columns=3, name="train", seed=0):
     labels = [i % 10 for i in range(count)]
     images = idx(folder / f"{name}-images-idx3-ubyte", 2051, pixels.shape, pixels.tobytes())
     return images, idx(folder / f"{name}-labels-idx1-ubyte", 2049, (count,), labels), pixels, labels
-
-
-def records(path):
-    """[(key, Datum)] of an LMDB."""
-    with (
-        lmdb.open(str(path), readonly=True, lock=False) as environment,
-        environment.begin() as transaction,
-    ):
-        return [
-            (key.decode(), caffe_pb2.Datum.FromString(value)) for key, value in transaction.cursor()
-        ]
 
 
 def test_records_by_hand(tmp_path, capsys):

@@ -1,5 +1,7 @@
 """upgrade_net_proto_text: old nets' prototxts in today's form."""
 
+import functools
+
 import pytest
 
 from caffe import prototxt
@@ -15,15 +17,9 @@ V0 = 'layers { layer { name: "c" type: "conv" num_output: 3 kernelsize: 2 } bott
 
 
 @pytest.fixture
-def upgraded(tmp_path):
+def upgraded(output_of):
     """upgraded(text): the output of the tool for this text."""
-
-    def run(text):
-        (tmp_path / "in").write_text(text)
-        assert main([str(tmp_path / "in"), str(tmp_path / "out")]) == 0
-        return (tmp_path / "out").read_text()
-
-    return run
+    return functools.partial(output_of, main)
 
 
 def test_v1(upgraded, capsys):
