@@ -55,41 +55,12 @@ def image_records(collection, size, names):
 def image_record(collection, name, size):
     """(serialized Datum of an image, '') or (None, what is wrong with it)."""
     try:
-        data = files.read_member(collection, name)
-        image = images.decode(data, collection / name)
+        data = images.stored(files.read_member(collection, name), collection / name, size)
     except UserError as error:
         return None, str(error)
-    if not (image.shape[:2] == (size, size) and _is_colour_jpeg(data)):
-        data = images.encoded(images.resized(image, size))
     # the shape is in the record for people and tools; Caffe takes it from the encoded image
     datum = caffe_pb2.Datum(channels=3, height=size, width=size, data=data, encoded=True, label=0)
     return datum.SerializeToString(), ""
-
-
-def _is_colour_jpeg(data):
-    """Whether Caffe, which keeps a file's own number of channels, would decode these bytes to
-    three.
-    """
-    if not data.startswith(b"\xff\xd8"):
-        return False
-    own = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    return own is not None and own.ndim == 3 and own.shape[2] == 3 and _components(data) == 3
-
-
-def _components(data):
-    """Number of colour components in a JPEG's frame header (4: CMYK, which other decoders read
-    differently).
-    """
-    at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            return data[at + 9] if at + 9 < len(data) else 0
-        if marker == 0xFF:
-            at += 1
-            continue
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return 0
 
 
 def label_datum(vector):

@@ -13,12 +13,12 @@ import texttopicnet.startup  # noqa: F401  isort: skip
 import time
 
 import numpy as np
+import topic_numbers_plot
 from gensim.models import CoherenceModel
 from tqdm import tqdm
 
 from texttopicnet import (
     artefacts,
-    atomic_files,
     bags,
     command_line,
     json_files,
@@ -33,7 +33,6 @@ from texttopicnet.token_store import Texts, TokenStore
 
 # of a topic, whose coherence is measured; as Röder et al., and as many as are printed and shown
 TOP_WORDS = 10
-PAPER = 40  # topics
 RECORD, PLOT = "LDA/choose_topics.json", "LDA/choose_topics.png"
 
 
@@ -165,69 +164,14 @@ def told(row):
     )
 
 
-def by_topics(measured, name):
-    """{number of topics: mean over the seeds}, the fewest topics first."""
-    numbers = sorted({row["topics"] for row in measured})
-    return {
-        k: round(float(np.mean([row[name] for row in measured if row["topics"] == k])), 4)
-        for k in numbers
-    }
-
-
-def draw(record, path):
-    """Two panels over the number of topics: the mean over the seeds as a line, each model as a dot."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 6), layout="constrained")
-    panels = {
-        "perplexity": (
-            "held-out perplexity (words)",
-            "Unseen articles: among how many words a model wavers; lower is better",
-        ),
-        "coherence": (
-            "c_v coherence (0 to 1)",
-            f"Topics: how well the top {TOP_WORDS} words belong together; higher is better",
-        ),
-    }
-    models = record["models"]
-    for axes, (name, (label, title)) in zip(
-        figure.subplots(2, 1, sharex=True), panels.items(), strict=True
-    ):
-        means = by_topics(models, name)
-        axes.plot(list(means), list(means.values()), color="#1f6fb2", label="mean over the seeds")
-        dots = [row["topics"] for row in models], [row[name] for row in models]
-        axes.plot(
-            *dots, "o", color="#1f6fb2", alpha=0.45, markersize=7, label="one model (one seed)"
-        )
-        axes.axvline(
-            PAPER, color="#b5402a", linewidth=1, linestyle="--", label=f"the paper's {PAPER} topics"
-        )
-        axes.set_ylabel(label)
-        axes.set_title(title, loc="left", fontsize=10)
-        axes.grid(axis="y", alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
-    axes.set_xticks(sorted({PAPER, *means}))
-    axes.set_xlabel("number of topics")
-    figure.legend(
-        *axes.get_legend_handles_labels(), frameon=False, ncols=3, loc="outside lower center"
-    )
-    split = record["split"]
-    figure.suptitle(
-        f"LDA learnt from {split['learning_documents']:,} documents, passes {record['settings']['passes']}; perplexity on"
-        f" {split['held_out_articles']:,} other articles, coherence on {split['coherence_articles']:,}",
-        fontsize=10,
-    )
-    with atomic_files.written_whole(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=120)
-
-
 def add(record, row, seconds):
     """Put a model into the record."""
     record["models"] = sorted(
         [*record["models"], row], key=lambda row: (row["topics"], row["seed"])
     )
     record["values"] = {
-        name: by_topics(record["models"], name) for name in ("perplexity", "coherence")
+        name: topic_numbers_plot.by_topics(record["models"], name)
+        for name in ("perplexity", "coherence")
     }
     record["seconds"] = round(record["seconds"] + seconds, 1)
 
@@ -370,7 +314,7 @@ def main():
             add(record, row, time.perf_counter() - start)
             results.save(record_path, record)
             tqdm.write(told(row))
-    draw(record, args.work / PLOT)
+    topic_numbers_plot.draw(record, args.work / PLOT)
     print(f"record: {record_path}; plot: {args.work / PLOT}")
     return 0
 

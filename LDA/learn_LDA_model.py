@@ -22,6 +22,7 @@ from texttopicnet import (
     atomic_files,
     bags,
     command_line,
+    dictionary_filter,
     inference,
     origin,
     parallel,
@@ -39,13 +40,6 @@ TOGETHER = 250  # articles that a process gets at once
 PRUNED_EVERY = 10_000  # articles; gensim's, as its limit of words in memory
 PRUNE_AT = 2_000_000
 MEASURED = 2000  # documents whose perplexity is printed
-SMALLER = (
-    (5, 0.5),
-    (2, 0.5),
-    (2, 1.0),
-    (1, 1.0),
-)  # --no-below and --no-above for small corpora, the first that helps is named
-ENOUGH = 50  # words; fewer are hardly a vocabulary
 
 
 def counted(articles):
@@ -89,64 +83,8 @@ def make_dictionary(articles, workers, no_below, no_above):
             setattr(dictionary, name, getattr(dictionary, name) + count)
         if number * TOGETHER % PRUNED_EVERY == 0 and len(dictionary) > PRUNE_AT:  # D11
             dictionary.filter_extremes(no_below=0, no_above=1.0, keep_n=PRUNE_AT)
-    documents = np.array(list(dictionary.dfs.values()), dtype=np.int64)
-    dictionary.filter_extremes(no_below=no_below, no_above=no_above)
-    if not dictionary.token2id:
-        raise UserError(why_no_word(documents, dictionary.num_docs, no_below, no_above))
-    if len(dictionary) < ENOUGH:
-        advice, left = options_for(documents, dictionary.num_docs, no_below, no_above)
-        if left > len(dictionary):
-            print(
-                f"only {len(dictionary)} of {len(documents)} words are left: with {advice} it would be {left}"
-            )
+    dictionary_filter.apply(dictionary, no_below, no_above)
     return dictionary
-
-
-def is_kept(documents, num_documents, no_below, no_above):
-    """Whether `filter_extremes` keeps words, by the number of documents of each (ndarray of int):
-    ndarray of bool.
-    """
-    return (documents >= no_below) & (documents <= int(no_above * num_documents))
-
-
-def why_no_word(documents, num_documents, no_below, no_above):
-    """The sentence for a corpus of which no word is left, with the options that help.
-
-    Parameters
-    ----------
-    documents : ndarray of int64, shape (n_words,)
-        Number of documents in which each word is.
-    num_documents : int
-    no_below, no_above : int and float
-        The options that left none.
-    """
-    if not len(documents):
-        return "no article has a word after preprocessing: all of them are empty, or hold nothing but markup and stop words"
-    advice, left = options_for(documents, num_documents, no_below, no_above)
-    return (
-        f"none of the {len(documents)} words is in at least {no_below} (--no-below) and at most {no_above:g} (--no-above) of the"
-        f" {num_documents} documents: for so small a corpus give {advice}, with which {left} words are left"
-    )
-
-
-def options_for(documents, num_documents, no_below, no_above):
-    """Options for a small corpus, the first of `SMALLER` that leave `ENOUGH` words or all: (str,
-    the number of words).
-    """
-    options = [(min(below, no_below), max(above, no_above)) for below, above in SMALLER]
-    options = [
-        pair for below, above in options for pair in ((no_below, above), (below, above))
-    ]  # one change may be enough
-    left = [int(is_kept(documents, num_documents, *option).sum()) for option in options]
-    best = next(
-        (i for i, count in enumerate(left) if count >= min(ENOUGH, len(documents))),
-        len(options) - 1,
-    )
-    below, above = options[best]
-    changed = [f"--no-below {below}"] * (below != no_below) + [f"--no-above {above:g}"] * (
-        above != no_above
-    )
-    return " ".join(changed), left[best]
 
 
 def bags_of(token2id, articles):
@@ -259,8 +197,8 @@ def main():
         action="store_true",
         help="one document per article instead of one per image",
     )
-    command_line.add_options(parser, "--no-below", default=topics.NO_BELOW)
-    command_line.add_options(parser, "--no-above", default=topics.NO_ABOVE)
+    command_line.add_options(parser, "--no-below", default=dictionary_filter.NO_BELOW)
+    command_line.add_options(parser, "--no-above", default=dictionary_filter.NO_ABOVE)
     command_line.add_options(parser, "--force", help="rebuild the outputs, from the articles on")
     command_line.add_options(parser, "--trust-pickle")
     args = parser.parse_args()

@@ -24,6 +24,7 @@ from texttopicnet import (
     artefacts,
     average_precision,
     command_line,
+    dictionary_filter,
     embeddings,
     json_files,
     parallel,
@@ -140,16 +141,7 @@ def prepare(articles, texts, ids, categories, args):
     refused where it is too small.
     """
     dictionary = Dictionary(articles)
-    most = max(dictionary.dfs.values(), default=0)
-    dictionary.filter_extremes(args.no_below, args.no_above)
-    if not most:
-        raise UserError(f"all {len(articles)} articles to learn from are empty: give others")
-    if not dictionary.token2id:
-        option = "--no-below" if most < args.no_below else "--no-above 1 and a low --no-below"
-        raise UserError(
-            f"no word is in at least {args.no_below} and at most {args.no_above:g} of the {len(articles)} articles:"
-            f" give {'a lower ' if option == '--no-below' else ''}{option} for so small a corpus"
-        )
+    dictionary_filter.apply(dictionary, args.no_below, args.no_above)
     if "tfidf" in args.embeddings and len(dictionary) < args.topics:
         raise UserError(
             f"tfidf of {args.topics} numbers needs as many words, and the dictionary has {len(dictionary)}: give a lower"
@@ -250,11 +242,11 @@ def main():
         choices=[*embeddings.NAMES, ALL_WORDS],
         default=[*embeddings.NAMES, ALL_WORDS],
     )
-    command_line.add_options(parser, "--no-below", default=topics.NO_BELOW)
+    command_line.add_options(parser, "--no-below", default=dictionary_filter.NO_BELOW)
     command_line.add_options(
         parser, "--workers", help="embeddings learnt at one time; the numbers do not depend on it"
     )
-    command_line.add_options(parser, "--no-above", default=topics.NO_ABOVE)
+    command_line.add_options(parser, "--no-above", default=dictionary_filter.NO_ABOVE)
     command_line.add_options(parser, "--note", "--force")
     args = parser.parse_args()
     start = time.perf_counter()

@@ -69,12 +69,11 @@ class Stage:
 
 
 def options(**values: object) -> list[str]:
-    """Command-line options of their values: None and False give none, True an option alone."""
+    """Options of a command line: None and False give none, True gives an option alone."""
     found = []
     for name, value in values.items():
         if value is not None and value is not False:
-            option = f"--{name.replace('_', '-')}"
-            found += [option] if value is True else [option, str(value)]
+            found += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
     return found
 
 
@@ -248,7 +247,7 @@ def settings(args: argparse.Namespace) -> argparse.Namespace:
     if not folder.is_dir():
         raise UserError(f"{folder} does not exist: give --net a folder of CNN/")
     try:
-        args.size = images.stored_side(crop_of(folder / "train_val.prototxt"))
+        args.size = images.resized_side(crop_of(folder / "train_val.prototxt"))
         args.note = note_of(args, folder / args.solver)
     except CaffeError as error:
         raise UserError(str(error)) from error

@@ -128,7 +128,7 @@ def run(script, monkeypatch, work, capsys):
         ]
         with monkeypatch.context() as quick:
             if "--plot" not in arguments:
-                quick.setattr(script, "draw", lambda *_: None)
+                quick.setattr(script.topic_numbers_plot, "draw", lambda *_: None)
             quick.setattr(sys, "argv", [*command, *(a for a in arguments if a != "--plot")])
             assert script.main() == 0
         return json.loads(

@@ -256,7 +256,7 @@ def test_bad_images_are_counted_and_the_first_is_named(files, run, script, capsy
         assert packed[key].data == contents[image_of(key)]
     printed = capsys.readouterr().out.splitlines()
     assert printed[1].startswith("left out: 3 bad images; the first: ")
-    assert f"{bad[0]}: is not an image" in printed[1]
+    assert f"{bad[0]} is not an image" in printed[1]
     assert printed[2].startswith("9 images and labels")
 
 

@@ -13,7 +13,7 @@ import pytest
 from gensim.corpora import Dictionary, MmCorpus
 from gensim.models import LdaModel
 
-from texttopicnet import artefacts, json_files, token_rows
+from texttopicnet import artefacts, dictionary_filter, json_files, token_rows
 from texttopicnet.errors import UserError
 
 ARTICLES = {  # name: text, number of images
@@ -452,13 +452,13 @@ def test_an_existing_model_is_kept_without_force(run):
     ],
 )
 def test_the_advice_fits_the_cause(script, documents, num_documents, no_below, no_above, advice):
-    said = script.why_no_word(np.array(documents), num_documents, no_below, no_above)
+    said = dictionary_filter.why_no_word(np.array(documents), num_documents, no_below, no_above)
     assert said.endswith(f"for so small a corpus {advice}")
     assert said.startswith(
         f"none of the {len(documents)} words is in at least {no_below} (--no-below) and at most {no_above:g}"
     )
     for count, option in zip(documents, [(no_below, no_above)] * len(documents), strict=True):
-        assert not script.is_kept(np.array(count), num_documents, *option)
+        assert not dictionary_filter.is_kept(np.array(count), num_documents, *option)
 
 
 def test_articles_that_are_all_empty_are_reported_as_such(run, corpus):

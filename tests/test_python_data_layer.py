@@ -119,7 +119,7 @@ def test_refused(corpus, more, message):
 
 def test_a_bad_image_is_named(corpus):
     (corpus / "1.png").write_bytes(b"no image")
-    with pytest.raises(caffe.CaffeError, match=r"1.png: is not an image"):
+    with pytest.raises(caffe.CaffeError, match=r"1.png is not an image"):
         net(corpus, shuffle=False).forward()
 
 

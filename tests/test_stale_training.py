@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from texttopicnet import article_files, artefacts, json_files, token_rows
+from texttopicnet import artefacts, article_files, json_files, token_rows
 from texttopicnet.errors import UserError
 from texttopicnet.token_store import TokenStore
 

@@ -161,12 +161,12 @@ def test_articles_of_another_folder_can_be_learnt_from(script, monkeypatch, fold
     options = ["--articles", tmp_path / "articles", "--embeddings", script.ALL_WORDS, "--topics", 4]
     with pytest.raises(
         UserError,
-        match=r"no word is in at least 2 and at most 0.5 of the 3 articles: give --no-above 1 and a low",
+        match=r"none of the 4 words is in at least 2 .* of the 3 documents: .* give --no-above 1, with",
     ):
         run(script, monkeypatch, folder, tmp_path, *options)
     with pytest.raises(
         UserError,
-        match=r"no word is in at least 4 and at most 0.5 of the 3 articles: give a lower --no-below for",
+        match=r"none of the 4 words is in at least 4 .*: .* give --no-below 2 --no-above 1, with",
     ):
         run(script, monkeypatch, folder, tmp_path, *options, "--no-below", 4)
     assert (

@@ -43,13 +43,13 @@ class Pairs:
                         files.printable(name)[:80] if isinstance(name, str) else type(name).__name__
                     )
                     raise UserError(
-                        f"{path}: {what}, {shown}, is not a file of the collection ({wrong}): make the file again with"
+                        f"{path}: {what}, {shown}, is not a file of the collection ({wrong}): rebuild the file with"
                         f" {MADE_BY} --force"
                     )
             pairs.add(image, article)
         if not len(pairs):
             raise UserError(
-                f"{path} holds no pairs of image and article: make it again with {MADE_BY} --force"
+                f"{path} holds no pairs of image and article: rebuild it with {MADE_BY} --force"
             )
         return pairs
 

@@ -10,12 +10,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from gensim.models import LdaModel
 
 from texttopicnet import (
     artefacts,
     atomic_files,
     inference,
+    lda_files,
     lda_training,
     origin,
     parallel,
@@ -24,16 +24,9 @@ from texttopicnet import (
 )
 from texttopicnet.errors import UserError
 
-NO_BELOW, NO_ABOVE = 20, 0.5  # filter_extremes, the original's values
 UPDATE_EVERY = 3  # chunks; the original's LdaMulticore has 3 workers, and updates after as many
 MINIMUM_PROBABILITY = 0.01  # topics below this are 0 in a topic vector, gensim's default
 BATCH = 1024  # articles inferred at once
-DEFAULTS = {
-    "minimum_probability": 0.01,
-    "minimum_phi_value": 0.01,
-    "per_word_topics": False,
-    "callbacks": None,
-}  # gensim's
 REMEDY = f"{pickles.MOVE}, then make both with python LDA/learn_LDA_model.py"
 NEAR = 1e-5  # a topic so near to the minimum probability is in or out by rounding
 
@@ -174,8 +167,7 @@ class TopicModel:
         dictionary_path = artefacts.existing(work / artefacts.DICTIONARY, made_by)
         lda_path = artefacts.existing(work / artefacts.lda_model(num_topics), made_by)
         dictionary = vocabulary.load(dictionary_path, trust)
-        lda = pickles.load(LdaModel, lda_path, trust)
-        _complete(lda, lda_path)
+        lda = lda_files.load(lda_path, trust)
         if lda.num_topics != num_topics:
             raise UserError(
                 f"{lda_path} is a model of {lda.num_topics} topics, not of {num_topics}: see --topics"
@@ -295,35 +287,3 @@ class TopicModel:
     def top_words(self, topic, count=10):
         """[(word, probability)] of the `count` most probable words of a topic."""
         return self.lda.show_topic(topic, topn=count)
-
-
-def _complete(lda, path):
-    """Give a loaded model what early versions of gensim's did not save; UserError where its parts
-    do not fit.
-    """
-    for name, value in DEFAULTS.items():
-        vars(lda).setdefault(name, value)
-    if "id2word" in getattr(lda, "__ignoreds", ()) and lda.id2word is None:
-        raise UserError(f"{path}.id2word does not exist, though {path} needs it: {pickles.MOVE}")
-    try:
-        lda.dtype = np.dtype(lda.dtype)
-        lda.expElogbeta = np.ascontiguousarray(lda.expElogbeta, lda.dtype)
-        lda.alpha = np.asarray(lda.alpha, lda.dtype)
-        shape = lda.num_topics, lda.num_terms
-        fits = (
-            lda.expElogbeta.shape == lda.state.get_lambda().shape == shape
-            and lda.alpha.shape == shape[:1]
-        )
-        fits &= (
-            lda.dtype.type in (np.float16, np.float32, np.float64)
-            and lda.iterations >= 1
-            and lda.gamma_threshold > 0
-        )
-        fits = fits and bool(np.isfinite(lda.expElogbeta).all() and (lda.alpha > 0).all())
-    except (AttributeError, TypeError, ValueError) as error:
-        raise UserError(f"{path} lacks a part of an LdaModel ({error}): {pickles.MOVE}") from error
-    if not fits:
-        raise UserError(
-            f"{path} and the files beside it are of different models, or damaged: its {lda.num_topics} topics of {lda.num_terms}"
-            f" words do not fit their arrays; {pickles.MOVE}"
-        )
