@@ -127,7 +127,7 @@ class Layer:
     can_overwrite = False  # `forward` looks at self.overwrites
     in_place = True  # a top may have its bottom's name
     fed_by_user = False  # its forward has nothing to do
-    calls_user = False  # runs the user's own code, on the net's blobs themselves
+    calls_user = False  # runs the user's own code on the net's blobs (see layers/python.py)
     # Every top uses the memory of the first bottom, or of the parameter if there is no bottom.
     shares_data = False
     shares_diff = False

@@ -1,4 +1,4 @@
-"""What pycaffe shows of a net: its blobs, parameters and layers by name and by number, and callbacks
+"""What pycaffe shows of a net: its blobs, parameters and layers by name and by number; callbacks
 between the layers.
 """
 
