@@ -189,11 +189,11 @@ class Layer:
         return True
 
     def first_tops(self) -> Tensors:
-        """What the tops hold before the first forward, in order; where it is nothing, zeros."""
+        """What the tops hold before the first forward, in order; tops without a value hold zeros."""
         return ()
 
     def auto_top_blobs(self) -> bool:
-        """Whether missing tops are made up (losses are: Caffe's AutoTopBlobs)."""
+        """Whether the net adds missing tops, as it does for losses (Caffe: AutoTopBlobs)."""
         return self.is_loss
 
     def default_loss_weight(self, index: int) -> float:

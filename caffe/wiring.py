@@ -97,7 +97,9 @@ class Wiring:
         if node.needs_backward:
             self._needed.update(tops)
         given.CopyFrom(param)
-        del given.top[len(given.top) - missing :]  # the made-up names are not saved
+        del given.top[
+            len(given.top) - missing :
+        ]  # tops that the prototxt does not name are not saved
 
     def _bottom(self, layer: Layer, index: int, name: str) -> Blob:
         if name not in self._unread:
