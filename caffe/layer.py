@@ -189,7 +189,7 @@ class Layer:
         return True
 
     def first_tops(self) -> Tensors:
-        """What the tops hold before the first forward, in order; tops without a value hold zeros."""
+        """What the tops hold before the first forward, in order; zeros where no value is given."""
         return ()
 
     def auto_top_blobs(self) -> bool:
