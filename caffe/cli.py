@@ -134,8 +134,7 @@ def train(args: argparse.Namespace) -> None:
     if collapsed is not None and not 0 <= collapsed < math.inf:
         raise Fatal(
             "caffe.cpp:167",
-            "-collapsed_outputs takes a variance, or 0 for no warning, not"
-            f" {collapsed:g}",
+            f"-collapsed_outputs takes a variance, or 0 for no warning, not {collapsed:g}",
         )
     param = prototxt.read_solver(args.solver)
     param.train_state.level = args.level

@@ -121,7 +121,5 @@ def test_image_without_features_is_named(script, monkeypatch, prepared, tmp_path
     keep = [i for i, image in enumerate(found.ids) if image != "sport/8sport"]
     less = features.Features([found.ids[i] for i in keep], found.array[keep], "prob", "0" * 64)
     features.save(tmp_path / "less.npz", less)
-    with pytest.raises(
-        UserError, match="1 of 12 images has no features: sport/8sport"
-    ):
+    with pytest.raises(UserError, match="1 of 12 images has no features: sport/8sport"):
         run(script, monkeypatch, prepared, "--features", str(tmp_path / "less.npz"))
