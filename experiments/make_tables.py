@@ -1,21 +1,23 @@
 """Make the tables and the report page from the result records, beside the paper's numbers.
 
-Reads:   experiments/paper.json, WORK/experiments/results/*.json; for the report's examples
-DATA/Wikipedia/ Writes:  WORK/experiments/tables.md and report.html; with --readme the part of
-README.md between its results marks Paper:   the tables of VOC2007 SVMs, STL-10 and Wikipedia
-retrieval Usage:   python experiments/make_tables.py [--work DIR] [--results DIR] [--data DIR]
-[--force] [--readme FILE [--check]]
+Reads:   experiments/paper.json, WORK/experiments/results/*.json; DATA/Wikipedia/ for the report's
+         examples
+Writes:  WORK/experiments/tables.md and report.html; with --readme only the part of README.md
+         between its results marks
+Paper:   the tables of VOC2007 SVMs, STL-10 and Wikipedia retrieval
+Usage:   python experiments/make_tables.py [--work DIR] [--results DIR] [--data DIR] [--force]
+                                           [--readme FILE [--check]]
 """
 
 import texttopicnet.startup  # noqa: F401  isort: skip
 
 import base64
-import io
 import re
 from pathlib import Path
 
 import cv2
 import jinja2
+from report_figures import draw
 
 from texttopicnet import artefacts, atomic_files, command_line, files, images, json_files, results
 from texttopicnet.errors import UserError
@@ -29,12 +31,12 @@ MARKUP = re.compile(r"<[^>]*>|\[\[|\]\]|'{2,}|={2,}")
 REMEMBERED = "R = as remembered, not checked against the paper's PDF; V = verified in a source"
 
 
-def number(value, digits=1):
-    """A number of the paper's, which is in percent already."""
+def number(value: float | None, digits: int = 1) -> str:
+    """A number from the paper, which is in percent already."""
     return "—" if value is None else f"{value:.{digits}f}"
 
 
-def own_svm(records):
+def own_svm(records: dict) -> dict[tuple[str, str], dict[str, dict]]:
     """{(name, difficult): {layer: record}} of the VOC2007 SVM records."""
     found = {}
     for r in records.values():
@@ -43,15 +45,15 @@ def own_svm(records):
     return found
 
 
-def own_name(name, record, difficult="leave-out"):
-    """Whose number it is, what it was measured on, and how the net came about."""
+def own_name(name: str, record: dict, difficult: str = "leave-out") -> str:
+    """The first cell of a row of ours: which net, and the record's note."""
     text = f"this project, {name} ({record['note'] or 'no note'})"
     return text + (
         "; difficult objects as positives, as the original" if difficult == "positive" else ""
     )
 
 
-def svm_layers(paper, records, only=None):
+def svm_layers(paper: dict, records: dict, only: str | None = None) -> dict:
     """Mean AP by layer: the paper's methods, then ours."""
     rows = []
     for r in paper["voc2007_svm_layers"]["rows"]:
@@ -90,7 +92,8 @@ def svm_layers(paper, records, only=None):
     return {
         "title": "VOC2007 classification by linear SVM: mean AP by layer, percent",
         "lead": [
-            f"AP is the area under the curve (scikit-learn's average_precision_score). {REMEMBERED}."
+            "AP is the area under the curve (scikit-learn's average_precision_score)."
+            f" {REMEMBERED}."
         ],
         "header": ["method", *LAYERS, "chance", "measured on", "mark"],
         "rows": rows,
@@ -98,8 +101,8 @@ def svm_layers(paper, records, only=None):
     }
 
 
-def svm_classes(paper, records):
-    """AP of each class, of the layer that the paper's table probably is (pool5)."""
+def svm_classes(paper: dict, records: dict) -> dict:
+    """AP of each class, for every layer of ours."""
     title = "VOC2007 classification by linear SVM: AP of each class, percent"
     paper_rows = paper["voc2007_svm_classes"]["rows"]
     own = {key: layers for key, layers in own_svm(records).items() if key[1] == "leave-out"}
@@ -136,7 +139,7 @@ def svm_classes(paper, records):
     }
 
 
-def retrieval(paper, records, only=None):
+def retrieval(paper: dict, records: dict, only: str | None = None) -> dict:
     """Mean AP of both directions."""
     rows = []
     for r in paper["wikipedia_retrieval"]["rows"]:
@@ -176,7 +179,7 @@ def retrieval(paper, records, only=None):
     }
 
 
-def stl10(paper, records):
+def stl10(paper: dict) -> dict:
     """STL-10 accuracy; this project has no record of it."""
     rows = [
         {
@@ -196,8 +199,8 @@ def stl10(paper, records):
     }
 
 
-def readme_tables(paper, records):
-    """What stands between the README's marks: the paper's own method and ours."""
+def readme_tables(paper: dict, records: dict) -> list[dict]:
+    """The tables between the README's marks: the paper's own method and ours."""
     return [
         retrieval(paper, records, "TextTopicNet"),
         svm_layers(paper, records, "TextTopicNet"),
@@ -205,106 +208,8 @@ def readme_tables(paper, records):
     ]
 
 
-def png(figure):
-    """A matplotlib figure as base64 PNG."""
-    held = io.BytesIO()
-    figure.savefig(held, format="png", dpi=110, bbox_inches="tight")
-    return base64.b64encode(held.getvalue()).decode()
-
-
-def draw(records):
-    """Figures of the report: [{'title', 'png', 'caption'}]."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot, ticker
-
-    pyplot.rcParams.update(
-        {
-            "font.size": 10,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "text.parse_math": False,
-        }
-    )
-    blue, grey = "#1f6fb2", "#9aa4ae"
-    figures = []
-
-    def add(figure, title, caption):
-        figures.append({"title": title, "png": png(figure), "caption": caption})
-        pyplot.close(figure)
-
-    for r in (r for r in records.values() if r["experiment"] == "training"):
-        figure, axes = pyplot.subplots(figsize=(8, 3))
-        axes.plot(*zip(*r["losses"], strict=True), color=blue)
-        axes.set(xlabel="iteration", ylabel="loss", yscale="log")
-        axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 3, 5)))
-        axes.yaxis.set_minor_locator(ticker.NullLocator())
-        axes.yaxis.set_major_formatter(ticker.StrMethodFormatter("{x:g}"))
-        axes.grid(axis="y", which="both", color="#eaeef2")
-        caption = f"Sigmoid cross-entropy, summed over topics, mean over the batch; {r['seconds']:.0f} s. {r['note']}"
-        add(figure, "Training loss", caption)
-    for r in (r for r in records.values() if r["experiment"] == "retrieval"):
-        names = list(r["values"]["categories"])
-        figure, axes = pyplot.subplots(figsize=(8, 3.2))
-        for shift, direction, colour in ((-0.2, "image_query", blue), (0.2, "text_query", grey)):
-            values = [100 * r["values"]["categories"][n][direction] for n in names]
-            axes.bar(
-                [i + shift for i in range(len(names))],
-                values,
-                0.38,
-                color=colour,
-                label=direction.replace("_", " "),
-            )
-        chance = 100 * r["values"]["chance"]
-        axes.axhline(
-            chance,
-            color="#b5402a",
-            linewidth=1,
-            linestyle="--",
-            label=f"chance, all pairs ({chance:.1f})",
-        )
-        axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
-        axes.set(ylabel="mean AP, percent", ylim=(0, 100))
-        axes.legend(frameon=False, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
-        add(
-            figure,
-            "Retrieval by category",
-            f"Mean AP over all candidates; {r['split']['pairs']} pairs. {r['note']}",
-        )
-    svm = {
-        name: layers
-        for (name, difficult), layers in own_svm(records).items()
-        if difficult == "leave-out"
-    }
-    if svm:
-        layers = [b for b in LAYERS if any(b in found for found in svm.values())]
-        figure, axes = pyplot.subplots(figsize=(8, 3))
-        for k, (name, colour) in enumerate((("trained", blue), ("untrained", grey))):
-            for i, layer in enumerate(layers):
-                if layer in svm.get(name, {}):
-                    value = 100 * svm[name][layer]["values"]["mean"]["area"]
-                    axes.bar(
-                        i + 0.4 * k - 0.2, value, 0.38, color=colour, label=name if i == 0 else None
-                    )
-                    axes.text(i + 0.4 * k - 0.2, value + 1, f"{value:.1f}", ha="center")
-        chance = 100 * next(iter(next(iter(svm.values())).values()))["values"]["mean"]["chance"]
-        axes.axhline(
-            chance, color="#b5402a", linewidth=1, linestyle="--", label=f"chance ({chance:.1f})"
-        )
-        axes.set_xticks(range(len(layers)), layers)
-        axes.set(ylabel="mean AP, percent", ylim=(0, 100))
-        axes.legend(frameon=False, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
-        add(
-            figure,
-            "VOC2007 SVM by layer",
-            "Mean over the classes; the untrained net has the same fillers and seed.",
-        )
-    return figures
-
-
-def examples(records, data):
-    """The first images found for one text of each category, with pictures where the set is there."""
+def examples(records: dict, data: Path) -> list[dict]:
+    """The first images found for one text of each category; none if the set cannot be read."""
     rows, folder = [], data / "Wikipedia"
     try:
         for r in (r for r in records.values() if r["experiment"] == "retrieval"):
@@ -312,10 +217,8 @@ def examples(records, data):
                 found = []
                 for image in query["images"]:
                     path = files.member(folder, f"images/{image['category']}/{image['id']}.jpg")
-                    small = cv2.imencode(".jpg", images.resized(images.read_image(path), 128))[
-                        1
-                    ].tobytes()
-                    jpeg = base64.b64encode(small).decode()
+                    small = images.resized(images.read_image(path), 128)
+                    jpeg = base64.b64encode(cv2.imencode(".jpg", small)[1].tobytes()).decode()
                     right = image["category"] == query["category"]
                     found.append({"jpeg": jpeg, "category": image["category"], "right": right})
                 text = files.read_member(folder, f"texts/{query['text']}.xml").decode(
@@ -336,7 +239,7 @@ def examples(records, data):
     return rows
 
 
-def report(tables, records, data):
+def report(tables: list[dict], records: dict, data: Path) -> str:
     """The report page as HTML."""
     notes = sorted(
         {r["note"] for r in records.values() if r["note"] and r.get("name") != "untrained"}
@@ -344,31 +247,37 @@ def report(tables, records, data):
     lead = "; ".join(notes) or (
         "Results of this project's scripts." if records else "Nothing has been run yet."
     )
+    svm = {name: own for (name, kind), own in own_svm(records).items() if kind == "leave-out"}
     template = jinja2.Template(
         (HERE / "report.html.jinja").read_text(encoding="utf-8"), autoescape=True
     )
     return template.render(
         lead=lead,
-        figures=draw(records),
+        figures=draw(records, svm, LAYERS),
         tables=tables,
         examples=examples(records, data),
-        examples_note="The first text (by id) of each category and the first six images for it; no choice was made.",
+        examples_note="The first text (by id) of each category and the first six images for it;"
+        " no choice was made.",
     )
 
 
-def main():
+def main() -> int:
     parser = command_line.parser(__doc__)
     command_line.add_options(parser, "--work", "--data")
     parser.add_argument(
-        "--results", type=Path, help="folder of records; default: WORK/experiments/results"
+        "--results",
+        type=Path,
+        metavar="DIR",
+        help="folder of records (default: WORK/experiments/results)",
     )
     parser.add_argument(
         "--readme",
         type=Path,
-        help="put the tables between this file's marks, and make nothing else",
+        metavar="FILE",
+        help="write the tables between this file's marks, and nothing else",
     )
     parser.add_argument(
-        "--check", action="store_true", help="with --readme: change nothing, fail where it differs"
+        "--check", action="store_true", help="with --readme: change nothing, fail at a difference"
     )
     command_line.add_options(parser, "--force")
     args = parser.parse_args()
@@ -390,9 +299,8 @@ def main():
     outputs = [args.work / "experiments" / name for name in ("tables.md", "report.html")]
     for output in outputs:
         artefacts.refuse_existing(output, args.force)
-    tables = [f(paper, records) for f in (retrieval, svm_layers, svm_classes, stl10)] + [
-        runs(records)
-    ]
+    tables = [f(paper, records) for f in (retrieval, svm_layers, svm_classes)]
+    tables += [stl10(paper), runs(records)]
     page = report(tables, records, args.data)
     with atomic_files.written_whole(*outputs) as (tables_path, report_path):
         tables_path.write_text(

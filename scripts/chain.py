@@ -69,12 +69,11 @@ class Stage:
 
 
 def options(**values: object) -> list[str]:
-    """Command-line options of their values: None and False give none, True an option alone."""
+    """Options of a command line: None and False give none, True gives an option alone."""
     found = []
     for name, value in values.items():
         if value is not None and value is not False:
-            option = f"--{name.replace('_', '-')}"
-            found += [option] if value is True else [option, str(value)]
+            found += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
     return found
 
 
@@ -94,7 +93,7 @@ def table(s: argparse.Namespace) -> list[Stage]:
     found = [work / artefacts.RETRIEVAL_RECORD]
     page = [work / "experiments" / "report.html"]
 
-    def given(*names):
+    def given(*names: str) -> list[str]:
         return options(**{name: getattr(s, name) for name in names})
 
     corpus, target = given("data", "collection", "work"), given("topics", "embedding")
@@ -211,7 +210,7 @@ def run(stages: list[Stage], force: bool, dry: bool) -> int:
         command = stage.command(decision.force)
         if dry:
             print(f"stage {stage.number} would run ({decision.reason}): {shlex.join(command)}")
-            rewritten.add(stage.outputs[0])
+            rewritten.update(p for p in stage.outputs if decision.force or not p.exists())
             continue
         print(f"stage {stage.number}: {stage.script}", flush=True)
         if status := child_process.run(command).exit_status:
@@ -315,8 +314,7 @@ def parser() -> command_line.Parser:
     add(p, "--collection")
     p.add_argument("--dump", type=Path, metavar="FILE", help=dump)
     p.add_argument("--images", type=Path, metavar="FILE", help=listed)
-    learnt = "what the net learns (default: lda)"
-    p.add_argument("--embedding", choices=embeddings.NAMES, default="lda", help=learnt)
+    add(p, "--embedding", choices=embeddings.NAMES)
     add(p, "--trust-pickle")
     add(p, "--force", help="run stages that are done again")
     return p

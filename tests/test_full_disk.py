@@ -8,30 +8,19 @@ import contextlib
 import errno
 import json
 import os
-import resource
 import subprocess
 import sys
 
 import cv2
 import numpy as np
 import pytest
+from file_limit import files_of_at_most
 from gensim.models import LdaModel
 
 from texttopicnet import artefacts, atomic_files, features, json_files
 from texttopicnet.errors import UserError
 
 WORDS = ["piano", "violin", "harbour", "castle", "glacier", "volcano", "guitar", "museum"]
-
-
-@contextlib.contextmanager
-def files_of_at_most(size):
-    """No file can grow beyond `size` bytes."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.fixture

@@ -20,8 +20,9 @@ def bytes_of(image, kind, **arguments):
     return file.getvalue()
 
 
-def one_colour(mode, colour, **arguments):
-    return bytes_of(Image.new(mode, (24, 16), colour), arguments.pop("kind", "PNG"), **arguments)
+def one_colour(mode, colour, kind="PNG", side=None, **arguments):
+    size = (side, side) if side else (24, 16)
+    return bytes_of(Image.new(mode, size, colour), kind, **arguments)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +74,7 @@ def test_what_cannot_be_decoded_is_named(tmp_path, data):
         images.read_image(tmp_path / "a.jpg")
     assert (
         str(caught.value)
-        == f"{tmp_path / 'a.jpg'}: is not an image that OpenCV can decode; repair it or leave it out"
+        == f"{tmp_path / 'a.jpg'} is not an image that OpenCV can decode; repair it or leave it out"
     )
 
 
@@ -115,7 +116,7 @@ def test_resized_warps_both_sides():
 
 @pytest.mark.parametrize(("crop", "side"), [(227, 256), (224, 253), (64, 72), (9, 10)])
 def test_side_in_proportion_to_the_crop(crop, side):
-    assert images.resized_side(crop) == side
+    assert images.stored_side(crop) == side
 
 
 def test_network_input_by_hand():
@@ -158,6 +159,29 @@ def test_encoded_is_a_jpeg_of_quality_95():
     assert images.decode(data, "a").shape == (32, 48, 3)
     smooth = cv2.GaussianBlur(image, (0, 0), 5)
     assert np.abs(images.decode(images.encoded(smooth), "a").astype(int) - smooth).max() <= 8
+
+
+def test_a_colour_jpeg_of_the_stored_size_is_stored_byte_for_byte():
+    data = one_colour("RGB", (10, 20, 30), kind="JPEG", side=256)
+    assert images.stored(data, "a") is data
+    assert images.stored(data, "a", 256) is data
+    assert images.stored(data[:2] + b"\xff" + data[2:], "a")[2:4] == b"\xff\xff"  # a fill byte
+
+
+@pytest.mark.parametrize(
+    ("mode", "colour", "kind", "side"),
+    [
+        ("RGB", (10, 20, 30), "JPEG", 255),
+        ("RGB", (10, 20, 30), "PNG", 256),
+        ("L", 90, "JPEG", 256),
+        ("CMYK", (255, 0, 0, 0), "JPEG", 256),
+    ],
+)
+def test_any_other_image_is_stored_as_a_colour_jpeg_of_quality_95(mode, colour, kind, side):
+    data = one_colour(mode, colour, kind=kind, side=side)
+    found = images.stored(data, "a")
+    assert found == images.encoded(images.resized(images.decode(data, "a"), 256))
+    assert cv2.imdecode(np.frombuffer(found, np.uint8), cv2.IMREAD_UNCHANGED).shape == (256, 256, 3)
 
 
 def header(kind, height, width):
@@ -238,7 +262,7 @@ def test_the_size_of_a_jpeg_behind_other_segments(progressive):
     ],
 )
 def test_what_is_not_an_image(data):
-    with pytest.raises(UserError, match=r"a.jpg: is not an image that OpenCV can decode"):
+    with pytest.raises(UserError, match=r"a.jpg is not an image that OpenCV can decode"):
         images.decode(data, "a.jpg")
 
 

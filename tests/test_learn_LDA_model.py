@@ -13,7 +13,7 @@ import pytest
 from gensim.corpora import Dictionary, MmCorpus
 from gensim.models import LdaModel
 
-from texttopicnet import artefacts, json_files, token_rows
+from texttopicnet import artefacts, dictionary_filter, json_files, token_rows
 from texttopicnet.errors import UserError
 
 ARTICLES = {  # name: text, number of images
@@ -208,7 +208,7 @@ def test_what_is_printed(run, corpus, capsys):
     folder = run(*ALL)
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == (
-        "learning 3 topics from 8 documents (5 articles): passes 1, workers 1, seed 0, words in at least 1 documents and at"
+        "learning 3 topics from 8 documents (5 articles): passes 1, workers 1, seed 0, words in at least 1 document and at"
         " most 1 of them"
     )
     assert printed[1] == "1 article (empty after preprocessing): text/e"
@@ -217,7 +217,7 @@ def test_what_is_printed(run, corpus, capsys):
     assert all(len(line.split(": ")[1].split()) == 6 for line in printed[3:6])
     assert printed[6].startswith("perplexity ")
     assert printed[6].endswith(
-        f" (of the first 7 documents that are not empty, learnt from): {folder / 'ldamodel3.lda'}"
+        f" (of the first 7 non-empty training documents): {folder / 'ldamodel3.lda'}"
     )
 
 
@@ -226,7 +226,7 @@ def test_perplexity_passes_over_empty_documents(run, script, monkeypatch, capsys
     run(*ALL)
     printed = capsys.readouterr().out.splitlines()[-1]
     assert float(printed.split()[1]) > 1
-    assert "(of the first 1 documents that are not empty" in printed
+    assert "(of the first 1 non-empty training document)" in printed
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -293,7 +293,7 @@ def test_dictionary_and_bags_serve_again(run, corpus, capsys):
     capsys.readouterr()
     run(*ALL, "--topics", "4")
     assert (
-        "dictionary.dict and bow.mm are there already, made from the same articles"
+        "dictionary.dict and bow.mm exist already, made from the same articles"
         in capsys.readouterr().out
     )
     assert {name: (folder / name).stat().st_mtime_ns for name in before} == before
@@ -303,7 +303,7 @@ def test_dictionary_and_bags_serve_again(run, corpus, capsys):
     (corpus / "data" / "ImageCLEF_Wikipedia" / "text" / "e").write_text("glaciers")
     run(*ALL, "--topics", "6", "--unique-articles")
     assert counts(folder)[4] == {"glacier": 1}
-    assert "are there already" not in capsys.readouterr().out
+    assert "exist already" not in capsys.readouterr().out
 
 
 KILLED = """
@@ -452,13 +452,13 @@ def test_an_existing_model_is_kept_without_force(run):
     ],
 )
 def test_the_advice_fits_the_cause(script, documents, num_documents, no_below, no_above, advice):
-    said = script.why_no_word(np.array(documents), num_documents, no_below, no_above)
+    said = dictionary_filter.why_no_word(np.array(documents), num_documents, no_below, no_above)
     assert said.endswith(f"for so small a corpus {advice}")
     assert said.startswith(
         f"none of the {len(documents)} words is in at least {no_below} (--no-below) and at most {no_above:g}"
     )
     for count, option in zip(documents, [(no_below, no_above)] * len(documents), strict=True):
-        assert not script.is_kept(np.array(count), num_documents, *option)
+        assert not dictionary_filter.is_kept(np.array(count), num_documents, *option)
 
 
 def test_articles_that_are_all_empty_are_reported_as_such(run, corpus):

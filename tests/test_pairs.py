@@ -53,11 +53,11 @@ def test_of_two_articles_for_one_image_the_later_one_stays():
     [
         (
             '{"a": "b"',
-            "train.json is not valid JSON .*: make it again with python LDA/generate_train_dict.py",
+            "train.json is not valid JSON .*: rebuild it with python LDA/generate_train_dict.py",
         ),
         (
             "{}",
-            "train.json holds no pairs of image and article: make it again with python LDA/generate_train_dict.py --force",
+            "train.json holds no pairs of image and article: rebuild it with python LDA/generate_train_dict.py --force",
         ),
         ('["a", "b"]', "holds no pairs"),
         (

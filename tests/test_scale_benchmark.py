@@ -20,17 +20,22 @@ def scale_text(load_script):
 
 
 @pytest.fixture(scope="module")
-def lexicon(scale_text):
-    return scale_text.Lexicon(seed=0)
+def drawn(load_script):
+    return load_script("benchmarks/drawn_articles.py")
 
 
-def test_names_are_syllables_of_the_digits_and_no_two_are_alike(scale_text):
-    assert scale_text.name_of(123456) == "pejudi"  # 56: 11th consonant (from 0), 1st vowel; 34; 12
+@pytest.fixture(scope="module")
+def lexicon(drawn):
+    return drawn.Lexicon(seed=0)
+
+
+def test_names_are_syllables_of_the_digits_and_no_two_are_alike(drawn):
+    assert drawn.name_of(123456) == "pejudi"  # 56: 11th consonant (from 0), 1st vowel; 34; 12
     ranks = [*range(60_000), *range(999_000, 1_001_000), 10**8, 10**15]
-    assert len({scale_text.name_of(rank) for rank in ranks}) == len(ranks)
+    assert len({drawn.name_of(rank) for rank in ranks}) == len(ranks)
 
 
-def test_numbers_stand_for_nouns_plurals_and_names(scale_text, lexicon):
+def test_numbers_stand_for_nouns_plurals_and_names(drawn, lexicon):
     nouns = lexicon.num_nouns
     singular, plural = (
         lexicon.spelt(lexicon.numbers(np.arange(500), there)) for there in (False, True)
@@ -39,14 +44,14 @@ def test_numbers_stand_for_nouns_plurals_and_names(scale_text, lexicon):
     assert {(b.removeprefix(a)) for a, b in zip(singular, plural, strict=True)} == {"", "s"}
     assert lexicon.spelt(lexicon.numbers(np.array([nouns - 1, nouns, 10**7]), False)) == [
         lexicon.spelt(np.array([lexicon.first_noun + nouns - 1]))[0],
-        scale_text.name_of(nouns),
-        scale_text.name_of(10**7),
+        drawn.name_of(nouns),
+        drawn.name_of(10**7),
     ]
 
 
-def test_frequency_of_ranks(scale_text):
-    ranks = scale_text.draw_ranks(np.random.default_rng(0), 400_000)
-    flat, knee = scale_text.FLAT, scale_text.KNEE
+def test_frequency_of_ranks(drawn):
+    ranks = drawn.draw_ranks(np.random.default_rng(0), 400_000)
+    flat, knee = drawn.FLAT, drawn.KNEE
     head = np.log(1 + knee / flat)  # to 1, the whole of the steep part
 
     def share(low, high):
@@ -58,10 +63,10 @@ def test_frequency_of_ranks(scale_text):
     assert share(100 * knee, 2**62) == pytest.approx(1 / 100, rel=0.1)
 
 
-def test_articles_have_the_length_of_real_ones(scale_text, lexicon, monkeypatch):
-    monkeypatch.setattr(scale_text, "SPREAD", 0.01)  # so that a few articles have the mean of many
+def test_articles_have_the_length_of_real_ones(drawn, lexicon, monkeypatch):
+    monkeypatch.setattr(drawn, "SPREAD", 0.01)  # so that a few articles have the mean of many
     rng = np.random.default_rng(0)
-    articles = [scale_text.draw_article(rng, lexicon) for _ in range(60)]
+    articles = [drawn.draw_article(rng, lexicon) for _ in range(60)]
     tokens = [text.tokenize(article) for article in articles]
     assert np.mean([len(article) for article in tokens]) == pytest.approx(2481, rel=0.02)
     assert 1000 < np.mean([len(set(article)) for article in tokens]) < 1150
@@ -70,10 +75,10 @@ def test_articles_have_the_length_of_real_ones(scale_text, lexicon, monkeypatch)
 
 
 @pytest.fixture
-def small_folders(monkeypatch, scale_text, lexicon):
-    monkeypatch.setattr(scale_text, "A_FOLDER", 3)
-    monkeypatch.setattr(scale_text, "Lexicon", lambda seed: lexicon)
-    monkeypatch.setattr(scale_text, "WORDS", 100)
+def small_folders(monkeypatch, drawn, lexicon):
+    monkeypatch.setattr(drawn, "PER_FOLDER", 3)
+    monkeypatch.setattr(drawn, "Lexicon", lambda seed: lexicon)
+    monkeypatch.setattr(drawn, "WORDS", 100)
 
 
 def files_of(folder):
@@ -84,10 +89,10 @@ def files_of(folder):
     }
 
 
-def test_a_smaller_corpus_is_the_beginning_of_a_larger_one(scale_text, tmp_path, small_folders):
-    scale_text.make_corpus(tmp_path / "4", 4, seed=0, workers=1)
-    scale_text.make_corpus(tmp_path / "7", 7, seed=0, workers=2)
-    scale_text.make_corpus(tmp_path / "other", 4, seed=1, workers=1)
+def test_a_smaller_corpus_is_the_beginning_of_a_larger_one(drawn, tmp_path, small_folders):
+    drawn.make_corpus(tmp_path / "4", 4, seed=0, workers=1)
+    drawn.make_corpus(tmp_path / "7", 7, seed=0, workers=2)
+    drawn.make_corpus(tmp_path / "other", 4, seed=1, workers=1)
     smaller, larger, other = (files_of(tmp_path / name) for name in ("4", "7", "other"))
     assert sorted(smaller) == sorted(
         file
@@ -104,8 +109,8 @@ def test_a_smaller_corpus_is_the_beginning_of_a_larger_one(scale_text, tmp_path,
     assert (tmp_path / "7/images/0/2.jpg").stat().st_nlink == 3
 
 
-def test_all_of_a_corpus_is_used(scale_text, tmp_path, small_folders):
-    scale_text.make_corpus(tmp_path / "ImageCLEF_Wikipedia", 5, seed=0, workers=1)
+def test_all_of_a_corpus_is_used(scale_text, drawn, tmp_path, small_folders):
+    drawn.make_corpus(tmp_path / "ImageCLEF_Wikipedia", 5, seed=0, workers=1)
     script = artefacts.ROOT / "LDA" / scale_text.STAGES[0]
     command = [sys.executable, script, "--data", tmp_path, "--work", tmp_path]
     scale_text.measured(command, tmp_path / "log")

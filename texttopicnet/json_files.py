@@ -1,8 +1,11 @@
 """JSON artefacts: read whole or entry by entry, written whole or not at all."""
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import ijson
 
@@ -12,20 +15,20 @@ from texttopicnet.errors import UserError
 DEEPEST = 100  # levels of nesting in a JSON file that is read as a stream
 
 
-def write(path, value):
-    """Write `value` as JSON (keys in the order given, one top-level entry a line), whole or not at
-    all.
+def write(path: Path | str, value: Any) -> int:
+    """Write `value` as JSON, whole or not at all: keys in the order given, one top-level entry per
+    line.
 
     Parameters
     ----------
     path : str or Path
     value : dict, JSON value or iterator of (key, value)
-        Of an iterator's pairs one object is made, without ever holding them all.
+        An iterator's pairs become one object, and are never all in memory.
 
     Returns
     -------
     int
-        Number of entries (1 for what is not an object).
+        Number of entries (1 for a value that is not an object).
     """
     count = 0
     with atomic_files.written_whole(path) as temporary, open(temporary, "w", encoding="utf-8") as f:
@@ -43,55 +46,56 @@ def write(path, value):
     return count
 
 
-def _check_regular(path, made_by):
-    """Refuse a FIFO, which would be waited for without end, and a device."""
+@contextlib.contextmanager
+def _reading(path: Path, made_by: str) -> Iterator[None]:
+    """Turn what is wrong with a JSON file into a UserError that names the command that makes it."""
+    # a FIFO would block forever, a device might never end
     if not (os.path.isfile(path) or os.path.isdir(path)):
-        raise UserError(f"{path} cannot be read (not a regular file): make it again with {made_by}")
-
-
-def read(path, made_by):
-    """Read a JSON artefact; a missing or broken file raises UserError naming the command that makes
-    it.
-    """
-    path = artefacts.existing(path, made_by)
-    _check_regular(path, made_by)
+        raise UserError(f"{path} cannot be read (not a regular file): rebuild it with {made_by}")
     try:
-        with open(path, encoding="utf-8") as f:
-            return json.load(f)
-    except (ValueError, RecursionError) as error:
-        raise UserError(
-            f"{path} is not valid JSON ({_short(error)}): make it again with {made_by}"
-        ) from error
+        yield
+    except (ijson.JSONError, ValueError, RecursionError) as error:
+        why = str(error).partition("\n")[0].strip()[:200]
+        raise UserError(f"{path} is not valid JSON ({why}): rebuild it with {made_by}") from error
     except OSError as error:
         raise UserError(
-            f"{path} cannot be read ({error.strerror}): make it again with {made_by}"
+            f"{path} cannot be read ({error.strerror}): rebuild it with {made_by}"
         ) from error
 
 
-def stream(path, made_by):
+def read(path: Path | str, made_by: str) -> Any:
+    """Read a JSON artefact.
+
+    Parameters
+    ----------
+    path : str or Path
+    made_by : str
+        The command that makes the file, for the error's sentence.
+
+    Raises
+    ------
+    UserError
+        The file is missing or broken.
+    """
+    path = artefacts.existing(path, made_by)
+    with _reading(path, made_by), open(path, encoding="utf-8") as f:
+        return json.load(f)
+
+
+def stream(path: Path | str, made_by: str) -> Iterator[tuple[str, Any]]:
     """(key, value) of the entries of a JSON object, one at a time: memory does not grow with the
     file.
 
-    Parameters and errors as `read`; numbers are float or int, a key that is there twice comes
-    twice.
+    Parameters and errors as `read`; numbers are float or int.  A key that is in the file twice
+    comes twice.
     """
     path = artefacts.existing(path, made_by)
-    _check_regular(path, made_by)
-    try:
-        with open(path, "rb") as f:
-            yield from _entries(f)
-    except (ijson.JSONError, ValueError, RecursionError) as error:
-        raise UserError(
-            f"{path} is not valid JSON ({_short(error)}): make it again with {made_by}"
-        ) from error
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be read ({error.strerror}): make it again with {made_by}"
-        ) from error
+    with _reading(path, made_by), open(path, "rb") as f:
+        yield from _entries(f)
 
 
-def _entries(file):
-    """(key, value) of the JSON object in a file; nothing for JSON of another kind.
+def _entries(file: BinaryIO) -> Iterator[tuple[str, Any]]:
+    """(key, value) of the JSON object in a file; nothing for any other JSON value.
 
     ijson's own `kvitems` keeps a path per level of nesting: 200,000 levels would fill the memory.
     """
@@ -110,7 +114,3 @@ def _entries(file):
             if depth == 1:
                 yield key, builder.value
                 builder = None
-
-
-def _short(error):
-    return str(error).partition("\n")[0].strip()[:200]

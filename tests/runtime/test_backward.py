@@ -1,8 +1,8 @@
-"""net.backward() at any time: from the blobs as they are and what the layers have kept, as in BVLC
-Caffe.
+"""net.backward() may run at any time: it uses the blobs as they are and what the layers have kept,
+as in BVLC Caffe.
 
-Random nets run random sequences of forward, backward, solver steps and changes by hand, beside a
-NumPy twin that follows the C++ layers (reference_net.py).
+Random nets run random sequences of forward, backward, solver steps and changes by hand.  A NumPy
+twin that follows the C++ layers (reference_net.py) does the same.
 """
 
 from pathlib import Path
@@ -48,7 +48,10 @@ class Writer:
 
     def input(self, name, *shape):
         dims = " ".join(f"dim: {d}" for d in shape)
-        self.text += f'layer {{ name: "{name}" type: "Input" top: "{name}" input_param {{ shape {{ {dims} }} }} }}\n'
+        self.text += (
+            f'layer {{ name: "{name}" type: "Input" top: "{name}"'
+            f" input_param {{ shape {{ {dims} }} }} }}\n"
+        )
         return name
 
     def functions(self, blob, count, overwrite=True):
@@ -117,7 +120,8 @@ class Pair:
         self.rng, self.look = rng, look
         (folder / "net.prototxt").write_text(text)
         (folder / "solver.prototxt").write_text(
-            f'net: "{folder}/net.prototxt" base_lr: {self.RATE} lr_policy: "fixed" momentum: {self.MOMENTUM}'
+            f'net: "{folder}/net.prototxt" base_lr: {self.RATE} lr_policy: "fixed"'
+            f" momentum: {self.MOMENTUM}"
             f' weight_decay: {self.DECAY} snapshot_prefix: "{folder}/s"'
         )
         caffe.set_random_seed(int(rng.integers(1000)))
@@ -200,8 +204,10 @@ class Pair:
     def change_loss_weight(self):
         self.net.blobs["loss"].diff[...] = self.twin.blobs["loss"].diff[...] = 1.5
 
-    ACTIONS = (whole_forward, forward, backward, backward, part_of_backward, step, apply_update, clear, change_weights,
-               change_data, change_diff, change_targets)  # fmt: skip
+    ACTIONS = (
+        *(whole_forward, forward, backward, backward, part_of_backward, step, apply_update),
+        *(clear, change_weights, change_data, change_diff, change_targets),
+    )
 
     def compare(self, did):
         for name, blob in self.net.blobs.items():
@@ -237,11 +243,12 @@ def test_random_sequences(tmp_path, seed):
     pair.compare(", ".join(did))
 
 
-# ---- single cases, worked out by hand
+# ----------------------------------------------------------- single cases, worked out by hand
 SIGMOID = """
 layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 2 } } }
 layer { name: "t" type: "Input" top: "t" input_param { shape { dim: 1 dim: 1 } } }
-layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y" inner_product_param { num_output: 1 bias_term: false } }
+layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y"
+  inner_product_param { num_output: 1 bias_term: false } }
 layer { name: "s" type: "Sigmoid" bottom: "y" top: "y" }
 layer { name: "loss" type: "EuclideanLoss" bottom: "y" bottom: "t" top: "loss" }
 """
@@ -250,7 +257,8 @@ layer { name: "loss" type: "EuclideanLoss" bottom: "y" bottom: "t" top: "loss" }
 def solver_of(tmp_path, text, extra=""):
     (tmp_path / "net.prototxt").write_text(text)
     (tmp_path / "solver.prototxt").write_text(
-        f'net: "{tmp_path}/net.prototxt" base_lr: 1 lr_policy: "fixed" snapshot_prefix: "{tmp_path}/s" {extra}'
+        f'net: "{tmp_path}/net.prototxt" base_lr: 1 lr_policy: "fixed"'
+        f' snapshot_prefix: "{tmp_path}/s" {extra}'
     )
     return caffe.get_solver(str(tmp_path / "solver.prototxt"))
 
@@ -282,11 +290,12 @@ def test_in_place_after_a_step(tmp_path, times):
 
 
 def test_an_overwritten_top_counts_as_it_is(tmp_path):
-    """Caffe's Sigmoid reads its top when backward runs, also when a Power layer has doubled it: 1 *
-    (1 - 1) = 0.
+    """Caffe's Sigmoid reads its top when backward runs, even if a Power layer has doubled it:
+    1 * (1 - 1) = 0.
     """
-    doubled = SIGMOID.replace('top: "y" }\nlayer { name: "loss"', 'top: "y" }\nlayer { name: "twice" type: "Power" bottom: "y"'
-                              ' top: "y" power_param { scale: 2 } }\nlayer { name: "loss"')  # fmt: skip
+    twice = 'layer { name: "twice" type: "Power" bottom: "y" top: "y" power_param { scale: 2 } }'
+    end = 'layer { name: "loss"'
+    doubled = SIGMOID.replace(end, f"{twice}\n{end}")
     assert "twice" in doubled
     solver = solver_of(tmp_path, doubled)
     solver.net.blobs["t"].data[...] = 5
@@ -333,7 +342,8 @@ def test_after_a_part_of_the_net(net_from):
 
 DRAWS = """
 force_backward: true
-layer { name: "x" type: "DummyData" top: "x" dummy_data_param { shape { dim: 8 dim: 4 } data_filler { type: "gaussian" } } }
+layer { name: "x" type: "DummyData" top: "x" dummy_data_param { shape { dim: 8 dim: 4 }
+  data_filler { type: "gaussian" } } }
 layer { name: "bn" type: "BatchNorm" bottom: "x" top: "bn" }
 layer { name: "drop" type: "Dropout" bottom: "bn" top: "bn" }
 layer { name: "loss" type: "Reduction" bottom: "bn" top: "loss" loss_weight: 2 }
@@ -366,8 +376,8 @@ def test_backward_neither_draws_nor_counts(tmp_path, before):
 
 
 def test_batches_of_another_size(net_from):
-    """Reshaping by hand between forward and backward: what fits of the kept values is used, and
-    nothing breaks.
+    """Reshaping by hand between forward and backward breaks nothing: as many of the kept values as
+    fit are used.
     """
     net = net_from("force_backward: true" + SIGMOID)
     net.params["ip"][0].data[...] = [[1, 1]]
@@ -387,13 +397,16 @@ def test_batches_of_another_size(net_from):
 
 
 def test_blobs_that_are_one_memory(net_from):
-    """Split, Flatten and Reshape pass their bottom on: what is written into one is in the other, as
-    in Caffe.
+    """Split, Flatten and Reshape pass their bottom on: as in Caffe, what is written into one blob
+    is in the other, too.
     """
     net = net_from(
-        'force_backward: true layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 2 dim: 2 } } }'
-        'layer { name: "f" type: "Flatten" bottom: "x" top: "f" } layer { name: "r" type: "Reshape" bottom: "f" top: "r"'
-        ' reshape_param { shape { dim: 2 dim: 2 } } } layer { name: "a" type: "Power" bottom: "r" top: "a" }'
+        'force_backward: true layer { name: "x" type: "Input" top: "x" input_param {'
+        " shape { dim: 1 dim: 2 dim: 2 } } }"
+        'layer { name: "f" type: "Flatten" bottom: "x" top: "f" }'
+        ' layer { name: "r" type: "Reshape" bottom: "f" top: "r"'
+        " reshape_param { shape { dim: 2 dim: 2 } } }"
+        ' layer { name: "a" type: "Power" bottom: "r" top: "a" }'
         'layer { name: "b" type: "Power" bottom: "r" top: "b" }'
     )
     views = {name: blob.data for name, blob in net.blobs.items()}
@@ -411,7 +424,8 @@ def test_blobs_that_are_one_memory(net_from):
 
 def test_a_gradient_is_not_the_memory_of_another(net_from):
     net = net_from(
-        'force_backward: true layer { name: "x" type: "Input" top: "x" top: "y" input_param { shape { dim: 2 } } }'
+        'force_backward: true layer { name: "x" type: "Input" top: "x" top: "y" input_param {'
+        " shape { dim: 2 } } }"
         'layer { name: "sum" type: "Eltwise" bottom: "x" bottom: "y" top: "sum" }'
     )
     net.forward()
@@ -423,12 +437,14 @@ def test_a_gradient_is_not_the_memory_of_another(net_from):
 
 
 def test_each_layers_own_rate_decides_whether_it_adds_to_a_shared_gradient(net_from):
-    """Caffe: the owner's lr_mult is 0, the other layer's is not given and so 1."""
+    """As in Caffe.  The owner's lr_mult is 0; the other layer gives none, so its is 1."""
     fields = "inner_product_param { num_output: 1 bias_term: false }"
     net = net_from(
         'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 1 } } }'
-        f'layer {{ name: "a" type: "InnerProduct" bottom: "x" top: "a" param {{ name: "w" lr_mult: 0 }} {fields} }}'
-        f'layer {{ name: "b" type: "InnerProduct" bottom: "a" top: "b" param {{ name: "w" }} {fields} }}'
+        f'layer {{ name: "a" type: "InnerProduct" bottom: "x" top: "a"'
+        f' param {{ name: "w" lr_mult: 0 }} {fields} }}'
+        f'layer {{ name: "b" type: "InnerProduct" bottom: "a" top: "b"'
+        f' param {{ name: "w" }} {fields} }}'
         'layer { name: "r" type: "Reduction" bottom: "b" top: "r" loss_weight: 1 }'
     )
     net.params["a"][0].data[...] = 3
@@ -440,29 +456,40 @@ def test_each_layers_own_rate_decides_whether_it_adds_to_a_shared_gradient(net_f
 
 
 GAUSS = 'weight_filler { type: "gaussian" std: 0.4 }'
-# every layer type that keeps something, or whose backward is written out: (bottom's shape, other
-# bottoms, tops, layer)
+# Every layer type that keeps something or has a backward of its own: (bottom's shape, other
+# bottoms, number of tops, layer)
 KINDS = {
-    "conv": ((2, 4, 5, 6), {}, 1, f'type: "Convolution" conv {{ num_output: 6 kernel_size: 3 group: 2 pad: 1 {GAUSS} }}'),
+    "conv": ((2, 4, 5, 6), {}, 1,
+        f'type: "Convolution" conv {{ num_output: 6 kernel_size: 3 group: 2 pad: 1 {GAUSS} }}'),
     "conv_0d": ((3, 4), {}, 1, f'type: "Convolution" conv {{ num_output: 2 {GAUSS} }}'),
-    "conv_1d": ((2, 4, 7), {}, 1, f'type: "Convolution" conv {{ num_output: 2 kernel_size: 2 stride: 2 {GAUSS} }}'),
-    "conv_late": ((2, 3, 4, 5), {}, 1, f'type: "Convolution" conv {{ num_output: 2 axis: 2 kernel_size: 2 {GAUSS} }}'),
-    "deconv": ((2, 4, 3, 3), {}, 1, f'type: "Deconvolution" conv {{ num_output: 6 kernel_size: 3 stride: 2 group: 2 {GAUSS} }}'),
-    "deconv_0d": ((3, 4), {}, 1, f'type: "Deconvolution" conv {{ num_output: 2 group: 2 {GAUSS} }}'),
+    "conv_1d": ((2, 4, 7), {}, 1,
+        f'type: "Convolution" conv {{ num_output: 2 kernel_size: 2 stride: 2 {GAUSS} }}'),
+    "conv_late": ((2, 3, 4, 5), {}, 1,
+        f'type: "Convolution" conv {{ num_output: 2 axis: 2 kernel_size: 2 {GAUSS} }}'),
+    "deconv": ((2, 4, 3, 3), {}, 1, f'type: "Deconvolution" conv {{ num_output: 6 kernel_size: 3'
+                                    f' stride: 2 group: 2 {GAUSS} }}'),
+    "deconv_0d": ((3, 4), {}, 1,
+        f'type: "Deconvolution" conv {{ num_output: 2 group: 2 {GAUSS} }}'),
     "im2col": ((2, 3, 4, 4), {}, 1, 'type: "Im2col" convolution_param { kernel_size: 2 }'),
-    "product": ((2, 3, 4), {}, 1, f'type: "InnerProduct" inner_product_param {{ num_output: 2 transpose: true {GAUSS} }}'),
+    "product": ((2, 3, 4), {}, 1,
+        f'type: "InnerProduct" inner_product_param {{ num_output: 2 transpose: true {GAUSS} }}'),
     "embed": ((5,), {}, 1, f'type: "Embed" embed_param {{ input_dim: 6 num_output: 3 {GAUSS} }}'),
-    "max": ((2, 3, 5, 6), {}, 1, 'type: "Pooling" pooling_param { kernel_size: 3 stride: 2 pad: 1 }'),
+    "max": ((2, 3, 5, 6), {}, 1,
+        'type: "Pooling" pooling_param { kernel_size: 3 stride: 2 pad: 1 }'),
     "mask": ((2, 3, 5, 6), {}, 2, 'type: "Pooling" pooling_param { kernel_size: 3 stride: 2 }'),
-    "average": ((2, 3, 5, 6), {}, 1, 'type: "Pooling" pooling_param { pool: AVE kernel_size: 3 stride: 2 pad: 1 }'),
+    "average": ((2, 3, 5, 6), {}, 1,
+        'type: "Pooling" pooling_param { pool: AVE kernel_size: 3 stride: 2 pad: 1 }'),
     "spp": ((2, 3, 6, 5), {}, 1, 'type: "SPP" spp_param { pyramid_height: 2 }'),
     "spp_one": ((2, 3, 6, 5), {}, 1, 'type: "SPP" spp_param { pyramid_height: 1 pool: AVE }'),
     "lrn": ((2, 7, 3, 3), {}, 1, 'type: "LRN" lrn_param { alpha: 0.5 local_size: 3 }'),
-    "lrn_within": ((2, 3, 5, 5), {}, 1, 'type: "LRN" lrn_param { alpha: 0.5 local_size: 3 norm_region: WITHIN_CHANNEL }'),
+    "lrn_within": ((2, 3, 5, 5), {}, 1,
+        'type: "LRN" lrn_param { alpha: 0.5 local_size: 3 norm_region: WITHIN_CHANNEL }'),
     "mvn": ((2, 3, 4, 4), {}, 1, 'type: "MVN"'),
-    "mvn_mean": ((2, 3, 4, 4), {}, 1, 'type: "MVN" mvn_param { normalize_variance: false across_channels: true }'),
+    "mvn_mean": ((2, 3, 4, 4), {}, 1,
+        'type: "MVN" mvn_param { normalize_variance: false across_channels: true }'),
     "norm": ((4, 3, 2, 2), {}, 1, 'type: "BatchNorm"'),
-    "norm_global": ((4, 3, 2, 2), {}, 1, 'type: "BatchNorm" batch_norm_param { use_global_stats: true }'),
+    "norm_global": ((4, 3, 2, 2), {}, 1,
+        'type: "BatchNorm" batch_norm_param { use_global_stats: true }'),
     "swish": ((3, 4), {}, 1, 'type: "Swish" swish_param { beta: 2 }'),
     "softmax": ((2, 5, 3), {}, 1, 'type: "Softmax"'),
     "power": ((3, 4), {}, 1, 'type: "Power" power_param { power: 3 scale: 0.5 shift: 2 }'),
@@ -475,20 +502,26 @@ KINDS = {
     "reduction": ((3, 4), {}, 1, 'type: "Reduction" reduction_param { operation: ASUM axis: 1 }'),
     "filter": ((4, 3), {"s": [0, 1, 0, 1]}, 1, 'type: "Filter"'),
     "reindex": ((4, 3), {"s": [3, 1, 1]}, 1, 'type: "BatchReindex"'),
-    "crop": ((2, 3, 5, 5), {"s": np.zeros((2, 3, 3, 2))}, 1, 'type: "Crop" crop_param { offset: 1 }'),
-    "scale_two": ((3, 4), {"s": np.arange(4)}, 1, 'type: "Scale" scale_param { bias_term: true axis: 1 }'),
-    "max_of_two": ((3, 4), {"s": np.zeros((3, 4))}, 1, 'type: "Eltwise" eltwise_param { operation: MAX }'),
-    "rnn": ((3, 2, 4), {"s": np.ones((3, 2))}, 1, f'type: "RNN" recurrent_param {{ num_output: 3 {GAUSS} }}'),
-    "lstm": ((3, 2, 4), {"s": np.ones((3, 2))}, 1, f'type: "LSTM" recurrent_param {{ num_output: 3 {GAUSS} }}'),
-    "lstm_unit": ((1, 2, 3), {"s": np.full((1, 2, 12), 0.4), "cont": [[1, 0]]}, 2, 'type: "LSTMUnit"'),
+    "crop": ((2, 3, 5, 5), {"s": np.zeros((2, 3, 3, 2))}, 1,
+        'type: "Crop" crop_param { offset: 1 }'),
+    "scale_two": ((3, 4), {"s": np.arange(4)}, 1,
+        'type: "Scale" scale_param { bias_term: true axis: 1 }'),
+    "max_of_two": ((3, 4), {"s": np.zeros((3, 4))}, 1,
+        'type: "Eltwise" eltwise_param { operation: MAX }'),
+    "rnn": ((3, 2, 4), {"s": np.ones((3, 2))}, 1,
+        f'type: "RNN" recurrent_param {{ num_output: 3 {GAUSS} }}'),
+    "lstm": ((3, 2, 4), {"s": np.ones((3, 2))}, 1,
+        f'type: "LSTM" recurrent_param {{ num_output: 3 {GAUSS} }}'),
+    "lstm_unit": ((1, 2, 3), {"s": np.full((1, 2, 12), 0.4), "cont": [[1, 0]]}, 2,
+        'type: "LSTMUnit"'),
     "parameter": ((1,), {}, 1, 'type: "Parameter" parameter_param { shape { dim: 3 } }'),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_after_one_graph(net_from, kind):
-    """The solver's pass, and then backward alone: the same gradients from what the layers have
-    kept, and so twice.
+    """Backward alone after the solver's pass gives the same gradients, from what the layers have
+    kept; a second backward does, too.
     """
     shape, others, tops, fields = KINDS[kind]
 
@@ -497,7 +530,10 @@ def test_after_one_graph(net_from, kind):
 
     def input_of(name, shape):
         dims = " ".join(f"dim: {d}" for d in shape)
-        return f'layer {{ name: "{name}" type: "Input" top: "{name}" input_param {{ shape {{ {dims} }} }} }}\n'
+        return (
+            f'layer {{ name: "{name}" type: "Input" top: "{name}" input_param {{'
+            f" shape {{ {dims} }} }} }}\n"
+        )
 
     text = "force_backward: true\n" + input_of("x", shape)
     text += "".join(input_of(name, np.shape(value)) for name, value in others.items())
@@ -558,7 +594,8 @@ def test_which_nets_need_their_overwritten_blobs(net_from, types, needed):
     }
     for k, kind in enumerate((first, *others)):
         bottom, top = "y" if k else "x", "z" if k and kind == "InnerProduct" else "y"
-        text += f'layer {{ name: "{kind}" type: "{kind}" bottom: "{bottom}" top: "{top}" {fields.get(kind, "")} }}'
+        wires = f'bottom: "{bottom}" top: "{top}"'
+        text += f'layer {{ name: "{kind}" type: "{kind}" {wires} {fields.get(kind, "")} }}'
     text += f'layer {{ name: "loss" type: "Reduction" bottom: "{top}" top: "loss" loss_weight: 1 }}'
     assert net_from(text).overwrites_needed is needed
 
@@ -577,8 +614,8 @@ X = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 
 @pytest.mark.parametrize("seed", [0, 2, 3, 4, 5, 6, 7])  # the loss of 1 overflows
 @pytest.mark.parametrize("keep_blobs", [True, False])
 def test_both_ways_train_alike(tmp_path, seed, keep_blobs):
-    """One graph, or layer by layer because a callback asks for it: from Python, and as the command
-    line runs it.
+    """As one graph, or blob by blob because there is a callback; from Python, and as the command
+    line trains.
     """
     text, loss = random_net(np.random.default_rng(100 + seed))
     text = text.replace("force_backward: true", "")

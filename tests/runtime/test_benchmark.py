@@ -6,8 +6,10 @@ import caffe
 from caffe.benchmark import benchmark
 
 DEPLOY = """
-layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 dim: 4 dim: 4 } } }
-layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" convolution_param { num_output: 2 kernel_size: 3
+layer { name: "data" type: "Input" top: "data" input_param {
+  shape { dim: 2 dim: 3 dim: 4 dim: 4 } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+  convolution_param { num_output: 2 kernel_size: 3
   weight_filler { type: "constant" value: 1 } } }
 layer { name: "fc" type: "InnerProduct" bottom: "conv" top: "fc" inner_product_param { num_output: 2
   weight_filler { type: "constant" value: 1 } } }
@@ -15,8 +17,8 @@ layer { name: "fc" type: "InnerProduct" bottom: "conv" top: "fc" inner_product_p
 
 
 def test_a_net_without_a_loss_runs_backward_too(tmp_path, capfd):
-    """No layer needs it, and still each one's parameters get their gradients in each iteration, as
-    in Caffe.
+    """As in Caffe, each layer's parameters get their gradients in each iteration, although no loss
+    needs them.
     """
     (tmp_path / "net.prototxt").write_text(DEPLOY)
     net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TRAIN)

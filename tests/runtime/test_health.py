@@ -1,5 +1,5 @@
-"""Trainings that go wrong: NaN and infinite losses and weights end one before they reach a snapshot;
-outputs that have collapsed are warned of.
+"""Trainings that go wrong: NaN and infinite losses and weights end one before they reach a
+snapshot, and a warning says where outputs have collapsed.
 """
 
 import numpy as np
@@ -79,9 +79,9 @@ def test_large_but_finite_weights_are_snapshotted(make):
 
 @pytest.mark.parametrize(
     ("flags", "warnings"),
-    [([], 0), (["-collapsed_outputs=0"], 0), (["-collapsed_outputs", "1e-7"], 2)],
+    [([], 2), (["-collapsed_outputs=0"], 0), (["-collapsed_outputs", "1e-9"], 2)],
 )
-def test_collapsed_outputs_are_warned_of_only_where_asked_for(
+def test_collapsed_outputs_are_warned_of_unless_the_flag_is_zero(
     make, tmp_path, capfd, monkeypatch, flags, warnings
 ):
     """The images are all alike.  Iterations 0, 2 and 4 are displayed; 0, before any update, is not
@@ -101,7 +101,8 @@ def test_outputs_have_collapsed_below_the_threshold(
     """Images with the outputs 0 and 2 have the variance 1."""
     monkeypatch.setenv("GLOG_minloglevel", "0")
     net = net_from(
-        'layer { name: "x" type: "Input" top: "x" top: "t" input_param { shape { dim: 2 dim: 3 } } }'
+        'layer { name: "x" type: "Input" top: "x" top: "t" input_param {'
+        " shape { dim: 2 dim: 3 } } }"
         'layer { name: "loss" type: "EuclideanLoss" bottom: "x" bottom: "t" top: "loss" }'
     )
     net.blobs["x"].data[1] = 2

@@ -1,4 +1,4 @@
-"""What killed processes left behind is removed; what a running process writes is not."""
+"""What killed processes have left behind is removed; what a running process writes is not."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ def dead():
     return process.pid
 
 
-def test_dead_ones_only(tmp_path, dead):
+def test_only_files_of_dead_processes_are_removed(tmp_path, dead):
     gone = [f"x.tmp{dead}", f"x_iter_5.caffemodel.tmp{dead}"]
     kept = [
         f"x.tmp{os.getpid()}",
@@ -58,12 +58,15 @@ def test_writers_clean_up(tmp_path, dead):
 
 def test_a_training_cleans_up_after_a_killed_one(tmp_path, dead):
     (tmp_path / "net.prototxt").write_text(
-        'layer { name: "x" type: "DummyData" top: "x" dummy_data_param { shape { dim: 2 dim: 3 } } }'
-        'layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y" inner_product_param { num_output: 1 } }'
+        'layer { name: "x" type: "DummyData" top: "x" dummy_data_param {'
+        " shape { dim: 2 dim: 3 } } }"
+        'layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y"'
+        " inner_product_param { num_output: 1 } }"
         'layer { name: "loss" type: "Reduction" bottom: "y" top: "loss" loss_weight: 1 }'
     )
     (tmp_path / "solver.prototxt").write_text(
-        f'net: "{tmp_path}/net.prototxt" base_lr: 0.1 lr_policy: "fixed" max_iter: 1 snapshot_prefix: "{tmp_path}/s"'
+        f'net: "{tmp_path}/net.prototxt" base_lr: 0.1 lr_policy: "fixed" max_iter: 1'
+        f' snapshot_prefix: "{tmp_path}/s"'
     )
     for name in (f"s_iter_7.caffemodel.tmp{dead}", f"s_iter_7.solverstate.tmp{dead}"):
         (tmp_path / name).write_bytes(b"half")

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 import caffe
-from caffe import mode
 from caffe.database import Writer
 from caffe.proto import caffe_pb2
 
@@ -13,7 +12,8 @@ from caffe.proto import caffe_pb2
 def solver_file(regression_net, tmp_path):
     path = tmp_path / "solver.prototxt"
     path.write_text(
-        f'net: "{regression_net}" base_lr: 0.1 lr_policy: "step" gamma: 0.5 stepsize: 2 max_iter: 4 display: 2'
+        f'net: "{regression_net}" base_lr: 0.1 lr_policy: "step" gamma: 0.5 stepsize: 2 max_iter: 4'
+        f" display: 2"
         f' random_seed: 1 snapshot_prefix: "{tmp_path}/s" momentum: 0.9'
     )
     return str(path)
@@ -35,7 +35,7 @@ def test_the_state_of_several_solvers():
 
 
 def test_as_train_py_does(solver_file):
-    """The steps of BVLC's python/train.py, its order of calls included, against a plain training."""
+    """The steps of BVLC's python/train.py, in its order, give what a plain training gives."""
     assert caffe.__version__ == "1.0.0"
     assert not caffe.has_nccl()
     uid = caffe.NCCL.new_uid()
@@ -91,7 +91,7 @@ def test_lr_is_the_rate_of_the_next_update(solver_file):
 
 
 def test_apply_update_by_hand_counts_the_iteration(solver_file):
-    """pycaffe's own loop: forward, backward, apply_update equals step; BVLC counts in ApplyUpdate."""
+    """pycaffe's own loop of forward, backward and apply_update, which counts, equals step."""
     by_hand, stepped = caffe.SGDSolver(solver_file), caffe.SGDSolver(solver_file)
     for i in range(3):
         by_hand.net.clear_param_diffs()
@@ -118,7 +118,7 @@ def test_share_weights(solver_file, tmp_path):
     [("TRAIN", 0, [0, 2, 4, 1]), ("TRAIN", 1, [1, 3, 0, 2]), ("TEST", 1, [0, 1, 2, 3])],
 )
 def test_solvers_take_turns_at_the_records(tmp_path, net_from, phase, rank, expected):
-    """Of five records, read round and round, solver 0 of 2 takes every second one and solver 1 the
+    """Of five records, read over and over, solver 0 of 2 takes every second one and solver 1 the
     others.
     """
     with Writer(tmp_path / "db") as writer:
@@ -126,7 +126,8 @@ def test_solvers_take_turns_at_the_records(tmp_path, net_from, phase, rank, expe
             writer.put(str(i), caffe_pb2.Datum(channels=1, height=1, width=1, data=b"x", label=i))
     caffe.set_solver_count(2), caffe.set_solver_rank(rank)
     net = net_from(
-        f'layer {{ name: "d" type: "Data" top: "x" top: "t" data_param {{ source: "{tmp_path}/db" batch_size: 4'
+        f'layer {{ name: "d" type: "Data" top: "x" top: "t"'
+        f' data_param {{ source: "{tmp_path}/db" batch_size: 4'
         " backend: LMDB } }",
         getattr(caffe, phase),
     )

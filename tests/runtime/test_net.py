@@ -1,4 +1,4 @@
-"""Nets: the full recorded one, both ways through it, splits, rules, weights files."""
+"""Nets: the recorded CaffeNet, both ways through a net, splits, rules, weights files."""
 
 from pathlib import Path
 
@@ -107,7 +107,8 @@ layer { name: "t" type: "Input" top: "t" input_param { shape { dim: 2 dim: 3 } }
 layer { name: "a" type: "Sigmoid" bottom: "x" top: "a" }
 layer { name: "b" type: "Sigmoid" bottom: "a" top: "b" }
 layer { name: "l1" type: "SigmoidCrossEntropyLoss" bottom: "a" bottom: "t" top: "l1" }
-layer { name: "l2" type: "SigmoidCrossEntropyLoss" bottom: "b" bottom: "t" top: "l2" loss_weight: 0.5 }
+layer { name: "l2" type: "SigmoidCrossEntropyLoss" bottom: "b" bottom: "t" top: "l2"
+  loss_weight: 0.5 }
 """
 
 
@@ -183,8 +184,10 @@ def test_rules_choose_layers(tmp_path):
     path.write_text(
         """layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 } } }
         layer { name: "train" type: "Sigmoid" bottom: "x" top: "a" include { phase: TRAIN } }
-        layer { name: "staged" type: "Sigmoid" bottom: "x" top: "b" include { stage: "s" min_level: 2 } }
-        layer { name: "other" type: "Sigmoid" bottom: "x" top: "c" exclude { phase: TRAIN } exclude { stage: "s" } }"""
+        layer { name: "staged" type: "Sigmoid" bottom: "x" top: "b"
+          include { stage: "s" min_level: 2 } }
+        layer { name: "other" type: "Sigmoid" bottom: "x" top: "c" exclude { phase: TRAIN }
+          exclude { stage: "s" } }"""
     )
 
     def kept(phase, **state):
@@ -230,7 +233,10 @@ def test_protobuf_itself_reads_what_is_written(net_from, tmp_path):
     )
 
 
-IP = 'layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y" inner_product_param { num_output: %d } }'
+IP = (
+    'layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y"'
+    " inner_product_param { num_output: %d } }"
+)
 X = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }'
 
 
@@ -258,7 +264,7 @@ LENET = recorded.SHARED / "models" / "lenet"
 
 
 @pytest.mark.skipif(not LENET.is_dir(), reason="needs ../shared/models/lenet")
-def test_a_real_models_digits():
+def test_a_real_model_classifies_digits():
     """The third-party LeNet classifies its ten digits."""
     import cv2
 
@@ -333,11 +339,12 @@ def test_shared_parameters(net_from):
 
 @pytest.mark.parametrize("whole_graph", [False, True])
 def test_permissive_sharing_takes_another_shape(net_from, whole_graph):
-    """A weight (2, 3) and one (3, 2) of one memory, in row-major order; other counts, or STRICT,
-    are refused.
+    """A weight (2, 3) and a weight (3, 2) share one memory, in row-major order.  Other counts, or
+    STRICT, are refused.
     """
     layer = (
-        'layer {{ name: "{0}" type: "InnerProduct" bottom: "{1}" top: "{0}" param {{ name: "w" {3} }}'
+        'layer {{ name: "{0}" type: "InnerProduct" bottom: "{1}" top: "{0}"'
+        ' param {{ name: "w" {3} }}'
         " inner_product_param {{ num_output: {2} bias_term: false }} }}"
     )
     text = X + layer.format("a", "x", 2, "") + layer.format("b", "a", 3, "share_mode: PERMISSIVE")
@@ -359,7 +366,7 @@ def test_permissive_sharing_takes_another_shape(net_from, whole_graph):
             net_from(X + layer.format("a", "x", 2, "") + layer.format("b", "a", count, mode))
 
 
-def test_reading_a_solverstate_of_caffes(golden):
+def test_a_solverstate_of_bvlc_is_read(golden):
     state = snapshot.read_solverstate(
         golden / "train" / "runs" / "sgd_step" / "snap_iter_15.solverstate"
     )
@@ -397,8 +404,10 @@ def test_a_loss_without_a_top(net_from, capfd, tmp_path):
 
 def test_two_losses_without_a_top(net_from):
     net = net_from(
-        'layer { name: "d" type: "DummyData" top: "x" top: "y" dummy_data_param { shape { dim: 2 } data_filler { value: 1 }'
-        ' data_filler { value: 3 } } } layer { name: "a" type: "EuclideanLoss" bottom: "x" bottom: "y" }'
+        'layer { name: "d" type: "DummyData" top: "x" top: "y" dummy_data_param { shape { dim: 2 }'
+        " data_filler { value: 1 }"
+        ' data_filler { value: 3 } } } layer { name: "a" type: "EuclideanLoss" bottom: "x"'
+        ' bottom: "y" }'
         'layer { name: "b" type: "EuclideanLoss" bottom: "x" bottom: "y" loss_weight: 10 }'
     )
     assert net._blob_names[-2:] == ["(automatic)", "(automatic)"]
@@ -415,15 +424,18 @@ def test_the_shared_case_without_a_top(shared_cases):
 @pytest.mark.parametrize(
     ("layers", "message"),
     [
-        (IP % 2_000_000_000, r"layer 'ip' \(InnerProduct\), blob 0: .* 2147483647 at most; lower num_output"),
+        (IP % 2_000_000_000,
+            r"layer 'ip' \(InnerProduct\), blob 0: .* 2147483647 at most; lower num_output"),
         (X.replace("dim: 2", "dim: 3000000000"), r"layer 'x' \(Input\): .*at most; lower shape"),
         (
-            'layer { name: "d" type: "MemoryData" top: "d" top: "l" memory_data_param { batch_size: 1000000 channels: 3'
+            'layer { name: "d" type: "MemoryData" top: "d" top: "l"'
+            ' memory_data_param { batch_size: 1000000 channels: 3'
             ' height: 227 width: 227 } } ',
             r"layer 'd' \(MemoryData\): .* lower batch_size",
         ),
         (
-            X + 'layer { name: "t" type: "Tile" bottom: "x" top: "t" tile_param { tiles: 2000000000 } }',
+            X + 'layer { name: "t" type: "Tile" bottom: "x" top: "t"'
+                ' tile_param { tiles: 2000000000 } }',
             r"layer 't' \(Tile\): .* lower tiles",
         ),
     ],

@@ -1,4 +1,4 @@
-"""pycaffe: the scripts that people have, on small nets."""
+"""pycaffe, used as in people's scripts, on small nets."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,10 @@ import caffe
 
 NET = """
 name: "small" force_backward: true
-layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 4 dim: 3 dim: 6 dim: 6 } } }
-layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" convolution_param { num_output: 2 kernel_size: 3
+layer { name: "data" type: "Input" top: "data" input_param {
+  shape { dim: 4 dim: 3 dim: 6 dim: 6 } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+  convolution_param { num_output: 2 kernel_size: 3
   weight_filler { type: "gaussian" std: 0.1 } } }
 layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
 layer { name: "fc" type: "InnerProduct" bottom: "conv" top: "fc" inner_product_param { num_output: 5
@@ -99,7 +101,7 @@ def test_forward_backward_all(files):
 
 
 def test_gradient_of_a_class_score(files):
-    """backward from one unit: the saliency script."""
+    """As saliency scripts do: backward from one unit."""
     net = caffe.Net(*files, caffe.TEST)
     x = np.random.RandomState(3).randn(4, 3, 6, 6).astype(np.float32)
     net.forward(data=x)
@@ -113,7 +115,7 @@ def test_gradient_of_a_class_score(files):
 
 
 def test_net_surgery(files, tmp_path):
-    """fully connected to convolutional: the notebook's steps."""
+    """The steps of BVLC's notebook, from fully connected to convolutional."""
     net = caffe.Net(*files, caffe.TEST)
     text = NET.replace('"fc" type: "InnerProduct"', '"fc-conv" type: "Convolution"').replace(
         "inner_product_param { num_output: 5", "convolution_param { num_output: 5 kernel_size: 4"
@@ -164,8 +166,10 @@ def test_finetuning_copies_what_fits_by_name(files, tmp_path):
 def test_memory_data(tmp_path):
     path = tmp_path / "m.prototxt"
     path.write_text(
-        'layer { name: "m" type: "MemoryData" top: "data" top: "label" memory_data_param { batch_size: 2 channels: 1 height: 1'
-        ' width: 1 } } layer { name: "p" type: "Power" bottom: "data" top: "p" power_param { scale: 3 } }'
+        'layer { name: "m" type: "MemoryData" top: "data" top: "label"'
+        " memory_data_param { batch_size: 2 channels: 1 height: 1"
+        ' width: 1 } } layer { name: "p" type: "Power" bottom: "data" top: "p"'
+        " power_param { scale: 3 } }"
     )
     net = caffe.Net(str(path), caffe.TEST)
     net.set_input_arrays(
@@ -182,7 +186,8 @@ def test_a_solver_that_calls_back(files, tmp_path):
         )
     )
     (tmp_path / "solver.prototxt").write_text(
-        f'net: "{tmp_path}/train.prototxt" base_lr: 0.1 lr_policy: "fixed" max_iter: 9 snapshot_prefix: "{tmp_path}/s"'
+        f'net: "{tmp_path}/train.prototxt" base_lr: 0.1 lr_policy: "fixed" max_iter: 9'
+        f' snapshot_prefix: "{tmp_path}/s"'
     )
     solver = caffe.get_solver(str(tmp_path / "solver.prototxt"))
     assert isinstance(solver, caffe.SGDSolver)
@@ -241,8 +246,8 @@ def test_weights_by_position_and_by_name(files, capfd):
         caffe.Net(model, caffe.TEST, phase=caffe.TEST)
 
 
-def test_the_names_below(files):
-    """What _caffe.cpp gives under pycaffe's own names."""
+def test_names_of_bvlcs_c_code(files):
+    """Under their own names, as _caffe.cpp exports them."""
     net = caffe.Net(*files, caffe.TEST)
     assert net._layer_names == ["data", "conv", "relu", "fc", "prob"]
     assert net._blob_names == [
@@ -282,7 +287,7 @@ def loss_net(tmp_path):
 
 
 def test_forward_and_backward_by_index(loss_net):
-    """_forward gives the weighted loss of the layers it has run."""
+    """_forward returns the weighted loss of the layers that it has run."""
     assert loss_net._forward(0, 2) == 0
     assert loss_net.blobs["z"].data.tolist() == [2, 8]
     assert loss_net._forward(3, 3) == 30
@@ -343,7 +348,8 @@ def test_layers_as_pycaffe_shows_them(files):
 
 def test_all_inputs_or_none(tmp_path):
     (tmp_path / "two.prototxt").write_text(
-        'layer { name: "in" type: "Input" top: "a" top: "b" input_param { shape { dim: 2 dim: 1 } } }'
+        'layer { name: "in" type: "Input" top: "a" top: "b" input_param {'
+        " shape { dim: 2 dim: 1 } } }"
         'layer { name: "sum" type: "Eltwise" bottom: "a" bottom: "b" top: "c" }'
         'layer { name: "p" type: "Power" bottom: "c" top: "d" }'
     )
@@ -363,7 +369,7 @@ def test_all_inputs_or_none(tmp_path):
 
 
 def test_parts_of_a_net_without_the_rest(files):
-    """One layer forward, one backward, from what was written into its blobs: nothing else has run."""
+    """One layer runs forward, one backward, from what was written into its blobs; no other runs."""
     net = caffe.Net(*files, caffe.TEST)
     rng = np.random.default_rng(0)
     conv, fc = net.blobs["conv"], net.blobs["fc"]
@@ -393,13 +399,16 @@ def test_a_blob_reshaped_by_hand_gets_its_layers_shape_back(files):
 
 def test_a_test_nets_blobs_hold_the_last_batch(tmp_path):
     (tmp_path / "net.prototxt").write_text(
-        'layer { name: "x" type: "DummyData" top: "x" dummy_data_param { shape { dim: 2 } data_filler { type: "gaussian" } } }'
+        'layer { name: "x" type: "DummyData" top: "x" dummy_data_param { shape { dim: 2 }'
+        ' data_filler { type: "gaussian" } } }'
         'layer { name: "y" type: "Power" bottom: "x" top: "y" power_param { scale: 2 } }'
-        'layer { name: "ip" type: "Scale" bottom: "y" top: "z" scale_param { axis: 0 num_axes: 0 } }'
+        'layer { name: "ip" type: "Scale" bottom: "y" top: "z"'
+        " scale_param { axis: 0 num_axes: 0 } }"
         'layer { name: "loss" type: "Reduction" bottom: "z" top: "loss" loss_weight: 1 }'
     )
     (tmp_path / "solver.prototxt").write_text(
-        f'net: "{tmp_path}/net.prototxt" test_iter: 2 test_interval: 1 base_lr: 0 lr_policy: "fixed"'
+        f'net: "{tmp_path}/net.prototxt" test_iter: 2 test_interval: 1 base_lr: 0'
+        f' lr_policy: "fixed"'
         f' snapshot_prefix: "{tmp_path}/s"'
     )
     solver = caffe.get_solver(str(tmp_path / "solver.prototxt"))

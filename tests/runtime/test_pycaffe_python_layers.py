@@ -1,4 +1,4 @@
-"""What BVLC's own tests of pycaffe hold about layers written in Python; see pycaffe_tests.md."""
+"""What BVLC's own tests of pycaffe assert about layers written in Python; see pycaffe_tests.md."""
 
 import sys
 
@@ -78,8 +78,8 @@ def python_net(tmp_path, monkeypatch):
         )
         for name, kind, param_str in layers:
             read = f'bottom: "{bottom}"' if bottom else ""
-            text += f'layer {{ name: "{name}" type: "Python" {read} top: "{name}" python_param {{ module: "suite_layers"'
-            text += f' layer: "{kind}" param_str: "{param_str}" }} }}'
+            text += f'layer {{ name: "{name}" type: "Python" {read} top: "{name}" python_param {{'
+            text += f' module: "suite_layers" layer: "{kind}" param_str: "{param_str}" }} }}'
             bottom = name if bottom else ""
         (tmp_path / "python.prototxt").write_text(text)
         return str(tmp_path / "python.prototxt")
@@ -142,7 +142,7 @@ def test_a_python_layers_parameter(python_net, tmp_path):
 
 
 @pytest.mark.parametrize("phase", [caffe.TRAIN, caffe.TEST])
-def test_a_python_layer_knows_its_phase(python_net, phase):
+def test_a_python_layer_has_the_nets_phase(python_net, phase):
     found = caffe.Net(python_net(("phase", "Phase", ""), bottom=""), phase).forward()["phase"]
     assert found.shape == ()
     assert found == phase

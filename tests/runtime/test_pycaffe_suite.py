@@ -1,5 +1,5 @@
-"""What BVLC's own tests of pycaffe hold about nets and solvers; pycaffe_tests.md lists each of them
-with its test here.
+"""What BVLC's own tests of pycaffe assert about nets and solvers; pycaffe_tests.md lists each of
+them with its counterpart here.
 """
 
 import re
@@ -13,11 +13,14 @@ import caffe
 NET = """
 name: "classes" force_backward: true
 layer { name: "input" type: "DummyData" top: "image" top: "class" dummy_data_param {
-  shape { dim: [4, 2, 3, 5] } shape { dim: 4 } data_filler { type: "gaussian" std: 1 } data_filler { type: "constant" } } }
-layer { name: "conv" type: "Convolution" bottom: "image" top: "maps" param { decay_mult: 1 } param { decay_mult: 0 }
+  shape { dim: [4, 2, 3, 5] } shape { dim: 4 } data_filler { type: "gaussian" std: 1 }
+    data_filler { type: "constant" } } }
+layer { name: "conv" type: "Convolution" bottom: "image" top: "maps" param { decay_mult: 1 }
+  param { decay_mult: 0 }
   convolution_param { num_output: 6 kernel_size: 2 pad: 2 weight_filler { type: "gaussian" std: 1 }
     bias_filler { type: "constant" value: 2 } } }
-layer { name: "score" type: "InnerProduct" bottom: "maps" top: "scores" inner_product_param { num_output: 7
+layer { name: "score" type: "InnerProduct" bottom: "maps" top: "scores"
+  inner_product_param { num_output: 7
   weight_filler { type: "gaussian" std: 0.05 } bias_filler { type: "constant" value: -3 } } }
 layer { name: "loss" type: "SoftmaxWithLoss" bottom: "scores" bottom: "class" top: "loss" }
 """
@@ -136,7 +139,7 @@ def test_weights_are_saved_and_read_by_both_constructors(net, net_file, tmp_path
 
 @pytest.mark.parametrize("name", ["weights.h5", "weights"])
 def test_weights_are_saved_and_read_as_hdf5(net, net_file, tmp_path, name):
-    """Whatever the file is called: HDF5 is recognised by its content."""
+    """Under any file name: HDF5 is recognised by its content."""
     net.save_hdf5(str(tmp_path / name))
     other = caffe.Net(net_file, caffe.TRAIN)
     other.load_hdf5(str(tmp_path / name))
@@ -145,10 +148,13 @@ def test_weights_are_saved_and_read_as_hdf5(net, net_file, tmp_path, name):
 
 def branches(tmp_path, *rules):
     """A net file with an InnerProduct `name` on one input per (name, rule)."""
-    text = 'layer { name: "x" type: "DummyData" top: "x" dummy_data_param { shape { dim: 1 dim: 4 } } }'
+    text = (
+        'layer { name: "x" type: "DummyData" top: "x" dummy_data_param {'
+        " shape { dim: 1 dim: 4 } } }"
+    )
     for name, rule in rules:
-        text += f'layer {{ name: "{name}" type: "InnerProduct" bottom: "x" top: "{name}" {rule} inner_product_param {{'
-        text += " num_output: 1 } }"
+        text += f'layer {{ name: "{name}" type: "InnerProduct" bottom: "x" top: "{name}" {rule}'
+        text += " inner_product_param { num_output: 1 } }"
     (tmp_path / "branches.prototxt").write_text(text)
     return str(tmp_path / "branches.prototxt")
 
@@ -196,16 +202,21 @@ def test_stages(tmp_path, stages, expected):
     [(caffe.TRAIN, "train", "loss"), (caffe.TEST, "val", "loss"), (caffe.TEST, "deploy", "prob")],
 )
 def test_training_validation_and_deployment_in_one_file(tmp_path, phase, stage, output):
-    data = 'type: "DummyData" top: "x" top: "class" dummy_data_param { shape { dim: 1 dim: 9 } shape { dim: 1 } }'
+    data = (
+        'type: "DummyData" top: "x" top: "class" dummy_data_param { shape { dim: 1 dim: 9 }'
+        " shape { dim: 1 } }"
+    )
     (tmp_path / "all.prototxt").write_text(
         f'layer {{ name: "train" {data} include {{ phase: TRAIN stage: "train" }} }}'
         f'layer {{ name: "val" {data} include {{ phase: TEST stage: "val" }} }}'
         'layer { name: "deploy" type: "Input" top: "x" input_param { shape { dim: 1 dim: 9 } }'
         ' include { phase: TEST stage: "deploy" } }'
-        'layer { name: "ip" type: "InnerProduct" bottom: "x" top: "ip" inner_product_param { num_output: 2 } }'
+        'layer { name: "ip" type: "InnerProduct" bottom: "x" top: "ip"'
+        " inner_product_param { num_output: 2 } }"
         'layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "class" top: "loss"'
         ' include { phase: TRAIN stage: "train" } include { phase: TEST stage: "val" } }'
-        'layer { name: "prob" type: "Softmax" bottom: "ip" top: "prob" include { phase: TEST stage: "deploy" } }'
+        'layer { name: "prob" type: "Softmax" bottom: "ip" top: "prob"'
+        ' include { phase: TEST stage: "deploy" } }'
     )
     net = caffe.Net(str(tmp_path / "all.prototxt"), phase, stages=[stage])
     assert list(net.blobs["x"].shape) == [1, 9]
@@ -213,7 +224,7 @@ def test_training_validation_and_deployment_in_one_file(tmp_path, phase, stage, 
 
 
 def test_the_table_names_every_test():
-    """pycaffe_tests.md: 52 rows, each with a test that is there."""
+    """pycaffe_tests.md has 52 rows, and each names an existing test."""
     folder = Path(__file__).parent
     rows = re.findall(
         r"^\| (test_\S+) \| (\S+) \|$", (folder / "pycaffe_tests.md").read_text(), flags=re.M
@@ -232,12 +243,14 @@ def test_standard_layer_types_are_listed():
     assert {"Data", "Convolution", "InnerProduct", "Python"} <= set(caffe.layer_type_list())
 
 
-# ------------------------------------------------------------------------------------------------------------- solvers
+# ------------------------------------------------------------------------------------------ solvers
 @pytest.fixture
 def solver(net_file, tmp_path):
     (tmp_path / "solver.prototxt").write_text(
-        f'net: "{net_file}" test_iter: 10 test_interval: 10 base_lr: 0.01 momentum: 0.9 weight_decay: 0.0005 lr_policy: "inv"'
-        " gamma: 0.0001 power: 0.75 display: 100 max_iter: 100 snapshot_after_train: false random_seed: 2"
+        f'net: "{net_file}" test_iter: 10 test_interval: 10 base_lr: 0.01 momentum: 0.9'
+        f' weight_decay: 0.0005 lr_policy: "inv"'
+        " gamma: 0.0001 power: 0.75 display: 100 max_iter: 100 snapshot_after_train: false"
+        " random_seed: 2"
         f' snapshot_prefix: "{tmp_path}/model"'
     )
     solver = caffe.SGDSolver(str(tmp_path / "solver.prototxt"))

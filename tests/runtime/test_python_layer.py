@@ -1,4 +1,4 @@
-"""Python: a user's layer, written as for pycaffe."""
+"""Python: a user's own layer, written for pycaffe."""
 
 import pytest
 from numpy.testing import assert_allclose
@@ -51,7 +51,10 @@ class NoLayer:
 
 
 def python(layer, module, param_str="3"):
-    return f'type: "Python" python_param {{ module: "{module}" layer: "{layer}" param_str: "{param_str}" }}'
+    return (
+        f'type: "Python" python_param {{ module: "{module}" layer: "{layer}"'
+        f' param_str: "{param_str}" }}'
+    )
 
 
 @pytest.fixture
@@ -72,7 +75,8 @@ def test_forward_and_gradients(one_layer, module):
 
 def test_between_other_layers(net_from, module):
     net = net_from(
-        'force_backward: true layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 } } }'
+        'force_backward: true layer { name: "x" type: "Input" top: "x" input_param {'
+        " shape { dim: 2 } } }"
         f'layer {{ name: "p" bottom: "x" top: "p" {python("Affine", module)} }}'
         'layer { name: "r" type: "ReLU" bottom: "p" top: "r" }'
     )
@@ -96,9 +100,13 @@ def test_refused(refused, module, layer, match):
 
 def python_net(net_from, layer, tops=("top",), param_str="", rest=""):
     names = " ".join(f'top: "{top}"' for top in tops)
-    text = f'type: "Python" python_param {{ module: "python_layers" layer: "{layer}" param_str: \'{param_str}\' }}'
+    text = (
+        f'type: "Python" python_param {{ module: "python_layers" layer: "{layer}"'
+        f" param_str: '{param_str}' }}"
+    )
     return net_from(
-        'force_backward: true layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }'
+        'force_backward: true layer { name: "x" type: "Input" top: "x" input_param {'
+        " shape { dim: 2 dim: 3 } } }"
         f'layer {{ name: "p" bottom: "x" {names} {text} }} {rest}'
     )
 
@@ -109,7 +117,7 @@ def users(shared_cases, monkeypatch):
 
 
 def test_the_net_shows_the_users_object(net_from, users):
-    """What the user's layer keeps as attributes, its parameters and its type, as in pycaffe."""
+    """As in pycaffe, with the attributes, parameters and type of the user's layer."""
     net = python_net(net_from, "A", ("a", "phase"), '{"factor": 3}')
     mine = net.layers[1]
     assert mine.p == {"factor": 3}
@@ -163,8 +171,11 @@ def test_backward_reads_the_blobs_as_they_are(net_from, users):
     """Also in the solver's pass: the ReLU has overwritten the top when the layer below runs
     backward.
     """
-    net = python_net(net_from, "A", ("a", "phase"), rest='layer { name: "r" type: "ReLU" bottom: "a" top: "a" }'
-                     'layer { name: "s" type: "Reduction" bottom: "a" top: "s" loss_weight: 1 }')  # fmt: skip
+    rest = (
+        'layer { name: "r" type: "ReLU" bottom: "a" top: "a" }'
+        'layer { name: "s" type: "Reduction" bottom: "a" top: "s" loss_weight: 1 }'
+    )
+    net = python_net(net_from, "A", ("a", "phase"), rest=rest)
     net.blobs["x"].data[...] = [[1, -1, 1]] * 2
     net.forward_backward()
     assert_allclose(net.blobs["a"].data, [[2, 0, 2]] * 2)
@@ -180,7 +191,8 @@ def chain(module, length=3):
     """Affine layers one after the other, each a factor of 10."""
     text = 'force_backward: true input: "b0" input_shape { dim: 2 dim: 3 dim: 4 }'
     for k in range(length):
-        text += f'layer {{ name: "l{k}" bottom: "b{k}" top: "b{k + 1}" {python("Affine", module, 10)} }}'
+        affine = python("Affine", module, 10)
+        text += f'layer {{ name: "l{k}" bottom: "b{k}" top: "b{k + 1}" {affine} }}'
     return text
 
 
@@ -242,7 +254,8 @@ def test_learnt_in_the_solvers_pass(tmp_path, module):
         'layer { name: "s" type: "Reduction" bottom: "y" top: "s" loss_weight: 1 }'
     )
     (tmp_path / "solver.prototxt").write_text(
-        f'net: "{tmp_path}/net.prototxt" base_lr: 0.5 lr_policy: "fixed" snapshot_prefix: "{tmp_path}/s"'
+        f'net: "{tmp_path}/net.prototxt" base_lr: 0.5 lr_policy: "fixed"'
+        f' snapshot_prefix: "{tmp_path}/s"'
     )
     solver = caffe.get_solver(str(tmp_path / "solver.prototxt"))
     for keep in (True, False):  # from Python, and on the command line

@@ -1,4 +1,4 @@
-"""What a solver's prototxt can ask for besides updates: test nets, snapshots in their forms,
+"""What a solver's prototxt can ask for besides updates: test nets, snapshots in each format,
 weights to start from.
 """
 
@@ -12,12 +12,14 @@ import caffe
 from caffe.proto import caffe_pb2
 
 NET = """name: "Tiny"
-layer { name: "x" type: "DummyData" top: "x" top: "t" dummy_data_param { shape { dim: 4 dim: 3 } shape { dim: 4 dim: 2 }
+layer { name: "x" type: "DummyData" top: "x" top: "t" dummy_data_param { shape { dim: 4 dim: 3 }
+  shape { dim: 4 dim: 2 }
   data_filler { type: "constant" value: 1 } data_filler { type: "constant" value: 0.25 } } }
 layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y" inner_product_param { num_output: 2
   weight_filler { type: "xavier" } } }
 layer { name: "loss" type: "SigmoidCrossEntropyLoss" bottom: "y" bottom: "t" top: "loss" }
-layer { name: "twice" type: "Power" bottom: "y" top: "twice" power_param { scale: 2 } include { phase: TEST stage: "more" } }
+layer { name: "twice" type: "Power" bottom: "y" top: "twice" power_param { scale: 2 }
+  include { phase: TEST stage: "more" } }
 layer { name: "quiet" type: "Silence" bottom: "y" include { phase: TEST not_stage: "more" } }
 layer { name: "level" type: "Power" bottom: "x" top: "level" include { phase: TRAIN min_level: 3 } }
 """
@@ -30,14 +32,17 @@ def make(tmp_path):
 
     def build(settings, net="net"):
         path = tmp_path / "solver.prototxt"
-        base = f'base_lr: 0.1 lr_policy: "fixed" random_seed: 1 snapshot_prefix: "{tmp_path}/s" max_iter: 4\n'
+        base = (
+            f'base_lr: 0.1 lr_policy: "fixed" random_seed: 1 snapshot_prefix: "{tmp_path}/s"'
+            f" max_iter: 4\n"
+        )
         path.write_text(f'{net}: "{tmp_path}/net.prototxt" {base} {settings}')
         return caffe.get_solver(str(path))
 
     return build
 
 
-def test_several_test_nets_with_states_of_their_own(make, capfd):
+def test_each_test_net_has_its_own_state(make, capfd):
     solver = make(
         'test_iter: 2 test_iter: 1 test_interval: 2 test_state { stage: "more" } test_state { }'
     )
@@ -89,7 +94,7 @@ def test_snapshot_after_train(make, tmp_path, train):
     assert (tmp_path / "s_iter_4.caffemodel").exists() == train
 
 
-def test_snapshot_every_so_often(make, tmp_path):
+def test_snapshot_interval(make, tmp_path):
     make("snapshot: 3").solve()
     assert sorted(p.name for p in tmp_path.glob("*.solverstate")) == [
         "s_iter_3.solverstate",

@@ -133,8 +133,10 @@ def test_bvlcs_own_gradients_give_bvlcs_weights(golden, run):
     ("kind", "moved"), [("AdaGrad", 0.00819), ("Adam", 0.000314), ("RMSProp", 0.00971)]
 )
 def test_a_gradient_that_cancels_amplifies_its_rounding(kind, moved):
-    """Why these rules differ between builds of Caffe: a sum that comes to 1e-9 in one order and to
-    1.1e-9 in another moves the first step, here of rate 1, by g / (sqrt(h) + 1e-8) of the one less that of the other.  A sum near 1 moves nothing."""
+    """Why these rules differ between builds of Caffe.  Let a sum come to 1e-9 in one order and to
+    1.1e-9 in another: the first step, here of rate 1, moves by the difference of g / (sqrt(h) +
+    1e-8).  With a sum near 1 it does not move.
+    """
     p = settings(kind)
 
     def step(gradient):
@@ -161,9 +163,14 @@ def test_learning_rates_as_bvlc_computes_them(golden, run):
 
 @pytest.mark.parametrize(
     ("policy", "rates"),
-    [("step", [0.5, 0.5, 0, 0]), ("exp", [0.5, 0, 0, 0]), ("inv", [0.5] * 4), ("multistep", [0.5, 0.5, 0, 0]),
-     ("sigmoid", [0.25] * 4)],
-)  # fmt: skip
+    [
+        ("step", [0.5, 0.5, 0, 0]),
+        ("exp", [0.5, 0, 0, 0]),
+        ("inv", [0.5] * 4),
+        ("multistep", [0.5, 0.5, 0, 0]),
+        ("sigmoid", [0.25] * 4),
+    ],
+)
 def test_a_gamma_that_is_not_given_is_0(policy, rates):
     text = f'base_lr: 0.5 lr_policy: "{policy}" power: 1 stepsize: 2 stepvalue: 2'
     p, step, found = prototxt.parse(text, caffe_pb2.SolverParameter()), 0, []
