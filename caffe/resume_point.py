@@ -2,8 +2,8 @@
 of its random streams, and the losses that its log averages.
 
 A snapshot holds this, so that a resumed training equals one that was never stopped.  BVLC Caffe
-ignores it and resumes with the first record.  Nobody can tell the position of a Python layer that
-reads data, so the nets with such a layer resume with the first record, too.
+ignores it and resumes with the first record.  A Python layer that reads data cannot be asked for
+its position, so a net with such a layer resumes with the first record, too.
 """
 
 from __future__ import annotations
@@ -175,7 +175,8 @@ def restore(solver: Solver, point: ResumePoint, path: str) -> None:
         torch.cuda.set_rng_state(point.cuda_stream, device)
     solver.training_log.resume(point.losses)
     nets = [solver.net, *solver.test_nets]
-    if len(nets) != len(point.nets):
+    exact = len(nets) == len(point.nets)
+    if not exact:
         log.warning(
             LOG_PLACE,
             f"{path} was written with {len(point.nets) - 1} test net(s), this solver has"
@@ -185,8 +186,10 @@ def restore(solver: Solver, point: ResumePoint, path: str) -> None:
         try:
             _move(net, layers)
         except CaffeError as error:
+            exact = False
             log.warning(LOG_PLACE, f"{net.file}: {FROM_THE_START}, not where {path} was: {error}")
-    log.info(LOG_PLACE, f"Data and random streams resume from {path}")
+    if exact:
+        log.info(LOG_PLACE, f"Data and random streams resume where {path} was written")
 
 
 def _positions(net: NetCore) -> list[tuple[Layer, Position]]:
