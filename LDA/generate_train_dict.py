@@ -1,5 +1,4 @@
-"""Pair every usable image of the ImageCLEF Wikipedia collection, or of a MediaWiki dump, with the
-article it illustrates.
+"""Pair every usable image of ImageCLEF Wikipedia, or of a dump, with the article it illustrates.
 
 Reads:   DATA/ImageCLEF_Wikipedia/metadata/*/*.xml, images/ and text/; or --dump, --images and the
          images that these list

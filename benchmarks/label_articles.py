@@ -1,5 +1,4 @@
-"""Time the topic vectors of articles: compiled inference against one `get_document_topics` call per
-article.
+"""Time the topic vectors of articles against one `get_document_topics` call per article.
 
 Reads:   WORK/LDA/dictionary.dict, ldamodel<topics>.lda, train_dict_ImageCLEF_Wikipedia.json; the
          articles below DATA
