@@ -76,7 +76,7 @@ def labels_of(args, pairs, file, width):
 def main():
     parser = command_line.parser(__doc__)
     command_line.add_options(parser, "--data", "--collection", "--work", "--topics")
-    parser.add_argument("--embedding", choices=embeddings.NAMES, default="lda")
+    command_line.add_options(parser, "--embedding", choices=embeddings.NAMES)
     command_line.add_options(parser, "--seed", help="draws the start of the inference (default: 0)")
     command_line.add_options(parser, "--workers", "--force", "--trust-pickle")
     args = parser.parse_args()

@@ -191,15 +191,25 @@ def rows_of(model, corpus, store, collection, words, images_per_topic):
 def main():
     parser = command_line.parser(__doc__)
     command_line.add_options(parser, "--data", "--collection", "--work", "--topics")
-    parser.add_argument("--words", type=command_line.whole("--words"), default=10)
+    parser.add_argument(
+        "--words",
+        type=command_line.whole("--words"),
+        default=10,
+        metavar="N",
+        help="words per topic (default: 10)",
+    )
     parser.add_argument(
         "--images",
         type=command_line.whole("--images", 0),
         default=8,
-        help="images per topic on the page",
+        metavar="N",
+        help="images per topic on the page (default: 8)",
     )
     parser.add_argument(
-        "--page", type=Path, help="where the page goes (default: WORK/LDA/topics.html)"
+        "--page",
+        type=Path,
+        metavar="FILE",
+        help="where the page goes (default: WORK/LDA/topics.html)",
     )
     command_line.add_options(parser, "--trust-pickle")
     args = parser.parse_args()

@@ -1,22 +1,23 @@
-"""Time LRN and ceil pooling, forward and backward, against torch's own in the shapes of CaffeNet.
+"""Time LRN and ceil pooling, forward and backward, against torch's own, with CaffeNet's shapes.
 
 Reads:   nothing; the inputs are drawn
-Writes:  nothing; prints milliseconds of both and their ratio, the median over the rounds
+Writes:  nothing; prints the milliseconds of both and their ratio, medians over the rounds
 Paper:   section 4 (CaffeNet: pooling 3/2 with ceil, then LRN over 5 channels)
 Usage:   python benchmarks/lrn_and_pooling.py [--rounds 9] [--batch 64]
 
-Both sides run in turn within one process, on channels_last tensors, as in training.
+Both run in turn within one process, on channels_last tensors, as in training.
 """
 
 import argparse
 import statistics
 import time
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 
 import caffe.layers  # noqa: F401  registers the layer types
-from caffe.layer import create
+from caffe.layer import Layer, create
 from caffe.proto import caffe_pb2
 
 SHAPES = {
@@ -28,7 +29,7 @@ SHAPES = {
 }
 
 
-def layer_of(name, shape):
+def layer_of(name: str, shape: tuple[int, ...]) -> Layer:
     """The runtime's layer, set up for a bottom of `shape`."""
     param = caffe_pb2.LayerParameter(
         name=name, type="LRN" if name.startswith("norm") else "Pooling", bottom=["x"], top=["y"]
@@ -43,15 +44,15 @@ def layer_of(name, shape):
     return layer
 
 
-def plain(name):
-    """What one would write by hand."""
+def plain(name: str) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The same computation as one would write it in PyTorch by hand."""
     if name.startswith("norm"):
         return lambda x: F.local_response_norm(x, 5, alpha=1e-4, beta=0.75, k=1.0)
     return lambda x: F.max_pool2d(x, 3, 2, ceil_mode=True)
 
 
-def seconds(forward, x):
-    """Seconds of one forward and backward."""
+def seconds(forward: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> float:
+    """The seconds of one forward and one backward pass."""
     x = x.detach().requires_grad_()
     start = time.perf_counter()
     y = forward(x)
@@ -60,7 +61,7 @@ def seconds(forward, x):
     return time.perf_counter() - start
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--batch", type=int, default=64)
@@ -80,7 +81,8 @@ def main():
                     times[side].append(took)
         mine, theirs = (statistics.median(times[side]) for side in ("caffe", "torch"))
         print(
-            f"{name}: caffe {1000 * mine:.1f} ms, torch {1000 * theirs:.1f} ms, ratio {mine / theirs:.2f}"
+            f"{name}: caffe {1000 * mine:.1f} ms, torch {1000 * theirs:.1f} ms,"
+            f" ratio {mine / theirs:.2f}"
         )
 
 

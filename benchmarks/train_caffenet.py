@@ -1,15 +1,13 @@
-"""Time a training iteration of the full CaffeNet: `caffe train`'s way against a plain hand-written
-PyTorch loop.
+"""Time a training iteration of the full CaffeNet by `caffe train` and by a plain PyTorch loop.
 
-Reads:   CNN/CaffeNet/train_val.prototxt (the net); images are drawn at random, packed into LMDBs in
-a temporary folder Writes:  nothing; prints seconds an iteration of both, their ratio, and the peak
-memory of the Caffe side Paper:   section 4 (CaffeNet, batch 64, SGD with momentum 0.9 and weight
-decay 0.0005) Usage:   python benchmarks/train_caffenet.py [--iterations 10] [--rounds 3] [--batch
-64]
+Reads:   CNN/CaffeNet/train_val.prototxt; images are drawn and packed into temporary LMDBs
+Writes:  nothing; prints seconds per iteration of both, their ratio, and the runtime's peak memory
+Paper:   section 4 (CaffeNet, batch 64, SGD with momentum 0.9 and weight decay 0.0005)
+Usage:   python benchmarks/train_caffenet.py [--iterations 10] [--rounds 3] [--batch 64]
 
-Both sides run in turn within one process, round by round, so that whatever else the machine does
-falls on both.  The plain loop has its batch in memory already; the Caffe side decodes JPEGs from
-its LMDB in the background.
+Both run in turn within one process, round by round, so that other work on the machine slows both.
+The plain loop has its batch in memory already; the runtime decodes JPEGs from its LMDB in the
+background.
 """
 
 import argparse
@@ -19,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -30,11 +29,15 @@ import torch.nn.functional as F
 
 ROOT = Path(__file__).resolve().parent.parent
 TOPICS = 40
+SOLVER = """
+base_lr: 0.001 lr_policy: "fixed" momentum: 0.9 weight_decay: 0.0005 max_iter: 1000000
+snapshot_after_train: false random_seed: 0 solver_mode: CPU
+"""
 
 
 class PlainCaffeNet(nn.Module):
-    """CaffeNet as one would write it by hand: torch.nn layers, pool -> LRN, groups of 2, fc8 with
-    40 outputs.
+    """CaffeNet as one would write it in PyTorch: pooling before LRN, groups of 2, fc8 with 40
+    outputs.
     """
 
     def __init__(self):
@@ -70,14 +73,14 @@ class PlainCaffeNet(nn.Module):
                 nn.init.normal_(module.weight, std=0.01)
                 nn.init.zeros_(module.bias)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.classifier(self.features(x).flatten(1))
 
 
 class PlainLoop:
-    """The loop around it: channels_last, torch.optim.SGD, one fixed batch in memory."""
+    """The training loop: channels_last, torch.optim.SGD, one fixed batch in memory."""
 
-    def __init__(self, batch):
+    def __init__(self, batch: int):
         torch.manual_seed(0)
         self.net = PlainCaffeNet().to(memory_format=torch.channels_last).train()
         self.optimizer = torch.optim.SGD(
@@ -88,7 +91,8 @@ class PlainLoop:
         )
         self.labels = torch.rand(batch, TOPICS) / TOPICS
 
-    def step(self):
+    def step(self) -> float:
+        """Train one iteration; returns its loss."""
         self.optimizer.zero_grad()
         scores = self.net(self.images)
         loss = F.binary_cross_entropy_with_logits(scores, self.labels, reduction="sum") / len(
@@ -99,9 +103,10 @@ class PlainLoop:
         return loss.item()
 
 
-def make_lmdbs(folder, count):
-    """Random 256x256 images (smooth, so that they are as long as photographs) and labels, as
-    create_lmdb.py packs them.
+def make_lmdbs(folder: Path, count: int) -> None:
+    """Random 256x256 images and labels, packed as by create_lmdb.py.
+
+    The images are smooth, so that their files have the size of photographs.
     """
     from caffe.proto import caffe_pb2
 
@@ -125,8 +130,8 @@ def make_lmdbs(folder, count):
     labels.close()
 
 
-def caffe_solver(folder, batch):
-    """The solver on the project's own net, as `caffe train` sets it up."""
+def caffe_solver(folder: Path, batch: int):
+    """A solver for the project's own net, set up as by `caffe train`."""
     os.environ.setdefault("GLOG_minloglevel", "1")
     import caffe
     from caffe import prototxt
@@ -136,11 +141,7 @@ def caffe_solver(folder, batch):
     for layer in net.layer:
         if layer.type == "Data":
             layer.data_param.batch_size = batch
-    solver = prototxt.parse(
-        'base_lr: 0.001 lr_policy: "fixed" momentum: 0.9 weight_decay: 0.0005 max_iter: 1000000 snapshot_after_train: false'
-        " random_seed: 0 solver_mode: CPU",
-        caffe_pb2.SolverParameter(),
-    )
+    solver = prototxt.parse(SOLVER, caffe_pb2.SolverParameter())
     solver.net_param.CopyFrom(net)
     solver.snapshot_prefix = str(folder / "snapshot")
     here = os.getcwd()
@@ -153,16 +154,18 @@ def caffe_solver(folder, batch):
     return made
 
 
-def seconds(step, iterations):
+def seconds(step: Callable[[], object], iterations: int) -> float:
+    """Seconds per iteration."""
     start = time.perf_counter()
     for _ in range(iterations):
         step()
     return (time.perf_counter() - start) / iterations
 
 
-def high_water_mark():
-    """Peak resident memory of this process in GB (10^9 bytes); not getrusage's, which a child
-    inherits.
+def high_water_mark() -> float:
+    """Peak resident memory of this process in GB (10^9 bytes).
+
+    getrusage's value is inherited from the parent process.
     """
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM"):
@@ -170,25 +173,17 @@ def high_water_mark():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 
-def peak_memory(batch, iterations=5):
-    """Peak resident memory in GB of a process of its own that trains for a few iterations."""
-    command = [
-        sys.executable,
-        __file__,
-        "--memory",
-        "--batch",
-        str(batch),
-        "--iterations",
-        str(iterations),
-    ]
-    return float(
-        subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1]
-    )
+def peak_memory(batch: int, iterations: int = 5) -> float:
+    """Peak resident memory in GB of another process that trains for a few iterations."""
+    options = ["--memory", "--batch", str(batch), "--iterations", str(iterations)]
+    command = [sys.executable, __file__, *options]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return float(done.stdout.split()[-1])
 
 
-def main():
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--iterations", type=int, default=10, help="iterations a round and side")
+    parser.add_argument("--iterations", type=int, default=10, help="per round, of each of the two")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument(
@@ -205,7 +200,8 @@ def main():
             print(high_water_mark())
             return 0
         print(
-            f"CaffeNet, batch {args.batch}, {torch.get_num_threads()} threads, {args.rounds} x {args.iterations} iterations"
+            f"CaffeNet, batch {args.batch}, {torch.get_num_threads()} threads,"
+            f" {args.rounds} x {args.iterations} iterations"
         )
         plain = PlainLoop(args.batch)
         solver.step(2)
@@ -216,12 +212,13 @@ def main():
             theirs = seconds(plain.step, args.iterations)
             pairs.append((ours, theirs))
             print(
-                f"round {i}: caffe from LMDB {ours:.3f} s, plain loop {theirs:.3f} s, ratio {ours / theirs:.3f}"
+                f"round {i}: caffe from LMDB {ours:.3f} s, plain loop {theirs:.3f} s,"
+                f" ratio {ours / theirs:.3f}"
             )
         solver.close()
         ours, theirs = (sorted(side)[len(side) // 2] for side in zip(*pairs, strict=True))
     print(f"median: caffe {ours:.3f} s, plain loop {theirs:.3f} s, ratio {ours / theirs:.3f}")
-    print(f"peak memory of caffe's training process: {peak_memory(args.batch):.2f} GB")
+    print(f"peak memory of a training process of caffe: {peak_memory(args.batch):.2f} GB")
     return 0
 
 

@@ -1,5 +1,7 @@
 """caffe.Classifier: class scores of images, over one or ten crops."""
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 
 from caffe import io
@@ -14,21 +16,21 @@ class Classifier(Net):
     ----------
     model_file, pretrained_file : str
     image_dims : (int, int), optional
-        Height and width that images are resized to before crops are taken; default: the net's
-        input.
+        Height and width to which images are resized before crops are taken; by default the size of
+        the net's input.
     mean, input_scale, raw_scale, channel_swap : optional
         As caffe.io.Transformer takes them.
     """
 
     def __init__(
         self,
-        model_file,
-        pretrained_file,
-        image_dims=None,
-        mean=None,
-        input_scale=None,
-        raw_scale=None,
-        channel_swap=None,
+        model_file: str,
+        pretrained_file: str,
+        image_dims: Sequence[int] | None = None,
+        mean: np.ndarray | None = None,
+        input_scale: float | None = None,
+        raw_scale: float | None = None,
+        channel_swap: Sequence[int] | None = None,
     ):
         super().__init__(model_file, TEST, weights=pretrained_file)
         self.transformer = io.Transformer.of(self, mean, input_scale, raw_scale, channel_swap)
@@ -37,7 +39,7 @@ class Classifier(Net):
             self.crop_dims if image_dims is None or len(image_dims) == 0 else np.array(image_dims)
         )
 
-    def predict(self, inputs, oversample: bool = True) -> np.ndarray:
+    def predict(self, inputs: Iterable[np.ndarray], oversample: bool = True) -> np.ndarray:
         """Class scores.
 
         Parameters
@@ -49,7 +51,7 @@ class Classifier(Net):
         Returns
         -------
         ndarray of float32, shape (n_images, n_classes)
-            Without oversampling: the net's first output, of whatever shape per image.
+            Without oversampling: the net's first output, which may have another shape per image.
 
         Raises
         ------

@@ -1,7 +1,9 @@
-"""The `caffe` command: caffe train | test | time | device_query with Caffe's flags (one dash or two)
-and log lines, and Caffe's tools as further commands.
+"""The `caffe` command: caffe train | test | time | device_query, and Caffe's tools as sub-commands.
+
+Flags, with one dash or two, and log lines are Caffe's.
 """
 
+import argparse
 import importlib
 import math
 import sys
@@ -35,20 +37,24 @@ commands:
   time            benchmark model execution time
   help            print this text
 
-train:  -solver FILE [-snapshot FILE.solverstate | -resume | -weights FILE[,FILE]] [-gpu ID] [-phase, -level N, -stage A,B]
-        [-sigint_effect snapshot|stop|none] [-sighup_effect snapshot|stop|none] [-collapsed_outputs VARIANCE]
+train:  -solver FILE [-snapshot FILE.solverstate | -resume | -weights FILE[,FILE]]
+        [-gpu ID] [-level N] [-stage A,B] [-sigint_effect snapshot|stop|none]
+        [-sighup_effect snapshot|stop|none] [-collapsed_outputs VARIANCE]
 test:   -model FILE -weights FILE[,FILE] [-iterations 50] [-gpu ID] [-level N] [-stage A,B]
 time:   -model FILE [-iterations 50] [-gpu ID] [-phase TRAIN|TEST] [-level N] [-stage A,B]
 device_query: -gpu ID|all
 
--resume resumes from the newest good snapshot of the solver's snapshot_prefix, or starts from the beginning if there is none.
--collapsed_outputs 1e-7 warns, at each displayed iteration, where the outputs vary less than that between the images of a batch.
+-resume resumes from the newest good snapshot of the solver's snapshot_prefix, or starts from the
+beginning if there is none.
+-collapsed_outputs: at each displayed iteration, the log warns if the outputs vary less than this
+between the images of a batch (default 1e-7; 0: never).
 
 tools (caffe <tool> -help says more):
 """
     + "".join(f"  {name:26}{purpose}\n" for name, purpose in TOOLS.items())
     + """
-Every command takes glog's and gflags' flags: -log_dir DIR, -minloglevel N, -flagfile FILE, -version, ...
+Every command takes the flags of glog and gflags: -log_dir DIR, -minloglevel N, -flagfile FILE,
+-version, ...
 """
 )
 FLAGS = {
@@ -64,7 +70,7 @@ FLAGS = {
     "iterations": {"type": int, "default": 50},
     "sigint_effect": {"choices": EFFECTS, "default": "stop"},
     "sighup_effect": {"choices": EFFECTS, "default": "snapshot"},
-    "collapsed_outputs": {"type": float, "default": 0.0},
+    "collapsed_outputs": {"type": float, "default": None},
 }
 
 
@@ -92,8 +98,8 @@ def act(arguments: list[str]) -> None:
     commands[name](args)
 
 
-def choose_device(chosen, position):
-    """Set the mode from -gpu; `chosen` is '', a device number, or 'all'."""
+def choose_device(chosen: str, position: str) -> None:
+    """Set the mode from -gpu: nothing, device numbers, or all."""
     if not chosen:
         log.info(position, "Use CPU.")
         mode.set_mode_cpu()
@@ -108,8 +114,8 @@ def choose_device(chosen, position):
     mode.set_mode_gpu()
 
 
-def train(args):
-    """caffe train: from scratch, from weights, or on from a snapshot."""
+def train(args: argparse.Namespace) -> None:
+    """caffe train: start with fresh or given weights, or resume from a snapshot."""
     from caffe.solver import Solver
 
     if not args.solver:
@@ -124,11 +130,11 @@ def train(args):
             "caffe.cpp:169",
             "-resume finds the snapshot itself: give neither -snapshot nor -weights with it",
         )
-    if not 0 <= args.collapsed_outputs < math.inf:
+    collapsed = args.collapsed_outputs
+    if collapsed is not None and not 0 <= collapsed < math.inf:
         raise Fatal(
             "caffe.cpp:167",
-            "-collapsed_outputs takes a variance, or 0 for no warning, not"
-            f" {args.collapsed_outputs:g}",
+            f"-collapsed_outputs takes a variance, or 0 for no warning, not {collapsed:g}",
         )
     param = prototxt.read_solver(args.solver)
     param.train_state.level = args.level
@@ -143,11 +149,12 @@ def train(args):
         param.weights.append(args.weights)
     solver = Solver(param, args.solver)
     for net in (solver.net, *solver.test_nets):
-        net.keep_blobs = False  # nobody looks at blobs here
+        net.keep_blobs = False  # nothing reads the blobs here
     try:
         with Signals(args.sigint_effect, args.sighup_effect) as signals:
             solver.request = signals
-            solver.collapsed_outputs = args.collapsed_outputs
+            if collapsed is not None:
+                solver.collapsed_outputs = collapsed
             if args.snapshot:
                 log.info("caffe.cpp:235", f"Resuming from {args.snapshot}")
                 solver.restore(args.snapshot)
@@ -160,7 +167,7 @@ def train(args):
     log.info("caffe.cpp:250", "Optimization Done.")
 
 
-def test(args):
+def test(args: argparse.Namespace) -> None:
     """caffe test: the mean of every output over -iterations batches."""
     from caffe.pycaffe import TEST, Net
     from caffe.training_log import output_texts
@@ -190,7 +197,7 @@ def test(args):
         log.info("caffe.cpp:321", text)
 
 
-def time(args):
+def time(args: argparse.Namespace) -> None:
     """caffe time: how long each layer of a net takes."""
     from caffe.benchmark import benchmark
     from caffe.pycaffe import TEST, TRAIN, Net
@@ -214,8 +221,8 @@ def time(args):
         net.close()
 
 
-def device_query(args):
-    """caffe device_query: what the GPUs are."""
+def device_query(args: argparse.Namespace) -> None:
+    """caffe device_query: log what the GPUs are."""
     import torch
 
     count = torch.cuda.device_count()

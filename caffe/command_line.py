@@ -1,43 +1,51 @@
-"""What the commands share: Caffe's flags, and how a mistake ends (one fatal line, status 1)."""
+"""What the commands share: Caffe's flags, and how mistakes end (one fatal line, status 1)."""
 
 import argparse
 import os
 import sys
+from collections.abc import Callable, Sequence
 
 from caffe import gflags, interrupt, log
 from caffe.allocation import SIGNS
 from caffe.error import CaffeError
 
-VERSION = "1.0.0"  # of the Caffe whose behaviour this is
+VERSION = "1.0.0"  # of the Caffe that this package behaves like
 
 
 class Fatal(CaffeError):
     """A mistake on the command line, with Caffe's position for the log line."""
 
-    def __init__(self, position, text):
+    def __init__(self, position: str, text: str):
         super().__init__(text)
         self.position = position
 
 
 class Question(Exception):
-    """-help or -version: to be answered instead of running the command."""
+    """-help or -version, which is answered instead of running the command."""
 
 
-def run(command, position, arguments=None, usage=None, help_status=0, bare_status=1):
-    """Call `command(arguments)`.
+def run(
+    command: Callable[[list[str]], object],
+    position: str,
+    arguments: Sequence[str] | None = None,
+    usage: str | None = None,
+    help_status: int = 0,
+    bare_status: int = 1,
+) -> int:
+    """Call `command(arguments)`, and turn errors into one line and an exit status.
 
     Parameters
     ----------
     command : callable
     position : str
-        Where a CaffeError without a position of its own is said to come from, such as
+        The position in the log line of a CaffeError that has none of its own, such as
         ``'caffe.cpp:1'``.
     arguments : list of str, optional
-        Without the command's name; those of the process if not given.
+        Without the command's name; by default those of the process.
     usage : str, optional
-        Printed for -help, and where there are no arguments at all.
+        Printed for -help, and if there are no arguments at all.
     help_status, bare_status : int
-        The exit status of these two.
+        The exit status in these two cases.
 
     Returns
     -------
@@ -70,7 +78,8 @@ def run(command, position, arguments=None, usage=None, help_status=0, bare_statu
                 raise
             return _fatal(
                 position,
-                "out of memory: lower batch_size, or the sizes in the prototxt, or use a machine with more",
+                "out of memory: lower batch_size, or the sizes in the prototxt, or use a machine"
+                " with more",
             )
         except KeyboardInterrupt:
             log.error(position, "Interrupted: nothing half written was left behind.")
@@ -78,20 +87,20 @@ def run(command, position, arguments=None, usage=None, help_status=0, bare_statu
     return 0
 
 
-def program(position):
-    """The command's name: the process's own, or, run as a module or from Python, that of Caffe's
-    source file.
+def program(position: str) -> str:
+    """The command's name: that of the process, or that of Caffe's source file if the command runs
+    as a module, as a sub-command or from Python.
     """
     name = os.path.basename(sys.argv[0]).removesuffix(".py")
     return name if position.startswith(f"{name}.") else position.partition(".")[0]
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Whether an exception of NumPy's or PyTorch's says that memory could not be had."""
+    """Whether an exception of NumPy or PyTorch means that there was not enough memory."""
     return isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in SIGNS)
 
 
-def _answer(text, status):
+def _answer(text: str, status: int):
     try:
         print(text, end="", flush=True)
     except OSError:
@@ -100,8 +109,8 @@ def _answer(text, status):
 
 
 def _leave_stdout():
-    """Where stdout itself cannot be written (a full disk, a closed pipe), Python must not try again
-    when it ends.
+    """Keep Python from writing to stdout again when it ends, if stdout cannot be written (a full
+    disk, a closed pipe).
     """
     try:
         sys.stdout.flush()
@@ -109,36 +118,39 @@ def _leave_stdout():
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _fatal(position, text):
+def _fatal(position: str, text: str):
     log.line("F", position, " ".join(text.split("\n")))
     return 1
 
 
-def flags(arguments, options, position, names=""):
-    """Read a command's flags, and gflags' and glog's, which every command takes (see
-    caffe/gflags.py, caffe/log.py).
+def flags(
+    arguments: Sequence[str], options: gflags.Options, position: str, names: str = ""
+) -> argparse.Namespace:
+    """Read a command's flags, and those of gflags and glog, which every command takes (see
+    caffe/gflags.py and caffe/log.py).
 
     Parameters
     ----------
     arguments : list of str
     options : dict
-        {flag: `action` "store_true" for a switch, else `type`, `choices` and `default`}.
+        {flag: keywords}, as gflags.Parser takes them.
     position : str
         For the fatal line.
     names : str
-        The arguments that are not flags, optional ones in brackets: ``'INPUT_DB [OUTPUT_FILE]'``.
+        The arguments that are not flags, with optional ones in brackets:
+        ``'INPUT_DB [OUTPUT_FILE]'``.
 
     Returns
     -------
     argparse.Namespace
-        One attribute per flag, and `rest`: the arguments that are not flags, list of str.
+        One attribute per flag, and `rest`, the list of arguments that are not flags.
 
     Raises
     ------
     Fatal
         One sentence that starts with "command line: ".
     Question
-        -help or -version was given.
+        -help or -version is among the flags.
     """
     try:
         given, rest = gflags.Parser(options, program(position)).parse(arguments)

@@ -1,6 +1,8 @@
 """caffe.Detector: class scores of windows of images (R-CNN)."""
 
 import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -18,40 +20,41 @@ class Detector(Net):
     mean, input_scale, raw_scale, channel_swap : optional
         As caffe.io.Transformer takes them.
     context_pad : int, optional
-        Pixels of the net's input around the window; beyond the image they hold the mean.
+        Pixels of the net's input around the window; outside the image they are the mean.
 
     Raises
     ------
     CaffeError
-        `context_pad` leaves nothing of the net's input for the window, or is negative.
+        `context_pad` is negative, or leaves no room for the window in the net's input.
     """
 
     def __init__(
         self,
-        model_file,
-        pretrained_file,
-        mean=None,
-        input_scale=None,
-        raw_scale=None,
-        channel_swap=None,
-        context_pad=None,
+        model_file: str,
+        pretrained_file: str,
+        mean: np.ndarray | None = None,
+        input_scale: float | None = None,
+        raw_scale: float | None = None,
+        channel_swap: Sequence[int] | None = None,
+        context_pad: int | None = None,
     ):
         super().__init__(model_file, TEST, weights=pretrained_file)
         self.transformer = io.Transformer.of(self, mean, input_scale, raw_scale, channel_swap)
         self.configure_crop(context_pad)
 
     def configure_crop(self, context_pad: int | None) -> None:
-        """Set the context, and what lies beyond the image: the mean, in the images' own range and
-        order.
+        """Set the context, and the mean that is used outside the image, in the range and channel
+        order of the images.
 
-        `crop_dims` becomes the shape (H, W, K) of a window with its context, `crop_mean` such an
-        array, or None without context.
+        `crop_dims` becomes the shape (H, W, K) of a window with its context, and `crop_mean` an
+        array of that shape, or None without context.
         """
         name = self.inputs[0]
         channels, height, width = self.blobs[name].data.shape[1:]
         if context_pad and not 0 < 2 * context_pad < min(height, width):
             raise CaffeError(
-                f"{self.file}: context_pad {context_pad} does not fit the net's input of {height} x {width}"
+                f"{self.file}: context_pad {context_pad} does not fit the net's input of"
+                f" {height} x {width}"
             )
         self.crop_dims = np.array((height, width, channels))
         self.context_pad = context_pad
@@ -60,12 +63,11 @@ class Detector(Net):
             zeros = np.zeros((channels, height, width), dtype=np.float32)
             self.crop_mean = self.transformer.deprocess(name, zeros)
 
-    def crop(self, im: np.ndarray, window) -> np.ndarray:
-        """The pixels of a window, with its context warped to the net's input if context is
-        configured.
+    def crop(self, im: np.ndarray, window: Sequence[float]) -> np.ndarray:
+        """The pixels of a window; if context is configured, with context and warped to the input.
 
-        With context, a window counts its last row and column as Caffe does: it is ymax - ymin + 1
-        pixels high.
+        With context, the last row and column belong to the window, as in Caffe: it is
+        ymax - ymin + 1 pixels high.
 
         Parameters
         ----------
@@ -79,7 +81,7 @@ class Detector(Net):
         Raises
         ------
         CaffeError
-            Nothing of the window lies in the image.
+            The window is wholly outside the image.
         """
         window = np.asarray(window).astype(int)
         y0, x0, y1, x1 = window
@@ -92,14 +94,11 @@ class Detector(Net):
         half = (window[2:] - window[:2] + 1) / 2.0
         centre = window[:2] + half
         half = half * (size / (size - 2.0 * self.context_pad))
-        first, last = (
-            np.round(centre - half),
-            np.round(centre + half),
-        )  # of the box: the window and its context
+        # the corners of the window with its context
+        first, last = np.round(centre - half), np.round(centre + half)
         scale = size / (last - first + 1)
-        offset = np.round(np.maximum(0, -first) * scale).astype(
-            int
-        )  # what lies above and left of the image, warped
+        # the warped part that is above and left of the image
+        offset = np.round(np.maximum(0, -first) * scale).astype(int)
         first, last = (np.clip(corner, 0, im.shape[:2]).astype(int) for corner in (first, last))
         part = im[first[0] : last[0], first[1] : last[1]]
         warped = np.minimum(np.round((last - first + 1) * scale).astype(int), size - offset)
@@ -112,12 +111,13 @@ class Detector(Net):
         return out
 
     @staticmethod
-    def _outside(window, im):
+    def _outside(window: np.ndarray, im: np.ndarray) -> CaffeError:
         return CaffeError(
-            f"nothing of the window {tuple(map(int, window))} lies in the image of {im.shape[0]} x {im.shape[1]}"
+            f"the window {tuple(map(int, window))} is wholly outside the image of"
+            f" {im.shape[0]} x {im.shape[1]}"
         )
 
-    def detect_windows(self, images_windows) -> list[dict]:
+    def detect_windows(self, images_windows: Iterable[tuple[Path | str, np.ndarray]]) -> list[dict]:
         """Scores of windows.
 
         Parameters
@@ -128,13 +128,13 @@ class Detector(Net):
         Returns
         -------
         list of dict
-            {'window', 'prediction', 'filename'} per window; the prediction is the window's part of
-            the net's first output, an ndarray of float32: of shape (C,) for scores of shape (N, C).
+            {'window', 'prediction', 'filename'} per window.  The prediction is the window's part of
+            the net's first output: an ndarray of float32, shape (C,) for scores of shape (N, C).
 
         Raises
         ------
         CaffeError
-            An image cannot be read, or nothing of a window lies in its image.
+            An image cannot be read, or a window is wholly outside its image.
         """
         name = self.inputs[0]
         inputs, windows = [], []
@@ -155,7 +155,7 @@ class Detector(Net):
             for (w, f), s in zip(windows, scores, strict=True)
         ]
 
-    def detect_selective_search(self, image_fnames) -> list[dict]:
+    def detect_selective_search(self, image_fnames: Sequence[str]) -> list[dict]:
         """Scores of the windows that Selective Search proposes, as detect_windows gives them.
 
         Parameters
@@ -172,12 +172,10 @@ class Detector(Net):
             import selective_search_ijcv_with_python as selective_search
         except ImportError as error:
             raise CaffeError(
-                "detect_selective_search needs the MATLAB package selective_search_ijcv_with_python, which is not installed;"
-                " pass windows of your own to detect_windows"
+                "detect_selective_search needs the MATLAB package"
+                " selective_search_ijcv_with_python, which is not installed; pass your own windows"
+                " to detect_windows"
             ) from error
         files = [os.path.abspath(name) for name in image_fnames]  # MATLAB runs in another folder
-        return self.detect_windows(
-            zip(
-                files, selective_search.get_windows(files, cmd="selective_search_rcnn"), strict=True
-            )
-        )
+        windows = selective_search.get_windows(files, cmd="selective_search_rcnn")
+        return self.detect_windows(zip(files, windows, strict=True))

@@ -1,7 +1,7 @@
-"""Graphs in Graphviz's language, with the names of the module pydot: the same calls, the same text,
-without the dependency.
+"""Graphs in Graphviz's language, with the calls and the text of the module pydot, but without that
+module.
 
-Only what `caffe.draw` needs, and what scripts call on its graph: to_string, create, write,
+It has what `caffe.draw` needs, and what scripts call on its graphs: to_string, create, write,
 create_png, write_svg and so on.
 """
 
@@ -9,14 +9,14 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 
 from caffe.error import CaffeError
 from caffe.whole_file import renamed_when_whole
 
 KEYWORDS = {"graph", "subgraph", "digraph", "node", "edge", "strict"}
-PLAIN = re.compile(
-    r'[A-Za-z_][A-Za-z0-9_]*|[0-9]+\.?[0-9]*|[0-9]*\.[0-9]+|".*"', re.DOTALL
-)  # an ID that needs no quotes
+# a name that needs no quotes, or has them
+PLAIN = re.compile(r'[A-Za-z_][A-Za-z0-9_]*|[0-9]+\.?[0-9]*|[0-9]*\.[0-9]+|".*"', re.DOTALL)
 TEXT = ("dot", "gv", "raw")  # formats that are the text itself
 
 
@@ -28,7 +28,7 @@ def quoted(text: str) -> str:
     return '"' + text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n") + '"'
 
 
-def _attributes(values):
+def _attributes(values: dict[str, str]):
     return (
         f" [{', '.join(f'{name}={quoted(value)}' for name, value in values.items())}]"
         if values
@@ -37,7 +37,7 @@ def _attributes(values):
 
 
 class Node:
-    """A node; its name is its label, too."""
+    """A node; its name is also its label."""
 
     def __init__(self, name: str, **attributes: str):
         self.name, self.attributes = name, attributes
@@ -109,8 +109,8 @@ class Dot:
         prog : str
             The Graphviz program that draws it.
         format : str
-            dot, gv and raw are the text itself and need no program; png, svg, pdf and whatever else
-            the program makes.
+            dot, gv and raw are the text itself and need no program; png, svg, pdf and others are
+            made by the program.
 
         Raises
         ------
@@ -123,7 +123,8 @@ class Dot:
         program = shutil.which(prog)
         if program is None:
             raise CaffeError(
-                f"drawing a net as {format} needs Graphviz's program `{prog}`, which is not installed; a .dot file does not"
+                f"drawing a net as {format} needs Graphviz's program `{prog}`, which is not"
+                " installed; a .dot file does not need it"
             )
         done = subprocess.run([program, f"-T{format}"], input=text, capture_output=True)
         if done.returncode:
@@ -132,13 +133,13 @@ class Dot:
         return done.stdout
 
     def write(self, path: str, prog: str = "dot", format: str = "raw") -> bool:
-        """Save the picture (by default the text); True, as pydot answers."""
+        """Save the picture, by default the text; returns True, as pydot does."""
         picture = self.create(prog, format)
         with renamed_when_whole(os.fspath(path)) as temporary, open(temporary, "wb") as f:
             f.write(picture)
         return True
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Callable[..., bytes | bool]:
         """create_png(), write_svg(path) and so on."""
         action, _, format = name.partition("_")
         if action == "create" and format:

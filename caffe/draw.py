@@ -11,11 +11,8 @@ from caffe.error import CaffeError
 from caffe.proto import caffe_pb2
 
 BLOB_STYLE = {"shape": "octagon", "fillcolor": "#E0E0E0", "style": "filled"}
-NEURON_LAYER_STYLE = {
-    "shape": "record",
-    "fillcolor": "#90EE90",
-    "style": "filled",
-}  # in place: top and bottom are one blob
+# of layers that work in place: top and bottom are one blob
+NEURON_LAYER_STYLE = {"shape": "record", "fillcolor": "#90EE90", "style": "filled"}
 LAYER_STYLE_DEFAULT = {"shape": "record", "fillcolor": "#6495ED", "style": "filled"}
 COLOURS = {
     "Convolution": "#FF5050",
@@ -27,6 +24,9 @@ LEARNING = ("Convolution", "Deconvolution", "InnerProduct")
 RANKDIRS = ("TB", "BT", "LR", "RL")
 NO_LABEL = '""'
 
+Layer = caffe_pb2.LayerParameter
+NetParameter = caffe_pb2.NetParameter
+
 
 class DrawingError(CaffeError, ValueError):
     """A net or a layer that cannot be drawn as asked for; pycaffe raises ValueError."""
@@ -37,9 +37,9 @@ def get_pooling_types_dict() -> dict[int, str]:
     return {number: name for name, number in caffe_pb2.PoolingParameter.PoolMethod.items()}
 
 
-def get_edge_label(layer) -> str:
-    """What stands beside the edges to a layer's tops: the batch size or the number of outputs; '""'
-    for other layers.
+def get_edge_label(layer: Layer) -> str:
+    """The label of the edges to a layer's tops: the batch size or the number of outputs; '""' for
+    other layers.
     """
     if layer.type == "Data":
         return f"Batch {layer.data_param.batch_size}"
@@ -50,7 +50,7 @@ def get_edge_label(layer) -> str:
     return NO_LABEL
 
 
-def get_layer_lr_mult(layer) -> tuple[float, float]:
+def get_layer_lr_mult(layer: Layer) -> tuple[float, float]:
     """The lr_mult of the weights and of the bias of a Convolution, Deconvolution or InnerProduct.
 
     Raises
@@ -62,21 +62,22 @@ def get_layer_lr_mult(layer) -> tuple[float, float]:
         raise DrawingError(f"{layer.type} layers do not have a learning rate multiplier")
     if len(layer.param) > 2:
         raise DrawingError(
-            f"layer '{layer.name}' ({layer.type}): expected at most 2 param, found {len(layer.param)}"
+            f"layer '{layer.name}' ({layer.type}): expected at most 2 param, found"
+            f" {len(layer.param)}"
         )
     weights, bias = ([p.lr_mult for p in layer.param] + [1.0, 1.0])[:2]
     return weights, bias
 
 
-def get_layer_label(layer, rankdir: str, display_lrm: bool = False) -> str:
-    """A layer's name and type, the window of convolutions and poolings, on request the learning
-    rate multipliers; quoted.
+def get_layer_label(layer: Layer, rankdir: str, display_lrm: bool = False) -> str:
+    """The label of a layer, in quotes: its name and type, the window of convolutions and poolings,
+    and the learning rate multipliers if asked for.
 
     Parameters
     ----------
     layer : LayerParameter
     rankdir : {'LR', 'RL', 'TB', 'BT'}
-        The parts lie side by side where the graph runs up or down, else below each other.
+        The parts are side by side if the graph runs up or down, else below each other.
     display_lrm : bool
         Show lr_mult of weights and bias, unless both are 0.
     """
@@ -95,7 +96,7 @@ def get_layer_label(layer, rankdir: str, display_lrm: bool = False) -> str:
     )
 
 
-# title, field, what _h and _w are appended to, default
+# title, field, the prefix of the fields with _h and _w, default
 WINDOW = (
     ("kernel size", "kernel_size", "kernel", 1),
     ("stride", "stride", "stride", 1),
@@ -103,8 +104,8 @@ WINDOW = (
 )
 
 
-def window(param) -> list[str]:
-    """Kernel size, stride and pad as text: 3, or 3x5 where the axes differ."""
+def window(param: caffe_pb2.ConvolutionParameter | caffe_pb2.PoolingParameter) -> list[str]:
+    """Kernel size, stride and pad as text: 3, or 3x5 if the axes differ."""
     rows = []
     for title, field, side, default in WINDOW:
         if param.HasField(f"{side}_h") or param.HasField(f"{side}_w"):
@@ -124,7 +125,7 @@ def choose_color_by_layertype(layertype: str) -> str:
 
 
 def get_pydot_graph(
-    caffe_net,
+    caffe_net: NetParameter,
     rankdir: str,
     label_edges: bool = True,
     phase: int | None = None,
@@ -135,13 +136,13 @@ def get_pydot_graph(
     Parameters
     ----------
     caffe_net : NetParameter
-        It is left as it is.
+        It is not changed.
     rankdir : {'LR', 'RL', 'TB', 'BT'}
         Direction of the flow: left to right, ..., bottom to top.
     label_edges : bool
-        Write beside the edges to the tops how many outputs a layer gives.
+        Write the number of a layer's outputs beside the edges to its tops.
     phase : {caffe.TRAIN, caffe.TEST}, optional
-        Draw the layers of this phase only.
+        Draw only the layers of this phase.
     display_lrm : bool
         Show the learning rate multipliers.
 
@@ -185,9 +186,9 @@ def get_pydot_graph(
     return graph
 
 
-def in_phase(layer, phase: int | None) -> bool:
-    """Whether a layer belongs to `phase`: no include rule, or one that admits it, and no exclude
-    rule for it.
+def in_phase(layer: Layer, phase: int | None) -> bool:
+    """Whether a layer belongs to `phase`: it has no include rule or one for it, and no exclude rule
+    for it.
     """
     if phase is None:
         return True
@@ -202,16 +203,19 @@ def in_phase(layer, phase: int | None) -> bool:
 
 
 def draw_net(
-    caffe_net, rankdir: str, ext: str = "png", phase: int | None = None, display_lrm: bool = False
+    caffe_net: NetParameter,
+    rankdir: str,
+    ext: str = "png",
+    phase: int | None = None,
+    display_lrm: bool = False,
 ) -> bytes:
     """The picture of a net as bytes of the format `ext`; see draw_net_to_file."""
-    return get_pydot_graph(caffe_net, rankdir, phase=phase, display_lrm=display_lrm).create(
-        format=ext
-    )
+    graph = get_pydot_graph(caffe_net, rankdir, phase=phase, display_lrm=display_lrm)
+    return graph.create(format=ext)
 
 
 def draw_net_to_file(
-    caffe_net,
+    caffe_net: NetParameter,
     filename: str,
     rankdir: str = "LR",
     phase: int | None = None,
@@ -223,21 +227,22 @@ def draw_net_to_file(
     ----------
     caffe_net : NetParameter
     filename : str
-        The suffix says the format: .dot (or .gv, .raw) for the text, which needs no other program;
-        .png, .svg, .pdf and whatever else `dot` makes.
+        The suffix chooses the format: .dot (or .gv, .raw) for the text, which needs no other
+        program; .png, .svg, .pdf and any other that `dot` can make.
     rankdir, phase, display_lrm
         See get_pydot_graph.
 
     Raises
     ------
     CaffeError
-        No such format, or `dot` is needed and not installed.
+        The format is unknown, or `dot` is needed and not installed.
     """
     filename = os.fspath(filename)
     kind = os.path.splitext(filename)[1][1:].lower()
     if not kind:
         raise CaffeError(
-            f"{filename}: the suffix says the format, such as .dot, .png, .svg or .pdf; it has none"
+            f"{filename}: the suffix chooses the format, such as .dot, .png, .svg or .pdf;"
+            " this name has none"
         )
     graph = get_pydot_graph(caffe_net, rankdir, phase=phase, display_lrm=display_lrm)
     graph.write(filename, format=kind)

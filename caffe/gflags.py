@@ -1,19 +1,23 @@
 """Command-line flags as the gflags library reads them, with the flags that gflags and glog add to
-every command of Caffe's.
+each of Caffe's commands.
 
-`-name value`, `-name=value`, one dash or two, anywhere on the line; `--` ends the flags.  A switch
-takes no value of its own: `-name`, `-noname`, `-name=false`.  The last of several values counts.
+`-name value` and `-name=value`, with one dash or two, anywhere on the line; `--` ends the flags.  A
+switch is `-name`, `-noname` or `-name=false`.  If a flag is given twice, the last value counts.
 """
 
 import fnmatch
 import os
 import re
+from collections.abc import Mapping, Sequence
+
+Options = Mapping[str, Mapping]  # {flag: action, type, choices, default}
+Value = bool | int | float | str
 
 TRUE, FALSE = ("1", "t", "true", "y", "yes"), ("0", "f", "false", "n", "no")
 SWITCH, NUMBER, TEXT = {"action": "store_true"}, {"type": int, "default": 0}, {"default": ""}
 
-# Flags of glog 0.6: where the log goes and what it looks like (see caffe/log.py).  The others
-# change nothing here.
+# Flags of glog 0.6.  Those that caffe/log.py knows say where the log goes and what it looks like;
+# the others have no effect here.
 GLOG = {
     **dict.fromkeys(
         [
@@ -62,7 +66,7 @@ GFLAGS = {
 
 
 class FlagError(Exception):
-    """What is wrong with the command line, in a sentence."""
+    """A mistake on the command line, in one sentence."""
 
 
 class Parser:
@@ -71,13 +75,13 @@ class Parser:
     Parameters
     ----------
     options : dict
-        {flag: keywords}: `action` "store_true" for a switch; else `type` (int, float or str), `choices`
-        and `default`.
+        {flag: keywords}: `action` "store_true" for a switch; else `type` (int, float or str),
+        `choices` and `default`.
     program : str
-        The command's name, for the sections of a flag file.
+        The command's name, for flag files with sections for several programs.
     """
 
-    def __init__(self, options: dict, program: str = ""):
+    def __init__(self, options: Options, program: str = ""):
         self.options = {**GLOG, **GFLAGS, **options}
         self.program = program
         self.values = {}  # the flags that were given
@@ -85,7 +89,7 @@ class Parser:
         self._unknown = []
         self._open = []  # flag files being read
 
-    def parse(self, arguments: list) -> tuple:
+    def parse(self, arguments: Sequence[str]) -> tuple[dict[str, Value], list[str]]:
         """Read the arguments.
 
         Parameters
@@ -95,12 +99,12 @@ class Parser:
         Returns
         -------
         (dict, list of str)
-            {flag: value} of the flags that were given; the arguments that are not flags.
+            The flags that were given, {flag: value}, and the arguments that are not flags.
 
         Raises
         ------
         FlagError
-            A flag is unknown, lacks its value, or has a value that it does not take.
+            A flag is unknown, has no value, or has a wrong one.
         """
         waiting = list(arguments)
         while waiting:
@@ -123,13 +127,13 @@ class Parser:
                 raise FlagError(f"unknown flag -{name}")
         return self.values, self.rest
 
-    def _is_switch(self, name):
+    def _is_switch(self, name: str):
         return self.options.get(name, {}).get("action") == "store_true"
 
-    def _takes_the_next(self, name, value):
+    def _takes_the_next(self, name: str, value: str | None):
         return value is None and name in self.options and not self._is_switch(name)
 
-    def _set(self, name, value):
+    def _set(self, name: str, value: str | None):
         if name not in self.options:
             if name.startswith("no") and self._is_switch(name[2:]) and value is None:
                 self.values[name[2:]] = False
@@ -147,14 +151,14 @@ class Parser:
                 self._from_environment(flag, needed=name == "fromenv")
 
     @staticmethod
-    def _switch(name, value):
+    def _switch(name: str, value: str | None) -> bool:
         if value is None or value.lower() in TRUE:
             return True
         if value.lower() in FALSE:
             return False
         raise FlagError(f"-{name} is true or false, not '{value}'")
 
-    def _value(self, name, value):
+    def _value(self, name: str, value: str):
         keywords = self.options[name]
         if keywords.get("type") is int:
             if not re.fullmatch(r"[-+]?(\d{1,20}|0[xX][0-9a-fA-F]{1,20})", value, re.ASCII):
@@ -171,9 +175,9 @@ class Parser:
             raise FlagError(f"-{name} takes {', '.join(keywords['choices'])}, not '{value}'")
         return value
 
-    def _read_file(self, path):
-        """Read a flag file: a flag a line; comments after #; a line of program names says for whom
-        the next ones are.
+    def _read_file(self, path: str):
+        """Read a flag file: one flag per line, and comments after #.  A line of program names says
+        which programs the next flags are for.
         """
         from caffe import prototxt
         from caffe.error import CaffeError
@@ -204,7 +208,7 @@ class Parser:
                 names_before = True
         self._open.pop()
 
-    def _from_environment(self, flag, needed):
+    def _from_environment(self, flag: str, needed: bool):
         value = os.environ.get(f"FLAGS_{flag}")
         if value is None:
             if needed:

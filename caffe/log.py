@@ -1,20 +1,24 @@
 """Log lines in glog's grammar, as Caffe writes them:
 ``I1123 15:06:43.027683 32129 solver.cpp:45] text``.
 
-The positions (`solver.cpp:239`) are those of BVLC Caffe 1.0, because tools that parse Caffe logs
-match them. The prefix has no year, as parse_log.py and extract_seconds.py expect.  The module
-itself can be called, as pycaffe's `caffe.log("text")`.
+The positions (`solver.cpp:239`) are those of BVLC Caffe 1.0, because tools that parse Caffe's logs
+look for them.  The prefix has no year, as parse_log.py and extract_seconds.py expect.  The module
+itself can be called, like pycaffe's `caffe.log("text")`.
 
 glog's settings come from a command's flags (`-minloglevel 1`) or from the environment
 (`GLOG_minloglevel=1`):
 
-minloglevel       0 INFO, 1 WARNING, 2 ERROR, 3 FATAL: lower levels are dropped; FATAL never is
-alsologtostderr   on, as Caffe's tools set it; without it only levels from stderrthreshold (2) on go
-to stderr log_dir           a folder for a copy: PROGRAM.HOST.USER.log.LEVEL.DATE-TIME.PID, and
-PROGRAM.LEVEL as a link to it.
-                  unlike glog, no copy goes to /tmp if log_dir is not given
-logtostderr       stderr only, no copy
-logtostdout, log_prefix, log_year_in_prefix, log_utc_time   as their names say
+minloglevel
+    0 INFO, 1 WARNING, 2 ERROR, 3 FATAL.  Lower levels are dropped; FATAL is always written.
+alsologtostderr
+    On, as in Caffe's tools.  Without it only levels from stderrthreshold (2) on go to stderr.
+log_dir
+    A folder for a copy of the log, PROGRAM.HOST.USER.log.LEVEL.DATE-TIME.PID, with PROGRAM.LEVEL as
+    a link to it.  Unlike glog, no copy is written to /tmp if log_dir is not given.
+logtostderr
+    Log to stderr only, without a copy.
+logtostdout, log_prefix, log_year_in_prefix, log_utc_time
+    As their names say.
 """
 
 import contextlib
@@ -25,6 +29,8 @@ import sys
 import threading
 import time
 import types
+from collections.abc import Iterator, Mapping
+from typing import TextIO
 
 from caffe import log_grammar
 from caffe.gflags import FALSE
@@ -42,17 +48,15 @@ DEFAULTS = {
     "stderrthreshold": 2,
     "log_dir": "",
 }
-FROM_THE_TOOLS = ("alsologtostderr",)  # Caffe's tools set it, whatever the environment says
+FROM_THE_TOOLS = ("alsologtostderr",)  # Caffe's tools set it; the environment does not matter
 _whole_lines = threading.RLock()  # data threads log too
 _given = {}  # settings from flags
-_copies = {}  # {severity: open file}, None where it cannot be written
-_program = None  # once known, copies are written
+_copies = {}  # {severity: open file, or None if it cannot be written}
+_program = None  # copies are written once this is known
 
 
-def setting(name):
-    """The value of one of glog's settings: the flag's, the environment's (GLOG_name), or the
-    default.
-    """
+def setting(name: str) -> bool | int | str:
+    """One of glog's settings: from the flags, the environment (GLOG_name), or the defaults."""
     if name in _given:
         return _given[name]
     default = DEFAULTS[name]
@@ -66,20 +70,14 @@ def setting(name):
     return text
 
 
-def set_flags(values):
-    """Take over glog's flags from a command line.
-
-    Parameters
-    ----------
-    values : dict
-        {flag: value}; flags that are not settings of this module change nothing.
-    """
+def set_flags(values: Mapping[str, bool | int | float | str]) -> None:
+    """Take over glog's flags from a command line; other flags are ignored."""
     _given.update({name: value for name, value in values.items() if name in DEFAULTS})
 
 
 @contextlib.contextmanager
-def of_program(name):
-    """While the block runs, log as the program `name` does; the flags that it sets are forgotten
+def of_program(name: str) -> Iterator[None]:
+    """Log as the program `name` while the block runs; the flags that it sets are forgotten
     afterwards.
     """
     global _program
@@ -94,18 +92,17 @@ def of_program(name):
         _given.clear(), _given.update(before[1]), _copies.update(before[2])
 
 
-def init_log(level=0, stderr=False):
-    """pycaffe's init_log: drop levels below `level`, and write the copy if GLOG_log_dir asks for
-    one.
+def init_log(level: int = 0, stderr: bool = False) -> None:
+    """pycaffe's init_log: drop levels below `level`, and write a copy if GLOG_log_dir is set.
 
-    BVLC's sends INFO and WARNING to files in /tmp alone from here on; here they stay on stderr.
+    BVLC's init_log sends INFO and WARNING only to files in /tmp; here they stay on stderr.
 
     Parameters
     ----------
     level : int
         0 INFO to 3 FATAL.
     stderr : bool
-        stderr only, no copy.
+        Log to stderr only, without a copy.
     """
     global _program
     _given["minloglevel"] = int(level)
@@ -114,7 +111,7 @@ def init_log(level=0, stderr=False):
     _program = os.path.basename(sys.argv[0]).removesuffix(".py") or "python"
 
 
-def line(level, position, text):
+def line(level: str, position: str, text: str) -> None:
     """Write one log line.
 
     Parameters
@@ -123,7 +120,7 @@ def line(level, position, text):
     position : str
         Caffe's source position, such as ``'net.cpp:86'``.
     text : str
-        May hold several lines; only the first carries the prefix, as in Caffe.
+        May have several lines; only the first gets the prefix, as in Caffe.
     """
     severity = LEVELS[level]
     if severity < min(setting("minloglevel"), LEVELS["F"]):
@@ -150,17 +147,15 @@ def line(level, position, text):
             _copy(severity, row)
 
 
-def _put(stream, row):
-    """Write to a stream; a full disk or a closed pipe behind it must not end a training, as with
-    glog.
-    """
+def _put(stream: TextIO, row: str):
+    """Write to a stream; as with glog, a full disk or a closed pipe must not end a training."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         stream.write(row)
         stream.flush()
 
 
-def _copy(severity, row):
-    """Add the row to the copies of its own severity and of all lower ones."""
+def _copy(severity: int, row: str):
+    """Add the row to the copies of its severity and of all lower ones."""
     for index in range(severity, -1, -1):
         if index not in _copies:
             _copies[index] = _opened(index)
@@ -180,29 +175,31 @@ def _copy(severity, row):
                 file.close()
 
 
-def _opened(severity):
+def _opened(severity: int) -> TextIO | None:
+    """Open the copy of a severity, with its head and its link; None if it cannot be written."""
     folder, now = setting("log_dir"), time.localtime()
     try:
         user = getpass.getuser()
     except (KeyError, OSError, ImportError):
         user = "invalid-user"
     host = platform.node() or "(unknown)"
-    name = f"{_program}.{host}.{user}.log.{NAMES[severity]}.{time.strftime('%Y%m%d-%H%M%S', now)}.{os.getpid()}"
+    level, moment = NAMES[severity], time.strftime("%Y%m%d-%H%M%S", now)
+    name = f"{_program}.{host}.{user}.log.{level}.{moment}.{os.getpid()}"
     path = os.path.join(folder, name)
-    try:
-        file = open(path, "a", encoding="utf-8", errors="backslashreplace")
+    try:  # it stays open until _close
+        file = open(path, "a", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
     except OSError as error:
         _put(
             sys.stderr,
-            f"{path}: no copy of the log is written there ({error.strerror or error}); does the folder exist?\n",
+            f"{path}: no copy of the log is written there ({error.strerror or error});"
+            " does the folder exist?\n",
         )
         return None
     if not file.tell():
-        file.write(
-            f"Log file created at: {time.strftime('%Y/%m/%d %H:%M:%S', now)}\nRunning on machine: {host}\n"
-        )
+        file.write(f"Log file created at: {time.strftime('%Y/%m/%d %H:%M:%S', now)}\n")
+        file.write(f"Running on machine: {host}\n")
         file.write("Log line format: [IWEF]mmdd hh:mm:ss.uuuuuu threadid file:line] msg\n")
-    link = os.path.join(folder, f"{_program}.{NAMES[severity]}")
+    link = os.path.join(folder, f"{_program}.{level}")
     with contextlib.suppress(OSError):
         if os.path.islink(link):
             os.remove(link)
@@ -217,28 +214,31 @@ def _close():
     _copies.clear()
 
 
-def info(position, text):
+def info(position: str, text: str) -> None:
+    """Write an INFO line; see `line`."""
     line("I", position, text)
 
 
-def warning(position, text):
+def warning(position: str, text: str) -> None:
+    """Write a WARNING line; see `line`."""
     line("W", position, text)
 
 
-def error(position, text):
+def error(position: str, text: str) -> None:
+    """Write an ERROR line; see `line`."""
     line("E", position, text)
 
 
-def number(value):
+def number(value: float) -> str:
     """Format a number as a C++ stream does: six significant digits, no trailing zeros."""
     return f"{float(value):.6g}"
 
 
 class _Log(types.ModuleType):
-    """The module, which pycaffe's scripts call."""
+    """This module, which scripts for pycaffe call like a function."""
 
-    def __call__(self, text):
-        """Log `text` (str) as an INFO line."""
+    def __call__(self, text: str) -> None:
+        """Log `text` as an INFO line."""
         info("_caffe.cpp:52", text)
 
 

@@ -1,16 +1,18 @@
-"""Reading and writing prototxt: Caffe's text format, with the file and the line in every complaint."""
+"""Reading and writing prototxt, Caffe's text format; every error names the file and the line."""
 
 import os
 import re
+from pathlib import Path
 
 from google.protobuf import text_encoding, text_format
+from google.protobuf.message import Message
 
 from caffe import log, upgrade, wire
 from caffe.error import CaffeError
 from caffe.proto import caffe_pb2
 from caffe.regular_file import open_regular
 
-# strings and comments, whichever begins first; a string ends on its line
+# a string or a comment, whichever begins first; a string ends on its line
 STRING_OR_COMMENT = re.compile(
     rb"""(?P<quote>["'])((?:\\.|(?!(?P=quote))[^\\\n])*)(?P=quote)|\#[^\n]*"""
 )
@@ -18,10 +20,22 @@ UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 WHOLE_FLOAT = re.compile(r"^(\s*\w+: -?\d+)\.0$", re.MULTILINE)
 
 
-def parse(text, message, name="<text>"):
+def parse(text: str, message: wire.M, name: str = "<text>") -> wire.M:
     """Parse prototxt into `message`.
 
-    Unknown fields are refused, as Caffe does; nothing is skipped.
+    Unknown fields are refused, as by Caffe; nothing is skipped.
+
+    Parameters
+    ----------
+    text : str
+    message : protobuf message
+    name : str
+        The file's name, for the error.
+
+    Returns
+    -------
+    protobuf message
+        `message` itself.
 
     Raises
     ------
@@ -44,13 +58,13 @@ def parse(text, message, name="<text>"):
         ) from error
 
 
-def read_text(path):
+def read_text(path: Path | str) -> str:
     """The text of a UTF-8 file, with or without a byte order mark.
 
     Raises
     ------
     CaffeError
-        The file is missing, not a regular one, or not UTF-8; the message names it.
+        The file is missing, not a regular file, or not UTF-8; the message names it.
     """
     path = os.fspath(path)
     try:
@@ -59,7 +73,7 @@ def read_text(path):
         raise CaffeError(f"{path}: not a text file (byte {error.start} is not UTF-8)") from error
 
 
-def _read_bytes(path):
+def _read_bytes(path: str):
     try:
         with open_regular(path, pipes=True) as f:
             data = f.read()
@@ -70,20 +84,16 @@ def _read_bytes(path):
     return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
-def read_message(path, message):
-    """Read a prototxt file into `message`, in the form in which it is there.
+def read_message(path: Path | str, message: wire.M) -> wire.M:
+    """Read a prototxt file into `message`, without upgrading old forms.
 
     Caffe's strings are bytes, Python's are text: bytes that are not UTF-8 are read as characters of
-    Latin-1, with a warning. What is in a comment does not matter.
-
-    Parameters
-    ----------
-    path : str
-    message : protobuf message
+    Latin-1, with a warning.  Bytes in comments are ignored.
 
     Returns
     -------
-    The message.
+    protobuf message
+        `message` itself.
 
     Raises
     ------
@@ -93,7 +103,7 @@ def read_message(path, message):
     path = os.fspath(path)
     data = _read_bytes(path).removeprefix(b"\xef\xbb\xbf")
 
-    def clean(match):
+    def clean(match: re.Match[bytes]):
         if match["quote"] is None:
             return b""  # a comment
         return _string(match, path)
@@ -106,16 +116,14 @@ def read_message(path, message):
         raise CaffeError(f"{path}:{line}: byte {data[error.start]:#04x} is not text") from error
 
 
-def _string(match, path):
+def _string(match: re.Match[bytes], path: str):
     """A string of a prototxt as it is, or in UTF-8 with a warning."""
     whole, inner = match[0], match[2]
     if inner.isascii() and b"\\" not in inner:
         return whole
-    try:
-        value = text_encoding.CUnescape(
-            inner.decode("utf-8", wire.LATIN_1)
-        )  # "\\351" is a byte, too
-    except ValueError:  # a broken escape; the parser reports it with its line
+    try:  # an escape such as "\\351" is a byte too
+        value = text_encoding.CUnescape(inner.decode("utf-8", wire.LATIN_1))
+    except ValueError:  # a wrong escape, which the parser reports with its line
         return whole
     text = value.decode("utf-8", wire.LATIN_1)
     if text.encode() == value and inner.decode("utf-8", "ignore").encode() == inner:
@@ -127,7 +135,7 @@ def _string(match, path):
     return b'"' + text_encoding.CEscape(text, as_utf8=True).encode() + b'"'
 
 
-def read_net(path):
+def read_net(path: Path | str) -> caffe_pb2.NetParameter:
     """Read a net's prototxt, bringing older forms up to date (see caffe/upgrade.py).
 
     Returns
@@ -139,7 +147,7 @@ def read_net(path):
     return net
 
 
-def read_solver(path):
+def read_solver(path: Path | str) -> caffe_pb2.SolverParameter:
     """Read a solver's prototxt.
 
     Returns
@@ -151,8 +159,9 @@ def read_solver(path):
     return solver
 
 
-def to_text(message):
-    """A message as prototxt, fields in the order of their numbers, as Caffe logs it (`104`, not
-    Python's `104.0`).
+def to_text(message: Message) -> str:
+    """A message as prototxt: fields in the order of their numbers, values as Caffe logs them.
+
+    A whole number is `104`, not Python's `104.0`.
     """
     return WHOLE_FLOAT.sub(r"\1", text_format.MessageToString(message))

@@ -1,27 +1,40 @@
-"""Older forms of net and solver files, brought up to Caffe 1.0's form on reading (Caffe:
+"""Upgrading older forms of nets and solvers to Caffe 1.0's form when they are read (Caffe:
 upgrade_proto.cpp).
 """
 
+from collections.abc import Sequence
+
 from caffe import log
 from caffe.error import CaffeError
+from caffe.proto import caffe_pb2
 from caffe.upgrade_old_layers import upgrade_layers
 
 SOLVER_TYPES = ["SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam"]
+NetParameter = caffe_pb2.NetParameter
 
 
-def upgrade_net(net, name):
-    """Bring `net` (NetParameter) up to date in place.
+def upgrade_net(net: NetParameter, name: str) -> None:
+    """Upgrade a net in place.
 
-    * old `layers` entries (V0, V1) become `layer` (see upgrade_old_layers.py);
-    * `input` with `input_dim` or `input_shape` becomes an Input layer at the front, without them it goes;
-    * transformation fields in data_param, image_data_param and window_data_param move to transform_param;
-    * three `param` entries of a BatchNorm layer get lr_mult 0 and decay_mult 0: its statistics are not learnt.  Their names
-      stay, and statistics of one name are shared.
+    * Old `layers` entries (V0, V1) become `layer` (see upgrade_old_layers.py).
+    * `input` with `input_dim` or `input_shape` becomes an Input layer at the front; without them
+      it is dropped.
+    * Transformation fields in data_param, image_data_param and window_data_param move to
+      transform_param.
+    * Three `param` entries of a BatchNorm layer get lr_mult 0 and decay_mult 0, because its
+      statistics are not learnt.  The entries keep their names; statistics with the same name are
+      shared.
+
+    Parameters
+    ----------
+    net : NetParameter
+    name : str
+        The file's name, for messages.
 
     Raises
     ------
     CaffeError
-        For what cannot be upgraded, named with the file.
+        Something cannot be upgraded; the message names it and the file.
     """
     if net.layers:
         upgrade_layers(net, name)
@@ -33,7 +46,7 @@ def upgrade_net(net, name):
                 spec.lr_mult = spec.decay_mult = 0
 
 
-def _move_transform_fields(net, name):
+def _move_transform_fields(net: NetParameter, name: str):
     for layer in net.layer:
         for field in ("data_param", "image_data_param", "window_data_param"):
             if not layer.HasField(field):
@@ -49,9 +62,9 @@ def _move_transform_fields(net, name):
                     )
 
 
-def _move_inputs(net, name):
-    """`input` as an Input layer; without any dims it is dropped, as in an old .caffemodel or beside
-    an Input layer.
+def _move_inputs(net: NetParameter, name: str):
+    """Turn `input` into an Input layer.  Without a shape, as in an old .caffemodel or beside an
+    Input layer, it is dropped.
     """
     if not net.input:
         return
@@ -70,28 +83,34 @@ def _move_inputs(net, name):
         net.ClearField(field)
 
 
-def _input_shapes(net, name):
-    """The shape of each `input`; more shapes or dims than the inputs need are ignored, as in Caffe."""
+def _input_shapes(net: NetParameter, name: str) -> list[Sequence[int]]:
+    """The shape of each `input`; surplus shapes and dims are ignored, as in Caffe."""
     count = len(net.input)
     if net.input_shape:
         if len(net.input_shape) < count:
             raise CaffeError(
-                f"{name}: {count} `input` but {len(net.input_shape)} `input_shape`; give one each"
+                f"{name}: {count} `input`, but {len(net.input_shape)} `input_shape`; give one each"
             )
         return [shape.dim for shape in net.input_shape[:count]]
     dims = net.input_dim
     if len(dims) < 4 * count:
         raise CaffeError(
-            f"{name}: {count} `input` need {4 * count} `input_dim` (four each), there are {len(dims)}"
+            f"{name}: {count} `input` need {4 * count} `input_dim` (four each), there are"
+            f" {len(dims)}"
         )
     return [dims[i : i + 4] for i in range(0, 4 * count, 4)]
 
 
-def upgrade_solver(solver, name):
-    """Turn the old `solver_type` into `type`, in place; both at once are refused.
+def upgrade_solver(solver: caffe_pb2.SolverParameter, name: str) -> None:
+    """Turn the old `solver_type` into `type`, in place.
 
-    Nets inside a solver (net_param, train_net_param, test_net_param) are upgraded where nets are
+    Nets inside a solver (net_param, train_net_param, test_net_param) are upgraded when they are
     built.
+
+    Raises
+    ------
+    CaffeError
+        The solver has both.
     """
     if solver.HasField("solver_type"):
         if solver.HasField("type"):

@@ -1,10 +1,19 @@
-"""What the three upgrade commands share: read a file, bring its message up to date, write it whole."""
+"""What the three upgrade commands share: they read a file, upgrade its message, and write it."""
 
-from caffe import command_line, log
+from collections.abc import Callable, Sequence
+
+from caffe import command_line, log, prototxt, wire
 from caffe.whole_file import renamed_when_whole
 
 
-def main(arguments, here, places, read, upgrade, dump):
+def main(
+    arguments: Sequence[str] | None,
+    here: str,
+    places: str,
+    read: Callable[[str], wire.M],
+    upgrade: Callable[[wire.M, str], None],
+    dump: Callable[[wire.M], bytes],
+) -> int:
     """Run one of the commands.
 
     Parameters
@@ -15,9 +24,9 @@ def main(arguments, here, places, read, upgrade, dump):
     places : str
         Names of the two arguments, for the usage.
     read : callable
-        Path -> message, as it stands in the file.
+        Path -> message, not upgraded yet.
     upgrade : callable
-        (message, path): changes the message in place.
+        Changes a message in place; the path is for its own messages.
     dump : callable
         Message -> bytes.
 
@@ -27,7 +36,7 @@ def main(arguments, here, places, read, upgrade, dump):
         The exit status.
     """
 
-    def run(given):
+    def run(given: Sequence[str]):
         source, target = command_line.flags(given, {}, f"{here}:1", places).rest
         old = read(source)
         new = type(old)()
@@ -40,6 +49,23 @@ def main(arguments, here, places, read, upgrade, dump):
         kind = "binary" if "binary" in here else "text"
         log.info(f"{here}:49", f"Wrote upgraded {type(old).__name__} {kind} proto to {target}")
 
-    return command_line.run(
-        run, f"{here}:1", arguments, f"usage: caffe {here.removesuffix('.cpp')} {places}\n"
+    usage = f"usage: caffe {here.removesuffix('.cpp')} {places}\n"
+    return command_line.run(run, f"{here}:1", arguments, usage)
+
+
+def main_text(
+    arguments: Sequence[str] | None,
+    here: str,
+    places: str,
+    kind: type[wire.M],
+    upgrade: Callable[[wire.M, str], None],
+) -> int:
+    """Run a command that upgrades prototxts of one `kind` of message; see `main`."""
+    return main(
+        arguments,
+        here,
+        places,
+        lambda path: prototxt.read_message(path, kind()),
+        upgrade,
+        lambda message: prototxt.to_text(message).encode(),
     )

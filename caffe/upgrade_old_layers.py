@@ -1,13 +1,22 @@
-"""Nets in the two oldest forms, V0 (`layers { layer { type: "conv" } }`) and V1 (`layers { type:
-CONVOLUTION }`), turned into today's `layer { type: "Convolution" }` (Caffe: upgrade_proto.cpp)."""
+"""Upgrading nets in the two oldest forms to today's `layer { type: "Convolution" }` (Caffe:
+upgrade_proto.cpp).
 
-from caffe import log
+The forms are V0, `layers { layer { type: "conv" } }`, and V1, `layers { type: CONVOLUTION }`.
+"""
+
+from collections.abc import Iterable
+
+from google.protobuf.descriptor import EnumDescriptor
+from google.protobuf.message import Message
+
+from caffe import log, wire
 from caffe.error import CaffeError
 from caffe.proto import caffe_pb2
 
 V1 = caffe_pb2.V1LayerParameter
+Layer = caffe_pb2.LayerParameter
 
-# V1's enum values and today's type strings where title case alone does not give them
+# V1's enum values and today's types, except those that differ only in their case
 V1_TYPES = {
     "NONE": "",
     "ABSVAL": "AbsVal",
@@ -23,7 +32,7 @@ V1_TYPES = {
     "HDF5_OUTPUT": "HDF5Output",
 }
 
-# V0's type strings and V1's enum values, where upper case alone does not give them
+# V0's types and V1's enum values, except those that differ only in their case
 V0_TYPES = {
     "conv": "CONVOLUTION",
     "images": "IMAGE_DATA",
@@ -31,7 +40,7 @@ V0_TYPES = {
     "pool": "POOLING",
 }
 
-# V0's fields in today's terms: {V0 field: {V0 type: parameter.field of V1}}
+# where V0's fields are in V1: {V0 field: {V0 type: parameter.field of V1}}
 SOURCES = {
     "data": "data_param",
     "hdf5_data": "hdf5_data_param",
@@ -80,7 +89,7 @@ V0_FIELDS = {
     "det_crop_mode": {"window_data": "window_data_param.crop_mode"},
     "hdf5_output_param": {"hdf5_output": "hdf5_output_param"},
 }
-# V0's fields that every type may have
+# the same for fields that every type may have
 TRANSFORM_FIELDS = {
     "scale": "transform_param.scale",
     "meanfile": "transform_param.mean_file",
@@ -89,22 +98,30 @@ TRANSFORM_FIELDS = {
 }
 
 
-def upgrade_layers(net, name):
-    """Turn the `layers` of `net` (NetParameter) into `layer`, in place.
+def upgrade_layers(net: caffe_pb2.NetParameter, name: str) -> None:
+    """Turn the `layers` of a net into `layer`, in place.
+
+    Parameters
+    ----------
+    net : NetParameter
+    name : str
+        The file's name, for messages.
 
     Raises
     ------
     CaffeError
-        Both forms in one net, or an entry that has no counterpart today; named with file and layer.
+        The net has layers of two forms, or one that does not exist any more; the message names
+        file and layer.
     """
     if net.layer:
         raise CaffeError(
-            f"{name}: has both `layer` and the old `layers` entries; a net is in one form only"
+            f"{name}: has both `layer` and the old `layers` entries; use one form for all"
         )
     old = [layer.HasField("layer") for layer in net.layers]
     if any(old) and not all(old):
         raise CaffeError(
-            f"{name}: some `layers` entries are V0 (with `layer` inside) and some V1; a net is in one form only"
+            f"{name}: some `layers` entries are V0 (with `layer` inside) and some V1; use one form"
+            " for all"
         )
     layers = (
         [_v0_to_v1(layer, name) for layer in _without_padding(net.layers, name)]
@@ -125,8 +142,10 @@ def upgrade_layers(net, name):
     )
 
 
-def _without_padding(layers, name):
-    """V0's "padding" layers become the `pad` of the convolutions and poolings that read them."""
+def _without_padding(layers: Iterable[V1], name: str) -> list[V1]:
+    """The layers without V0's "padding" layers, which become the `pad` of the convolutions and
+    poolings that read them.
+    """
     kept, writer = [], {}
     for layer in layers:
         layer = _copy(layer)
@@ -136,13 +155,14 @@ def _without_padding(layers, name):
                 continue
             if layer.layer.type not in ("conv", "pool"):
                 raise CaffeError(
-                    f"{name}: layer '{layer.layer.name}' reads the padding layer '{source.layer.name}'; only conv and pool can"
-                    " pad by themselves"
+                    f"{name}: layer '{layer.layer.name}' reads the padding layer"
+                    f" '{source.layer.name}'; only conv and pool can pad by themselves"
                 )
             if not len(layer.bottom) == len(source.bottom) == len(source.top) == 1:
                 raise CaffeError(
-                    f"{name}: the padding layer '{source.layer.name}' and layer '{layer.layer.name}' that reads it must each have"
-                    " one bottom, and the padding layer one top"
+                    f"{name}: the padding layer '{source.layer.name}' and layer"
+                    f" '{layer.layer.name}' that reads it must each have one bottom, and the"
+                    " padding layer one top"
                 )
             layer.layer.pad = source.layer.pad
             layer.bottom[i] = source.bottom[0]
@@ -153,15 +173,15 @@ def _without_padding(layers, name):
     return kept
 
 
-def _copy(message):
+def _copy(message: wire.M) -> wire.M:
     copy = type(message)()
     copy.CopyFrom(message)
     return copy
 
 
-def _v0_to_v1(outer, name):
-    """One V0 entry as V1; a field that does not apply to the layer's type is left out with a
-    warning, as in Caffe.
+def _v0_to_v1(outer: V1, name: str) -> V1:
+    """A V0 entry as V1.  A field that the layer's type does not have is left out and logged, as in
+    Caffe.
     """
     inner, new = outer.layer, V1()
     where = f"{name}: layer '{inner.name}'"
@@ -189,12 +209,13 @@ def _v0_to_v1(outer, name):
     return new
 
 
-def _set(message, path, content, enum_type):
+def _set(message: Message, path: str, content: object, enum_type: EnumDescriptor | None):
+    """Set or extend a message's `parameter.field`; `enum_type` is that of `content`."""
     *parents, last = path.split(".")
     for parent in parents:
         message = getattr(message, parent)
     field = message.DESCRIPTOR.fields_by_name[last]
-    if enum_type is not None:  # V0 has its own enum of pooling methods; names are the same
+    if enum_type is not None:  # V0 has its own enum of pooling methods, with the same names
         content = field.enum_type.values_by_name[enum_type.values_by_number[content].name].number
     if field.message_type is not None:
         getattr(message, last).CopyFrom(content)
@@ -204,9 +225,9 @@ def _set(message, path, content, enum_type):
         getattr(message, last).append(content)
 
 
-def _v1_to_today(old):
-    """One V1 entry as LayerParameter."""
-    new = caffe_pb2.LayerParameter()
+def _v1_to_today(old: V1) -> Layer:
+    """A V1 entry in today's form."""
+    new = Layer()
     new.name = old.name
     value = V1.LayerType.Name(old.type)
     new.type = V1_TYPES.get(value, value.title().replace("_", ""))

@@ -1,41 +1,38 @@
-"""Caffe's binary files without detours: arrays go from file to NumPy and back as the bytes they
-are.
+"""Reading and writing the blobs in Caffe's binary files: their bytes go from file to NumPy and back
+unchanged.
 
-protobuf's Python classes hold every float of a `repeated float` as an object on the way in and out;
-a CaffeNet has 60 million.  So this module walks the wire format itself as far as the BlobProtos,
-and leaves the rest to protobuf.
+protobuf's Python classes make an object of every float of a `repeated float`, and a CaffeNet has
+60 million.  This module therefore reads the wire format itself down to the BlobProtos, and leaves
+the rest to protobuf.
 """
 
 import codecs
 import math
+from collections.abc import Collection, Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from caffe.error import CaffeError
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
 # field numbers of caffe.proto
-BLOB_NUM, BLOB_WIDTH, BLOB_DATA, BLOB_DIFF, BLOB_SHAPE, BLOB_DOUBLE_DATA, BLOB_DOUBLE_DIFF = (
-    1,
-    4,
-    5,
-    6,
-    7,
-    8,
-    9,
-)
+BLOB_NUM, BLOB_WIDTH, BLOB_SHAPE = 1, 4, 7
+BLOB_DATA, BLOB_DIFF, BLOB_DOUBLE_DATA, BLOB_DOUBLE_DIFF = 5, 6, 8, 9
 
 MOST = 2**31 - 1  # Caffe's axes and counts are ints
 MAX_AXES = 32  # Caffe's kMaxBlobAxes
+
+M = TypeVar("M", bound=Message)
 
 
 class Truncated(Exception):
     """The bytes end in the middle of a field, or are not protobuf."""
 
 
-def parse(message, data, complaint):
+def parse(message: M, data: bytes, complaint: str) -> M:
     """Parse `data` into a protobuf message.
 
     Parameters
@@ -43,16 +40,17 @@ def parse(message, data, complaint):
     message : protobuf message
     data : bytes
     complaint : str
-        The error's sentence.
+        The sentence of the error.
 
     Returns
     -------
-    The message.
+    protobuf message
+        `message` itself.
 
     Raises
     ------
     CaffeError
-        With `complaint`, if `data` is not such a message.
+        With `complaint`, if `data` is not a message of this type.
     """
     try:
         message.ParseFromString(data)
@@ -61,21 +59,21 @@ def parse(message, data, complaint):
     return message
 
 
-def readable(name):
-    """A string read from a binary file as str; protobuf gives bytes where it is not UTF-8, which
-    are taken for Latin-1.
+def readable(name: str | bytes) -> str:
+    """A string from a binary file as str.  protobuf gives bytes if it is not UTF-8; they are read
+    as Latin-1.
     """
     return name if isinstance(name, str) else name.decode("utf-8", LATIN_1)
 
 
-def shown(name):
-    """A name out of a file as one printable line, for a message."""
+def shown(name: str) -> str:
+    """A name from a file as one printable line, for a message."""
     return name if name.isprintable() else ascii(name)[1:-1]
 
 
-def make_readable(message):
-    """Replace, in place, every string of `message` that is not UTF-8 (see `readable`); nothing else
-    can be assigned.
+def make_readable(message: M) -> M:
+    """Replace, in place, every string of `message` that is not UTF-8 (see `readable`); protobuf
+    accepts only such strings when they are assigned.
     """
     for field, value in message.ListFields():
         if field.type == field.TYPE_STRING:
@@ -91,7 +89,7 @@ def make_readable(message):
     return message
 
 
-def _latin_1(error):
+def _latin_1(error: UnicodeDecodeError):
     return error.object[error.start : error.end].decode("latin-1"), error.end
 
 
@@ -99,7 +97,7 @@ LATIN_1 = "caffe.latin_1"  # an error handler: bytes that are not UTF-8 are char
 codecs.register_error(LATIN_1, _latin_1)
 
 
-def varint(view, at):
+def varint(view: memoryview, at: int) -> tuple[int, int]:
     """Read a varint: (value, position after it)."""
     value = shift = 0
     while True:
@@ -113,9 +111,12 @@ def varint(view, at):
         shift += 7
 
 
-def fields(view):
-    """Walk a message: (field number, wire type, value, raw span) per field; value is an int or a
-    memoryview.
+def fields(view: memoryview) -> Iterator[tuple[int, int, int | memoryview, memoryview]]:
+    """Walk through a message: (field number, wire type, value, bytes of the whole field) per field.
+
+    Raises
+    ------
+    Truncated
     """
     at = 0
     while at < len(view):
@@ -141,9 +142,11 @@ def fields(view):
         yield number, kind, value, view[start:at]
 
 
-def split(view, inner_fields):
-    """Separate the fields numbered in `inner_fields` from the rest: ({number: [memoryview, ...]},
-    rest as bytes).
+def split(
+    view: memoryview, inner_fields: Collection[int]
+) -> tuple[dict[int, list[memoryview]], bytes]:
+    """Separate the fields with the numbers `inner_fields` from the rest: ({number: [bytes of each
+    value, ...]}, the rest of the message).
     """
     found = {number: [] for number in inner_fields}
     rest = []
@@ -156,28 +159,35 @@ def split(view, inner_fields):
 
 
 class BlobArray:
-    """A BlobProto read: `data` and `diff` (flat float32 arrays, diff may be None) and `shape`.
+    """A BlobProto that was read.
 
-    `shape` is a tuple; blobs in the old form (num, channels, height, width) have `legacy` set and
-    four axes.
+    Attributes
+    ----------
+    data, diff : ndarray of float32, shape (count,)
+        `diff` may be None.
+    shape : tuple of int
+    legacy : bool
+        Whether the blob is in the old form (num, channels, height, width); it has four axes then.
     """
 
-    def __init__(self, data, diff, shape, legacy):
+    def __init__(
+        self, data: np.ndarray, diff: np.ndarray | None, shape: tuple[int, ...], legacy: bool
+    ):
         self.data, self.diff, self.shape, self.legacy = data, diff, shape, legacy
 
-    def array(self):
+    def array(self) -> np.ndarray:
         """`data` in its shape."""
         return self.data.reshape(self.shape)
 
 
-def read_blob(view):
-    """Read one BlobProto by the rules of Caffe's Blob::FromProto: num, channels, height and width
-    count before shape.
+def read_blob(view: memoryview) -> BlobArray:
+    """Read one BlobProto as Caffe's Blob::FromProto does: num, channels, height and width take
+    precedence over shape.
 
     Raises
     ------
     CaffeError
-        If no blob can have the shape, or the shape and the number of values disagree.
+        If a blob cannot have the shape, or the shape and the number of values disagree.
     Truncated
     """
     parts = {BLOB_DATA: [], BLOB_DIFF: [], BLOB_DOUBLE_DATA: [], BLOB_DOUBLE_DIFF: []}
@@ -201,9 +211,8 @@ def read_blob(view):
         elif number == BLOB_SHAPE and kind == BYTES:
             shape += _dims(value)
     shape = tuple(old if is_old else shape)
-    if len(shape) > MAX_AXES or any(
-        dim > MOST for dim in shape
-    ):  # a negative one is read as a very large one
+    # a negative size is read as a very large one
+    if len(shape) > MAX_AXES or any(dim > MOST for dim in shape):
         raise CaffeError(f"a blob cannot have the shape {_signed(shape)}")
     data = _flat(parts[BLOB_DATA], parts[BLOB_DOUBLE_DATA])
     diff = _flat(parts[BLOB_DIFF], parts[BLOB_DOUBLE_DIFF])
@@ -216,7 +225,7 @@ def read_blob(view):
     return BlobArray(np.zeros(0, np.float32) if data is None else data, diff, shape, is_old)
 
 
-def _dims(view):
+def _dims(view: memoryview) -> list[int]:
     """The `dim` of a BlobShape, packed or one by one."""
     dims = []
     for number, kind, value, _ in fields(view):
@@ -234,14 +243,14 @@ def _dims(view):
     return dims
 
 
-def _signed(shape):
-    """For a message: a few axes, negative ones as such."""
+def _signed(shape: Sequence[int]):
+    """A shape for an error message: not too many axes, and negative sizes as such."""
     shown = [str(dim - 2**64 if dim >= 2**63 else dim) for dim in shape[:MAX_AXES]]
     return f"({', '.join(shown)}{', ...' if len(shape) > MAX_AXES else ''})"
 
 
-def _flat(single, double):
-    """The values of a `repeated float` or, where it has any, of its double twin; None if both are
+def _flat(single: list[np.ndarray], double: list[np.ndarray]):
+    """The values of a field's chunks, of doubles if there are any, else of floats; None if all are
     empty.
     """
     for chunks in (double, single):
@@ -253,10 +262,12 @@ def _flat(single, double):
     return None
 
 
-# ------------------------------------------------------------------------------------------------------------ writing
+# ------------------------------------------------------------------------------------------------
+# writing
 
 
-def encode_varint(value):
+def encode_varint(value: int) -> bytes:
+    """A number that is not negative, as a varint."""
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
@@ -265,13 +276,13 @@ def encode_varint(value):
     return bytes(out)
 
 
-def header(number, length):
+def header(number: int, length: int) -> bytes:
     """Tag and length of a length-delimited field."""
     return encode_varint(number << 3 | BYTES) + encode_varint(length)
 
 
-def blob_pieces(data, diff=None):
-    """A BlobProto with `shape`, as a list of byte-like pieces to be written one after another.
+def blob_pieces(data: np.ndarray, diff: np.ndarray | None = None) -> list[bytes | memoryview]:
+    """A BlobProto with `shape`, as pieces to be written one after another.
 
     Parameters
     ----------
@@ -288,10 +299,11 @@ def blob_pieces(data, diff=None):
     return pieces
 
 
-def length(pieces):
+def length(pieces: Sequence[bytes | memoryview]) -> int:
+    """The number of bytes of all pieces together."""
     return sum(len(p) for p in pieces)
 
 
-def nested(number, pieces):
+def nested(number: int, pieces: Sequence[bytes | memoryview]) -> list[bytes | memoryview]:
     """The pieces of a message as a field of another."""
     return [header(number, length(pieces)), *pieces]

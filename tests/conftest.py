@@ -1,5 +1,5 @@
-"""All tests: the log level is Caffe's default, whatever the user's environment says; scripts as
-modules, topic models by hand.
+"""For all tests: Caffe's default log level whatever the environment, scripts as modules, and topic
+models made by hand.
 """
 
 import importlib.util
@@ -20,9 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="session")
 def load_script():
-    """load_script("LDA/x.py"): the script as a module, whose functions worker processes find by
-    name.
-    """
+    """load_script("LDA/x.py"): the script as a module that worker processes can import from."""
 
     def load_script(path):
         name = Path(path).stem
@@ -39,9 +37,7 @@ def load_script():
 
 @pytest.fixture(scope="session")
 def model_of():
-    """model_of(rows, words): a TopicModel that is sure of its topics' probabilities, given as rows
-    over the words.
-    """
+    """model_of(rows, words): a TopicModel with these probabilities of words, a row per topic."""
 
     def model_of(rows, words):
         dictionary = Dictionary([words])

@@ -106,7 +106,7 @@ def swap(data, rng):
 
 
 def number(data, rng):
-    """Set an aligned little-endian number to one that programs stumble over."""
+    """Set an aligned little-endian number to one that often causes errors."""
     width = int(rng.choice([1, 2, 4, 8]))
     at = place(data, rng) // width * width
     value = NUMBERS[rng.integers(len(NUMBERS))] % 256**width

@@ -141,6 +141,7 @@ def test_the_versions_agree():
     assert metadata.version("texttopicnet") == PROJECT["version"]
     heads = re.findall(r"^## (\S+)", (ROOT / "CHANGES.md").read_text("utf-8"), re.M)
     assert heads[0] == PROJECT["version"]
+    assert f"\nversion: {PROJECT['version']}\n" in (ROOT / "CITATION.cff").read_text("utf-8")
 
 
 def test_the_workflow_tests_every_python_that_is_declared():

@@ -3,6 +3,7 @@
 """
 
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -15,18 +16,19 @@ from caffe.whole_file import renamed_when_whole
 USAGE = """compute_image_mean: Compute the mean_image of a set of images given by a lmdb
 usage: caffe compute_image_mean [FLAGS] INPUT_DB [OUTPUT_FILE]
 
-  -backend lmdb       the only one
+  -backend lmdb       the only supported one
 """
 FLAGS = {"backend": {"default": "lmdb"}}
 HERE = "compute_image_mean.cpp"
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the console command; returns the exit status."""
     return command_line.run(compute, f"{HERE}:1", arguments, USAGE)
 
 
-def compute(arguments):
+def compute(arguments: Sequence[str]) -> None:
+    """Log the mean of each channel, and write the mean image if a file is named."""
     args = command_line.flags(arguments, FLAGS, f"{HERE}:1", "INPUT_DB [OUTPUT_FILE]")
     if args.backend != "lmdb":
         raise Fatal("db.cpp:20", f"-backend {args.backend} is not supported, only lmdb is")
@@ -37,8 +39,7 @@ def compute(arguments):
         write(mean, target[0])
     log.info(f"{HERE}:114", f"Number of channels: {len(mean)}")
     for channel, plane in enumerate(mean):
-        # added up one by one in float32, as Caffe does: np.mean would differ in the last digits
-        # shown
+        # Added one by one in float32, as Caffe does: np.mean would differ in the last digits shown.
         total = np.cumsum(plane.ravel(), dtype=np.float32)[-1]
         log.info(
             f"{HERE}:119",
@@ -46,8 +47,14 @@ def compute(arguments):
         )
 
 
-def mean_image(database):
-    """The mean over all records: ndarray of float32, shape (C, H, W), B, G, R."""
+def mean_image(database: LMDB) -> np.ndarray:
+    """The mean over all records: ndarray of float32, shape (C, H, W), channels B, G, R.
+
+    Raises
+    ------
+    Fatal
+        The images differ in size.
+    """
     log.info("db_lmdb.cpp:35", f"Opened lmdb {database.path}")
     if database.datum(0).encoded:
         log.info(f"{HERE}:67", "Decoding Datum")
@@ -62,7 +69,7 @@ def mean_image(database):
             raise Fatal(
                 f"{HERE}:81",
                 f"{record} is {image.shape} (channels, height, width),"
-                f" those before it {total.shape}; a mean wants images of one size",
+                f" those before it {total.shape}; all must have the same size",
             )
         total += image
         if count % 10000 == 0 or count == len(database):
@@ -70,9 +77,9 @@ def mean_image(database):
     return total / np.float32(len(database))
 
 
-def write(mean, path):
-    """Write a mean image in the old form of blobs (num, channels, height, width), which every Caffe
-    reads.
+def write(mean: np.ndarray, path: str) -> None:
+    """Write a mean image as an old blob (num, channels, height, width), which all versions
+    of Caffe read.
     """
     blob = caffe_pb2.BlobProto(
         num=1, channels=mean.shape[0], height=mean.shape[1], width=mean.shape[2]

@@ -4,17 +4,19 @@ examples/cifar10/convert_cifar_data.cpp).
 
 import os
 import sys
+from collections.abc import Sequence
 
 from caffe import command_line, log, regular_file
 from caffe.command_line import Fatal
 from caffe.database import Writer
 from caffe.proto import caffe_pb2
 
-USAGE = """convert_cifar_data: Convert the CIFAR-10 dataset to the lmdb format used by Caffe to load data.
+USAGE = """convert_cifar_data: Convert CIFAR-10 to the lmdb format used by Caffe to load data.
 usage: caffe convert_cifar_data INPUT_FOLDER OUTPUT_FOLDER lmdb
 
-INPUT_FOLDER holds data_batch_1.bin to data_batch_5.bin and test_batch.bin, the "binary version" of CIFAR-10.
-Written are OUTPUT_FOLDER/cifar10_train_lmdb and OUTPUT_FOLDER/cifar10_test_lmdb, in the order of the batches.
+INPUT_FOLDER has data_batch_1.bin to data_batch_5.bin and test_batch.bin, the "binary version" of
+CIFAR-10.  It writes OUTPUT_FOLDER/cifar10_train_lmdb and OUTPUT_FOLDER/cifar10_test_lmdb, in the
+order of the batches.
 """
 HERE = "convert_cifar_data.cpp"
 SIZE = 32
@@ -24,12 +26,13 @@ TRAIN_BATCHES = 5
 CLASSES = 10
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the console command; returns the exit status."""
     return command_line.run(convert, f"{HERE}:1", arguments, USAGE)
 
 
-def convert(arguments):
+def convert(arguments: Sequence[str]) -> None:
+    """Convert the six batches; both databases are written whole, or neither."""
     args = command_line.flags(arguments, {}, f"{HERE}:1", "INPUT_FOLDER OUTPUT_FOLDER DB_TYPE")
     source, target, kind = args.rest
     if kind != "lmdb":
@@ -50,27 +53,34 @@ def convert(arguments):
         fill(test_database, test, counts[test], 0)
 
 
-def images_in(path):
-    """The number of images in a batch; Fatal if the file is missing or is not a batch of CIFAR-10."""
+def images_in(path: str) -> int:
+    """The number of images in a batch.
+
+    Raises
+    ------
+    Fatal
+        The file is missing, or is not a batch of CIFAR-10.
+    """
     if not os.path.lexists(path):
         raise Fatal(
             f"{HERE}:60",
-            f"{path}: no such file; expected are data_batch_1.bin to data_batch_5.bin and test_batch.bin",
+            f"{path}: no such file; expected data_batch_1.bin to data_batch_5.bin and"
+            " test_batch.bin",
         )
     regular_file.check(path)
     count, rest = divmod(os.path.getsize(path), 1 + IMAGE_BYTES)
     if rest or not 0 < count <= BATCH:
         raise Fatal(
             f"{HERE}:60",
-            f"{path}: is not a whole batch of CIFAR-10: it holds {os.path.getsize(path)} bytes,"
+            f"{path}: is not a whole batch of CIFAR-10: it has {os.path.getsize(path)} bytes,"
             f" not {BATCH} records of {1 + IMAGE_BYTES}",
         )
     if count < BATCH:
-        log.warning(f"{HERE}:60", f"{path} holds {count} images instead of {BATCH}")
+        log.warning(f"{HERE}:60", f"{path} has {count} images instead of {BATCH}")
     return count
 
 
-def fill(database, path, count, first):
+def fill(database: Writer, path: str, count: int, first: int) -> None:
     """Put a batch's images into the database, numbered from `first` on."""
     datum = caffe_pb2.Datum(channels=3, height=SIZE, width=SIZE)
     with regular_file.open_regular(path) as f:

@@ -1,7 +1,12 @@
-"""convert_imageset: the images of a list into an LMDB of Datum, BGR (Caffe: convert_imageset.cpp)."""
+"""convert_imageset: the images of a list into an LMDB of Datum (Caffe: convert_imageset.cpp).
 
+Pixels are in the order B, G, R.
+"""
+
+import argparse
 import os
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
@@ -16,17 +21,17 @@ from caffe.proto import caffe_pb2
 USAGE = """convert_imageset: Convert a set of images to the lmdb format used as input for Caffe.
 usage: caffe convert_imageset [FLAGS] ROOTFOLDER/ LISTFILE DB_NAME
 
-LISTFILE holds one image a line, its path below ROOTFOLDER/ and its label: subfolder1/file1.JPEG 7
+LISTFILE has one image per line, its path below ROOTFOLDER/ and its label: subfolder1/file1.JPEG 7
 
   -gray               treat images as grayscale ones
   -shuffle            randomly shuffle the order of images and their labels
-  -random_seed N      of the order (-1, the default: another one each time)
+  -random_seed N      seed of the order (-1, the default: another order each time)
   -resize_width N     width images are resized to
   -resize_height N    height images are resized to
   -check_size         check that all the images have the same size
   -encoded            save the encoded image in the datum
-  -encode_type T      what to encode the image as: png, jpg, ... (default: as the file is)
-  -backend lmdb       the only one
+  -encode_type T      how to encode the image: png, jpg, ... (default: like the file)
+  -backend lmdb       the only supported one
 """
 FLAGS = {
     "gray": {"action": "store_true"},
@@ -43,12 +48,13 @@ HERE = "convert_imageset.cpp"
 CHUNK = 250  # images that are read ahead
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the console command; returns the exit status."""
     return command_line.run(convert, f"{HERE}:1", arguments, USAGE)
 
 
-def convert(arguments):
+def convert(arguments: Sequence[str]) -> None:
+    """Convert the images of a list; the database is written whole, or not at all."""
     args = command_line.flags(arguments, FLAGS, f"{HERE}:1", "ROOTFOLDER/ LISTFILE DB_NAME")
     check(args)
     root, source, target = args.rest
@@ -63,7 +69,8 @@ def convert(arguments):
         if not database.count:
             raise Fatal(
                 f"{HERE}:153",
-                f"{source}: none of its {len(lines)} images can be read with {root} before their names",
+                f"{source}: none of its {len(lines)} images can be read with {root} before their"
+                " names",
             )
     if database.count % 1000:
         log.info(f"{HERE}:153", f"Processed {database.count} files.")
@@ -74,8 +81,8 @@ def convert(arguments):
         )
 
 
-def check(args):
-    """Refuse flags that do not go together."""
+def check(args: argparse.Namespace) -> None:
+    """Refuse flags that exclude one another; -encode_type sets -encoded."""
     if args.backend != "lmdb":
         raise Fatal("db.cpp:20", f"-backend {args.backend} is not supported, only lmdb is")
     if (args.resize_width > 0) != (args.resize_height > 0):
@@ -86,12 +93,15 @@ def check(args):
     if args.gray and args.encoded and not args.resize_width:
         log.warning(
             f"{HERE}:75",
-            "-gray -encoded without resizing keeps the files as they are; read them with force_gray",
+            "-gray -encoded without resizing keeps the files as they are; read them with"
+            " force_gray",
         )
 
 
-def fill(database, root, lines, args):
-    """Put the images into the database; those that cannot be read are named and left out, as in
+def fill(
+    database: Writer, root: str, lines: Sequence[tuple[str, int]], args: argparse.Namespace
+) -> None:
+    """Put the images into the database.  Those that cannot be read are named and left out, as by
     Caffe.
     """
     first = None
@@ -110,16 +120,19 @@ def fill(database, root, lines, args):
                 if args.check_size and size != first[1]:
                     raise Fatal(
                         f"{HERE}:136",
-                        f"{root}{path} is {size} (channels, height, width), but {first[0]} {first[1]}",
+                        f"{root}{path} is {size} (channels, height, width), but {first[0]} is"
+                        f" {first[1]}",
                     )
                 database.put(f"{i:08d}_{path}", datum)
                 if database.count % 1000 == 0:
                     log.info(f"{HERE}:147", f"Processed {database.count} files.")
 
 
-def record(root, path, label, args):
-    """One image as a Datum and its (channels, height, width); None twice if it cannot be read.
-    Runs in a thread.
+def record(
+    root: str, path: str, label: int, args: argparse.Namespace
+) -> tuple[caffe_pb2.Datum, tuple[int, int, int]] | tuple[None, None]:
+    """An image as a Datum, and its (channels, height, width); None twice if it cannot be read.
+    This runs in a thread.
     """
     color = cv2.IMREAD_GRAYSCALE if args.gray else cv2.IMREAD_COLOR
     try:
@@ -131,11 +144,7 @@ def record(root, path, label, args):
             if data
             else None
         )
-    except (
-        OSError,
-        CaffeError,
-        cv2.error,
-    ):  # the last: a header that promises more pixels than OpenCV reads
+    except (OSError, CaffeError, cv2.error):  # OpenCV refuses headers that declare too many pixels
         return None, None
     if image is None:
         return None, None
@@ -154,12 +163,13 @@ def record(root, path, label, args):
     return datum, (channels, height, width)
 
 
-def suffix(path):
+def suffix(path: str) -> str:
+    """The suffix of a file's name in lower case, without the dot."""
     return os.path.splitext(path)[1][1:].lower()
 
 
-def same_type(path, kind):
-    """Whether a file of this name is of the type asked for already."""
+def same_type(path: str, kind: str) -> bool:
+    """Whether a file of this name already is of the type `kind`; any type is if `kind` is empty."""
     return (
         not kind
         or kind.lower() == suffix(path)
@@ -167,7 +177,8 @@ def same_type(path, kind):
     )
 
 
-def encoded(image, path, kind):
+def encoded(image: np.ndarray, path: str, kind: str) -> bytes:
+    """An image as the bytes of a file of type `kind`; the path is for the error."""
     try:
         return cv2.imencode(f".{kind}", image)[1].tobytes()
     except cv2.error as error:

@@ -5,6 +5,8 @@ examples/mnist/convert_mnist_data.cpp).
 import os
 import struct
 import sys
+from collections.abc import Sequence
+from typing import BinaryIO
 
 from caffe import command_line, log
 from caffe.command_line import Fatal
@@ -12,24 +14,25 @@ from caffe.database import Writer
 from caffe.proto import caffe_pb2
 from caffe.regular_file import open_regular
 
-USAGE = """convert_mnist_data: Convert the MNIST dataset to the lmdb format used by Caffe to load data.
+USAGE = """convert_mnist_data: Convert MNIST to the lmdb format used by Caffe to load data.
 usage: caffe convert_mnist_data [FLAGS] INPUT_IMAGE_FILE INPUT_LABEL_FILE OUTPUT_DB_FILE
 
 The input files are idx files, such as train-images-idx3-ubyte; gunzip them first.
 
-  -backend lmdb       the only one
+  -backend lmdb       the only supported one
 """
 FLAGS = {"backend": {"default": "lmdb"}}
 HERE = "convert_mnist_data.cpp"
 IMAGES, LABELS = 2051, 2049  # the magic numbers of idx files of bytes with three axes and with one
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the console command; returns the exit status."""
     return command_line.run(convert, f"{HERE}:1", arguments, USAGE)
 
 
-def convert(arguments):
+def convert(arguments: Sequence[str]) -> None:
+    """Convert a file of images and its file of labels."""
     args = command_line.flags(
         arguments, FLAGS, f"{HERE}:1", "INPUT_IMAGE_FILE INPUT_LABEL_FILE OUTPUT_DB_FILE"
     )
@@ -42,12 +45,12 @@ def convert(arguments):
         if count != label_count:
             raise Fatal(
                 f"{HERE}:67",
-                f"{image_path} holds {count} images, but {label_path} {label_count} labels",
+                f"{image_path} has {count} images, but {label_path} {label_count} labels",
             )
         if not count * rows * columns:
             raise Fatal(
                 f"{HERE}:67",
-                f"{image_path}: holds no images ({count} of {rows} x {columns} pixels)",
+                f"{image_path}: has no images ({count} of {rows} x {columns} pixels)",
             )
         with Writer(target) as database:
             log.info("db_lmdb.cpp:35", f"Opened lmdb {target}")
@@ -60,8 +63,8 @@ def convert(arguments):
     log.info(f"{HERE}:108", f"Processed {count} files.")
 
 
-def header(file, magic, kind, axes, position):
-    """Read the head of an idx file and check that the file holds what its head says.
+def header(file: BinaryIO, magic: int, kind: str, axes: int, position: str) -> tuple[int, ...]:
+    """Read the header of an idx file, and check that the file has the size that it declares.
 
     Parameters
     ----------
@@ -94,7 +97,8 @@ def header(file, magic, kind, axes, position):
     if found < expected:
         raise Fatal(
             position,
-            f"{file.name}: is cut off: its head promises {expected} bytes of {kind}s, {found} are there",
+            f"{file.name}: is cut off: its header declares {expected} bytes of {kind}s, but there"
+            f" are {found}",
         )
     return sizes
 

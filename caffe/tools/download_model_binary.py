@@ -1,10 +1,10 @@
-"""download_model_binary: the weights of a model folder, as its readme.md says (Caffe:
+"""download_model_binary: download the weights that a model folder's readme.md names (Caffe:
 scripts/download_model_binary.py).
 
-Only http and https addresses are read, and only a file of the folder itself is written.
+Only http and https addresses are read, and only a file in the folder itself is written.
 
-The front matter stands between two lines of ---, one `key: value` a line: caffemodel (the file's
-name), caffemodel_url and sha1 are needed; name and license are shown.
+The front matter is between two lines of ---, with one `key: value` per line.  It needs caffemodel
+(the file's name), caffemodel_url and sha1; name and license are shown.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ import re
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 
 from caffe import command_line, leftovers, prototxt, regular_file
 from caffe.command_line import Fatal
@@ -22,7 +23,7 @@ from caffe.error import CaffeError
 USAGE = """download_model_binary: Download trained model binary.
 usage: caffe download_model_binary DIRNAME
 
-DIRNAME is a folder with a readme.md whose front matter says caffemodel, caffemodel_url and sha1.
+DIRNAME is a folder with a readme.md whose front matter has caffemodel, caffemodel_url and sha1.
 """
 HERE = "download_model_binary.py:1"
 REQUIRED = ("caffemodel", "caffemodel_url", "sha1")
@@ -30,12 +31,13 @@ ADDRESS = re.compile(r"https?://[^/\s]", re.IGNORECASE)
 BLOCK = 1 << 20
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the console command; returns the exit status."""
     return command_line.run(download, HERE, arguments, USAGE)
 
 
-def download(arguments):
+def download(arguments: Sequence[str]) -> None:
+    """Download the weights of a folder, unless they are there."""
     (folder,) = command_line.flags(arguments, {}, HERE, "DIRNAME").rest
     matter = front_matter(os.path.join(folder, "readme.md"))
     path = os.path.join(folder, matter["caffemodel"])
@@ -45,9 +47,9 @@ def download(arguments):
         if sha1(path) == matter["sha1"]:
             print(f"Model already exists: {path}")
             return
-        print(f"{path} is there, but not of the sha1 that readme.md says: downloading it again")
+        print(f"{path} exists, but its sha1 is not the one in readme.md: downloading it again")
     print(
-        f"{matter.get('name', matter['caffemodel'])}, license: {matter.get('license', 'not said')}"
+        f"{matter.get('name', matter['caffemodel'])}, license: {matter.get('license', 'not given')}"
     )
     print(f"Downloading {matter['caffemodel_url']}")
     temporary = f"{path}.tmp{os.getpid()}"
@@ -57,8 +59,8 @@ def download(arguments):
         if found != matter["sha1"]:
             raise Fatal(
                 HERE,
-                f"{matter['caffemodel_url']} has the sha1 {found}, but {folder}/readme.md says {matter['sha1']}: the download"
-                " failed or the file has changed; run this again",
+                f"{matter['caffemodel_url']} has the sha1 {found}, but {folder}/readme.md says"
+                f" {matter['sha1']}: the download failed or the file has changed; run this again",
             )
         os.replace(temporary, path)
     except OSError as error:
@@ -66,12 +68,16 @@ def download(arguments):
     finally:
         if os.path.exists(temporary):
             os.remove(temporary)
-    print(f"{path}: sha1 is right")
+    print(f"{path}: the sha1 is right")
 
 
-def front_matter(path):
-    """{key: value} of the lines between the first two lines of ---, as str, quotes and comments
-    taken off.
+def front_matter(path: str) -> dict[str, str]:
+    """The keys and values between the first two lines of ---, without quotes and comments.
+
+    Raises
+    ------
+    CaffeError
+        There is no front matter, a key is missing, or caffemodel is not a name in this folder.
     """
     lines = [line.strip() for line in prototxt.read_text(path).splitlines()]
     if lines.count("---") < 2:
@@ -89,7 +95,7 @@ def front_matter(path):
             matter[key.strip()] = value
     missing = [key for key in REQUIRED if not matter.get(key)]
     if missing:
-        raise CaffeError(f"{path}: its front matter does not say {' and '.join(missing)}")
+        raise CaffeError(f"{path}: its front matter has no {' and no '.join(missing)}")
     name, address = matter["caffemodel"], matter["caffemodel_url"]
     if (
         os.path.basename(name) != name
@@ -97,23 +103,28 @@ def front_matter(path):
         or "\0" in name
         or name == os.path.basename(path)
     ):
-        raise CaffeError(f"{path}: caffemodel is the name of a file in this folder, not {name!r}")
+        raise CaffeError(
+            f"{path}: caffemodel must be the name of a file in this folder, not {name!r}"
+        )
     if not ADDRESS.match(address):
         raise CaffeError(
-            f"{path}: caffemodel_url must be an address of http:// or https://, not {address}"
+            f"{path}: caffemodel_url must be an http:// or https:// address, not {address}"
         )
     matter["sha1"] = matter["sha1"].lower()
     return matter
 
 
 class _WebOnly(urllib.request.HTTPRedirectHandler):
-    """Follows redirections to http and https alone; Python's own handler lets ftp pass."""
+    """Follows redirections to http and https only; Python's own handler also follows ftp."""
 
-    def redirect_request(self, request, *rest):
+    def redirect_request(
+        self, request: urllib.request.Request, *rest: object
+    ) -> urllib.request.Request | None:
         address = rest[-1]
         if not ADDRESS.match(address):
             raise CaffeError(
-                f"{request.full_url}: leads to {address}, which is not an address of http:// or https://"
+                f"{request.full_url}: leads to {address}, which is not an http:// or https://"
+                " address"
             )
         return super().redirect_request(request, *rest)
 
@@ -121,8 +132,8 @@ class _WebOnly(urllib.request.HTTPRedirectHandler):
 OPENER = urllib.request.build_opener(_WebOnly)
 
 
-def fetch(url, path):
-    """Download `url` to `path`, the progress on stderr."""
+def fetch(url: str, path: str) -> None:
+    """Download `url` to `path`, with the progress on stderr."""
     try:
         with OPENER.open(url, timeout=60) as source, open(path, "wb") as f:
             total, done = int(source.headers.get("Content-Length") or 0), 0
@@ -146,7 +157,7 @@ def fetch(url, path):
         raise CaffeError(f"{url}: broke off after {done} of {total} bytes; run this again")
 
 
-def sha1(path):
+def sha1(path: str) -> str:
     """Hexadecimal SHA-1 of a file's bytes."""
     digest = hashlib.sha1()
     with open(path, "rb") as f:

@@ -1,9 +1,10 @@
-"""extract_features: blobs of a net over its data layer, each into an LMDB of Datum (Caffe:
-extract_features.cpp).
+"""extract_features: run a net over its data layer and save blobs of it, each in an LMDB of Datum
+(Caffe: extract_features.cpp).
 """
 
 import contextlib
 import sys
+from collections.abc import Sequence
 
 from caffe import command_line, log, mode
 from caffe.command_line import Fatal
@@ -12,29 +13,35 @@ from caffe.proto import caffe_pb2
 from caffe.pycaffe import TEST, Net
 from caffe.weights_file import host
 
-ARGUMENTS = "PRETRAINED_NET_PARAM FEATURE_EXTRACTION_PROTO BLOB1[,BLOB2,...] DB1[,DB2,...] NUM_MINI_BATCHES DB_TYPE [CPU|GPU]"
-USAGE = f"""extract_features: Run a trained net over its data layer and save blobs of it, one database a blob.
+ARGUMENTS = (
+    "PRETRAINED_NET_PARAM FEATURE_EXTRACTION_PROTO BLOB1[,BLOB2,...] DB1[,DB2,...]"
+    " NUM_MINI_BATCHES DB_TYPE [CPU|GPU]"
+)
+USAGE = f"""extract_features: Run a net over its data layer and save blobs, one database per blob.
 usage: caffe extract_features {ARGUMENTS} [DEVICE_ID=0]
 
-The records have the keys 0000000000, 0000000001, ... in the data layer's order, and the blob's channels, height and width.
+The records have the keys 0000000000, 0000000001, ... in the order of the data layer, and the
+blob's channels, height and width.
 DB_TYPE is lmdb.
 """
 HERE = "extract_features.cpp"
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the console command; returns the exit status."""
     return command_line.run(extract, f"{HERE}:1", arguments, USAGE)
 
 
-def extract(arguments):
+def extract(arguments: Sequence[str]) -> None:
+    """Read the command line and the net, and save the blobs."""
     args = command_line.flags(arguments, {}, f"{HERE}:1", f"{ARGUMENTS} [DEVICE_ID]")
     weights, model, blobs, targets, batches, kind, *device = args.rest
     blobs, targets = blobs.split(","), targets.split(",")
     if len(blobs) != len(targets) or len(set(targets)) != len(targets):
         raise Fatal(
             f"{HERE}:112",
-            f"give each blob a database of its own, not {len(blobs)} blobs and {len(set(targets))} databases",
+            f"give each blob its own database, not {len(blobs)} blobs and {len(set(targets))}"
+            " databases",
         )
     if not batches.isdigit() or int(batches) < 1:
         raise Fatal(f"{HERE}:123", f"NUM_MINI_BATCHES must be at least 1, it is '{batches}'")
@@ -50,16 +57,17 @@ def extract(arguments):
     log.info(f"{HERE}:181", "Successfully extracted the features!")
 
 
-def choose_device(words):
-    """Set the mode from the words behind DB_TYPE: nothing, CPU, GPU, or GPU and a number
-    (DEVICE_ID=1 or 1).
+def choose_device(words: Sequence[str]) -> None:
+    """Set the mode from the words after DB_TYPE: nothing, CPU, GPU, or GPU and a number.
+
+    The number is written as DEVICE_ID=1 or as 1.
     """
     chosen, *number = words or ["CPU"]
     device_id = number[0].removeprefix("DEVICE_ID=") if number else "0"
     if chosen not in ("CPU", "GPU") or not device_id.isdigit():
         raise Fatal(
             f"{HERE}:52",
-            f"behind DB_TYPE stands CPU, GPU or GPU DEVICE_ID=0, not '{' '.join(words)}'",
+            f"after DB_TYPE expected CPU, GPU or GPU DEVICE_ID=0, not '{' '.join(words)}'",
         )
     log.info(f"{HERE}:{53 if chosen == 'GPU' else 63}", f"Using {chosen}")
     if chosen == "GPU":
@@ -70,8 +78,14 @@ def choose_device(words):
         mode.set_mode_cpu()
 
 
-def save(net, blobs, databases, batches):
-    """Run `batches` batches; all databases are written whole, or none."""
+def save(net: Net, blobs: Sequence[str], databases: Sequence[Writer], batches: int) -> None:
+    """Run a number of batches; all databases are written whole, or none.
+
+    Raises
+    ------
+    Fatal
+        The net does not have one of the blobs.
+    """
     for blob in blobs:
         if blob not in net.blobs:
             raise Fatal(
@@ -93,7 +107,7 @@ def save(net, blobs, databases, batches):
             )
 
 
-def append(net, name, database):
+def append(net: Net, name: str, database: Writer) -> None:
     """Put one batch of a blob into its database."""
     blob = net.blobs[name]
     shape = {"channels": blob.channels, "height": blob.height, "width": blob.width}

@@ -1,9 +1,10 @@
 """parse_log: a training log as two tables, <log>.train and <log>.test, and a picture, <log>.png
 (Caffe: parse_log.py).
 
-A table has one row a display or test: NumIters, Seconds since "Solving", LearningRate, then the
-net's outputs by name. The files are those of Caffe's script, byte for byte; besides, the prefix of
-newer glogs (I20261123) is understood, and a log with a single row, which Caffe's script leaves out.
+A table has one row per display or test: NumIters, Seconds since "Solving", LearningRate, then the
+net's outputs by name.  The tables are those of Caffe's script, byte for byte.  In addition, the
+prefix of newer glogs (I20261123) is understood, and so is a log with a single row, which Caffe's
+script leaves out.
 """
 
 import csv
@@ -11,13 +12,14 @@ import datetime
 import io
 import os
 import sys
+from collections.abc import Sequence
 
 from caffe import command_line, log, log_grammar, regular_file
 from caffe.command_line import Fatal
 from caffe.error import CaffeError
 from caffe.whole_file import renamed_when_whole
 
-USAGE = """parse_log: Parse a Caffe training log into two tables containing training and testing information, and a plot
+USAGE = """parse_log: Parse a training log into two tables, of training and of testing, and a plot.
 usage: caffe parse_log [--verbose] [--delimiter ,] LOGFILE_PATH OUTPUT_DIR
 """
 FLAGS = {"verbose": {"action": "store_true"}, "delimiter": {"default": ","}}
@@ -25,16 +27,20 @@ HERE = "parse_log.py:1"
 
 FIRST_COLUMNS = ("NumIters", "Seconds", "LearningRate")
 
+Table = list[dict[str, float]]  # one {column: value} per row
+Rates = list[tuple[float, float]]  # (iteration, learning rate)
 
-def main(arguments=None):
+
+def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the console command; returns the exit status."""
     return command_line.run(parse_and_save, HERE, arguments, USAGE)
 
 
-def parse_and_save(arguments):
+def parse_and_save(arguments: Sequence[str]) -> None:
+    """Parse a log and write its tables and its picture."""
     args = command_line.flags(arguments, FLAGS, HERE, "LOGFILE_PATH OUTPUT_DIR")
     if len(args.delimiter) != 1:
-        raise Fatal(HERE, f"--delimiter is one character, not '{args.delimiter}'")
+        raise Fatal(HERE, f"--delimiter must be one character, not '{args.delimiter}'")
     path, folder = args.rest
     train, test, rates = parse_log(path)
     base = os.path.join(folder, os.path.basename(path))
@@ -52,24 +58,20 @@ def parse_and_save(arguments):
         print(f"Wrote {base}.png")
 
 
-def parse_log(path):
+def parse_log(path: str) -> tuple[Table, Table, Rates]:
     """Parse a log.
-
-    Parameters
-    ----------
-    path : str
 
     Returns
     -------
-    (list of dict, list of dict, list of (float, float))
-        The rows of the training and of the test table, {column: float}; the learning rates,
-        (iteration, rate).  A table's LearningRate is the last one logged before its row, as in
-        Caffe's script: at the iteration of a drop still the old.
+    (Table, Table, Rates)
+        The table of training and that of testing, and the learning rates.  A row's LearningRate is
+        the last one that was logged before it, as in Caffe's script: at the iteration of a drop it
+        is still the old one.
 
     Raises
     ------
     CaffeError
-        The file is missing, or not a log of a training.
+        The file is missing, or not the log of a training.
     """
     regular_file.check(path)
     try:
@@ -109,22 +111,24 @@ def parse_log(path):
                 float(match[3]),
             )
     if start is None:
-        raise CaffeError(f'{path}: is not a training log of Caffe\'s (no line says "Solving")')
+        raise CaffeError(f'{path}: is not the log of a training by Caffe (no line says "Solving")')
     for table in rows.values():
         if len(table) > 1:  # the first rate is logged after the first outputs
             table[0]["LearningRate"] = table[1]["LearningRate"]
     return rows["Train"], rows["Test"], rates
 
 
-def add(table, iteration, seconds, rate, name, value):
+def add(
+    table: Table, iteration: float, seconds: float, rate: float, name: str, value: float
+) -> None:
     """Put one output into the table's last row, or into a new one."""
     if not table or table[-1]["NumIters"] != iteration or name in table[-1]:
         table.append(dict(zip(FIRST_COLUMNS, (iteration, seconds, rate), strict=True)))
     table[-1][name] = value
 
 
-def write_table(rows, path, delimiter):
-    """Write rows as CSV, its lines ended by CR LF; columns in the order in which they first appear."""
+def write_table(rows: Table, path: str, delimiter: str) -> None:
+    """Write rows as CSV with CR LF at line ends, and columns in the order of their appearance."""
     columns = dict.fromkeys(name for row in rows for name in row)
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, delimiter=delimiter)
@@ -137,9 +141,13 @@ def write_table(rows, path, delimiter):
         f.write(text.getvalue())
 
 
-def draw(train, test, rates, path, title):
-    """Draw the outputs called loss (all, if none is) and the learning rate over the iterations as a
-    PNG.
+def draw(train: Table, test: Table, rates: Rates, path: str, title: str) -> None:
+    """Draw the losses and the learning rate over the iterations as a PNG.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        matplotlib is not installed.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
@@ -174,8 +182,8 @@ def draw(train, test, rates, path, title):
         figure.savefig(temporary, format="png", dpi=120)
 
 
-def losses(rows):
-    """The names of the outputs to draw."""
+def losses(rows: Table) -> list[str]:
+    """The outputs to draw: those with loss in their name, or all if there are none."""
     names = [
         name
         for name in dict.fromkeys(name for row in rows for name in row)

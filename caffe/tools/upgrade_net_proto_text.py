@@ -3,27 +3,20 @@ upgrade_net_proto_text.cpp).
 """
 
 import sys
+from collections.abc import Sequence
 
-from caffe import prototxt, upgrade, upgrade_file
+from caffe import upgrade, upgrade_file
 from caffe.proto import caffe_pb2
 
 
-def read(path):
-    """A net's prototxt as NetParameter, as it is."""
-    return prototxt.read_message(path, caffe_pb2.NetParameter())
-
-
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the console command; returns the exit status."""
-    places = "V0_NET_PROTO_FILE_IN NET_PROTO_FILE_OUT"
-    here = "upgrade_net_proto_text.cpp"
-    return upgrade_file.main(
+    return upgrade_file.main_text(
         arguments,
-        here,
-        places,
-        read,
+        "upgrade_net_proto_text.cpp",
+        "V0_NET_PROTO_FILE_IN NET_PROTO_FILE_OUT",
+        caffe_pb2.NetParameter,
         upgrade.upgrade_net,
-        lambda net: prototxt.to_text(net).encode(),
     )
 
 

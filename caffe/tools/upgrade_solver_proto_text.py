@@ -1,29 +1,22 @@
-"""upgrade_solver_proto_text: a solver's prototxt with `type` for the old `solver_type` (Caffe:
+"""upgrade_solver_proto_text: a solver's prototxt with `type` instead of `solver_type` (Caffe:
 upgrade_solver_proto_text.cpp).
 """
 
 import sys
+from collections.abc import Sequence
 
-from caffe import prototxt, upgrade, upgrade_file
+from caffe import upgrade, upgrade_file
 from caffe.proto import caffe_pb2
 
 
-def read(path):
-    """A solver's prototxt as SolverParameter, as it is."""
-    return prototxt.read_message(path, caffe_pb2.SolverParameter())
-
-
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the console command; returns the exit status."""
-    places = "OLD_SOLVER_PROTO_FILE_IN SOLVER_PROTO_FILE_OUT"
-    here = "upgrade_solver_proto_text.cpp"
-    return upgrade_file.main(
+    return upgrade_file.main_text(
         arguments,
-        here,
-        places,
-        read,
+        "upgrade_solver_proto_text.cpp",
+        "OLD_SOLVER_PROTO_FILE_IN SOLVER_PROTO_FILE_OUT",
+        caffe_pb2.SolverParameter,
         upgrade.upgrade_solver,
-        lambda s: prototxt.to_text(s).encode(),
     )
 
 

@@ -53,9 +53,7 @@ class OneLayer:
         return out[0] if len(out) == 1 else out
 
     def backward(self, *diffs):
-        """From the tops' diffs (none: those of the loss weight) to the bottoms': ndarray, or a list
-        of several.
-        """
+        """The diffs of the bottoms from those of the tops, by default the loss weight's."""
         for name, diff in zip(self.tops, diffs, strict=False):
             self.net.blobs[name].diff[...] = diff
         self.net.backward()
@@ -65,9 +63,7 @@ class OneLayer:
 
 @pytest.fixture
 def one_layer(net_from):
-    """one_layer('type: "ReLU"', x=[-1, 2]): a OneLayer with the bottoms given by name and as many
-    tops as `tops`.
-    """
+    """one_layer('type: "ReLU"', x=[-1, 2]): a OneLayer with these bottoms and `tops` tops."""
 
     def build(text, tops=1, phase=caffe.TRAIN, **bottoms):
         arrays = {name: np.asarray(value, dtype=np.float32) for name, value in bottoms.items()}
@@ -91,8 +87,8 @@ def one_layer(net_from):
 
 @pytest.fixture
 def refused(one_layer):
-    """refused(match, text, ...): making or running the layer is a CaffeError of one line that says
-    `match`.
+    """refused(match, text, ...): making or running the layer raises a CaffeError of one line that
+    matches `match`.
     """
 
     def check(match, text, **keywords):
@@ -116,6 +112,19 @@ def fatal(capsys):
         assert "Traceback" not in error
         assert error.splitlines()[-1] == line
         return line
+
+    return run
+
+
+@pytest.fixture
+def output_of(tmp_path):
+    """output_of(main, text): what a tool that rewrites a file makes of this text."""
+
+    def run(main, text):
+        source, target = tmp_path / "in", tmp_path / "out"
+        source.write_text(text)
+        assert main([str(source), str(target)]) == 0
+        return target.read_text()
 
     return run
 

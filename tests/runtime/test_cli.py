@@ -1,4 +1,4 @@
-"""The command caffe: log lines, exit status, Ctrl-C and going on."""
+"""The command caffe: log lines, exit status, Ctrl-C, and resuming."""
 
 import os
 import re
@@ -42,10 +42,14 @@ def task(tmp_path):
             transaction.put(f"{i:08d}".encode(), datum.SerializeToString())
     environment.close()
     (tmp_path / "net.prototxt").write_text(
-        'name: "tiny" layer { name: "d" type: "Data" top: "x" top: "t" data_param { source: "db" batch_size: 4 backend: LMDB } }'
-        'layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y" inner_product_param { num_output: 2 weight_filler {'
-        ' type: "xavier" } } } layer { name: "loss" type: "SoftmaxWithLoss" bottom: "y" bottom: "t" top: "loss" }'
-        'layer { name: "accuracy" type: "Accuracy" bottom: "y" bottom: "t" top: "accuracy" include { phase: TEST } }'
+        'name: "tiny" layer { name: "d" type: "Data" top: "x" top: "t"'
+        ' data_param { source: "db" batch_size: 4 backend: LMDB } }'
+        'layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y"'
+        " inner_product_param { num_output: 2 weight_filler {"
+        ' type: "xavier" } } } layer { name: "loss" type: "SoftmaxWithLoss" bottom: "y"'
+        ' bottom: "t" top: "loss" }'
+        'layer { name: "accuracy" type: "Accuracy" bottom: "y" bottom: "t" top: "accuracy"'
+        " include { phase: TEST } }"
     )
     solver(tmp_path, 12)
     return tmp_path
@@ -53,7 +57,8 @@ def task(tmp_path):
 
 def solver(folder, max_iter, more="display: 4 snapshot: 6"):
     (folder / "solver.prototxt").write_text(
-        f'net: "net.prototxt" base_lr: 0.1 lr_policy: "fixed" momentum: 0.9 max_iter: {max_iter} random_seed: 1'
+        f'net: "net.prototxt" base_lr: 0.1 lr_policy: "fixed" momentum: 0.9 max_iter: {max_iter}'
+        f" random_seed: 1"
         f' snapshot_prefix: "s" {more}\n'
     )
 

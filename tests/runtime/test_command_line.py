@@ -77,7 +77,7 @@ COMMANDS = ["caffe.cli", *(f"caffe.tools.{path.stem}" for path in TOOLS)]
 
 @pytest.mark.parametrize("module", COMMANDS)
 def test_every_command_answers(module, capsys):
-    """-version and -help, wherever they stand; glog's flags are taken, an unknown one is not."""
+    """-version and -help work anywhere; glog's flags are accepted, unknown ones are not."""
     main = importlib.import_module(module).main
     name = module.rpartition(".")[2].replace("cli", "caffe")
     assert main(["-version"]) == 0

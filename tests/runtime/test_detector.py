@@ -10,7 +10,8 @@ import pytest
 import caffe
 
 NET = """
-layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 dim: 8 dim: 8 } } }
+layer { name: "data" type: "Input" top: "data"
+  input_param { shape { dim: 2 dim: 3 dim: 8 dim: 8 } } }
 layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc" inner_product_param { num_output: 5
   weight_filler { type: "gaussian" std: 0.1 } } }
 """
@@ -19,15 +20,21 @@ R_CNN = """
 name: "R-CNN"
 input: "data"
 input_dim: 2 input_dim: 3 input_dim: 23 input_dim: 23
-layer { name: "conv1" type: "Convolution" bottom: "data" top: "conv1" convolution_param { num_output: 6 kernel_size: 5 stride: 2
+layer { name: "conv1" type: "Convolution" bottom: "data" top: "conv1"
+  convolution_param { num_output: 6 kernel_size: 5 stride: 2
   weight_filler { type: "gaussian" std: 0.05 } } }
 layer { name: "relu1" type: "ReLU" bottom: "conv1" top: "conv1" }
-layer { name: "pool1" type: "Pooling" bottom: "conv1" top: "pool1" pooling_param { pool: MAX kernel_size: 3 stride: 2 } }
-layer { name: "norm1" type: "LRN" bottom: "pool1" top: "norm1" lrn_param { local_size: 5 alpha: 0.0001 beta: 0.75 } }
-layer { name: "fc7" type: "InnerProduct" bottom: "norm1" top: "fc7" inner_product_param { num_output: 8
+layer { name: "pool1" type: "Pooling" bottom: "conv1" top: "pool1"
+  pooling_param { pool: MAX kernel_size: 3 stride: 2 } }
+layer { name: "norm1" type: "LRN" bottom: "pool1" top: "norm1"
+  lrn_param { local_size: 5 alpha: 0.0001 beta: 0.75 } }
+layer { name: "fc7" type: "InnerProduct" bottom: "norm1" top: "fc7"
+  inner_product_param { num_output: 8
   weight_filler { type: "gaussian" std: 0.05 } } }
-layer { name: "drop7" type: "Dropout" bottom: "fc7" top: "fc7" dropout_param { dropout_ratio: 0.5 } }
-layer { name: "fc-rcnn" type: "InnerProduct" bottom: "fc7" top: "fc-rcnn" inner_product_param { num_output: 7
+layer { name: "drop7" type: "Dropout" bottom: "fc7" top: "fc7"
+  dropout_param { dropout_ratio: 0.5 } }
+layer { name: "fc-rcnn" type: "InnerProduct" bottom: "fc7" top: "fc-rcnn"
+  inner_product_param { num_output: 7
   weight_filler { type: "gaussian" std: 0.1 } } }
 """
 MEAN = np.array([10.0, 20.0, 30.0])  # B, G, R
@@ -96,7 +103,10 @@ def test_the_zoos_r_cnn(detector, image_file, tmp_path):
 
 
 def test_scores_of_four_axes_stay_as_they_are(detector, image_file):
-    shape = 'layer { name: "map" type: "Reshape" bottom: "fc" top: "map" reshape_param { shape { dim: 0 dim: 0 dim: 1 dim: 1 } } }'
+    shape = (
+        'layer { name: "map" type: "Reshape" bottom: "fc" top: "map"'
+        " reshape_param { shape { dim: 0 dim: 0 dim: 1 dim: 1 } } }"
+    )
     found = detector(NET + shape).detect_windows([(image_file, [(0, 0, 5, 5)])])
     assert found[0]["prediction"].shape == (5, 1, 1)
 
@@ -112,11 +122,12 @@ def test_a_window_inside_the_image_with_context_by_hand(detector):
     assert found.dtype == np.float32
 
 
-def test_beyond_the_image_lies_the_mean_by_hand(detector):
-    """Rows 0 to 3 count as 4 pixels, centre 2: the box goes from -2 to 6, 9 pixels to 8.  Above the
-    image lie round(2 * 8 / 9) = 2 rows of the mean; rows 0 to 5 are warped to round(7 * 8 / 9) = 6
-    rows.  Columns 7 to 9 count as 3, centre
-    8.5: the box goes from round(5.5) = 6 to round(11.5) = 12, 7 pixels to 8; columns 6 to 9 become round(5 * 8 / 7) = 6."""
+def test_outside_the_image_is_the_mean_by_hand(detector):
+    """Rows 0 to 3 count as 4 pixels, centre 2: the box goes from -2 to 6, 9 pixels to 8.  The first
+    round(2 * 8 / 9) = 2 rows are the mean; rows 0 to 5 are warped to round(7 * 8 / 9) = 6 rows.
+    Columns 7 to 9 count as 3, centre 8.5: the box goes from round(5.5) = 6 to round(11.5) = 12, 7
+    pixels to 8; columns 6 to 9 become round(5 * 8 / 7) = 6.
+    """
     net = detector(context_pad=2, raw_scale=100, channel_swap=(2, 1, 0), mean=MEAN)
     image = np.random.default_rng(0).random((10, 10, 3), dtype=np.float32)
     found = net.crop(image, np.array([0, 7, 3, 9]))
@@ -156,7 +167,7 @@ def test_refused(detector, image_file, monkeypatch):
     for context in (None, 1):
         with pytest.raises(
             caffe.CaffeError,
-            match=r"a.png: nothing of the window \(40, 3, 50, 9\) lies in the image of 20 x 30",
+            match=r"a.png: the window \(40, 3, 50, 9\) is wholly outside the image of 20 x 30",
         ):
             detector(context_pad=context).detect_windows([(image_file, np.array([[40, 3, 50, 9]]))])
     with pytest.raises(caffe.CaffeError, match=r"no.png: No such file"):

@@ -1,8 +1,8 @@
-"""A disk that fills up: each command ends with one sentence that names the file, and leaves nothing
-half written.
+"""Full disks: each command ends with one sentence that names the file, and leaves nothing half
+written.
 
-The limit on the size of files (RLIMIT_FSIZE) makes writes fail as a full disk does, with another
-number of the error.
+A limit on the size of files (RLIMIT_FSIZE) makes writes fail like a full disk, though with another
+error number.
 """
 
 import os
@@ -15,11 +15,13 @@ import numpy as np
 import pytest
 
 LIMIT = 40_000
-NET = """layer { name: "x" type: "DummyData" top: "x" dummy_data_param { shape { dim: 2 dim: 300 } } }
-layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y" inner_product_param { num_output: 100 } }
+NET = """
+layer { name: "x" type: "DummyData" top: "x" dummy_data_param { shape { dim: 2 dim: 300 } } }
+layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y"
+  inner_product_param { num_output: 100 } }
 layer { name: "loss" type: "Reduction" bottom: "y" top: "loss" loss_weight: 1 }
 """
-# One process for all commands, as importing takes seconds: each line of its input is a command
+# One process runs all commands, as importing takes seconds: each line of its input is a command
 PROGRAM = """
 import importlib, json, resource, sys
 for line in sys.stdin:
@@ -37,14 +39,17 @@ def folder(tmp_path_factory):
     (folder / "net.prototxt").write_text(NET)
     for name, more in (("solver", ""), ("solver_h5", "snapshot_format: HDF5")):
         (folder / f"{name}.prototxt").write_text(
-            f'net: "net.prototxt" base_lr: 0.1 lr_policy: "fixed" max_iter: 1 snapshot_prefix: "{name}" {more}'
+            f'net: "net.prototxt" base_lr: 0.1 lr_policy: "fixed" max_iter: 1'
+            f' snapshot_prefix: "{name}" {more}'
         )
     image = np.random.default_rng(0).integers(0, 256, (150, 150, 3), dtype=np.uint8)
     for i in range(3):
         cv2.imwrite(str(folder / f"{i}.png"), image)
     (folder / "output.prototxt").write_text(
-        'layer { name: "x" type: "DummyData" top: "x" top: "t" dummy_data_param { shape { dim: 200 dim: 100 } } }'
-        'layer { name: "out" type: "HDF5Output" bottom: "x" bottom: "t" hdf5_output_param { file_name: "rows.h5" } }'
+        'layer { name: "x" type: "DummyData" top: "x" top: "t"'
+        " dummy_data_param { shape { dim: 200 dim: 100 } } }"
+        'layer { name: "out" type: "HDF5Output" bottom: "x" bottom: "t"'
+        ' hdf5_output_param { file_name: "rows.h5" } }'
     )
     row = "I1123 15:06:43.027683 32129 solver.cpp:1] "
     (folder / "x.log").write_text(
@@ -122,9 +127,8 @@ def test_every_command(folder):
             assert result == ["status 0"], command
         else:
             line, status = result
-            assert status == "status 1" and (
-                "cannot be written" in line or "cannot write" in line
-            ), (command, line)
+            assert status == "status 1", (command, line)
+            assert "cannot be written" in line or "cannot write" in line, (command, line)
             assert f"{name}: " in line or f"{name} (" in line, (command, line)
     left = {path.name for path in folder.iterdir()}
     assert not [name for name in left if ".tmp" in name]

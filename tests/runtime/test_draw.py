@@ -14,10 +14,13 @@ NET = """
 name: "small"
 layer { name: "d" type: "Data" top: "x" include { phase: TRAIN } data_param { batch_size: 7 } }
 layer { name: "in" type: "Input" top: "x" exclude { phase: TRAIN } }
-layer { name: "c" type: "Convolution" bottom: "x" top: "c" convolution_param { num_output: 5 kernel_h: 3 kernel_w: 1 pad: 2 } }
+layer { name: "c" type: "Convolution" bottom: "x" top: "c"
+  convolution_param { num_output: 5 kernel_h: 3 kernel_w: 1 pad: 2 } }
 layer { name: "r" type: "ReLU" bottom: "c" top: "c" }
-layer { name: "p" type: "Pooling" bottom: "c" top: "p/q" pooling_param { pool: AVE kernel_size: 3 stride: 2 } }
-layer { name: "y|{1}" type: "InnerProduct" bottom: "p/q" top: "y" inner_product_param { num_output: 4 } }
+layer { name: "p" type: "Pooling" bottom: "c" top: "p/q"
+  pooling_param { pool: AVE kernel_size: 3 stride: 2 } }
+layer { name: "y|{1}" type: "InnerProduct" bottom: "p/q" top: "y"
+  inner_product_param { num_output: 4 } }
 """
 
 
@@ -112,18 +115,30 @@ CONVOLUTION = 'name: "c" type: "Convolution" convolution_param { num_output: 5 k
     [
         ('name: "a" type: "ReLU"', r"a\n(ReLU)"),
         (CONVOLUTION, r"c\n(Convolution)\nkernel size: 3\nstride: 1\npad: 0\nlr mult: 1.0, 1.0"),
-        (CONVOLUTION + " param { lr_mult: 0.25 }", r"c\n(Convolution)\nkernel size: 3\nstride: 1\npad: 0\nlr mult: 0.2, 1.0"),
-        (CONVOLUTION + " param { lr_mult: 0 } param { lr_mult: 0 }", r"c\n(Convolution)\nkernel size: 3\nstride: 1\npad: 0"),
-        ('name: "d" type: "Deconvolution" param { } param { lr_mult: 2 }',
-         r"d\n(Deconvolution)\nkernel size: 1\nstride: 1\npad: 0\nlr mult: 1.0, 2.0"),
+        (
+            CONVOLUTION + " param { lr_mult: 0.25 }",
+            r"c\n(Convolution)\nkernel size: 3\nstride: 1\npad: 0\nlr mult: 0.2, 1.0",
+        ),
+        (
+            CONVOLUTION + " param { lr_mult: 0 } param { lr_mult: 0 }",
+            r"c\n(Convolution)\nkernel size: 3\nstride: 1\npad: 0",
+        ),
+        (
+            'name: "d" type: "Deconvolution" param { } param { lr_mult: 2 }',
+            r"d\n(Deconvolution)\nkernel size: 1\nstride: 1\npad: 0\nlr mult: 1.0, 2.0",
+        ),
         ('name: "y" type: "InnerProduct"', r"y\n(InnerProduct)\nlr mult: 1.0, 1.0"),
-        ('name: "p" type: "Pooling" pooling_param { pool: MAX kernel_size: 2 stride: 2 }',
-         r"p\n(Pooling MAX)\nkernel size: 2\nstride: 2\npad: 0"),
-        ('name: "p" type: "Pooling" pooling_param { pool: AVE global_pooling: true }',
-         r"p\n(Pooling AVE)\nkernel size: global\nstride: 1\npad: 0"),
+        (
+            'name: "p" type: "Pooling" pooling_param { pool: MAX kernel_size: 2 stride: 2 }',
+            r"p\n(Pooling MAX)\nkernel size: 2\nstride: 2\npad: 0",
+        ),
+        (
+            'name: "p" type: "Pooling" pooling_param { pool: AVE global_pooling: true }',
+            r"p\n(Pooling AVE)\nkernel size: global\nstride: 1\npad: 0",
+        ),
         (r'name: "q\"" type: "ReLU"', r"q\"\n(ReLU)"),
     ],
-)  # fmt: skip
+)
 def test_labels(text, label):
     assert draw.get_layer_label(layer(text), "LR", display_lrm=True) == f'"{label}"'
     without = label.split(r"\nlr mult")[0]
@@ -154,9 +169,21 @@ def test_edges_and_colours():
 
 
 def test_names_that_need_quotes():
-    assert [dot.quoted(name) for name in ("conv1", "_a", "12", "1.5", "node", "a-b", "3a", "a:b", 'q"', "back\\slash")] == [
-        "conv1", "_a", "12", "1.5", '"node"', '"a-b"', '"3a"', '"a:b"', r'"q\""', r'"back\\slash"',
-    ]  # fmt: skip
+    assert [
+        dot.quoted(name)
+        for name in ("conv1", "_a", "12", "1.5", "node", "a-b", "3a", "a:b", 'q"', "back\\slash")
+    ] == [
+        "conv1",
+        "_a",
+        "12",
+        "1.5",
+        '"node"',
+        '"a-b"',
+        '"3a"',
+        '"a:b"',
+        r'"q\""',
+        r'"back\\slash"',
+    ]
 
 
 NETS = sorted(
@@ -214,20 +241,19 @@ def test_refused(net, tmp_path, monkeypatch):
         draw.draw_net_to_file(net, str(tmp_path / "net.png"))
     with pytest.raises(caffe.CaffeError, match="rankdir is one of TB, BT, LR, RL, not 'up'"):
         draw.draw_net_to_file(net, str(tmp_path / "net.dot"), "up")
-    with pytest.raises(caffe.CaffeError, match="the suffix says the format"):
+    with pytest.raises(caffe.CaffeError, match="the suffix chooses the format"):
         draw.draw_net_to_file(net, str(tmp_path / "net"))
     assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture
 def program(tmp_path, monkeypatch):
-    """A program in place of `dot`: it prints its arguments and what it read, or complains about the
-    format xyz.
-    """
+    """A program in place of `dot`: it prints arguments and input, and refuses the format xyz."""
     path = tmp_path / "dot"
     path.write_text(
         f"#!{sys.executable}\nimport sys\n"
-        "sys.exit('Format: \"xyz\" not\\nrecognized') if sys.argv[1] == '-Txyz' else print(sys.argv[1:], sys.stdin.read())\n"
+        "sys.exit('Format: \"xyz\" not\\nrecognized') if sys.argv[1] == '-Txyz' else"
+        " print(sys.argv[1:], sys.stdin.read())\n"
     )
     path.chmod(0o755)
     monkeypatch.setattr(dot.shutil, "which", lambda name: str(path))

@@ -1,7 +1,7 @@
-"""Whatever is in a file, the readers end: with a message, or with a CaffeError of one line; never
-with another exception.
+"""Whatever is in a file, a reader returns a message or raises a CaffeError of one line, and never
+another exception.
 
-FUZZ_MUTANTS=2000 FUZZ_SEED=1 make more damaged copies, and others.
+FUZZ_MUTANTS=2000 makes more damaged copies, FUZZ_SEED=1 others.
 """
 
 from types import SimpleNamespace
@@ -125,8 +125,10 @@ def test_deep_nesting_is_refused(tmp_path):
 DEPLOY = """
 layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }
 layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y" inner_product_param { num_output: 4 } }
-layer { name: "a/b" type: "InnerProduct" bottom: "y" top: "z" inner_product_param { num_output: 2 } }
-layer { name: "c//d" type: "InnerProduct" bottom: "z" top: "w" inner_product_param { num_output: 1 } }
+layer { name: "a/b" type: "InnerProduct" bottom: "y" top: "z"
+  inner_product_param { num_output: 2 } }
+layer { name: "c//d" type: "InnerProduct" bottom: "z" top: "w"
+  inner_product_param { num_output: 1 } }
 """
 HISTORY = [torch.arange(12.0).reshape(4, 3), torch.arange(4.0)]
 
@@ -191,11 +193,14 @@ def mean_file(path):
 
 OLD = {
     "v0": """layers { layer { name: "pad" type: "padding" pad: 1 } bottom: "x" top: "p" }
-layers { layer { name: "c" type: "conv" num_output: 3 kernelsize: 3 blobs_lr: 4 blobs { num: 1 channels: 1 height: 1 width: 2
+layers { layer { name: "c" type: "conv" num_output: 3 kernelsize: 3 blobs_lr: 4 blobs { num: 1
+  channels: 1 height: 1 width: 2
   data: 1 data: 2 } } bottom: "p" top: "c" }
-layers { layer { name: "m" type: "pool" pool: AVE kernelsize: 2 cropsize: 3 } bottom: "c" top: "m" } input: "x"
+layers { layer { name: "m" type: "pool" pool: AVE kernelsize: 2 cropsize: 3 } bottom: "c"
+  top: "m" } input: "x"
 input_dim: 1 input_dim: 1 input_dim: 5 input_dim: 5""",
-    "v1": """input: "x" input_shape { dim: 1 dim: 2 } layers { name: "i" type: INNER_PRODUCT bottom: "x" top: "i"
+    "v1": """input: "x" input_shape { dim: 1 dim: 2 }
+layers { name: "i" type: INNER_PRODUCT bottom: "x" top: "i"
   param: "w" blobs_lr: 1 weight_decay: 0 blob_share_mode: PERMISSIVE
   inner_product_param { num_output: 2 } include { phase: TEST } }
 layers { name: "d" type: DATA top: "d" data_param { source: "db" scale: 2 mirror: true } }""",
@@ -219,7 +224,8 @@ def upgraded(path):
 
 
 def solver_text(path):
-    text = "base_lr: 0.1 lr_policy: 'fixed' solver_type: ADAM # é\nweights: 'a\\303\\251'\nnet_param { %s }"
+    text = "base_lr: 0.1 lr_policy: 'fixed' solver_type: ADAM # é\nweights: 'a\\303\\251'\n"
+    text += "net_param { %s }"
     path.write_text(text % OLD["v1"])
 
 

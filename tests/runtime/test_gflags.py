@@ -29,13 +29,23 @@ def parse(*arguments, program="tool"):
         (["-name=x=y", "-name", "-fast"], {"name": "-fast"}, []),
         (["-fast", "a", "--", "-size", "3"], {"fast": True}, ["a", "-size", "3"]),
         (["-", "-fast=YES"], {"fast": True}, ["-"]),
-        (["-logtostderr", "-v=2", "--vmodule=net=1", "-minloglevel", "1"],
-         {"logtostderr": True, "v": 2, "vmodule": "net=1", "minloglevel": 1}, []),
-        (["-stderrthreshold=0", "-noalsologtostderr", "-log_dir", "x"],
-         {"stderrthreshold": 0, "alsologtostderr": False, "log_dir": "x"}, []),
-        (["-undefok=colour,shape", "-colour=red", "-noshape", "a"], {"undefok": "colour,shape"}, ["a"]),
+        (
+            ["-logtostderr", "-v=2", "--vmodule=net=1", "-minloglevel", "1"],
+            {"logtostderr": True, "v": 2, "vmodule": "net=1", "minloglevel": 1},
+            [],
+        ),
+        (
+            ["-stderrthreshold=0", "-noalsologtostderr", "-log_dir", "x"],
+            {"stderrthreshold": 0, "alsologtostderr": False, "log_dir": "x"},
+            [],
+        ),
+        (
+            ["-undefok=colour,shape", "-colour=red", "-noshape", "a"],
+            {"undefok": "colour,shape"},
+            ["a"],
+        ),
     ],
-)  # fmt: skip
+)
 def test_read(arguments, values, rest):
     assert parse(*arguments) == (values, rest)
 
@@ -67,8 +77,8 @@ def test_refused(monkeypatch, arguments, message):
 
 
 def test_a_flag_file(tmp_path):
-    """Comments, switches, sections for programs by name; a file in a file; what follows on the line
-    counts more.
+    """Comments, switches, sections for programs by name, and a file in a file.  Later flags on the
+    command line override them.
     """
     inner, outer = tmp_path / "inner", tmp_path / "outer"
     inner.write_text("-size=7\n")

@@ -13,9 +13,7 @@ from caffe import log
 
 @pytest.fixture
 def said(capsys):
-    """said(**flags): what stderr, stdout and the copies' folder get of one line of each level below
-    FATAL.
-    """
+    """said(**flags): stderr and stdout after one line of each level below FATAL."""
 
     def write(**flags):
         with log.of_program("tool"):
@@ -57,7 +55,7 @@ def test_levels_on_stderr(said, flags, expected):
 def test_the_environment(said, monkeypatch):
     monkeypatch.setenv("GLOG_minloglevel", "2")
     assert levels(said().err) == "E"
-    assert levels(said(minloglevel=0).err) == "IWE"  # a flag counts more
+    assert levels(said(minloglevel=0).err) == "IWE"  # a flag overrides it
     monkeypatch.setenv("GLOG_minloglevel", "much")
     assert levels(said().err) == "IWE"
 
@@ -115,9 +113,9 @@ def test_a_copy_that_cannot_be_written_is_reported_once_and_the_log_goes_on(said
 def test_a_full_disk_behind_stderr_does_not_end_the_program(monkeypatch):
     with open("/dev/full", "w") as full:
         monkeypatch.setattr("sys.stderr", full)
-        log.error("x.cpp:1", "nobody hears this")
+        log.error("x.cpp:1", "nobody reads this")
         monkeypatch.undo()
-        with pytest.raises(OSError):
+        with pytest.raises(OSError, match="No space left"):
             full.flush()
         os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())
 

@@ -27,7 +27,7 @@ ATOL, RTOL = 1e-5, 1e-4
 
 
 def load(golden, case):
-    """The net of a case, with its parameters, and its arrays."""
+    """The net of a case with the recorded parameters, and the arrays of the case."""
     arrays = dict(np.load(golden / "layers" / f"{case}.npz", allow_pickle=False))
     phase = caffe.TRAIN if str(arrays["phase"]) == "TRAIN" else caffe.TEST
     net = caffe.Net(str(golden / "layers" / f"{case}.prototxt"), phase)
@@ -38,7 +38,7 @@ def load(golden, case):
 
 
 def of(arrays, kind):
-    """The arrays of a kind: (the rest of the name, array)."""
+    """The arrays of a kind, each as (the rest of its name, array)."""
     return [
         (key[len(kind) + 1 :], value) for key, value in arrays.items() if key.startswith(f"{kind}.")
     ]
@@ -66,9 +66,7 @@ def compare(net, arrays):
 
 @pytest.mark.parametrize("case", CASES)
 def test_as_recorded(golden, case):
-    if case.endswith(
-        "_emptywindow"
-    ):  # Caffe computes -FLT_MAX or NaN there and then writes out of bounds
+    if case.endswith("_emptywindow"):  # Caffe computes NaN and writes out of bounds
         with pytest.raises(caffe.CaffeError, match="wholly outside the bottom"):
             load(golden, case)
         return
@@ -80,9 +78,7 @@ def test_as_recorded(golden, case):
 
 @pytest.mark.parametrize("case", IMAGES)
 def test_channels_last(golden, case):
-    """The same numbers where images lie channels last in memory, as in the solver's pass on the
-    CPU.
-    """
+    """The same numbers with images that are channels last, as in the solver's pass on the CPU."""
     net, arrays = load(golden, case)
     for name, value in of(arrays, "in"):
         tensor = torch.from_numpy(value)
@@ -94,8 +90,8 @@ def test_channels_last(golden, case):
 
 @pytest.mark.parametrize("case", [case for case in CASES if not case.endswith("_emptywindow")])
 def test_backward_at_any_time(golden, case):
-    """Before any forward it only has to run; a second one gives the same, adds to the parameters'
-    diffs, changes no data.
+    """Before any forward it only has to run.  After one, a second backward gives the same
+    gradients, adds to the parameters' diffs, and changes no data.
     """
     net, arrays = load(golden, case)
     for name, value in of(arrays, "in"):
@@ -115,7 +111,7 @@ def test_backward_at_any_time(golden, case):
         blob.diff[...] = 0
     compare(net, arrays)
     seen = {name: blob.data.copy() for name, blob in net.blobs.items()}
-    for name, diff in of(arrays, "topdiff"):  # in place it has become the bottom's
+    for name, diff in of(arrays, "topdiff"):  # in place, it was overwritten by the bottom's
         net.blobs[name].diff[...] = diff
     net.backward()
     for name, wanted in of(arrays, "grad_in"):

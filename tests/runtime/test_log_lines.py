@@ -25,7 +25,7 @@ def folder(tmp_path, golden):
 
 
 def lines(text):
-    """Source file and text of each line; when data threads start anew is a matter of timing."""
+    """Source file and text of each line; when data threads restart depends on timing."""
     rows = [PREFIX.sub(r"\1| ", row) for row in text.splitlines()]
     return [row for row in rows if "Restarting data prefetching" not in row]
 

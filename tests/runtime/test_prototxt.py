@@ -1,5 +1,5 @@
-"""Prototxt files as they are found: byte order marks, line ends, bytes that are not UTF-8, and what
-is not a text file.
+"""Prototxt files of all kinds: byte order marks, line ends, bytes that are not UTF-8, files that
+are not text.
 """
 
 import os
@@ -37,7 +37,7 @@ def read(tmp_path):
         (b'name: "\\303\\251" force_backward: true', "é"),  # as Caffe writes UTF-8
     ],
 )
-def test_text_is_read_without_a_word(read, capsys, data, name):
+def test_text_is_read_without_a_warning(read, capsys, data, name):
     net = read(data)
     assert net.name == name
     assert net.force_backward
@@ -86,7 +86,7 @@ def test_only_regular_files_are_read(tmp_path, reader):
             reader(path)
 
 
-def test_solvers_and_the_recorded_case_are_read_likewise(tmp_path):
+def test_solvers_and_the_shared_case_are_read_in_the_same_way(tmp_path):
     (tmp_path / "s.prototxt").write_bytes(
         b'\xef\xbb\xbfnet: "a.prototxt" # \xe9\r\nbase_lr: 0.5\r\n'
     )

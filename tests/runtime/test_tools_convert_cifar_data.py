@@ -1,8 +1,8 @@
 """convert_cifar_data: the records that BVLC's program writes, and the tutorial's commands."""
 
-import lmdb
 import numpy as np
 import pytest
+from lmdb_records import records
 
 from caffe import cli
 from caffe.io import read_mean_file
@@ -11,19 +11,26 @@ from caffe.tools import compute_image_mean
 from caffe.tools.convert_cifar_data import main
 
 QUICK = """
-layer { name: "cifar" type: "Data" top: "data" top: "label" include { phase: TRAIN } transform_param { mean_file:
+layer { name: "cifar" type: "Data" top: "data" top: "label" include { phase: TRAIN }
+  transform_param { mean_file:
   "mean.binaryproto" } data_param { source: "cifar10_train_lmdb" batch_size: 5 backend: LMDB } }
-layer { name: "cifar" type: "Data" top: "data" top: "label" include { phase: TEST } transform_param { mean_file:
+layer { name: "cifar" type: "Data" top: "data" top: "label" include { phase: TEST }
+  transform_param { mean_file:
   "mean.binaryproto" } data_param { source: "cifar10_test_lmdb" batch_size: 4 backend: LMDB } }
-layer { name: "pool1" type: "Pooling" bottom: "data" top: "pool1" pooling_param { pool: AVE kernel_size: 8 stride: 8 } }
-layer { name: "ip1" type: "InnerProduct" bottom: "pool1" top: "ip1" inner_product_param { num_output: 10
+layer { name: "pool1" type: "Pooling" bottom: "data" top: "pool1"
+  pooling_param { pool: AVE kernel_size: 8 stride: 8 } }
+layer { name: "ip1" type: "InnerProduct" bottom: "pool1" top: "ip1"
+  inner_product_param { num_output: 10
   weight_filler { type: "gaussian" std: 0.01 } } }
-layer { name: "accuracy" type: "Accuracy" bottom: "ip1" bottom: "label" top: "accuracy" include { phase: TEST } }
+layer { name: "accuracy" type: "Accuracy" bottom: "ip1" bottom: "label" top: "accuracy"
+  include { phase: TEST } }
 layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip1" bottom: "label" top: "loss" }
 """
 SOLVER = """
-net: "quick.prototxt" test_iter: 1 test_interval: 4 base_lr: {lr} momentum: 0.9 weight_decay: 0.004 lr_policy: "fixed" display: 4
-max_iter: {iterations} snapshot: 4 snapshot_format: HDF5 snapshot_prefix: "quick" solver_mode: CPU random_seed: 1
+net: "quick.prototxt" test_iter: 1 test_interval: 4 base_lr: {lr} momentum: 0.9 weight_decay: 0.004
+  lr_policy: "fixed" display: 4
+max_iter: {iterations} snapshot: 4 snapshot_format: HDF5 snapshot_prefix: "quick" solver_mode: CPU
+  random_seed: 1
 """
 
 
@@ -46,17 +53,6 @@ def cifar(tmp_path):
     return tmp_path
 
 
-def records(path):
-    """[(key, Datum)] of an LMDB."""
-    with (
-        lmdb.open(str(path), readonly=True, lock=False) as environment,
-        environment.begin() as transaction,
-    ):
-        return [
-            (key.decode(), caffe_pb2.Datum.FromString(value)) for key, value in transaction.cursor()
-        ]
-
-
 def test_records_by_hand(cifar, capsys):
     assert main([str(cifar), str(cifar), "lmdb"]) == 0
     train, test = records(cifar / "cifar10_train_lmdb"), records(cifar / "cifar10_test_lmdb")
@@ -72,7 +68,7 @@ def test_records_by_hand(cifar, capsys):
     assert "convert_cifar_data.cpp:52] Writing Training data" in log
     assert "Training Batch 5" in log
     assert "convert_cifar_data.cpp:73] Writing Testing data" in log
-    assert "data_batch_1.bin holds 6 images instead of 10000" in log
+    assert "data_batch_1.bin has 6 images instead of 10000" in log
 
 
 def test_a_whole_batch_has_10000_images(cifar, capsys):
@@ -86,7 +82,7 @@ def test_a_whole_batch_has_10000_images(cifar, capsys):
 
 
 def test_the_tutorial(cifar, monkeypatch, capsys):
-    """create_cifar10.sh and train_quick.sh: the second call goes on from the first one's
+    """create_cifar10.sh and train_quick.sh: the second call resumes from the first one's
     .solverstate.h5.
     """
     monkeypatch.chdir(cifar)
@@ -121,10 +117,10 @@ def test_the_tutorial(cifar, monkeypatch, capsys):
     [
         (
             lambda path: path.write_bytes(path.read_bytes()[:-1]),
-            "holds 18437 bytes, not 10000 records of 3073",
+            "has 18437 bytes, not 10000 records of 3073",
         ),
-        (lambda path: path.write_bytes(b""), "holds 0 bytes"),
-        (lambda path: path.write_bytes(bytes(3073 * 10001)), "holds 30733073 bytes"),
+        (lambda path: path.write_bytes(b""), "has 0 bytes"),
+        (lambda path: path.write_bytes(bytes(3073 * 10001)), "has 30733073 bytes"),
         (
             lambda path: path.write_bytes(bytes(3073) + b"\x0a" + bytes(3072)),
             "image 1 has the label 10",
@@ -132,7 +128,7 @@ def test_the_tutorial(cifar, monkeypatch, capsys):
         (lambda path: (path.unlink(), path.mkdir()), "is a folder"),
         (
             lambda path: path.unlink(),
-            "no such file; expected are data_batch_1.bin to data_batch_5.bin and test_batch.bin",
+            "no such file; expected data_batch_1.bin to data_batch_5.bin and test_batch.bin",
         ),
     ],
 )

@@ -3,23 +3,11 @@
 import shutil
 
 import cv2
-import lmdb
 import numpy as np
 import pytest
+from lmdb_records import records
 
-from caffe.proto import caffe_pb2
 from caffe.tools.convert_imageset import main
-
-
-def records(path):
-    """[(key, Datum)] of an LMDB."""
-    with (
-        lmdb.open(str(path), readonly=True, lock=False) as environment,
-        environment.begin() as transaction,
-    ):
-        return [
-            (key.decode(), caffe_pb2.Datum.FromString(value)) for key, value in transaction.cursor()
-        ]
 
 
 @pytest.fixture
@@ -61,13 +49,13 @@ def test_as_recorded(golden, monkeypatch, tmp_path, name):
     found, wanted = records(tmp_path / "db"), records(tmp_path / "recorded")
     assert [key for key, _ in found] == [key for key, _ in wanted]
     for (key, datum), (_, other) in zip(found, wanted, strict=True):
-        if name == "jpg":  # another libjpeg may round another way
+        if name == "jpg":  # another libjpeg may round in another way
             pixels = [
                 cv2.imdecode(np.frombuffer(d.data, np.uint8), cv2.IMREAD_COLOR).astype(int)
                 for d in (datum, other)
             ]
             assert np.abs(pixels[0] - pixels[1]).max() <= 3, key
-        elif name == "png":  # and another zlib pack another way
+        elif name == "png":  # another zlib may pack in another way
             pixels = [
                 cv2.imdecode(np.frombuffer(d.data, np.uint8), cv2.IMREAD_COLOR)
                 for d in (datum, other)
@@ -110,7 +98,7 @@ def test_grey(images):
     }
 
 
-def test_encoded_keeps_the_bytes_of_the_file_unless_it_must_not(images):
+def test_encoded_keeps_the_bytes_of_the_file_if_it_can(images):
     assert convert(images, "-encoded")[0][1].data == (images / "a.png").read_bytes()
     (images / "db").rename(images / "old")
     data = convert(images, "-encode_type=bmp")[0][1].data

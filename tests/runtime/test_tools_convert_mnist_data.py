@@ -2,30 +2,37 @@
 
 import struct
 
-import lmdb
 import numpy as np
 import pytest
+from lmdb_records import records
 
 from caffe import cli
 from caffe.proto import caffe_pb2
 from caffe.tools.convert_mnist_data import main
 
 LENET = """
-layer { name: "mnist" type: "Data" top: "data" top: "label" include { phase: TRAIN } transform_param { scale: 0.00390625 }
+layer { name: "mnist" type: "Data" top: "data" top: "label" include { phase: TRAIN }
+  transform_param { scale: 0.00390625 }
   data_param { source: "mnist_train_lmdb" batch_size: 8 backend: LMDB } }
-layer { name: "mnist" type: "Data" top: "data" top: "label" include { phase: TEST } transform_param { scale: 0.00390625 }
+layer { name: "mnist" type: "Data" top: "data" top: "label" include { phase: TEST }
+  transform_param { scale: 0.00390625 }
   data_param { source: "mnist_test_lmdb" batch_size: 5 backend: LMDB } }
-layer { name: "conv1" type: "Convolution" bottom: "data" top: "conv1" param { lr_mult: 1 } param { lr_mult: 2 }
+layer { name: "conv1" type: "Convolution" bottom: "data" top: "conv1" param { lr_mult: 1 }
+  param { lr_mult: 2 }
   convolution_param { num_output: 4 kernel_size: 5 stride: 2 weight_filler { type: "xavier" } } }
-layer { name: "pool1" type: "Pooling" bottom: "conv1" top: "pool1" pooling_param { pool: MAX kernel_size: 2 stride: 2 } }
-layer { name: "ip" type: "InnerProduct" bottom: "pool1" top: "ip" inner_product_param { num_output: 10
+layer { name: "pool1" type: "Pooling" bottom: "conv1" top: "pool1"
+  pooling_param { pool: MAX kernel_size: 2 stride: 2 } }
+layer { name: "ip" type: "InnerProduct" bottom: "pool1" top: "ip"
+  inner_product_param { num_output: 10
   weight_filler { type: "xavier" } } }
-layer { name: "accuracy" type: "Accuracy" bottom: "ip" bottom: "label" top: "accuracy" include { phase: TEST } }
+layer { name: "accuracy" type: "Accuracy" bottom: "ip" bottom: "label" top: "accuracy"
+  include { phase: TEST } }
 layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss" }
 """
 SOLVER = """
-net: "lenet.prototxt" test_iter: 2 test_interval: 5 base_lr: 0.05 momentum: 0.9 weight_decay: 0.0005 lr_policy: "inv"
-gamma: 0.0001 power: 0.75 display: 5 max_iter: 10 snapshot: 5 snapshot_prefix: "lenet" solver_mode: CPU random_seed: 1
+net: "lenet.prototxt" test_iter: 2 test_interval: 5 base_lr: 0.05 momentum: 0.9
+weight_decay: 0.0005 lr_policy: "inv" gamma: 0.0001 power: 0.75 display: 5 max_iter: 10
+snapshot: 5 snapshot_prefix: "lenet" solver_mode: CPU random_seed: 1
 """
 
 
@@ -42,17 +49,6 @@ def mnist(folder, count, rows=2, columns=3, name="train", seed=0):
     labels = [i % 10 for i in range(count)]
     images = idx(folder / f"{name}-images-idx3-ubyte", 2051, pixels.shape, pixels.tobytes())
     return images, idx(folder / f"{name}-labels-idx1-ubyte", 2049, (count,), labels), pixels, labels
-
-
-def records(path):
-    """[(key, Datum)] of an LMDB."""
-    with (
-        lmdb.open(str(path), readonly=True, lock=False) as environment,
-        environment.begin() as transaction,
-    ):
-        return [
-            (key.decode(), caffe_pb2.Datum.FromString(value)) for key, value in transaction.cursor()
-        ]
 
 
 def test_records_by_hand(tmp_path, capsys):
@@ -72,9 +68,7 @@ def test_records_by_hand(tmp_path, capsys):
 
 
 def test_the_tutorial(tmp_path, monkeypatch, capsys):
-    """Convert, train, test, resume: images of a bright bar at a place that says the class are
-    learnt.
-    """
+    """Convert, train, test, resume.  The images show a bright bar, whose place is the class."""
     monkeypatch.chdir(tmp_path)
     for name, count in (("train", 40), ("t10k", 10)):
         images, labels, pixels, numbers = mnist(tmp_path, count, 28, 28, name)
@@ -114,20 +108,41 @@ def test_the_tutorial(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda i, n: i.write_bytes(b"\0\0\x08\x01" + i.read_bytes()[4:]), "train-images-idx3-ubyte: Incorrect image file magic"),
-        (lambda i, n: n.write_bytes(b"\0\0\x08\x03" + n.read_bytes()[4:]), "train-labels-idx1-ubyte: Incorrect label file magic"),
-        (lambda i, n: i.write_bytes(b"\x1f\x8b" + i.read_bytes()), "train-images-idx3-ubyte: is compressed; gunzip it first"),
-        (lambda i, n: i.write_bytes(i.read_bytes()[:-1]), "cut off: its head promises 24 bytes of images, 23 are there"),
-        (lambda i, n: n.write_bytes(n.read_bytes()[:-1]), "cut off: its head promises 4 bytes of labels, 3 are there"),
+        (
+            lambda i, n: i.write_bytes(b"\0\0\x08\x01" + i.read_bytes()[4:]),
+            "train-images-idx3-ubyte: Incorrect image file magic",
+        ),
+        (
+            lambda i, n: n.write_bytes(b"\0\0\x08\x03" + n.read_bytes()[4:]),
+            "train-labels-idx1-ubyte: Incorrect label file magic",
+        ),
+        (
+            lambda i, n: i.write_bytes(b"\x1f\x8b" + i.read_bytes()),
+            "train-images-idx3-ubyte: is compressed; gunzip it first",
+        ),
+        (
+            lambda i, n: i.write_bytes(i.read_bytes()[:-1]),
+            "cut off: its header declares 24 bytes of images, but there are 23",
+        ),
+        (
+            lambda i, n: n.write_bytes(n.read_bytes()[:-1]),
+            "cut off: its header declares 4 bytes of labels, but there are 3",
+        ),
         (lambda i, n: i.write_bytes(i.read_bytes()[:10]), "Incorrect image file magic"),
         (lambda i, n: i.write_bytes(b""), "Incorrect image file magic"),
-        (lambda i, n: i.write_bytes(i.read_bytes()[:4] + b"\xff" * 12), f"promises {0xFFFFFFFF**3} bytes of images, 0 are there"),
-        (lambda i, n: idx(n, 2049, (3,), range(3)), "holds 4 images, but"),
-        (lambda i, n: (idx(i, 2051, (0, 2, 3), b""), idx(n, 2049, (0,), b"")), "holds no images (0 of 2 x 3 pixels)"),
+        (
+            lambda i, n: i.write_bytes(i.read_bytes()[:4] + b"\xff" * 12),
+            f"declares {0xFFFFFFFF**3} bytes of images, but there are 0",
+        ),
+        (lambda i, n: idx(n, 2049, (3,), range(3)), "has 4 images, but"),
+        (
+            lambda i, n: (idx(i, 2051, (0, 2, 3), b""), idx(n, 2049, (0,), b"")),
+            "has no images (0 of 2 x 3 pixels)",
+        ),
         (lambda i, n: n.unlink(), "train-labels-idx1-ubyte: No such file"),
         (lambda i, n: (i.unlink(), i.mkdir()), "train-images-idx3-ubyte: is a folder"),
     ],
-)  # fmt: skip
+)
 def test_bad_files_are_named_and_nothing_is_written(tmp_path, fatal, change, message):
     images, labels, _, _ = mnist(tmp_path, 4)
     change(images, labels)

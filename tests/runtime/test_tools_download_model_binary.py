@@ -42,7 +42,7 @@ def server(tmp_path):
 
 @pytest.fixture
 def model(tmp_path, server, monkeypatch):
-    """model(**changes): a model folder whose front matter has these changes; None leaves a key out."""
+    """model(**changes): a model folder with these changes in its front matter; None drops a key."""
     monkeypatch.setenv("no_proxy", "*")
 
     def make(**changes):
@@ -71,7 +71,7 @@ def test_downloaded_and_checked(model, capsys):
     assert {path.name for path in folder.iterdir()} == {"readme.md", "net.caffemodel"}
     said = capsys.readouterr()
     assert "A net: the first, license: MIT\n" in said.out
-    assert "sha1 is right" in said.out
+    assert "the sha1 is right" in said.out
     assert "\r...49%, 1.0 MB\r...99%, 2.1 MB\r...100%, 2.1 MB\n" in said.err
 
 
@@ -101,17 +101,20 @@ def test_a_wrong_checksum_leaves_what_was_there(model, fatal):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"sha1": None}, "does not say sha1"),
-        ({"caffemodel": "", "caffemodel_url": None}, "does not say caffemodel and caffemodel_url"),
-        ({"caffemodel": "../net.caffemodel"}, "caffemodel is the name of a file in this folder"),
+        ({"sha1": None}, "has no sha1"),
+        ({"caffemodel": "", "caffemodel_url": None}, "has no caffemodel and no caffemodel_url"),
+        (
+            {"caffemodel": "../net.caffemodel"},
+            "caffemodel must be the name of a file in this folder",
+        ),
         *[
-            ({"caffemodel": name}, "caffemodel is the name of a file in this folder")
+            ({"caffemodel": name}, "caffemodel must be the name of a file in this folder")
             for name in ("..", ".", "/tmp/net.caffemodel", "sub/net.caffemodel", "readme.md")
         ],
         *[
             (
                 {"caffemodel_url": address},
-                f"must be an address of http:// or https://, not {address}",
+                f"must be an http:// or https:// address, not {address}",
             )
             for address in (
                 "file:///etc/passwd",

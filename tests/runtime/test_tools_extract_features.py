@@ -1,33 +1,22 @@
 """extract_features: blobs as BVLC Caffe computed them, their records, and what is refused."""
 
-import lmdb
 import numpy as np
 import pytest
+from lmdb_records import records
 
 import caffe
 from caffe.database import Writer
 from caffe.io import array_to_datum
-from caffe.proto import caffe_pb2
 from caffe.tools.extract_features import main
 
 NET = """
 layer { name: "d" type: "Data" top: "x" data_param { source: "db" batch_size: 2 backend: LMDB } }
-layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y" inner_product_param { num_output: 1 bias_term: false
+layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y"
+  inner_product_param { num_output: 1 bias_term: false
   weight_filler { type: "constant" value: 1 } } }
 layer { name: "r" type: "ReLU" bottom: "y" top: "y" }
 layer { name: "off" type: "Dropout" bottom: "y" top: "z" dropout_param { dropout_ratio: 0.5 } }
 """
-
-
-def features(path):
-    """[(key, Datum)] of an LMDB."""
-    with (
-        lmdb.open(str(path), readonly=True, lock=False) as environment,
-        environment.begin() as transaction,
-    ):
-        return [
-            (key.decode(), caffe_pb2.Datum.FromString(value)) for key, value in transaction.cursor()
-        ]
 
 
 @pytest.fixture
@@ -49,7 +38,7 @@ def task(tmp_path, monkeypatch):
 
 def test_by_hand_over_the_end_of_the_data(task, capsys):
     assert main(["weights.caffemodel", "net.prototxt", "x,y,z", "fx,fy,fz", "2", "lmdb"]) == 0
-    x, y, z = (features(name) for name in ("fx", "fy", "fz"))
+    x, y, z = (records(name) for name in ("fx", "fy", "fz"))
     assert [key for key, _ in x] == ["0000000000", "0000000001", "0000000002", "0000000003"]
     assert [(d.channels, d.height, d.width, len(d.data)) for _, d in x] == [(3, 1, 1, 0)] * 4
     assert [list(d.float_data) for _, d in x] == [[0, 0, -3], [1, 2, -3], [2, 4, -3], [0, 0, -3]]
@@ -69,8 +58,8 @@ def test_without_a_gpu_the_cpu_does_it(task, monkeypatch, capsys):
         main(["weights.caffemodel", "net.prototxt", "y", "f", "1", "lmdb", "GPU", "DEVICE_ID=0"])
         == 0
     )
-    assert len(features("f")) == 2
-    assert "going on with the CPU" in capsys.readouterr().err
+    assert len(records("f")) == 2
+    assert "continuing on the CPU" in capsys.readouterr().err
 
 
 def test_as_recorded(golden, tmp_path, monkeypatch):
@@ -86,7 +75,7 @@ def test_as_recorded(golden, tmp_path, monkeypatch):
     )
     recorded = np.load("forward_backward_batch0.npz")
     for blob, shape in (("fc7", (32, 1, 1)), ("pool1", (12, 8, 8))):
-        found = features(tmp_path / blob)
+        found = records(tmp_path / blob)
         assert {(d.channels, d.height, d.width) for _, d in found} == {shape}
         wanted = recorded[f"data.{blob}"].reshape(8, -1)
         np.testing.assert_allclose([d.float_data for _, d in found], wanted, rtol=1e-4, atol=1e-4)
@@ -101,8 +90,8 @@ def test_as_recorded(golden, tmp_path, monkeypatch):
         ({3: "db"}, "is there already"),
         ({4: "0"}, "NUM_MINI_BATCHES must be at least 1"),
         ({5: "leveldb"}, "only lmdb"),
-        ({6: "TPU"}, "stands CPU, GPU or GPU DEVICE_ID=0"),
-        ({6: "GPU", 7: "first"}, "stands CPU, GPU or GPU DEVICE_ID=0"),
+        ({6: "TPU"}, "expected CPU, GPU or GPU DEVICE_ID=0"),
+        ({6: "GPU", 7: "first"}, "expected CPU, GPU or GPU DEVICE_ID=0"),
         ({0: "none.caffemodel"}, "none.caffemodel"),
         ({1: "none.prototxt"}, "none.prototxt"),
     ],

@@ -45,7 +45,7 @@ def test_as_recorded(golden, tmp_path, name):
 
 
 def test_the_prefix_with_a_year(golden, tmp_path):
-    """The same run logged by another glog: everything but the times is equal."""
+    """The same run logged by a newer glog: all but the times is equal."""
     new, _, _ = parse_log(golden / "logs" / "train.stderr")
     old, _, _ = parse_log(golden / "logs" / "parsed" / "train_classicprefix.log")
     assert [{**row, "Seconds": 0} for row in new] == [{**row, "Seconds": 0} for row in old]
@@ -122,7 +122,8 @@ def test_the_picture(tmp_path):
             f"I0304 00:00:0{i}.000000 1 solver.cpp:258] Train net output #0: loss = {9 - i}"
         )
         rows.append(
-            f"I0304 00:00:0{i}.000000 1 sgd_solver.cpp:112] Iteration {i}, lr = {0.1 if i < 3 else 0.001}"
+            f"I0304 00:00:0{i}.000000 1 sgd_solver.cpp:112] Iteration {i}, lr ="
+            f" {0.1 if i < 3 else 0.001}"
         )
     path.write_text("\n".join(rows))
     assert main([str(path), str(tmp_path)]) == 0
@@ -144,6 +145,6 @@ def test_refused(log, tmp_path, fatal, capsys):
     assert "one character" in fatal(main, "--delimiter=ab", path, tmp_path)
     assert "LOGFILE_PATH OUTPUT_DIR" in fatal(main, path)
     path.write_text("hello\n")
-    assert "is not a training log of Caffe's" in fatal(main, path, tmp_path)
+    assert "is not the log of a training by Caffe" in fatal(main, path, tmp_path)
     assert main(["--help"]) == 0
     assert "usage: caffe parse_log" in capsys.readouterr().out

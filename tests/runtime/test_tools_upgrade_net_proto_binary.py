@@ -77,7 +77,7 @@ def test_refused(old, tmp_path, fatal, capsys):
     (tmp_path / "cut").write_bytes(old.read_bytes()[:-3])
     assert "is truncated or not a Caffe file" in fatal(main, tmp_path / "cut", out)
     (tmp_path / "empty").write_bytes(caffe_pb2.NetParameter(name="empty").SerializeToString())
-    assert "holds no layers" in fatal(main, tmp_path / "empty", out)
+    assert "has no layers" in fatal(main, tmp_path / "empty", out)
     assert "expected V0_NET_PROTO_FILE_IN NET_PROTO_FILE_OUT" in fatal(main, old, out, "more")
     assert not out.exists()
     assert main(["--help"]) == 0

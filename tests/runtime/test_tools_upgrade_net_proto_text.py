@@ -1,5 +1,7 @@
 """upgrade_net_proto_text: old nets' prototxts in today's form."""
 
+import functools
+
 import pytest
 
 from caffe import prototxt
@@ -15,15 +17,9 @@ V0 = 'layers { layer { name: "c" type: "conv" num_output: 3 kernelsize: 2 } bott
 
 
 @pytest.fixture
-def upgraded(tmp_path):
-    """upgraded(text): what the tool makes of it, as text."""
-
-    def run(text):
-        (tmp_path / "in").write_text(text)
-        assert main([str(tmp_path / "in"), str(tmp_path / "out")]) == 0
-        return (tmp_path / "out").read_text()
-
-    return run
+def upgraded(output_of):
+    """upgraded(text): the output of the tool for this text."""
+    return functools.partial(output_of, main)
 
 
 def test_v1(upgraded, capsys):
@@ -84,7 +80,7 @@ def test_refused(fatal, tmp_path, capsys):
     path.write_text("name: 'x'\nno_such_field: 1")
     assert f"{path}:2: " in fatal(main, path, out)
     path.write_text(V1 + 'layer { name: "r" type: "ReLU" }')
-    assert "a net is in one form only" in fatal(main, path, out)
+    assert "use one form for all" in fatal(main, path, out)
     assert "No such file" in fatal(main, tmp_path / "none", out)
     path.write_text(V1)
     assert "does the folder exist" in fatal(main, path, tmp_path / "no" / "out")

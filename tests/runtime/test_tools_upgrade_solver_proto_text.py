@@ -1,20 +1,16 @@
 """upgrade_solver_proto_text: `type` for the old `solver_type`."""
 
+import functools
+
 import pytest
 
 from caffe.tools.upgrade_solver_proto_text import main
 
 
 @pytest.fixture
-def upgraded(tmp_path):
-    """upgraded(text): what the tool makes of it, as text."""
-
-    def run(text):
-        (tmp_path / "in").write_text(text)
-        assert main([str(tmp_path / "in"), str(tmp_path / "out")]) == 0
-        return (tmp_path / "out").read_text()
-
-    return run
+def upgraded(output_of):
+    """upgraded(text): the output of the tool for this text."""
+    return functools.partial(output_of, main)
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,12 @@ from caffe.proto import caffe_pb2
 
 V1 = """
 name: "old" input: "data" input_dim: 1 input_dim: 2 input_dim: 5 input_dim: 5
-layers { name: "c" type: CONVOLUTION bottom: "data" top: "c" blobs_lr: 1 blobs_lr: 2 weight_decay: 1 weight_decay: 0
+layers { name: "c" type: CONVOLUTION bottom: "data" top: "c" blobs_lr: 1 blobs_lr: 2
+  weight_decay: 1 weight_decay: 0
   convolution_param { num_output: 3 kernel_size: 3 weight_filler { type: "constant" value: 1 } } }
 layers { name: "r" type: RELU bottom: "c" top: "c" }
-layers { name: "ip" type: INNER_PRODUCT bottom: "c" top: "ip" param: "w" inner_product_param { num_output: 2 } }
+layers { name: "ip" type: INNER_PRODUCT bottom: "c" top: "ip" param: "w"
+  inner_product_param { num_output: 2 } }
 layers { name: "p" type: SOFTMAX bottom: "ip" top: "p" include { phase: TEST } }
 """
 V0 = """
@@ -78,7 +80,8 @@ def test_v0(tmp_path):
 def test_data_layers_of_v0(tmp_path):
     net = read(
         tmp_path,
-        'layers { layer { name: "d" type: "data" source: "db" batchsize: 7 cropsize: 5 mirror: true scale: 0.5 meanfile: "m"'
+        'layers { layer { name: "d" type: "data" source: "db" batchsize: 7 cropsize: 5'
+        ' mirror: true scale: 0.5 meanfile: "m"'
         ' rand_skip: 3 } top: "data" top: "label" }',
     )
     d = net.layer[0]
@@ -133,8 +136,10 @@ def test_weights_of_old_files(tmp_path):
         ),
         (V0 + 'layers { name: "y" type: RELU bottom: "ip" top: "ip" }', "some V1"),
         (
-            'input: "d" input_dim: 1 input_dim: 1 input_dim: 1 input_dim: 1 layers { layer { name: "p" type: "padding" pad: 1 }'
-            ' bottom: "d" top: "p" } layers { layer { name: "x" type: "relu" } bottom: "p" top: "x" }',
+            'input: "d" input_dim: 1 input_dim: 1 input_dim: 1 input_dim: 1 layers {'
+            ' layer { name: "p" type: "padding" pad: 1 }'
+            ' bottom: "d" top: "p" } layers {'
+            ' layer { name: "x" type: "relu" } bottom: "p" top: "x" }',
             "layer 'x' reads the padding layer 'p'",
         ),
         (
@@ -156,12 +161,14 @@ def test_refused(tmp_path, text, message):
 
 def test_v0_fields_that_do_not_apply_are_left_out_with_a_warning(tmp_path, capsys):
     """Caffe: "Unknown parameter kernelsize for layer type relu", "continuing anyway";
-    transformation fields go with any type.
+    transformation fields belong to every type.
     """
     net = read(
         tmp_path,
-        'layers { layer { name: "r" type: "relu" kernelsize: 3 num_output: 2 pool: AVE new_num: 4 source: "x" alpha: 2 }'
-        ' bottom: "d" top: "r" } layers { layer { name: "c" type: "conv" num_output: 3 kernelsize: 2 dropout_ratio: 0.3'
+        'layers { layer { name: "r" type: "relu" kernelsize: 3 num_output: 2 pool: AVE'
+        ' new_num: 4 source: "x" alpha: 2 }'
+        ' bottom: "d" top: "r" } layers {'
+        ' layer { name: "c" type: "conv" num_output: 3 kernelsize: 2 dropout_ratio: 0.3'
         ' mirror: true cropsize: 5 scale: 0.5 meanfile: "m" } bottom: "r" top: "c" }',
     )
     relu, conv = net.layer
@@ -179,8 +186,8 @@ def test_v0_fields_that_do_not_apply_are_left_out_with_a_warning(tmp_path, capsy
     assert log.count("continuing anyway") == 7
 
 
-def test_every_v0_field_is_taken_or_warned_of(tmp_path, capsys):
-    """No field of the old message ends in another exception, whatever the type."""
+def test_every_v0_field_is_used_or_logged(tmp_path, capsys):
+    """No field of the old message causes another exception, whatever the layer's type."""
     from caffe.upgrade_old_layers import V0_TYPES
 
     kinds = [
@@ -223,7 +230,8 @@ def test_v1_share_modes_without_names(tmp_path):
     """Caffe makes a ParamSpec for each blob_share_mode, whether there is a `param` or not."""
     net = read(
         tmp_path,
-        'layers { name: "a" type: INNER_PRODUCT blob_share_mode: PERMISSIVE blob_share_mode: STRICT param: "w" }',
+        'layers { name: "a" type: INNER_PRODUCT blob_share_mode: PERMISSIVE'
+        ' blob_share_mode: STRICT param: "w" }',
     )
     first, second = net.layer[0].param
     assert (first.name, first.share_mode) == ("w", caffe_pb2.ParamSpec.PERMISSIVE)
@@ -264,7 +272,7 @@ def test_input_without_dims_alone_is_one_sentence(tmp_path, capsys):
     ],
 )
 def test_input_shapes_by_caffes_rule(tmp_path, dims, shapes):
-    """Shapes go before dims; what is beyond the inputs is ignored."""
+    """Shapes take precedence over dims; surplus ones are ignored."""
     net = read(tmp_path, f'input: "data" {dims} {RELU}')
     assert net.layer[0].type == "Input"
     assert [list(s.dim) for s in net.layer[0].input_param.shape] == shapes
@@ -281,9 +289,11 @@ def test_too_few_input_shapes_are_refused(tmp_path):
 
 SOLVED = """
 %s {
-  layers { name: "x" type: DUMMY_DATA top: "x" top: "t" dummy_data_param { shape { dim: 1 dim: 1 } shape { dim: 1 dim: 1 }
+  layers { name: "x" type: DUMMY_DATA top: "x" top: "t"
+    dummy_data_param { shape { dim: 1 dim: 1 } shape { dim: 1 dim: 1 }
     data_filler { type: "constant" value: 1 } data_filler { type: "constant" value: 3 } } }
-  layers { name: "ip" type: INNER_PRODUCT blobs_lr: 2 bottom: "x" top: "y" inner_product_param { num_output: 1 bias_term: false
+  layers { name: "ip" type: INNER_PRODUCT blobs_lr: 2 bottom: "x" top: "y"
+    inner_product_param { num_output: 1 bias_term: false
     weight_filler { type: "constant" value: 1 } } }
   layers { name: "loss" type: EUCLIDEAN_LOSS bottom: "y" bottom: "t" top: "loss" }
 }
@@ -316,8 +326,10 @@ def test_v1_layers_inside_a_solver_are_upgraded(tmp_path, fields, as_message):
 
 def test_v0_layers_and_input_dims_inside_a_solver_are_upgraded(tmp_path):
     (tmp_path / "s.prototxt").write_text(
-        'base_lr: 0.1 lr_policy: "fixed" max_iter: 1 net_param { input: "x" input_dim: 1 input_dim: 2 input_dim: 3 input_dim: 4'
-        ' layers { layer { name: "c" type: "conv" num_output: 5 kernelsize: 2 } bottom: "x" top: "c" } }'
+        'base_lr: 0.1 lr_policy: "fixed" max_iter: 1'
+        ' net_param { input: "x" input_dim: 1 input_dim: 2 input_dim: 3 input_dim: 4'
+        ' layers { layer { name: "c" type: "conv" num_output: 5 kernelsize: 2 } bottom: "x"'
+        ' top: "c" } }'
     )
     net = caffe.SGDSolver(str(tmp_path / "s.prototxt")).net
     assert list(net._layer_names) == ["input", "c"]
