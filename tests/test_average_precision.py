@@ -45,7 +45,7 @@ def naive_11_point(labels, scores):
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_voc_11_point_is_its_definition_with_ties_too(seed):
+def test_voc_11_point_is_its_definition_even_with_ties(seed):
     rng = np.random.default_rng(seed)
     labels = [*rng.integers(0, 2, 40).tolist(), 1]
     scores = rng.integers(0, 12, 41).tolist()
@@ -68,7 +68,7 @@ def test_order_of_images_does_not_matter_even_in_ties(name):
     ("labels", "scores"),
     [([-1, -1], [1, 2]), ([1, -1], [1]), ([1, -1], [np.nan, 1]), ([[1]], [[1]])],
 )
-def test_what_has_no_ap_is_refused(name, labels, scores):
+def test_input_without_an_ap_is_refused(name, labels, scores):
     with pytest.raises(ValueError):
         getattr(average_precision, name)(labels, scores)
 

@@ -161,7 +161,7 @@ def test_the_index_is_the_one_gensim_wrote(work):
 
 
 @pytest.mark.parametrize("name", ["dictionary.dict", "bow.mm", "bow.mm.index"])
-def test_what_is_missing_names_its_command(work, name):
+def test_missing_artefacts_name_their_command(work, name):
     (work / "LDA" / name).unlink()
     with pytest.raises(
         UserError,

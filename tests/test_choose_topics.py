@@ -195,7 +195,7 @@ def test_the_plot_is_a_picture(run, work):
     assert line[360:].any()
 
 
-def test_what_is_learnt_from_and_what_is_held_out(run, script, monkeypatch, work):
+def test_training_and_held_out_documents(run, script, monkeypatch, work):
     """Every article has a word of its own: none of a held-out article is learnt from, though its
     images are many.
     """
@@ -235,7 +235,7 @@ def test_what_is_learnt_from_and_what_is_held_out(run, script, monkeypatch, work
     assert set(seen[-1]) != set(held_out)
 
 
-def test_bags_of_one_document_an_article(run, work):
+def test_bags_of_one_document_per_article(run, work):
     documents = list(MmCorpus(str(work / artefacts.BOW)))[:NUM_ARTICLES][
         ::-1
     ]  # in the order of the articles' names
@@ -248,13 +248,13 @@ def test_bags_of_one_document_an_article(run, work):
     assert run(*ONE)[0]["split"]["learning_documents"] == 27
 
 
-def test_three_themes_are_better_told_by_three_topics(run):
+def test_three_themes_are_best_modelled_by_three_topics(run):
     record, _ = run("--passes", "20", "--topics", "2", "3", "--held-out", "0.3")
     perplexity = record["values"]["perplexity"]
     assert perplexity["3"] < 0.9 * perplexity["2"]
 
 
-def test_a_stopped_run_goes_on(run, script, monkeypatch, work):
+def test_a_stopped_run_can_be_resumed(run, script, monkeypatch, work):
     whole, _ = run()
     (work / "LDA/choose_topics.json").unlink()
     measure, calls = script.measure, []
@@ -282,7 +282,7 @@ def test_a_stopped_run_goes_on(run, script, monkeypatch, work):
     assert record["seconds"] >= stopped["seconds"]
 
 
-def test_a_later_run_adds_models_and_one_that_is_done_learns_none(run, monkeypatch):
+def test_a_later_run_adds_models_and_a_finished_one_learns_none(run, monkeypatch):
     first, _ = run(*ONE)
     more, printed = run("--topics", "3", "2", "--seeds", "0")
     assert "1 of 2 models exist already" in printed[0]

@@ -115,7 +115,7 @@ def test_before_version_0_6_the_title_names_the_namespace(tmp_path):
     assert [p.title for p in dump.pages(path)] == ["Violin", "Book: A Novel", "Talk", ":Talk"]
 
 
-def test_of_several_revisions_the_newest(tmp_path):
+def test_the_newest_of_several_revisions_counts(tmp_path):
     old, new = revision("old", "2015-12-31T23:59:59Z"), revision("new", "2016-01-01T00:00:00Z")
     untimed = [re.sub("<timestamp>.*</timestamp>", "", r) for r in (old, new)]
     path = written(
@@ -267,7 +267,7 @@ def test_broken_xml_comes_after_the_pages_before_it(tmp_path):
         (b"\x1f\x8b" + bytes(30), "ends early or is damaged, the last page read is none"),
     ],
 )
-def test_what_is_no_dump(tmp_path, content, why):
+def test_other_files_are_not_dumps(tmp_path, content, why):
     path = tmp_path / "dump.xml.bz2"
     path.write_bytes(content)
     read, error = read_until_error(path)
@@ -456,7 +456,7 @@ def test_images_of_a_list(tmp_path):
         ('["a/b/1", a/b/2]', 1, "is not valid JSON"),
     ],
 )
-def test_what_is_no_list(tmp_path, content, before, why):
+def test_other_files_are_not_lists(tmp_path, content, before, why):
     path, read = tmp_path / "list.json", []
     path.write_text(content)
     if why is None:

@@ -62,7 +62,7 @@ def learnt():
 
 
 @pytest.mark.parametrize("name", embeddings.NAMES)
-def test_vectors_have_the_width_and_the_numbers_that_are_promised(learnt, name):
+def test_vectors_have_the_promised_width_and_range(learnt, name):
     vectors = learnt[name].vectors(iter(DOCUMENTS))
     assert vectors.shape == (18, K)
     assert vectors.dtype == np.float32
@@ -93,7 +93,7 @@ def test_a_vector_depends_on_text_and_seed_alone(learnt, name):
 
 
 @pytest.mark.parametrize("name", LEARNT)
-def test_no_known_word_no_vector(learnt, name):
+def test_texts_without_known_words_have_the_vector_0(learnt, name):
     vectors = learnt[name].vectors([[], ["unheard"], DOCUMENTS[0]])
     assert not vectors[:2].any()
     assert vectors[2].any()
@@ -107,7 +107,7 @@ def test_unknown_words_do_not_count(learnt, name):
 
 
 @pytest.mark.parametrize("name", embeddings.NAMES)
-def test_what_was_saved_is_loaded(learnt, name, tmp_path):
+def test_a_saved_model_is_loaded(learnt, name, tmp_path):
     embedding = learnt[name]
     embedding.vectors(DOCUMENTS[:3])  # use does not change what is saved
     (tmp_path / "LDA").mkdir()
@@ -159,7 +159,7 @@ for path in sorted((work / "LDA").iterdir()):
 """
 
 
-def test_same_seed_same_bytes_whatever_the_process_hashes(tmp_path):
+def test_same_seed_same_bytes_with_any_hash_seed(tmp_path):
     printed = []
     for hash_seed in ("1", "2"):
         command = [sys.executable, "-c", BYTES, str(tmp_path / hash_seed)]

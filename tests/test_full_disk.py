@@ -230,7 +230,7 @@ command_line.run(main)
 """
 
 
-def test_a_reader_that_has_had_enough(tmp_path):
+def test_a_closed_pipe_ends_quietly(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-c", PIPED],
         cwd=artefacts.ROOT,

@@ -389,7 +389,7 @@ def test_articles_of_a_dump(collection, from_dump, tmp_path, capsys, workers):
         assert store.blemishes(["7", "12"]) == {("article", "empty after preprocessing"): (1, "12")}
 
 
-def test_a_dump_that_ends_early_keeps_what_was_read_and_a_second_run_goes_on(
+def test_a_dump_that_ends_early_keeps_its_pages_and_can_be_resumed(
     collection, from_dump, tmp_path
 ):
     collection.image("images/x/7#a.jpg")
@@ -412,7 +412,7 @@ def test_a_dump_that_ends_early_keeps_what_was_read_and_a_second_run_goes_on(
     assert from_dump(listed) == {"images/x/11#a.jpg": "11", "images/x/7#a.jpg": "7"}
 
 
-def test_a_page_is_tokenized_once_a_dump(collection, from_dump, script, monkeypatch, tmp_path):
+def test_a_page_is_tokenized_once_per_dump(collection, from_dump, script, monkeypatch, tmp_path):
     collection.image("images/x/7#a.jpg")
     from_dump(["images/x/7#a.jpg"], "--workers", "1")
     monkeypatch.setattr(token_rows.text, "tokens_of", lambda clean: 1 / 0)

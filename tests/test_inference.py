@@ -169,7 +169,7 @@ def test_bag_of_words():
         assert len(ids) == len(counts) == 0
 
 
-def test_where_nothing_can_be_written():
+def test_folders_that_cannot_be_written():
     """No folder for compiled code: it is compiled in every process."""
     code = "from texttopicnet import inference; print(inference.exp_digamma(1.0), inference.exp_digamma._cache)"
     environment = os.environ | {

@@ -115,7 +115,7 @@ def test_the_model_does_not_depend_on_the_processes(corpus, uninterrupted, tmp_p
     assert_same(learn(corpus, workers=2), uninterrupted, tmp_path)
 
 
-def test_what_is_returned_is_gensims_and_can_learn_on(corpus, uninterrupted, tmp_path):
+def test_the_returned_model_is_gensims_and_can_continue_learning(corpus, uninterrupted, tmp_path):
     uninterrupted.save(str(tmp_path / "lda"))
     lda = LdaModel.load(str(tmp_path / "lda"))
     assert type(uninterrupted) is type(lda) is LdaModel
@@ -212,7 +212,7 @@ def test_after_the_last_update_nothing_is_learnt_again(
     assert_same(learn(corpus, **given), uninterrupted, tmp_path / "second")
 
 
-def test_a_killed_worker_is_one_sentence_and_the_second_run_goes_on(
+def test_a_killed_worker_is_one_sentence_and_the_run_can_be_resumed(
     corpus, uninterrupted, tmp_path, capsys
 ):
     dictionary, bows = corpus

@@ -89,7 +89,7 @@ def counts(folder):
     ]
 
 
-def test_one_document_an_image(run):
+def test_one_document_per_image(run):
     folder = run(*ALL)
     a, b = {"piano": 2, "violin": 1}, {"piano": 1, "harbour": 1}
     c, d = {"harbour": 1, "castle": 1, "glacier": 1}, {"castle": 2, "glacier": 1, "volcano": 1}
@@ -107,7 +107,7 @@ def test_one_document_an_image(run):
     }
 
 
-def test_one_document_an_article(run):
+def test_one_document_per_article(run):
     folder = run(*ALL, "--unique-articles")
     assert MmCorpus(str(folder / "bow.mm")).num_docs == 5
     assert [sorted(d) for d in counts(folder)] == [
@@ -269,7 +269,7 @@ def test_articles_with_blemishes_are_counted_and_the_first_is_named(run, corpus,
     ]
 
 
-def test_same_seed_same_bytes_whatever_the_workers(run):
+def test_same_seed_same_bytes_with_any_number_of_workers(run):
     runs = [("7", "1"), ("7", "2"), ("8", "1")]
     folders = [
         run(*ALL, "--passes", "2", "--seed", seed, work=f"w{i}", workers=n)
@@ -286,7 +286,7 @@ def test_same_seed_same_bytes_whatever_the_workers(run):
     assert (topics[0] != topics[2]).any()
 
 
-def test_dictionary_and_bags_serve_again(run, corpus, capsys):
+def test_dictionary_and_bags_are_reused(run, corpus, capsys):
     """Another number of topics needs the model alone; another corpus or other settings need all."""
     folder = run(*ALL)
     before = {name: (folder / name).stat().st_mtime_ns for name in ("dictionary.dict", "bow.mm")}
@@ -332,7 +332,7 @@ command_line.run(script.main)
         ("lda", "top_words"),
     ],
 )
-def test_a_killed_run_leaves_no_half_artefact_and_a_second_one_goes_on(run, corpus, where):
+def test_a_killed_run_leaves_no_half_artefact_and_can_be_resumed(run, corpus, where):
     """Killed -9 before the tokens, the dictionary, the bags, the training, and after the model."""
     wanted = run(*ALL, work="uninterrupted")
     arguments = [
@@ -391,7 +391,7 @@ def test_a_missing_train_dict_names_its_command(run, corpus):
         run(*ALL)
 
 
-def test_what_was_not_made_here_is_not_replaced_and_no_advice_says_so(run, corpus):
+def test_foreign_models_are_not_replaced_and_force_is_not_advised(run, corpus):
     """A downloaded model or dictionary: the sentence names another work folder, not --force."""
     folder = corpus / "work" / "LDA"
     downloaded = Dictionary([["piano", "an", "unfiltered", "dictionary"]])

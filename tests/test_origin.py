@@ -126,7 +126,7 @@ def test_the_telling_words_are_of_the_other_list_alone():
         assert text.token_of(word) == word
 
 
-def test_a_small_dictionary_without_a_record_is_taken_as_it_is(tmp_path):
+def test_a_small_dictionary_without_a_record_is_accepted(tmp_path):
     saved(tmp_path, Dictionary([["piano", "violin"]]))
     assert len(topics.TopicModel.load(tmp_path, 2).dictionary) == 2
 
@@ -171,7 +171,7 @@ def test_the_store_of_the_other_list_tells_of_a_dictionary_without_a_record(
         topics.TopicModel.load(tmp_path, 2)
 
 
-def test_an_old_store_of_the_same_list_tells_nothing_against_the_model(tmp_path):
+def test_an_old_store_of_the_same_stop_words_accepts_the_model(tmp_path):
     old_store(tmp_path, stop_words="2018.7.23")
     saved(tmp_path, Dictionary([["piano", "violin"]]))
     topics.TopicModel.load(tmp_path, 2)

@@ -41,7 +41,7 @@ def test_articles_are_sorted_and_counted(pairs):
     assert not pairs.has_article("text/3")
 
 
-def test_of_two_articles_for_one_image_the_later_one_stays():
+def test_the_later_of_two_articles_for_one_image_stays():
     pairs = Pairs()
     for image, article in (("b", "one"), ("a", "first"), ("b", "two")):
         pairs.add(image, article)
@@ -67,7 +67,7 @@ def test_of_two_articles_for_one_image_the_later_one_stays():
         (None, "train.json does not exist: make it with python LDA/generate_train_dict.py"),
     ],
 )
-def test_what_is_no_train_dict(tmp_path, content, says):
+def test_other_files_are_not_train_dicts(tmp_path, content, says):
     if content is not None:
         (tmp_path / "train.json").write_text(content)
     with pytest.raises(UserError, match=says):

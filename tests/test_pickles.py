@@ -199,7 +199,7 @@ DTYPE = named("numpy", "dtype")
         + b"K\x01\x87R.",
     ],
 )
-def test_what_is_allowed_cannot_be_called_otherwise(tmp_path, data):
+def test_allowed_names_cannot_be_called_with_other_arguments(tmp_path, data):
     path = tmp_path / "dictionary.dict"
     path.write_bytes(data)
     with pytest.raises(

@@ -173,7 +173,7 @@ def test_words_with_bars_of_their_probability(collection, page):
     ]
 
 
-def test_one_image_an_article_the_most_typical_first(collection, page):
+def test_one_image_per_article_the_most_typical_first(collection, page):
     first, second = page().xpath("//section")
     assert first.xpath(".//img/@alt") == ["images/a1.jpg", "images/b.jpg", "images/c.jpg"]
     assert texts(first, ".//figcaption") == ["0.90", "0.50", "0.25"]
@@ -215,7 +215,7 @@ def test_the_page_is_one_file_and_escapes_what_it_shows(collection, page, work):
     assert "alert(1)&amp;lt;/script&gt;Goals" in raw
 
 
-def test_images_that_are_gone_make_room_for_others(collection, page):
+def test_missing_images_are_replaced_by_others(collection, page):
     (collection / "images/a1.jpg").unlink()
     (collection / "images/b.jpg").write_bytes(b"no image")
     (collection / "text/a").unlink()
@@ -299,7 +299,7 @@ def test_planted_code_is_refused_and_trusted(work, show, tmp_path):
     assert (tmp_path / "ran").exists()
 
 
-def test_articles_of_a_dump_open_with_what_was_kept_of_them(collection, work, page):
+def test_articles_of_a_dump_begin_with_their_stored_opening(collection, work, page):
     with TokenStore(work) as store:
         stamp = f"{token_rows.PAGE} wiki.xml.bz2, 7 bytes"
         opening = "''Cannons'' are\nlarge " + "guns " * 100

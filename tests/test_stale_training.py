@@ -174,7 +174,7 @@ def test_a_model_that_is_older_than_the_dictionary_is_reported(used, articles, c
     )
 
 
-def test_without_a_change_the_bags_serve_again(used, capsys):
+def test_without_a_change_the_bags_are_reused(used, capsys):
     capsys.readouterr()
     used.learn("--topics", "3")
     assert (
@@ -184,7 +184,7 @@ def test_without_a_change_the_bags_serve_again(used, capsys):
 
 
 @pytest.mark.parametrize("name", ["dictionary.dict", "bow.mm", "bow.mm.index"])
-def test_bags_that_something_else_wrote_do_not_serve(used, work_in, name):
+def test_bags_of_another_program_are_not_reused(used, work_in, name):
     path = used.work / "LDA" / name
     path.write_bytes(path.read_bytes()[:-20] if name == "bow.mm" else b"x")
     used.learn("--topics", "3")
@@ -305,7 +305,7 @@ LACKS = {number: text for number, text in CHANGED.items() if number != 4} | {
 
 
 @pytest.mark.parametrize("second", [CHANGED, LACKS], ids=["same pages", "pages lack"])
-def test_another_dump_takes_the_place_of_the_first(dumps, work_in, second):
+def test_another_dump_replaces_the_first(dumps, work_in, second):
     used, fresh = work_in("used"), work_in("fresh")
     options = dumps(FIRST)
     used.pair(*options)

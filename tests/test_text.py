@@ -33,7 +33,7 @@ needs_recording = pytest.mark.skipif(not RECORDING.exists(), reason="needs ../sh
         ("&lt;b&gt;piano&lt;/b&gt; harbour&amp;castle", ["piano", "harbour", "castle"]),
     ],
 )
-def test_step_1_wiki_markup_goes(raw, tokens):
+def test_step_1_removes_wiki_markup(raw, tokens):
     assert text.tokenize(raw) == tokens
 
 
@@ -59,7 +59,7 @@ def test_step_1_wiki_markup_goes(raw, tokens):
         ("| a =1", "| a =1"),  # no blank before `=`
     ],
 )
-def test_step_2_table_markup_goes(raw, left):
+def test_step_2_removes_table_markup(raw, left):
     assert text.TABLE_MARKUP.sub("", raw) == left
 
 
@@ -79,7 +79,7 @@ def test_step_3_lower_case_runs_of_word_characters():
     assert text.tokenize("piano_violin") == ["pianoviolin"]  # `_` is a word character
 
 
-def test_step_4_stop_words_go_as_they_stand():
+def test_step_4_removes_exactly_the_stop_words():
     assert text.tokenize("The piano AND the violin of these") == ["piano", "violin"]
     assert text.tokenize("being beings") == [
         "being"
@@ -117,11 +117,11 @@ def test_step_5_lemmas_are_those_of_nouns():
     assert text.tokenize("geese2") == ["geese"]  # digits go later
 
 
-def test_step_6_all_but_a_to_z_goes_from_the_token():
+def test_step_6_removes_all_but_a_to_z():
     assert text.tokenize("naïve MÜLLER b2b4c 日本語 1984") == ["nave", "mller", "bbc"]
 
 
-def test_step_7_tokens_of_two_letters_go():
+def test_step_7_removes_tokens_of_two_letters():
     assert text.tokenize("ox oak b2b 3rd") == ["oak"]
 
 
@@ -134,7 +134,7 @@ def test_order_and_repetitions_are_kept():
     assert text.tokenize("violin piano violin violins") == ["violin", "piano", "violin", "violin"]
 
 
-def test_bytes_that_are_no_utf8_leave_no_token(tmp_path):
+def test_bytes_that_are_not_utf8_leave_no_token(tmp_path):
     (tmp_path / "a").write_bytes("piano \xe9t\xe9 caf\xe9".encode("latin-1") + " café".encode())
     raw = text.read_article(tmp_path / "a")
     assert raw == "piano \ufffdt\ufffd caf\ufffd café"
@@ -208,13 +208,13 @@ for unit in UNITS:
 
 
 @pytest.mark.parametrize("end", ["", "]] }} > --> | \n"])
-def test_marks_without_end_do_not_stall(end):
+def test_endless_marks_take_linear_time(end):
     subprocess.run(
         [sys.executable, "-c", STALLING, end], cwd=artefacts.ROOT, check=True, timeout=300
     )
 
 
-def test_the_map_of_words_does_not_grow_without_end(monkeypatch):
+def test_the_map_of_words_does_not_grow_without_limit(monkeypatch):
     monkeypatch.setattr(text, "MOST_WORDS", 5)
     monkeypatch.setattr(text, "_tokens", text._Tokens())
     words = [f"piano{letter}" for letter in "abcdefghijklmnop"]

@@ -55,7 +55,7 @@ def test_subjects_become_topics(model):
     assert {word for word, _ in model.top_words(groups[0, 0], 3)} == {"piano", "violin", "melody"}
 
 
-def test_what_was_saved_is_loaded(model, tmp_path):
+def test_a_saved_model_is_loaded(model, tmp_path):
     topic_models.save(model, tmp_path)
     loaded = TopicModel.load(tmp_path, 3)
     assert loaded.num_topics == 3
@@ -91,7 +91,7 @@ def test_vectors_by_hand(one_word_a_topic):
     np.testing.assert_allclose(vectors, wanted, atol=1e-5)
 
 
-def test_topics_below_a_hundredth_are_zero_and_the_rest_is_left(one_word_a_topic):
+def test_topics_below_a_hundredth_are_zero_and_the_rest_unchanged(one_word_a_topic):
     # 32 words: (1/3) / 33 = 0.0101 stays; 33 words: (1/3) / 34 = 0.0098 goes, and nothing is made
     # up for it
     stays, goes = one_word_a_topic.topic_vectors([["piano"] * 32, ["piano"] * 33])
@@ -106,7 +106,7 @@ def test_an_empty_article_of_many_topics_is_all_zero():
     assert learn(num_topics=200).topic_vectors([[]]).tolist() == [[0.0] * 200]
 
 
-def test_one_vector_a_text_and_seed(model, monkeypatch):
+def test_one_vector_per_text_and_seed(model, monkeypatch):
     mixed = DOCUMENTS[0] + DOCUMENTS[4] + DOCUMENTS[9]
     alone = model.topic_vectors([mixed], seed=5)
     among = model.topic_vectors([*DOCUMENTS, mixed, DOCUMENTS[3], mixed], seed=5)
@@ -115,7 +115,7 @@ def test_one_vector_a_text_and_seed(model, monkeypatch):
     assert model.topic_vectors([*DOCUMENTS, mixed], seed=5).tobytes() == among[:13].tobytes()
 
 
-def test_as_one_call_of_gensims_an_article():
+def test_vectors_equal_one_gensim_call_per_article():
     """Same start, same vectors: `get_document_topics` is the straightforward way."""
     rng = np.random.default_rng(0)
     words = [f"word{i}" for i in range(60)]
@@ -170,7 +170,7 @@ def test_documents_may_be_a_generator_and_none(model):
     assert model.topic_vectors([]).shape == (0, 3)
 
 
-def test_one_model_a_seed_whatever_the_workers(tmp_path):
+def test_one_model_per_seed_with_any_number_of_workers(tmp_path):
     models = {"a": learn(seed=1), "b": learn(seed=1, workers=2), "c": learn(seed=2)}
     for name, model in models.items():
         topic_models.save(model, tmp_path / name)
@@ -325,7 +325,7 @@ for path in sorted((work / "LDA").iterdir()):
 """
 
 
-def test_same_seed_same_bytes_whatever_the_process_hashes(tmp_path):
+def test_same_seed_same_bytes_with_any_hash_seed(tmp_path):
     printed = []
     for hash_seed in ("1", "2", "3"):
         command = [sys.executable, "-c", BYTES, str(tmp_path / hash_seed)]
@@ -392,7 +392,7 @@ def test_perplexity_sees_what_a_document_is_about(model_of):
     assert crossed.perplexity(documents) == pytest.approx(4, rel=0.02)
 
 
-def test_more_topics_of_no_use_cost_nothing_for_being_there(model_of):
+def test_unused_topics_do_not_change_perplexity(model_of):
     """Twenty more topics that no document needs: gensim's own number explodes, this one does not."""
     words = list("abcdefgh")
     useful = [[0.25] * 4 + [0] * 4, [0] * 4 + [0.25] * 4]
