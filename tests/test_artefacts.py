@@ -1,4 +1,4 @@
-"""Artefacts are written whole or not at all; what the user can mend is one sentence."""
+"""Artefacts are written whole or not at all; errors that the user can correct are one sentence."""
 
 import hashlib
 import json
@@ -242,9 +242,9 @@ def test_outputs_are_not_overwritten_without_force(tmp_path):
     artefacts.refuse_existing(tmp_path / "a", force=True)
     with pytest.raises(UserError) as caught:
         artefacts.refuse_existing(tmp_path / "a", force=False)
-    assert (
-        str(caught.value)
-        == f"{tmp_path / 'a'} exists already: give --force to replace it, or another --work folder to keep it"
+    assert str(caught.value) == (
+        f"{tmp_path / 'a'} exists already: give --force to replace it, or another --work"
+        " folder to keep it"
     )
 
 

@@ -1,6 +1,4 @@
-"""dictionary.dict and bow.mm: pairs that belong together, and every way in which they do not or are
-not whole.
-"""
+"""dictionary.dict and bow.mm: pairs that belong together, and damaged or mixed ones."""
 
 import pickle
 import shutil
@@ -165,7 +163,9 @@ def test_missing_artefacts_name_their_command(work, name):
     (work / "LDA" / name).unlink()
     with pytest.raises(
         UserError,
-        match=f"{name} does not exist: make it with python LDA/learn_LDA_model.py, in another --work",
+        match=(
+            f"{name} does not exist: make it with python LDA/learn_LDA_model.py, in another --work"
+        ),
     ):
         load(work)
 

@@ -1,5 +1,5 @@
-"""Other text embeddings than LDA: unit lengths, one vector a text and seed, the same bytes in every
-process, gensim's files.
+"""Text embeddings: unit lengths, one vector per text and seed, the same bytes in every process,
+gensim's files.
 """
 
 import os
@@ -184,9 +184,8 @@ def test_another_seed_gives_another_model(learnt, name):
     assert (other.vectors(DOCUMENTS) != learnt[name].vectors(DOCUMENTS)).any()
 
 
-# --------------------------------------------------------------------------------------------------
-# numbers by hand "common" stands in both texts: idf log2(2/2) = 0; "rare" and "odd" in one of two:
-# idf 1
+# ---------------------------------------------------------------------------------- numbers by hand
+# "common" is in both texts: idf log2(2/2) = 0; "rare" and "odd" are in one of two: idf 1
 TWO = [["common", "rare", "rare"], ["common", "odd"]]
 
 
@@ -235,7 +234,7 @@ def test_lsi_of_a_low_rank_is_filled_with_zeros():
     )  # two texts, two axes
 
 
-# ------------------------------------------------------------------------------------------------------ the corpus
+# --------------------------------------------------------------------------------------- the corpus
 @pytest.mark.parametrize("name", ["word2vec", "doc2vec", "fasttext"])
 def test_texts_are_streamed(name):
     dictionary = Dictionary(DOCUMENTS)
@@ -299,7 +298,7 @@ def test_a_long_texts_end_counts_in_doc2vec(learnt, monkeypatch):
     assert (a != b).any()
 
 
-# -------------------------------------------------------------------------------------------------------- refusals
+# ----------------------------------------------------------------------------------------- refusals
 @pytest.mark.parametrize("name", LEARNT)
 def test_a_missing_model_names_the_command(name, tmp_path):
     with pytest.raises(
@@ -315,7 +314,10 @@ def test_a_model_of_another_dictionary_is_refused_with_both_sizes(learnt, name, 
     Dictionary([["piano", "goal"]]).save(str(tmp_path / artefacts.DICTIONARY))
     with pytest.raises(
         UserError,
-        match=rf"dictionary.dict \(2 words\) and .*{name}4.model.* \(learnt with 13\) do not belong",
+        match=(
+            rf"dictionary.dict \(2 words\) and .*{name}4.model.* \(learnt with 13\) do not"
+            r" belong"
+        ),
     ):
         embeddings.BY_NAME[name].load(tmp_path, K)
 

@@ -166,7 +166,8 @@ def test_what_is_printed(run, capsys):
     printed = capsys.readouterr().out.splitlines()
     assert printed == [
         "labelling 5 images of 4 articles with 3 topics, seed 4",
-        "1 article has no word of the dictionary: text/empty; label: the topics of an empty article,"
+        "1 article has no word of the dictionary: text/empty; label: the topics of an empty"
+        " article,"
         " the same for all",
         f"5 labels, for SigmoidCrossEntropyLoss: {path}",
     ]
@@ -193,7 +194,10 @@ def test_with_another_dictionary_the_models_own_words_are_used(run, folder, caps
 def test_missing_artefacts_name_their_command(run, folder):
     with pytest.raises(
         UserError,
-        match=r"ldamodel5.lda does not exist: make it with python LDA/learn_LDA_model.py --topics 5",
+        match=(
+            r"ldamodel5.lda does not exist: make it with python LDA/learn_LDA_model.py --topics"
+            r" 5"
+        ),
     ):
         run(topics=5)
     (folder / "data" / "ImageCLEF_Wikipedia" / "text" / "both").unlink()

@@ -1,4 +1,4 @@
-"""LDA training: gensim's model, the same whatever works on it, and the same after a kill."""
+"""LDA training: gensim's model, the same with any number of processes and after a kill."""
 
 import itertools
 import json
@@ -173,7 +173,7 @@ def kill():
 @pytest.mark.parametrize(
     ("killed_at", "read"),
     [
-        (50, 3 * 190),  # before the first update: there is nothing to go on from
+        (50, 3 * 190),  # before the first update: there is nothing to resume from
         (81, 3 * 190),  # after it: its 80 documents are read again, but not inferred
         (190 + 130, 2 * 190),
         (2 * 190 + 1, 190),

@@ -1,4 +1,4 @@
-"""Markup goes exactly as gensim's filter_wiki takes it away, and in time linear in the text."""
+"""Markup is removed exactly as by gensim's filter_wiki, and in linear time."""
 
 from pathlib import Path
 

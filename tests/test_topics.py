@@ -1,6 +1,4 @@
-"""Dictionary and LDA as one object: saved and loaded together, one vector a text and seed, small
-topics 0.
-"""
+"""Dictionary and LDA as one object: loaded together, one vector per text and seed."""
 
 import os
 import shutil
@@ -37,7 +35,7 @@ def model():
 
 @pytest.fixture
 def one_word_a_topic():
-    """Three words, three topics: word i stands in topic i alone."""
+    """Three words, three topics: word i is in topic i alone."""
     dictionary = Dictionary([["piano", "goal", "cannon"]])
     model = TopicModel.learn(dictionary, [[(0, 1)]], 3, workers=1)
     order = [dictionary.token2id[word] for word in ("piano", "goal", "cannon")]
@@ -217,7 +215,10 @@ def test_a_model_without_words_and_another_dictionary_are_refused(model, tmp_pat
     Dictionary([["piano", "violin"]]).save(str(tmp_path / "LDA" / "dictionary.dict"))
     with pytest.raises(
         UserError,
-        match=r"dictionary.dict and .*ldamodel3.lda do not belong together: .* 2 words, the model 9",
+        match=(
+            r"dictionary.dict and .*ldamodel3.lda do not belong together: .* 2 words, the model"
+            r" 9"
+        ),
     ) as e:
         TopicModel.load(tmp_path, 3)
     assert "--force" not in str(e.value)
@@ -271,7 +272,7 @@ def test_a_model_of_another_number_of_topics_is_refused(model, tmp_path):
         TopicModel.load(tmp_path, 4)
 
 
-# ------------------------------------------------------------------------------------------------------ gensim's old files
+# ------------------------------------------------------------------------------- gensim's old files
 # gensim brings models along that its early versions saved: a dozen words, two topics, learnt from
 # the nine titles of Deerwester
 OLD = {
@@ -393,7 +394,7 @@ def test_perplexity_sees_what_a_document_is_about(model_of):
 
 
 def test_unused_topics_do_not_change_perplexity(model_of):
-    """Twenty more topics that no document needs: gensim's own number explodes, this one does not."""
+    """Twenty more topics that no document needs: gensim's own number explodes, ours does not."""
     words = list("abcdefgh")
     useful = [[0.25] * 4 + [0] * 4, [0] * 4 + [0.25] * 4]
     few, many = model_of(useful, words), model_of(useful + [[0.125] * 8] * 20, words)
