@@ -194,7 +194,7 @@ def test_inputs_are_checked_before_anything_is_learnt(script, monkeypatch, folde
     monkeypatch.setattr(script, "measure", lambda *_: pytest.fail("learnt"))
     with pytest.raises(
         UserError,
-        match="tfidf of 19 numbers needs as many words, and the dictionary has 18: give a lower --t",
+        match="tfidf of 19 numbers needs as many words, and the dictionary has 18: give a lower",
     ):
         run(script, monkeypatch, folder, tmp_path, "--topics", 19)
     copy = tmp_path / "copy"
