@@ -1,14 +1,15 @@
 """Pack images and their topic vectors into two LMDBs with equal keys, in one shuffled order.
 
 Reads:   WORK/LDA/training_labels<topics>.json (of another embedding:
-training_labels_<embedding><topics>.json), the images below
-         DATA/ImageCLEF_Wikipedia/ (or another --collection)
+         training_labels_<embedding><topics>.json), the images in DATA/ImageCLEF_Wikipedia/ (or
+         another --collection)
 Writes:  WORK/CNN/<net>/train_images_lmdb and train_labels_lmdb (with --val-fraction also
-val_images_lmdb, val_labels_lmdb) Paper:   section 4.2 (training data)
+         val_images_lmdb, val_labels_lmdb)
+Paper:   section 4.2 (training data)
 Usage:   python CNN/create_lmdb.py [--data DIR] [--work DIR] [--net CaffeNet] [--embedding lda]
-[--val-fraction 0] [--seed 0]
+                                   [--val-fraction 0] [--seed 0]
 
-Images are warped to --size x --size and kept as JPEG inside the Datum; a JPEG that has that size
+Images are warped to --size x --size and stored as JPEG inside the Datum; a JPEG that has that size
 already is stored byte for byte.  The order is shuffled with the seed (D5: the original's is that of
 a dict).
 """
@@ -20,6 +21,8 @@ import itertools
 import multiprocessing
 import re
 import shutil
+from collections.abc import Iterator
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -41,19 +44,19 @@ from texttopicnet import (
 )
 from texttopicnet.errors import UserError
 
-TOGETHER = 32  # images that a process gets at once
+TOGETHER = 32  # images per task of a worker process
 LONGEST_KEY = 511  # bytes; LMDB's
 TEMPORARY = re.compile(r"\.tmp-\w+/")
 
 
-def image_records(collection, size, names):
-    """What `image_record` says of some images; runs in the worker processes."""
+def image_records(collection: Path, size: int, names: list[str]) -> list[tuple[bytes | None, str]]:
+    """`image_record` of several images; runs in the worker processes."""
     cv2.setNumThreads(0)
     return [image_record(collection, name, size) for name in names]
 
 
-def image_record(collection, name, size):
-    """(serialized Datum of an image, '') or (None, what is wrong with it)."""
+def image_record(collection: Path, name: str, size: int) -> tuple[bytes | None, str]:
+    """(serialized Datum, '') of an image, or (None, what is wrong with it)."""
     try:
         data = images.stored(files.read_member(collection, name), collection / name, size)
     except UserError as error:
@@ -63,20 +66,32 @@ def image_record(collection, name, size):
     return datum.SerializeToString(), ""
 
 
-def label_datum(vector):
+def label_datum(vector: np.ndarray) -> caffe_pb2.Datum:
     return caffe_pb2.Datum(channels=len(vector), height=1, width=1, float_data=vector.tolist())
 
 
-def shuffled(count, seed):
+def shuffled(count: int, seed: int) -> np.ndarray:
     """The numbers of the images, 0 to count - 1 by name, in the seed's order."""
     numbers = np.arange(count)
     np.random.default_rng(seed).shuffle(numbers)
     return numbers
 
 
-def pack(labels, order, collection, size, workers, split_at, pairs):
-    """Write the records; images from `split_at` on go to the second pair.  Returns how many are
-    bad, and why the first one is.
+def pack(
+    labels: training_labels.Labels,
+    order: np.ndarray,
+    collection: Path,
+    size: int,
+    workers: int,
+    split_at: int,
+    pairs: list[list[Writer]],
+) -> tuple[int, str | None]:
+    """Write the records; images from `split_at` on go to the second pair of LMDBs.
+
+    Returns
+    -------
+    int, str or None
+        Number of bad images, and what is wrong with the first.
     """
     num_bad, first = 0, None
     groups = parallel.in_groups((labels[number][0] for number in order), TOGETHER)
@@ -98,37 +113,33 @@ def pack(labels, order, collection, size, workers, split_at, pairs):
 
 
 @contextlib.contextmanager
-def writing_lmdbs():
-    """Turn the error of an LMDB that cannot be written, e.g. on a full disk, into a UserError that
-    names it.
-    """
+def writing_lmdbs() -> Iterator[None]:
+    """Turn the error of an LMDB that cannot be written into a UserError that names it."""
     try:
         yield
     except CaffeError as error:
-        final = TEMPORARY.sub("", str(error))  # not the name that it has while it is written
+        final = TEMPORARY.sub("", str(error))  # without the folder in which it is written
         raise UserError(
             f"{final}: free space there or give another --work, and run this again"
         ) from error
 
 
-def main():
+def main() -> int:
     parser = command_line.parser(__doc__)
     command_line.add_options(parser, "--data", "--collection", "--work", "--net", "--topics")
-    parser.add_argument(
-        "--embedding", choices=embeddings.NAMES, default="lda", help="whose labels are packed"
-    )
+    command_line.add_options(parser, "--embedding", choices=embeddings.NAMES)
     command_line.add_options(parser, "--seed", help="of the order (default: 0)")
     parser.add_argument(
         "--val-fraction",
         type=command_line.share("--val-fraction", zero=True),
         default=0,
-        help="share of the images held out in a second pair",
+        help="share of the images held out in a second pair of LMDBs (default: 0)",
     )
     parser.add_argument(
         "--size",
         type=command_line.whole("--size", 1, 65500),
         default=images.SIDE,
-        help="side of the stored images",
+        help="side of the stored images in pixels (default: 256)",
     )
     command_line.add_options(parser, "--workers", default=multiprocessing.cpu_count())
     command_line.add_options(parser, "--force")
@@ -139,12 +150,12 @@ def main():
         str(folder).encode("utf-8")
     except UnicodeEncodeError as error:
         raise UserError(
-            f"{files.printable(folder)}: LMDB takes only folders whose names are UTF-8: give another --work"
+            f"{files.printable(folder)}: LMDB needs folders whose names are UTF-8: give another"
+            " --work"
         ) from error
     splits = ["train", "val"] if args.val_fraction else ["train"]
     outputs = [folder / f"{split}_{what}_lmdb" for split in splits for what in ("images", "labels")]
-    # an older val pair holds images that are about to become training images: it goes when the
-    # packing is made anew
+    # an older val pair holds images that are about to become training images: it is removed
     older = [
         path
         for path in (folder / "val_images_lmdb", folder / "val_labels_lmdb")
@@ -168,10 +179,12 @@ def main():
     split_at = len(order) - round(args.val_fraction * len(order))
     if args.val_fraction and split_at in (0, len(order)):
         raise UserError(
-            f"--val-fraction {args.val_fraction:g} of {len(order)} images leaves none for train or for val: give another share"
+            f"--val-fraction {args.val_fraction:g} of {len(order)} images leaves none for train or"
+            " for val: give another share"
         )
     print(
-        f"packing {split_at} + {len(order) - split_at} images at {args.size} x {args.size}, seed {args.seed}, into {folder}"
+        f"packing {split_at} + {len(order) - split_at} images at {args.size} x {args.size},"
+        f" seed {args.seed}, into {folder}"
     )
     kind = embeddings.BY_NAME[args.embedding]
     if kind.signed:
@@ -191,11 +204,12 @@ def main():
         )
         if not all(writer.count for writer in writers):
             raise UserError(
-                f"none of the images for train or for val can be read, {num_bad} of {len(order)} are bad; the first: {first_bad}"
+                "none of the images for train or for val can be read:"
+                f" {num_bad} of {len(order)} are bad; the first: {first_bad}"
             )
     for path in older:
         shutil.rmtree(path)
-        print(f"removed: {path}, of an earlier packing with --val-fraction")
+        print(f"removed: {path}, made earlier with --val-fraction")
     if num_bad:
         print(f"left out: {num_bad} bad images; the first: {first_bad}")
     counts = " + ".join(str(image_writer.count) for image_writer, _ in pairs)

@@ -16,6 +16,7 @@ from pathlib import Path
 from caffe import NetSpec, prototxt
 from caffe import layers as L
 from caffe import params as P
+from caffe.net_spec import Top
 from caffe.proto import caffe_pb2
 from texttopicnet import atomic_files, command_line
 from texttopicnet.errors import UserError
@@ -128,18 +129,18 @@ SAMPLE = Net(
 def body(n: NetSpec, net: Net, learns: bool) -> None:
     """Add conv1 to fc8, which read `n.data`; where the net learns, with fillers and rates."""
 
-    def learning(weights, bias):
+    def learning(weights: dict, bias: float) -> dict:
         filler = {"type": "constant", "value": bias}
         return (
             {"param": LEARNING, "weight_filler": weights, "bias_filler": filler} if learns else {}
         )
 
-    def convolution(bottom, name, pad, group, bias):
+    def convolution(bottom: Top, name: str, pad: int, group: int, bias: float) -> Top:
         sizes = {"num_output": net.outputs[name], "kernel_size": 3 if pad == 1 else 5, "pad": pad}
         groups = {"group": group} if group > 1 else {}
         return L.Convolution(bottom, **sizes, **groups, **learning(net.conv_weights, bias))
 
-    def pool_and_norm(bottom):
+    def pool_and_norm(bottom: Top) -> tuple[Top, Top]:
         pool = L.Pooling(bottom, pool=P.Pooling.MAX, kernel_size=3, stride=2)
         return pool, L.LRN(pool, local_size=5, alpha=0.0001, beta=0.75)
 

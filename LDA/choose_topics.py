@@ -1,11 +1,13 @@
-"""Measure models of more and of fewer topics: how well they predict articles they have not seen,
-how coherent their topics are.
+"""Measure models with more and fewer topics: how well they predict unseen articles, and how
+coherent their topics are.
 
-Reads:   WORK/LDA/train_dict_ImageCLEF_Wikipedia.json; dictionary.dict, bow.mm, tokens.sqlite of
-learn_LDA_model.py Writes:  WORK/LDA/choose_topics.json (a result record, whole after every model: a
-stopped run goes on), choose_topics.png Paper:   section 3.1 (40 topics)
+Reads:   WORK/LDA/train_dict_ImageCLEF_Wikipedia.json; dictionary.dict, bow.mm and tokens.sqlite of
+         learn_LDA_model.py
+Writes:  WORK/LDA/choose_topics.json, a result record that is whole after every model, so that a
+         stopped run can be resumed; choose_topics.png
+Paper:   section 3.1 (40 topics)
 Usage:   python LDA/choose_topics.py [--work DIR] [--topics 10 20 40 60 80 100] [--passes 1]
-[--seeds 0 1] [--workers 3]
+         [--seeds 0 1] [--workers 3]
 """
 
 import texttopicnet.startup  # noqa: F401  isort: skip
@@ -27,21 +29,21 @@ from texttopicnet import (
     results,
     topics,
 )
+from texttopicnet.counts import counted
 from texttopicnet.errors import UserError
 from texttopicnet.pairs import Pairs
 from texttopicnet.token_store import Texts, TokenStore
 
-# of a topic, whose coherence is measured; as Röder et al., and as many as are printed and shown
-TOP_WORDS = 10
+TOP_WORDS = 10  # per topic, whose coherence is measured; as Röder et al., and as many as are shown
 RECORD, PLOT = "LDA/choose_topics.json", "LDA/choose_topics.png"
 
 
 def coherences(model, texts, workers=1):
     """c_v coherence of every topic's `TOP_WORDS` most probable words.
 
-    How alike those words are in the company they keep, in windows of 110 tokens (Röder, Both and
-    Hinneburg, Exploring the space of topic coherence measures, WSDM 2015; gensim's CoherenceModel).
-    Higher is better.
+    It measures how similar the contexts of those words are, in windows of 110 tokens (Röder, Both
+    and Hinneburg, Exploring the space of topic coherence measures, WSDM 2015; gensim's
+    CoherenceModel).  Higher is better.
 
     Parameters
     ----------
@@ -54,7 +56,7 @@ def coherences(model, texts, workers=1):
     Returns
     -------
     ndarray of float64, shape (num_topics,)
-        From 0 (about) to 1; NaN where a word of the topic is in none of the texts.
+        From about 0 to 1; NaN if a word of the topic is in none of the texts.
     """
     words = [
         [word for word, _ in model.top_words(topic, TOP_WORDS)] for topic in range(model.num_topics)
@@ -67,26 +69,26 @@ def coherences(model, texts, workers=1):
         topn=TOP_WORDS,
         processes=parallel.usable(workers),
     )
-    with np.errstate(divide="ignore", invalid="ignore"):  # the words that are in no text
+    with np.errstate(divide="ignore", invalid="ignore"):  # for words that are in no text
         return np.array(measure.get_coherence_per_topic())
 
 
 def split(ranks, num_articles, share, seed):
-    """Hold out articles, never some of an article's documents.
+    """Hold out whole articles, never only some of an article's documents.
 
     Parameters
     ----------
     ranks : ndarray of int, shape (n_documents,)
         The article of each document: 0 to num_articles - 1.
     share : float
-        Of the articles, held out.
+        Share of the articles that is held out.
     seed : int
 
     Returns
     -------
     learning, held_out : ndarray of int
-        Numbers of the documents to learn from, all of their articles, and of the first document of
-        every held-out article.
+        Numbers of the documents to learn from, which are all documents of their articles, and of
+        the first document of every held-out article.
 
     Raises
     ------
@@ -96,8 +98,8 @@ def split(ranks, num_articles, share, seed):
     count = round(share * num_articles)
     if not 0 < count < num_articles:
         raise UserError(
-            f"--held-out {share:g} of {num_articles} articles leaves nothing to {'learn from' if count else 'measure on'}:"
-            " give another share"
+            f"--held-out {share:g} of {counted(num_articles, 'article')} leaves nothing to"
+            f" {'learn from' if count else 'measure on'}: give another share"
         )
     is_held_out = np.zeros(num_articles, bool)
     is_held_out[np.random.default_rng(seed).choice(num_articles, count, replace=False)] = True
@@ -106,25 +108,24 @@ def split(ranks, num_articles, share, seed):
 
 
 def load_bags(work, store, pairs, trust=False):
-    """(dictionary, corpus, the article of each document), UserError where they do not belong
-    together.
-    """
+    """(dictionary, corpus, article of each document); UserError if they do not belong together."""
     dictionary, corpus = bags.load(work, store, trust, by_number=True)
     origin.check_words(dictionary, work / artefacts.DICTIONARY, work)
-    if corpus.num_docs == len(pairs):  # one document an image
+    if corpus.num_docs == len(pairs):  # one document per image
         ranks = np.fromiter((rank for _, rank in pairs.ranks()), np.int64)
     elif corpus.num_docs == pairs.num_articles:  # --unique-articles
         ranks = np.arange(corpus.num_docs)
     else:
         raise UserError(
-            f"{work / artefacts.BOW} has {corpus.num_docs} documents, but the train dict {len(pairs)} images and"
-            f" {pairs.num_articles} articles: {bags.REMEDY}"
+            f"{work / artefacts.BOW} has {counted(corpus.num_docs, 'document')}, but the train dict"
+            f" {counted(len(pairs), 'image')} and {counted(pairs.num_articles, 'article')}:"
+            f" {bags.REMEDY}"
         )
     return dictionary, corpus, ranks
 
 
 def sample(store, pairs, count, seed):
-    """Token lists of `count` articles drawn at random, of all if there are no more."""
+    """Token lists of `count` articles drawn at random, or of all if there are fewer."""
     number = pairs.num_articles
     chosen = set(
         np.random.default_rng(seed).choice(number, min(count, number), replace=False).tolist()
@@ -137,7 +138,7 @@ def sample(store, pairs, count, seed):
 
 
 def measure(model, held_out, texts, workers):
-    """The numbers of one model, as the record keeps them."""
+    """The numbers of one model, for the record."""
     found = coherences(model, texts, workers)
     measured = found[~np.isnan(found)]
     if not len(measured):
@@ -152,15 +153,13 @@ def measure(model, held_out, texts, workers):
 
 
 def told(row):
-    left_out = row["topics_without_coherence"]
+    """A line about one model."""
+    left_out, without = row["topics_without_coherence"], ""
+    if left_out:
+        without = f" ({counted(left_out, 'topic')} left out, for words that are in no article)"
     return (
-        f"{row['topics']} topics, seed {row['seed']}: perplexity {row['perplexity']:.1f}, coherence {row['coherence']:.3f}"
-        + (
-            f" (without {left_out} topics, a word of which is in none of the articles)"
-            if left_out
-            else ""
-        )
-        + f"; learnt in {row['learning_seconds']:.0f} s"
+        f"{row['topics']} topics, seed {row['seed']}: perplexity {row['perplexity']:.1f},"
+        f" coherence {row['coherence']:.3f}{without}; learnt in {row['learning_seconds']:.0f} s"
     )
 
 
@@ -177,8 +176,8 @@ def add(record, row, seconds):
 
 
 def resume(record, path):
-    """Put an earlier run's models and seconds into the record; UserError where they were measured
-    otherwise.
+    """Put an earlier run's models and seconds into the record; UserError if they were measured
+    differently.
     """
     if not path.exists():
         return
@@ -186,17 +185,19 @@ def resume(record, path):
     for field in ("experiment", "seed", "split", "settings", "inputs"):
         if found.get(field) != record[field]:
             raise UserError(
-                f"{path} is of other settings or artefacts ({field}: {found.get(field)}): give --force to replace it"
+                f"{path} is of other settings or artefacts ({field}: {found.get(field)}): give"
+                " --force to replace it"
             )
     record |= {name: found[name] for name in ("models", "values", "seconds")}
 
 
 def described(args, pairs, learning, held_out, texts):
-    """The record, still without models."""
+    """The record, without models."""
     words = int(sum(count for document in held_out for _, count in document))
     if not words:
         raise UserError(
-            f"the {len(held_out)} held-out articles have no word of the dictionary: give a larger --held-out"
+            f"the {len(held_out)} held-out articles have no word of the dictionary: give a larger"
+            " --held-out"
         )
     names = {
         "train_dict": artefacts.TRAIN_DICT,
@@ -216,7 +217,7 @@ def described(args, pairs, learning, held_out, texts):
         seed=args.split_seed,
         inputs={name: args.work / path for name, path in names.items()},
         seconds=0,
-        note="values are means over the models of a number of topics, one a seed",
+        note="values are means over the models of each number of topics, one model per seed",
         settings={"passes": args.passes, "update_every": args.update_every, "top_words": TOP_WORDS},
         models=[],
     )
@@ -231,19 +232,19 @@ def main():
         nargs="+",
         default=[10, 20, 40, 60, 80, 100],
         metavar="K",
-        help="numbers of them",
+        help="numbers of topics",
     )
     parser.add_argument(
         "--passes",
         type=command_line.whole("--passes"),
         default=1,
-        help="those that the chosen model will be learnt with",
+        help="passes over the documents",
     )
     parser.add_argument(
         "--update-every",
         type=command_line.whole("--update-every"),
         default=topics.UPDATE_EVERY,
-        help="chunks of 2000 documents an update",
+        help="chunks of 2000 documents per update",
     )
     parser.add_argument(
         "--seeds",
@@ -259,20 +260,20 @@ def main():
         type=command_line.share("--held-out"),
         default=0.1,
         metavar="SHARE",
-        help="of the articles, to measure perplexity on",
+        help="share of the articles on which perplexity is measured",
     )
     parser.add_argument(
         "--coherence-articles",
         type=command_line.whole("--coherence-articles"),
         default=2000,
         metavar="N",
-        help="articles to measure coherence on",
+        help="articles on which coherence is measured",
     )
     parser.add_argument(
         "--split-seed",
         type=command_line.seed("--split-seed"),
         default=0,
-        help="draws both, for all models alike",
+        help="seed of the draw of both, the same for all models",
     )
     command_line.add_options(parser, "--force", "--trust-pickle")
     args = parser.parse_args()
@@ -293,10 +294,13 @@ def main():
         numbers, seeds = sorted(set(args.topics)), sorted(set(args.seeds))
         done = {(row["topics"], row["seed"]) for row in record["models"]}
         missing = [(k, seed) for seed in seeds for k in numbers if (k, seed) not in done]
+        total = len(numbers) * len(seeds)
         print(
-            f"models of {', '.join(map(str, numbers))} topics, seeds {', '.join(map(str, seeds))}, passes {args.passes}: learning"
-            f" from {len(learning)} documents, perplexity on {len(held_out)} other articles, coherence on {len(texts.names())}"
-            f" articles; {len(numbers) * len(seeds) - len(missing)} of {len(numbers) * len(seeds)} models are there already"
+            f"models of {', '.join(map(str, numbers))} topics, seeds {', '.join(map(str, seeds))},"
+            f" passes {args.passes}: learning from {counted(len(learning), 'document')},"
+            f" perplexity on {len(held_out)} other articles, coherence on"
+            f" {counted(len(texts.names()), 'article')};"
+            f" {total - len(missing)} of {total} models exist already"
         )
         bar = tqdm(missing, unit="model", disable=not missing)
         for k, seed in bar:

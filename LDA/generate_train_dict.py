@@ -2,11 +2,13 @@
 article it illustrates.
 
 Reads:   DATA/ImageCLEF_Wikipedia/metadata/*/*.xml, images/ and text/; or --dump, --images and the
-images that these list Writes:  WORK/LDA/train_dict_ImageCLEF_Wikipedia.json: {image path: article
-path or page id}; of a dump LDA/tokens.sqlite too Paper:   section 4.1 (JPEG, an English article,
-sides of 256 pixels); arXiv 1807.02110 (a dump's articles of 50 words or more) Usage:   python
-LDA/generate_train_dict.py [--data DIR] [--work DIR] [--dump FILE --images FILE] [--workers 2]
-[--force]
+         images that these list
+Writes:  WORK/LDA/train_dict_ImageCLEF_Wikipedia.json: {image path: article path or page id};
+         with --dump also LDA/tokens.sqlite
+Paper:   section 4.1 (JPEG, an English article, sides of at least 256 pixels); arXiv 1807.02110
+         (a dump's articles of at least 50 words)
+Usage:   python LDA/generate_train_dict.py [--data DIR] [--work DIR] [--dump FILE --images FILE]
+         [--workers 2] [--force]
 """
 
 import texttopicnet.startup  # noqa: F401  isort: skip
@@ -47,7 +49,7 @@ class LeftOut(Exception):
 
 
 def read_metadata(path):
-    """(image file, article file) as the metadata name them, relative to the collection.
+    """(image file, article file) that the metadata name, relative to the collection.
 
     Streams through the XML and stops at the first English caption that names an article.
     """
@@ -85,7 +87,7 @@ def parsed_metadata(file):
 
 @contextlib.contextmanager
 def left_out_unless_usable(what):
-    """Turn a file that cannot be used into a reason to leave its image out."""
+    """Turn an unusable file into a reason to leave its image out."""
     try:
         yield
     except files.Unusable as error:
@@ -97,8 +99,8 @@ def left_out_unless_usable(what):
 
 
 def check_image(collection, name):
-    """Refuse an image that is missing, unreadable, not a JPEG inside, too large to decode, or too
-    small.
+    """LeftOut for an image that is missing, unreadable, not a JPEG inside, too large to decode, or
+    too small.
     """
     with left_out_unless_usable("image"):
         data = files.read_member(collection, name)
@@ -134,9 +136,7 @@ def from_list(collection, entry):
 
 
 def examined(read, collection, items):
-    """[(image, article, None)] of what `read` can use, [(name of the item, None, reason)] of what
-    it leaves out.
-    """
+    """(image, article, None) of items that `read` can use, (item, None, reason) of the others."""
     rows = []
     for item in items:
         try:
@@ -200,7 +200,8 @@ def main():
     args = parser.parse_args()
     if bool(args.dump) != bool(args.images):
         raise UserError(
-            "--dump and --images go together: the articles, and the list of the images that show them"
+            "--dump and --images go together: the articles, and the list of the images that"
+            " illustrate them"
         )
 
     collection = args.data / args.collection
@@ -230,11 +231,13 @@ def main():
         print(f"left out: {line}")
     if not len(pairs) and args.dump:
         raise UserError(
-            f"no usable image: do the images that {args.images} lists lie in {collection}, and their articles in {args.dump}?"
+            f"no usable image: are the images that {args.images} lists in {collection}, and their"
+            f" articles in {args.dump}?"
         )
     if not len(pairs):
         raise UserError(
-            f"no usable image in {collection}: are images/, metadata/ and text/ of the collection there?"
+            f"no usable image in {collection}: are images/, metadata/ and text/ of the collection"
+            " there?"
         )
     json_files.write(output, pairs.sorted())
     if args.dump:

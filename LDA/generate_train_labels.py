@@ -1,12 +1,15 @@
 """Give every image the topic vector of its article, or another embedding of its text.
 
 Reads:   WORK/LDA/train_dict_ImageCLEF_Wikipedia.json, dictionary.dict, ldamodel<topics>.lda; the
-articles Writes:  WORK/LDA/training_labels<topics>.json: {image path: [probability of each topic]},
-sorted as the train dict Paper:   section 3.2 (the LDA vector is the image's target); arXiv
-1807.02110 (other embeddings) Usage:   python LDA/generate_train_labels.py [--data DIR] [--work DIR] [--topics 40] [--embedding lda] [--seed 0] [--workers 2]
+         articles
+Writes:  WORK/LDA/training_labels<topics>.json: {image path: [probability of each topic]}, in the
+         order of the train dict
+Paper:   section 3.2 (the LDA vector is the image's target); arXiv 1807.02110 (other embeddings)
+Usage:   python LDA/generate_train_labels.py [--data DIR] [--work DIR] [--topics 40]
+         [--embedding lda] [--seed 0] [--workers 2]
 
-With --embedding NAME the labels are training_labels_<name><topics>.json; its model,
-<name><topics>.model, is learnt first where it is not there yet.
+With --embedding NAME the labels are training_labels_<name><topics>.json.  The embedding's model,
+<name><topics>.model, is learnt first if it does not exist.
 """
 
 import texttopicnet.startup  # noqa: F401  isort: skip
@@ -38,8 +41,8 @@ TOGETHER = 256  # articles that a process gets at once
 
 
 def vectors_of(model, seed, articles):
-    """Vectors of a group of articles, given as the store keeps their tokens, and which of them have
-    a word of the dictionary.
+    """Vectors of a group of articles, given as packed tokens, and whether each has a word of the
+    dictionary.
     """
     articles = [unpacked(article) for article in articles]
     known = model.dictionary.token2id
@@ -73,7 +76,7 @@ def labels_of(args, pairs, file, width):
 def main():
     parser = command_line.parser(__doc__)
     command_line.add_options(parser, "--data", "--collection", "--work", "--topics")
-    parser.add_argument("--embedding", choices=embeddings.NAMES, default="lda")
+    command_line.add_options(parser, "--embedding", choices=embeddings.NAMES)
     command_line.add_options(parser, "--seed", help="draws the start of the inference (default: 0)")
     command_line.add_options(parser, "--workers", "--force", "--trust-pickle")
     args = parser.parse_args()
@@ -98,9 +101,10 @@ def main():
         )
         if changed:
             print(changed)
+        articles = counted(pairs.num_articles, "article")
         print(
-            f"labelling {len(pairs)} images of {pairs.num_articles} articles with"
-            f" {model.described()}, seed {args.seed}"
+            f"labelling {counted(len(pairs), 'image')} of {articles} with {model.described()},"
+            f" seed {args.seed}"
         )
         model.vectors([[]], args.seed)  # compiles, before the processes are forked
         groups = parallel.in_groups(map(store.packed, names()), TOGETHER)
@@ -112,9 +116,8 @@ def main():
                 file.write(np.ascontiguousarray(vectors, np.float32))
                 unknown += (bar.n + np.flatnonzero(~np.array(known))).tolist()
                 bar.update(len(vectors))
-        count = json_files.write(
-            output, labels_of(args, pairs, file, model.num_topics)
-        )  # one label an article (D4)
+        labels = labels_of(args, pairs, file, model.num_topics)  # one label per article (D4)
+        count = json_files.write(output, labels)
     if unknown:
         first = next(itertools.islice(names(), unknown[0], None))
         what = counted(len(unknown), "article has", "articles have")

@@ -2,9 +2,10 @@
 
 Reads:   WORK/LDA/train_dict_ImageCLEF_Wikipedia.json, DATA/ImageCLEF_Wikipedia/text/
 Writes:  WORK/LDA/dictionary.dict, bow.mm, ldamodel<topics>.lda (gensim's own formats);
-tokens.sqlite, for later runs Paper:   section 3.1 (40 topics)
+         tokens.sqlite, for later runs
+Paper:   section 3.1 (40 topics)
 Usage:   python LDA/learn_LDA_model.py [--data DIR] [--work DIR] [--topics 40] [--passes 1]
-[--workers 3] [--seed 0]
+         [--workers 3] [--seed 0]
 """
 
 import texttopicnet.startup  # noqa: F401  isort: skip
@@ -31,23 +32,24 @@ from texttopicnet import (
     vocabulary,
 )
 from texttopicnet.article_files import store_articles
+from texttopicnet.counts import counted
 from texttopicnet.errors import UserError
 from texttopicnet.pairs import Pairs
 from texttopicnet.token_rows import unpacked
 from texttopicnet.token_store import TokenStore
 
 TOGETHER = 250  # articles that a process gets at once
-PRUNED_EVERY = 10_000  # articles; gensim's, as its limit of words in memory
-PRUNE_AT = 2_000_000
+PRUNED_EVERY = 10_000  # articles; gensim's value, as the next one
+PRUNE_AT = 2_000_000  # words in memory
 MEASURED = 2000  # documents whose perplexity is printed
 
 
-def counted(articles):
-    """Words of some articles, given as (packed tokens, number of documents), and in how many
-    documents each is, and how often.
+def word_counts(articles):
+    """Words of some articles, given as (packed tokens, number of documents): the number of
+    documents that have each, and its number of occurrences.
 
     The words come in the order in which gensim's Dictionary would number them: article by article,
-    new ones by the alphabet.
+    new words in alphabetical order.
     """
     documents, occurrences, num_pos, num_nnz = {}, {}, 0, 0
     for tokens, copies in articles:
@@ -63,8 +65,9 @@ def counted(articles):
 
 
 def make_dictionary(articles, workers, no_below, no_above):
-    """The filtered dictionary of (packed tokens, number of documents) of all articles: what
-    gensim's own counting gives.
+    """The filtered dictionary of all articles, given as (packed tokens, number of documents).
+
+    It is equal to the result of gensim's own counting.
 
     Raises
     ------
@@ -73,7 +76,7 @@ def make_dictionary(articles, workers, no_below, no_above):
     """
     dictionary = Dictionary()
     groups = parallel.in_groups(articles, TOGETHER)
-    for number, group in enumerate(parallel.ordered_map(counted, groups, workers), 1):
+    for number, group in enumerate(parallel.ordered_map(word_counts, groups, workers), 1):
         documents, occurrences, *numbers = group
         for word, count in documents.items():
             word_id = dictionary.token2id.setdefault(word, len(dictionary.token2id))
@@ -88,8 +91,8 @@ def make_dictionary(articles, workers, no_below, no_above):
 
 
 def bags_of(token2id, articles):
-    """Bags of words of some articles, given as packed tokens: int32 arrays of shape (n_distinct,
-    2), ids ascending and counts.
+    """Bags of words of some articles, given as packed tokens: int32 arrays of shape
+    (n_distinct, 2), with ascending ids and their counts.
     """
     bags = []
     for tokens in articles:
@@ -100,8 +103,8 @@ def bags_of(token2id, articles):
 
 
 class Bags:
-    """The articles' bags of words in a file, by rank; in memory are their places alone (8 bytes an
-    article).
+    """The articles' bags of words in a file, by rank; only their places are in memory, 8 bytes per
+    article.
     """
 
     def __init__(self, file, bags, num_articles):
@@ -153,8 +156,8 @@ def checksums(paths):
 
 
 def are_made_from(store, paths, made_from):
-    """Whether dictionary.dict and bow.mm are those that an earlier run made of the same documents
-    with the same options.
+    """Whether an earlier run made dictionary.dict and bow.mm from the same documents with the same
+    options.
     """
     files = [*paths, Path(f"{paths[1]}.index")]
     return all(path.is_file() for path in files) and store.setting("bow.mm") == [
@@ -164,13 +167,15 @@ def are_made_from(store, paths, made_from):
 
 
 def refuse_foreign(path, store):
-    """Refuse to overwrite a dictionary that was not made here, e.g. a downloaded one that belongs
-    to a downloaded model.
+    """Refuse to overwrite a dictionary that was not made here, such as one that belongs to a
+    downloaded model.
     """
-    # the record's name is looked for in the bytes: nothing is unpickled only to be overwritten
+    # a search for the record's name in the bytes, because nothing should be unpickled only to be
+    # overwritten
     if path.is_file() and not store.was_made_here() and b"made_from" not in path.read_bytes():
         raise UserError(
-            f"{path} was not made in this work folder, and would be overwritten: give another --work folder, or move it away"
+            f"{path} was not made in this work folder, and would be overwritten: give another"
+            " --work folder, or move it away"
         )
 
 
@@ -211,9 +216,11 @@ def main():
     train_dict = args.work / artefacts.TRAIN_DICT
     pairs = Pairs.load(train_dict)
     print(
-        f"learning {args.topics} topics from {num_documents(args, pairs)} documents ({pairs.num_articles} articles): passes"
-        f" {args.passes}, workers {args.scheduler or args.workers}, seed {args.seed}, words in at least {args.no_below} documents"
-        f" and at most {args.no_above:g} of them"
+        f"learning {counted(args.topics, 'topic')} from"
+        f" {counted(num_documents(args, pairs), 'document')}"
+        f" ({counted(pairs.num_articles, 'article')}): passes {args.passes},"
+        f" workers {args.scheduler or args.workers}, seed {args.seed}, words in at least"
+        f" {counted(args.no_below, 'document')} and at most {args.no_above:g} of them"
     )
 
     def names():
@@ -232,8 +239,8 @@ def main():
         for line in store.blemishes(names()).lines():
             print(line)
 
-        # the dictionary and bags of an earlier run, for another number of topics or one that was
-        # stopped, serve again
+        # the dictionary and bags of an earlier run with another number of topics, or of a stopped
+        # one, are reused
         made_from = origin.record(store, pairs, args.unique_articles, args.no_below, args.no_above)
         if args.force or not are_made_from(store, bag_paths, made_from):
             store.set("bow.mm", None)
@@ -241,11 +248,12 @@ def main():
             store.set(origin.OTHER_WORDS, None)
             store.set("bow.mm", [made_from, checksums(bag_paths)])
         else:
-            print(f"{bag_paths[0]} and bow.mm are there already, made from the same articles")
+            print(f"{bag_paths[0]} and bow.mm exist already, made from the same articles")
 
         dictionary, corpus = bags.load(args.work, store, args.trust_pickle)
         print(
-            f"dictionary: {len(dictionary)} words; {corpus.num_nnz} counts in {corpus.num_docs} documents"
+            f"dictionary: {counted(len(dictionary), 'word')}; {counted(corpus.num_nnz, 'count')} in"
+            f" {counted(corpus.num_docs, 'document')}"
         )
         checkpoint = model_path.with_name(model_path.name + ".checkpoint")
         model = topics.TopicModel.learn(
@@ -265,7 +273,7 @@ def main():
         perplexity = model.perplexity(sample)
     for topic in range(args.topics):
         print(f"topic {topic}: " + " ".join(word for word, _ in model.top_words(topic)))
-    measured = f"of the first {len(sample)} documents that are not empty, learnt from"
+    measured = f"of the first {counted(len(sample), 'non-empty training document')}"
     print(f"perplexity {perplexity:.1f} ({measured}): {outputs[-1]}")
     return 0
 

@@ -1,4 +1,4 @@
-"""Print the tokens of article files: one line a file, separated by blanks.
+"""Print the tokens of article files: one line per file, separated by blanks.
 
 Reads:   the files named on the command line
 Writes:  standard output
@@ -14,7 +14,7 @@ from texttopicnet import command_line, text
 
 def main():
     parser = command_line.parser(__doc__)
-    parser.add_argument("files", nargs="+", metavar="FILE")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="article to preprocess")
     args = parser.parse_args()
     for path in args.files:
         print(" ".join(text.tokenize(text.read_article(path))))

@@ -2,10 +2,11 @@
 articles.
 
 Reads:   WORK/LDA/dictionary.dict, ldamodel<topics>.lda; for the images also
-training_labels<topics>.json, the train dict, DATA Writes:  standard output; WORK/LDA/topics.html
-(one file, pictures included; made anew at every call) Paper:   figure of topics
+         training_labels<topics>.json, the train dict, DATA
+Writes:  standard output; WORK/LDA/topics.html (one file, pictures included; replaced at every call)
+Paper:   figure of topics
 Usage:   python LDA/show_topics.py [--data DIR] [--work DIR] [--topics 40] [--words 10] [--images 8]
-[--page FILE]
+         [--page FILE]
 """
 
 import texttopicnet.startup  # noqa: F401  isort: skip
@@ -36,9 +37,9 @@ from texttopicnet.pairs import Pairs
 from texttopicnet.token_store import TokenStore
 
 TEMPLATE = Path(__file__).resolve().parent / "topics.html.jinja"
-ARTICLES = 4  # a topic
-HEIGHT = 104  # pixels of a thumbnail; twice as many are stored, for sharp screens
-WIDEST = 2.0  # a thumbnail's width to its height: wider ones are cropped
+ARTICLES = 4  # per topic
+HEIGHT = 104  # pixels of a thumbnail; it is stored at twice the size, for sharp screens
+WIDEST = 2.0  # width to height of a thumbnail; wider images are cropped
 QUOTE = 180  # characters of an article that are shown
 NO_TEXT = re.compile(r"={2,}|'{2,}|\s+")
 
@@ -52,7 +53,7 @@ def print_words(model, count):
 
 
 class Corpus:
-    """What the labels say about articles and images.
+    """The articles and images with their labels.
 
     vectors : ndarray of float32, shape (n_articles, num_topics)
         The topic vector of each article, whose names are in `articles`.
@@ -71,11 +72,12 @@ class Corpus:
         ):
             if image != labelled:
                 raise UserError(
-                    f"{path} {self.difference(path, made_by)}; move it away, then make it with {made_by}"
+                    f"{path} {self.difference(path, made_by)}; move it away, then make it with"
+                    f" {made_by}"
                 )
             training_labels.check("lda", image, vector, num_topics, made_by)
             self.vectors[rank] = vector
-        # one document an image, as the model was learnt
+        # one document per image, as in learning
         shares = self.vectors.T @ np.array(copies, np.float64)
         self.shares = shares / shares.sum()
 
@@ -84,7 +86,7 @@ class Corpus:
         labelled = {image for image, _ in json_files.stream(path, made_by)}
         images = {image for image, _ in self.pairs}
         if labelled == images:
-            return "has the train dict's images in another order, or one of them twice"
+            return "has the train dict's images in another order, or has one of them twice"
         only = ", ".join(
             f"{len(some)} only in the {what}, such as {min(some)}"
             for some, what in ((labelled - images, "labels"), (images - labelled, "train dict"))
@@ -93,12 +95,12 @@ class Corpus:
         return f"has other images than the train dict: {only}"
 
     def typical(self, topic):
-        """Indices of the articles in which a topic is present, those that are most about it first."""
+        """Indices of the articles that have a topic, those with the highest probability first."""
         order = np.argsort(-self.vectors[:, topic], kind="stable")
         return [i for i in order if self.vectors[i, topic] > 0]
 
     def first_in(self, topic):
-        """In how many articles the topic is the largest."""
+        """The number of articles in which the topic is the largest."""
         return int((self.vectors.argmax(axis=1) == topic).sum())
 
 
@@ -119,8 +121,8 @@ def thumbnail(collection, name):
 
 
 def opening(store, collection, name):
-    """(first line, what follows) of an article without its markup; the file's name where it cannot
-    be read.
+    """First line and following text of an article without its markup; the file's name and '' if it
+    cannot be read.
     """
     path = collection / name
     title, quote = store.opening(name)
@@ -136,7 +138,7 @@ def opening(store, collection, name):
     ]
     if not lines:
         return path.name, ""
-    if len(lines[0]) > 80:  # no title, the text itself
+    if len(lines[0]) > 80:  # not a title
         return path.name, shortened(" ".join(lines))
     return lines[0], shortened(" ".join(lines[1:]))
 
@@ -146,7 +148,7 @@ def shortened(quote):
 
 
 def show(corpus, store, topic, collection, count):
-    """The images and articles of a topic, as the template wants them."""
+    """The images and articles of a topic, for the template."""
     shown, articles = [], []
     for i in corpus.typical(topic):
         name, probability = corpus.articles[i], corpus.vectors[i, topic]
@@ -155,7 +157,7 @@ def show(corpus, store, topic, collection, count):
             articles.append(
                 {"title": title, "quote": quote, "name": name, "probability": probability}
             )
-        if len(shown) < count:  # one image an article: its others would look alike
+        if len(shown) < count:  # one image per article, because its others look similar
             for image in corpus.pairs.images(name):
                 jpeg = thumbnail(collection, image)
                 if jpeg:
@@ -166,8 +168,8 @@ def show(corpus, store, topic, collection, count):
     return shown, articles
 
 
-def rows_of(model, corpus, store, collection, words, images_a_topic):
-    """One dict a topic, the largest share of the corpus first."""
+def rows_of(model, corpus, store, collection, words, images_per_topic):
+    """One dict per topic, in the order of their shares of the corpus, the largest first."""
     rows = []
     for topic in range(model.num_topics):
         row = {
@@ -179,7 +181,9 @@ def rows_of(model, corpus, store, collection, words, images_a_topic):
         }
         if corpus:
             row |= {"share": corpus.shares[topic], "first_in": corpus.first_in(topic)}
-            row["images"], row["articles"] = show(corpus, store, topic, collection, images_a_topic)
+            row["images"], row["articles"] = show(
+                corpus, store, topic, collection, images_per_topic
+            )
         rows.append(row)
     return sorted(rows, key=lambda row: -row["share"]) if corpus else rows
 
@@ -187,15 +191,25 @@ def rows_of(model, corpus, store, collection, words, images_a_topic):
 def main():
     parser = command_line.parser(__doc__)
     command_line.add_options(parser, "--data", "--collection", "--work", "--topics")
-    parser.add_argument("--words", type=command_line.whole("--words"), default=10)
+    parser.add_argument(
+        "--words",
+        type=command_line.whole("--words"),
+        default=10,
+        metavar="N",
+        help="words per topic (default: 10)",
+    )
     parser.add_argument(
         "--images",
         type=command_line.whole("--images", 0),
         default=8,
-        help="images a topic on the page",
+        metavar="N",
+        help="images per topic on the page (default: 8)",
     )
     parser.add_argument(
-        "--page", type=Path, help="where the page goes (default: WORK/LDA/topics.html)"
+        "--page",
+        type=Path,
+        metavar="FILE",
+        help="where the page goes (default: WORK/LDA/topics.html)",
     )
     command_line.add_options(parser, "--trust-pickle")
     args = parser.parse_args()

@@ -43,8 +43,8 @@ METADATA = """<?xml version="1.0" encoding="UTF-8" ?>
 
 
 def name_of(rank):
-    """A made-up word for a rank beyond WordNet's nouns, another one for each: rare names, as real
-    text is full of.
+    """A made-up word for a rank beyond WordNet's nouns, different for each: real text is full of
+    rare names.
     """
     word = ""
     while rank or len(word) < 6:
@@ -54,9 +54,9 @@ def name_of(rank):
 
 
 class Lexicon:
-    """Stop words, years, nouns, their plurals and, without end, names: one number for each.
+    """Stop words, years, nouns, their plurals and endlessly many names, each with a number.
 
-    A noun's rank is its place by frequency: the short ones come first, as in real text.
+    A noun's rank is its place by frequency; short nouns are frequent, as in real text.
     """
 
     def __init__(self, seed):
@@ -71,8 +71,8 @@ class Lexicon:
                 word for word in set(wordnet.all_lemma_names("n")) if text.token_of(word) == word
             )
         )
-        # a contraction falls apart at its apostrophe, and its first half can be a token: "let's"
-        # leaves "let"
+        # a contraction is split at its apostrophe, and its first half can be a token: "let's" gives
+        # "let"
         stop_words = short_first([word for word in get_stop_words("en") if word.isalpha()])
         years = [str(year) for year in range(1800, 2010)]
         plurals = [noun if noun[-1] in "shxyz" else noun + "s" for noun in nouns]
@@ -85,11 +85,11 @@ class Lexicon:
         self.first_noun = self.num_stop_words + self.num_years
 
     def numbers(self, ranks, plural):
-        """Numbers of the words of some ranks, in the plural where there is one."""
+        """Numbers of the words with some ranks, in the plural if there is one."""
         return self.first_noun + ranks + self.num_nouns * (plural | (ranks >= self.num_nouns))
 
     def spelt(self, numbers):
-        """The words of some numbers: list of str."""
+        """The words with some numbers: list of str."""
         words = self.words[np.minimum(numbers, len(self.words) - 1)]
         for place in np.flatnonzero(numbers >= len(self.words)):
             words[place] = name_of(int(numbers[place]) - self.first_noun - self.num_nouns)
@@ -100,8 +100,8 @@ def draw_ranks(rng, size):
     """Ranks (int64, from 0) whose frequency falls as 1 / (FLAT + rank) up to KNEE and as 1 / rank²
     beyond.
 
-    So does that of real content words; the steep end makes the vocabulary grow as the square root
-    of the text.
+    Real content words behave so; the steep end makes the vocabulary grow as the square root of the
+    text.
     """
     span = np.log(1 + KNEE / FLAT)
     u, v = rng.random((2, size))
@@ -113,7 +113,7 @@ def draw_content(rng, size):
     """Ranks of an article's content words, in the order of the text: int64 of length `size`."""
     ranks = draw_ranks(rng, size)
     themes = rng.integers(THEMES, size=rng.integers(2, 4))
-    theme = themes[(len(themes) * rng.random(size) ** 1.5).astype(int)]  # the first is the foremost
+    theme = themes[(len(themes) * rng.random(size) ** 1.5).astype(int)]  # the first one prevails
     ranks = np.where(rng.random(size) < THEMED, ranks - ranks % THEMES + theme, ranks)
     earlier = (np.arange(size) * rng.random(size)).astype(int)
     return np.where(rng.random(size) < REPEATED, ranks[earlier], ranks)
@@ -138,9 +138,7 @@ def draw_article(rng, lexicon):
     words = plain.copy()
 
     def places(words_each):
-        """Places in the text, one for every `words_each` words, and for each some words of the
-        article.
-        """
+        """Places in the text, one per `words_each` words, each with some words of the article."""
         for place, other in rng.integers(0, size - 8, (size // words_each, 2)).tolist():
             yield place, plain[other : other + 8]
 
@@ -151,7 +149,10 @@ def draw_article(rng, lexicon):
     for place, _ in places(200):
         words[place] += "&nbsp;" if place % 2 else "&mdash;"
     for place, (a, b, c, d, e, *_) in places(150):
-        cited = f"{{{{cite web|url=http://www.{a}.org/{b}.html|title={c} {d}|publisher={e}|accessdate=2009-05-12}}}}"
+        cited = (
+            f"{{{{cite web|url=http://www.{a}.org/{b}.html|title={c} {d}"
+            f"|publisher={e}|accessdate=2009-05-12}}}}"
+        )
         words[place] += f'<ref name="{a}">{cited}</ref>' if place % 4 else f'<ref name="{a}" />'
     for place, _ in places(20):
         words[place] += "." if place % 3 else ","
@@ -161,7 +162,8 @@ def draw_article(rng, lexicon):
     for place, (a, b, c, *_) in places(1500):
         words[place] += f"\n[[File:{a} {b}.jpg|thumb|250px|{c} {b}]]\n<!-- {a} {c} -->\n"
         words[place] += (
-            f'{{| class="wikitable"\n|-\n! scope="col" | {a} || {b}\n|-\n| align="right" | {b} || {c}\n|}}\n'
+            f'{{| class="wikitable"\n|-\n! scope="col" | {a} || {b}\n'
+            f'|-\n| align="right" | {b} || {c}\n|}}\n'
         )
     infobox = "".join(f"| {a} = {b} {{{{{c}|{d}}}}}\n" for _, (a, b, c, d, *_) in places(500))
     links = "".join(f"[[Category:{a} {b}]]\n[[de:{c}]]\n" for _, (a, b, c, *_) in places(1000))
@@ -169,7 +171,9 @@ def draw_article(rng, lexicon):
 
 
 def make_folder(lexicon, collection, image, num_articles, seed, folder):
-    """Articles folder * PER_FOLDER and on, each with metadata and an image; returns how many."""
+    """Articles from number folder * PER_FOLDER on, each with metadata and an image; returns how
+    many.
+    """
     rng = np.random.default_rng((seed, folder))
     images, metadata, texts = folders = [
         collection / name / str(folder) for name in ("images", "metadata", "text/en")
@@ -178,13 +182,12 @@ def make_folder(lexicon, collection, image, num_articles, seed, folder):
         path.mkdir(parents=True)
     first = folder * PER_FOLDER
     numbers = range(first, min(first + PER_FOLDER, num_articles))
-    (images / f"{first}.jpg").write_bytes(
-        image
-    )  # a file has no more than 65,000 names: one image a folder
+    # a file can have at most 65,000 names, so each folder has an image of its own
+    (images / f"{first}.jpg").write_bytes(image)
     for n in numbers:
         if n < DRAWN:
             (texts / str(n)).write_text(draw_article(rng, lexicon), encoding="ascii")
-        else:  # its folder was made long before
+        else:  # the folder of its text exists already
             os.link(
                 collection / "text/en" / str(n % DRAWN // PER_FOLDER) / str(n % DRAWN),
                 texts / str(n),
@@ -197,9 +200,7 @@ def make_folder(lexicon, collection, image, num_articles, seed, folder):
 
 
 def make_corpus(collection, num_articles, seed, workers):
-    """Make a corpus in ImageCLEF's layout, whole or not at all; a smaller one is the beginning of a
-    larger one.
-    """
+    """Make a corpus in ImageCLEF's layout, whole or not at all."""
     noise = np.random.default_rng(seed).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     image = cv2.imencode(".jpg", cv2.resize(noise, (256, 256), interpolation=cv2.INTER_CUBIC))[
         1

@@ -1,16 +1,17 @@
-"""Time the topic vectors of articles: compiled inference against one `get_document_topics` call an
+"""Time the topic vectors of articles: compiled inference against one `get_document_topics` call per
 article.
 
 Reads:   WORK/LDA/dictionary.dict, ldamodel<topics>.lda, train_dict_ImageCLEF_Wikipedia.json; the
-articles below DATA Writes:  nothing; prints seconds of both, their ratio, and how far the vectors
-differ Paper:   section 3.2 (the LDA vector is the image's target)
+         articles below DATA
+Writes:  nothing; prints the seconds of both, their ratio, and how far the vectors differ
+Paper:   section 3.2 (the LDA vector is the image's target)
 Usage:   python benchmarks/label_articles.py [--data DIR] [--work DIR] [--topics 40] [--rounds 3]
-[--workers 2]
+         [--workers 2]
 
-All sides get the same tokens and the same start, in turn, round by round, so that whatever else the
-machine does falls on all. The straightforward way is gensim's:
+All sides get the same tokens and the same start.  They run in turn, round by round, so that other
+work on the machine affects all of them.  The straightforward way is gensim's:
 `get_document_topics(dictionary.doc2bow(tokens))` for one article after the other.  BLAS has one
-thread, so that one process is one core.
+thread, so that one process uses one core.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from texttopicnet.errors import UserError
 
 
 def straightforward(model, documents, seed):
-    """One call an article, each begun from the start that `topic_vectors` draws."""
+    """One call per article, each with the start that `topic_vectors` draws."""
     vectors = np.zeros((len(documents), model.num_topics), np.float32)
     kept = model.lda.random_state
     model.lda.random_state = topics._OneStart(seed, model.num_topics)
@@ -64,7 +65,8 @@ def main():
     documents = list(tokens)
     mean = np.mean([len(tokens) for tokens in documents])
     print(
-        f"{len(documents)} articles of {mean:.0f} tokens, {model.num_topics} topics, {args.rounds} rounds"
+        f"{len(documents)} articles of {mean:.0f} tokens, {model.num_topics} topics,"
+        f" {args.rounds} rounds"
     )
     threadpool_limits(1)
     model.topic_vectors(documents[:1])  # compiles
@@ -77,16 +79,19 @@ def main():
             raise UserError("one process and several give different vectors")
         sides.append((theirs, alone, shared))
         print(
-            f"round {i}: one call an article {theirs:.2f} s, one process {alone:.2f} s, {args.workers} processes {shared:.2f} s"
+            f"round {i}: one call per article {theirs:.2f} s, one process {alone:.2f} s,"
+            f" {args.workers} processes {shared:.2f} s"
         )
     others = ((vectors > 0) != (wanted > 0)).any(axis=1).sum()
     print(
-        f"vectors differ by {np.abs(vectors - wanted).max():.1e} at most; {others} articles have other topics above 0"
+        f"vectors differ by {np.abs(vectors - wanted).max():.1e} at most; {others} articles have"
+        " other topics above 0"
     )
     theirs, alone, shared = np.median(sides, axis=0) / len(documents) * 1e6
     print(
-        f"median an article: one call {theirs:.0f} us, one process {alone:.0f} us (ratio {theirs / alone:.1f}),"
-        f" {args.workers} processes {shared:.0f} us (ratio {theirs / shared:.1f})"
+        f"median per article: one call {theirs:.0f} us, one process {alone:.0f} us (ratio"
+        f" {theirs / alone:.1f}), {args.workers} processes {shared:.0f} us (ratio"
+        f" {theirs / shared:.1f})"
     )
     return 0
 

@@ -1,17 +1,18 @@
 """Measure seconds and memory of the three scripts of LDA/ as the number of articles grows.
 
-Reads:   nothing; the articles are drawn (words of WordNet), one image of 256x256 serves for all
+Reads:   nothing; the articles are drawn (drawn_articles.py), and all have one image of 256x256
 Writes:  OUT (JSON) and a table beside it (Markdown); FOLDER/: the corpora and what is made from
-them, deleted at the end Paper:   section 3.1 and 3.2 (from articles to topic vectors)
+         them, deleted at the end
+Paper:   sections 3.1 and 3.2 (from articles to topic vectors)
 Usage:   python benchmarks/scale_text.py [--articles 3500 35000 350000] [--out FILE] [--folder DIR]
-[--workers 2] [--keep]
+         [--workers 2] [--keep]
 
-Each size has a corpus of its own in ImageCLEF's layout, one image an article, on which the scripts
-run one after the other as a user runs them, with one pass.  What was interrupted goes on: a corpus
-that is whole and the numbers of a finished size are kept. The articles have the real collection's
-length (2,039 tokens and 875 distinct words on average) and real markup; the vocabulary grows with
-the text as it does in Wikipedia, up to DRAWN articles; beyond, these come again.  Needs Linux
-(/proc).
+Each size has a corpus of its own in ImageCLEF's layout, with one image per article.  The scripts
+run on it one after the other, as a user runs them, with one pass.  An interrupted run can be
+resumed: whole corpora and the numbers of finished sizes are kept.  The articles have the real
+collection's length (2,039 tokens and 875 distinct words on average) and real markup.  The
+vocabulary grows with the text as it does in Wikipedia, up to DRAWN articles; then they repeat.
+Needs Linux (/proc).
 """
 
 import argparse
@@ -45,8 +46,8 @@ BYTES_AN_ARTICLE = 80_000  # of disk, corpus and everything the scripts make fro
 
 
 def length(collection):
-    """{'bytes', 'tokens', 'distinct'}: means of the first folder's articles, the last two after
-    preprocessing.
+    """{'bytes', 'tokens', 'distinct'}: means of the first folder's articles, the last two of their
+    tokens.
     """
     articles = [path.read_text() for path in sorted((collection / "text/en/0").iterdir())]
     rows = [
@@ -60,28 +61,24 @@ def length(collection):
 
 
 def proportional_memory(process):
-    """Bytes of a process and all that descend from it; what several share counts once (the sum of
-    their PSS).
-    """
+    """Bytes of a process and its descendants, shared memory counted once (the sum of their PSS)."""
     total = 0
     for member in [process, *process.children(recursive=True)]:
         try:
             total += member.memory_full_info().pss
-        except psutil.NoSuchProcess:  # it has ended meanwhile
+        except psutil.NoSuchProcess:  # it has ended
             continue
     return total
 
 
 def highest_memory(process):
-    """Peak resident memory of one process so far, in bytes (the kernel's VmHWM); 0 once it has
-    ended.
-    """
+    """Peak resident memory of a process so far, in bytes (the kernel's VmHWM); 0 after its end."""
     found = re.search(r"VmHWM:\s*(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())
     return 1024 * int(found[1]) if found else 0
 
 
 def cpu_seconds():
-    """Processor time of all processes that were started here and have ended."""
+    """Processor time of all child processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
@@ -92,9 +89,9 @@ def measured(command, log):
     Returns
     -------
     dict
-        'seconds'; 'cpu_seconds', of all its processes, which other work on the machine hardly
-        changes; 'peak_mb', the highest sum over all its processes of those seen every INTERVAL
-        seconds; 'main_peak_mb', the peak of the first process.
+        'seconds'; 'cpu_seconds' of all its processes, which other work on the machine hardly
+        changes; 'peak_mb', the highest sum over all its processes, sampled every INTERVAL seconds;
+        'main_peak_mb', the peak of the first process.
 
     Raises
     ------
@@ -129,11 +126,11 @@ def measured(command, log):
 
 
 def measure(folder, num_articles, seed, workers):
-    """The row of one size: {'length': ..., 'stages': {script: what `measured` returns}, 'words': in
-    the dictionary, ...}.
+    """The row of one size: 'length', 'stages' ({script: result of `measured`}), 'words' (of the
+    dictionary) and what a record needs.
     """
     collection, work = folder / "ImageCLEF_Wikipedia", folder / "work"
-    shutil.rmtree(work, ignore_errors=True)  # half of a run that was stopped would be time saved
+    shutil.rmtree(work, ignore_errors=True)  # a stopped run's files would shorten the next one
     if not collection.exists():
         check_disk(folder, num_articles)
         make_corpus(collection, num_articles, seed, workers)
@@ -167,7 +164,8 @@ def measure(folder, num_articles, seed, workers):
 def table(rows):
     """Markdown of {number of articles: row}."""
     lines = [
-        "| script | articles | words | seconds | CPU seconds | CPU ms an article | peak MB of all | main process |",
+        "| script | articles | words | seconds | CPU seconds | CPU ms per article |"
+        " peak MB of all | main process |",
         "|---|" + "--:|" * 7,
     ]
     for script in STAGES:
@@ -221,7 +219,8 @@ def main():
         n for n in args.articles if args.force or not asked.items() <= rows.get(str(n), {}).items()
     ]
     print(
-        f"{', '.join(map(str, todo)) or 'no more'} articles to be measured: seed {args.seed}, workers {args.workers}, one pass"
+        f"{', '.join(map(str, todo)) or 'no more'} articles to be measured: seed {args.seed},"
+        f" workers {args.workers}, one pass"
     )
     for num_articles in todo:
         folder = args.folder / f"{num_articles}_{args.seed}"

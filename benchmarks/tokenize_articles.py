@@ -1,15 +1,14 @@
-"""Time the tokenizing of articles: the project's way against the straightforward reading of its
-steps.
+"""Time the tokenizing of articles: the project's code against a literal version of its steps.
 
-Reads:   the files below the folders named (default: data/ImageCLEF_Wikipedia/text)
-Writes:  nothing; prints text per second of both, their ratio, and what several processes add
+Reads:   the files below the named folders (default: data/ImageCLEF_Wikipedia/text)
+Writes:  nothing; prints text per second of both, their ratio, and the gain by several processes
 Paper:   section 3.1 (preprocessing)
 Usage:   python benchmarks/tokenize_articles.py [FOLDER ...] [--articles 400] [--rounds 3]
-[--workers 2]
+         [--workers 2]
 
 Both sides run in turn on the same articles within one process and on one core, round by round, so
-that whatever else the machine does falls on both; they must give the same tokens.  The project's
-way begins each round with no word remembered.
+that other work on the machine affects both; they must give the same tokens.  The project's side
+begins each round with an empty cache of words.
 """
 
 import argparse
@@ -28,8 +27,8 @@ STOP_WORDS = get_stop_words("en")
 
 
 def straightforward(raw):
-    """The steps as they are written: gensim's expressions, a list of stop words, a fresh lemmatizer
-    for every token.
+    """The steps taken literally: gensim's expressions, a list of stop words, a new lemmatizer for
+    every token.
     """
     clean = text.TABLE_MARKUP.sub("", filter_wiki(raw))
     tokens = re.findall(r"\w+", clean.lower())
@@ -59,7 +58,7 @@ def main():
         "--articles",
         type=int,
         default=400,
-        help="articles a round, spread over the folders; 0: all of them",
+        help="articles per round, spread over the folders; 0: all of them",
     )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2, help="processes of the last measurement")
@@ -72,9 +71,10 @@ def main():
     articles = [text.read_article(path) for path in sample]
     megabytes = sum(path.stat().st_size for path in sample) / 1e6
     print(
-        f"{len(articles)} of {len(files)} articles, {megabytes:.1f} MB, {args.rounds} rounds, one process"
+        f"{len(articles)} of {len(files)} articles, {megabytes:.1f} MB, {args.rounds} rounds,"
+        " one process"
     )
-    text.tokenize("geese"), straightforward("geese")  # WordNet is loaded
+    text.tokenize("geese"), straightforward("geese")  # loads WordNet
     pairs = []
     for i in range(args.rounds):
         text._tokens.clear()
@@ -84,11 +84,13 @@ def main():
             raise UserError("the two sides give different tokens: the times mean nothing")
         pairs.append((ours, theirs))
         print(
-            f"round {i}: tokenize {ours:.2f} s, straightforward {theirs:.2f} s, ratio {theirs / ours:.1f}"
+            f"round {i}: tokenize {ours:.2f} s, straightforward {theirs:.2f} s,"
+            f" ratio {theirs / ours:.1f}"
         )
     ours, theirs = (sorted(side)[len(side) // 2] for side in zip(*pairs, strict=True))
     print(
-        f"median: tokenize {megabytes / ours:.2f} MB/s, straightforward {megabytes / theirs:.2f} MB/s, ratio {theirs / ours:.1f}"
+        f"median: tokenize {megabytes / ours:.2f} MB/s, straightforward"
+        f" {megabytes / theirs:.2f} MB/s, ratio {theirs / ours:.1f}"
     )
     megabytes = sum(path.stat().st_size for path in files) / 1e6
     for workers in sorted({1, args.workers}):
@@ -96,7 +98,8 @@ def main():
         count = sum(len(tokens) for tokens in text.tokenize_files(files, workers))
         seconds = time.perf_counter() - start
         print(
-            f"all {len(files)} files, {workers} processes: {seconds:.1f} s, {megabytes / seconds:.2f} MB/s, {count} tokens"
+            f"all {len(files)} files, {workers} processes: {seconds:.1f} s,"
+            f" {megabytes / seconds:.2f} MB/s, {count} tokens"
         )
     return 0
 

@@ -45,7 +45,7 @@ def enough_for(what: str, remedy: str) -> Iterator[None]:
         failed = isinstance(error, (MemoryError, OutOfMemoryError)) or (
             not isinstance(error, CaffeError) and any(sign in str(error).lower() for sign in SIGNS)
         )
-        if failed:  # also where a blob has reported it: the layer is the better name
+        if failed:  # by a blob, too: its layer is the better name
             raise OutOfMemoryError(f"{what}: not enough memory; lower {remedy}") from error
         raise
 

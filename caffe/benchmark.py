@@ -54,9 +54,9 @@ def benchmark(net: Net, iterations: int) -> None:
     total = 1000 * (time.perf_counter() - begin)
     log.info("caffe.cpp:397", "Average time per layer: ")
     for node, ahead, back in zip(net.nodes, forward, backward, strict=True):
-        start = f"{node.name:>10}\t"
-        log.info("caffe.cpp:400", f"{start}forward: {log.number(ahead / iterations)} ms.")
-        log.info("caffe.cpp:403", f"{start}backward: {log.number(back / iterations)} ms.")
+        head = f"{node.name:>10}\t"
+        log.info("caffe.cpp:400", f"{head}forward: {log.number(ahead / iterations)} ms.")
+        log.info("caffe.cpp:403", f"{head}backward: {log.number(back / iterations)} ms.")
     log.info("caffe.cpp:408", f"Average Forward pass: {log.number(sum(forward) / iterations)} ms.")
     log.info(
         "caffe.cpp:410", f"Average Backward pass: {log.number(sum(backward) / iterations)} ms."

@@ -46,8 +46,8 @@ device_query: -gpu ID|all
 
 -resume resumes from the newest good snapshot of the solver's snapshot_prefix, or starts from the
 beginning if there is none.
--collapsed_outputs 1e-7 warns, at each displayed iteration, if the outputs vary less than that
-between the images of a batch.
+-collapsed_outputs: at each displayed iteration, the log warns if the outputs vary less than this
+between the images of a batch (default 1e-7; 0: never).
 
 tools (caffe <tool> -help says more):
 """
@@ -70,7 +70,7 @@ FLAGS = {
     "iterations": {"type": int, "default": 50},
     "sigint_effect": {"choices": EFFECTS, "default": "stop"},
     "sighup_effect": {"choices": EFFECTS, "default": "snapshot"},
-    "collapsed_outputs": {"type": float, "default": 0.0},
+    "collapsed_outputs": {"type": float, "default": None},
 }
 
 
@@ -130,11 +130,11 @@ def train(args: argparse.Namespace) -> None:
             "caffe.cpp:169",
             "-resume finds the snapshot itself: give neither -snapshot nor -weights with it",
         )
-    if not 0 <= args.collapsed_outputs < math.inf:
+    collapsed = args.collapsed_outputs
+    if collapsed is not None and not 0 <= collapsed < math.inf:
         raise Fatal(
             "caffe.cpp:167",
-            "-collapsed_outputs takes a variance, or 0 for no warning, not"
-            f" {args.collapsed_outputs:g}",
+            f"-collapsed_outputs takes a variance, or 0 for no warning, not {collapsed:g}",
         )
     param = prototxt.read_solver(args.solver)
     param.train_state.level = args.level
@@ -153,7 +153,8 @@ def train(args: argparse.Namespace) -> None:
     try:
         with Signals(args.sigint_effect, args.sighup_effect) as signals:
             solver.request = signals
-            solver.collapsed_outputs = args.collapsed_outputs
+            if collapsed is not None:
+                solver.collapsed_outputs = collapsed
             if args.snapshot:
                 log.info("caffe.cpp:235", f"Resuming from {args.snapshot}")
                 solver.restore(args.snapshot)

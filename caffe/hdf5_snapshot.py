@@ -177,9 +177,10 @@ def _places(names: Sequence[str], layers: Sequence[Mapping[int, np.ndarray]]) ->
     for name, blobs in zip(names, layers, strict=True):
         count[name] = max(count.get(name, 0), max(blobs, default=-1) + 1)
     datasets = {f"{name}/{i}" for name, blobs in count.items() for i in range(blobs)}
-    taken, places = set(), []
+    taken: set[str | None] = set()
+    places: list[str | None] = []
     for index, (name, blobs) in enumerate(zip(names, layers, strict=True)):
-        place = name
+        place: str | None = name
         if not _is_path(name) or name in taken or not datasets.isdisjoint(_prefixes(name)):
             place = f"layer_{index:06d}" if blobs else None
             while place in count:

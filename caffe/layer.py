@@ -127,7 +127,7 @@ class Layer:
     can_overwrite = False  # `forward` looks at self.overwrites
     in_place = True  # a top may have its bottom's name
     fed_by_user = False  # its forward has nothing to do
-    calls_user = False  # runs the user's own code, on the net's blobs themselves
+    calls_user = False  # runs the user's own code on the net's blobs (see layers/python.py)
     # Every top uses the memory of the first bottom, or of the parameter if there is no bottom.
     shares_data = False
     shares_diff = False
@@ -189,11 +189,11 @@ class Layer:
         return True
 
     def first_tops(self) -> Tensors:
-        """What the tops hold before the first forward, in order; where it is nothing, zeros."""
+        """What the tops hold before the first forward, in order; zeros where no value is given."""
         return ()
 
     def auto_top_blobs(self) -> bool:
-        """Whether missing tops are made up (losses are: Caffe's AutoTopBlobs)."""
+        """Whether the net adds missing tops, as it does for losses (Caffe: AutoTopBlobs)."""
         return self.is_loss
 
     def default_loss_weight(self, index: int) -> float:

@@ -18,7 +18,7 @@ def set_mode_gpu() -> None:
     if not torch.cuda.is_available():
         log.warning(
             "common.cpp:66",
-            "GPU asked for, but PyTorch finds no CUDA device here: going on with the CPU.",
+            "GPU asked for, but PyTorch finds no CUDA device here: continuing on the CPU.",
         )
         return
     # Caffe's numbers are full float32; TF32 would round the factors of every product to 10 bits

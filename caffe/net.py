@@ -106,7 +106,7 @@ class NetCore:
         backward: bool = True,
         gradient_ready: Callable[[Parameter, torch.Tensor], None] | None = None,
     ) -> torch.Tensor:
-        """Run the whole net once, as one graph; parameter diffs are added to what is there.
+        """Run the whole net once, as one graph; its parameter diffs add up.
 
         A net with callbacks, or with a layer that overwrites in place what a gradient reads, runs
         blob by blob instead.

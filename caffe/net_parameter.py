@@ -6,6 +6,8 @@ from caffe import log, upgrade
 from caffe.error import CaffeError
 from caffe.proto.caffe_pb2 import NetParameter, NetState, NetStateRule
 
+Top = tuple[int, int]  # number of the layer, number of the top
+
 
 def meets_rule(state: NetState, rule: NetStateRule, layer_name: str) -> bool:
     """Whether `state` meets `rule`; if not, log why, as Caffe does."""
@@ -89,40 +91,23 @@ def insert_splits(param: NetParameter, name: str) -> NetParameter:
     CaffeError
         A bottom is the top of no layer before.
     """
-    writer = {}  # blob name -> (layer index, top index) of the last layer that wrote it
-    source = {}  # (layer, bottom) -> (layer, top)
-    readers = {}
-    loss_weight = {}
-    for i, layer in enumerate(param.layer):
-        for j, blob in enumerate(layer.bottom):
-            if blob not in writer:
-                raise CaffeError(
-                    f"{name}: layer '{layer.name}': bottom {j} is the unknown blob '{blob}'"
-                )
-            source[i, j] = writer[blob]
-            readers[writer[blob]] = readers.get(writer[blob], 0) + 1
-        for j, blob in enumerate(layer.top):
-            writer[blob] = (i, j)
-        for j in range(min(len(layer.loss_weight), len(layer.top))):
-            top = writer[layer.top[j]]
-            loss_weight[top] = layer.loss_weight[j]
-            if layer.loss_weight[j]:
-                readers[top] = readers.get(top, 0) + 1
+    reading = _Reading(param, name)
     out = NetParameter()
     out.CopyFrom(param)
     del out.layer[:]
-    taken = {}
+    taken: dict[Top, int] = {}  # how many tops of its Split have a reader
     for i, layer in enumerate(param.layer):
         copy = out.layer.add()
         copy.CopyFrom(layer)
         for j, blob in enumerate(layer.bottom):
-            top = source[i, j]
-            if readers[top] > 1:
+            top = reading.source[i, j]
+            if reading.readers[top] > 1:
                 split = _split_name(param.layer[top[0]].name, blob, top[1])
                 copy.bottom[j] = f"{split}_{taken.get(top, 0)}"
                 taken[top] = taken.get(top, 0) + 1
         for j, blob in enumerate(layer.top):
-            count, weight = readers.get((i, j), 0), loss_weight.get((i, j), 0)
+            count = reading.readers.get((i, j), 0)
+            weight = reading.loss_weight.get((i, j), 0)
             if count <= 1:
                 continue
             split = out.layer.add(
@@ -136,6 +121,48 @@ def insert_splits(param: NetParameter, name: str) -> NetParameter:
                 copy.ClearField("loss_weight")
                 taken[i, j] = 1  # the first split top is the loss
     return out
+
+
+class _Reading:
+    """Who reads the tops of a net.
+
+    Attributes
+    ----------
+    source : dict
+        {(layer, bottom): the top that it reads}.
+    readers : dict
+        {top: number of bottoms that read it, and the loss if it is part of it}.
+    loss_weight : dict
+        {top: its weight}, where a layer gives one.
+
+    Raises
+    ------
+    CaffeError
+        A bottom is the top of no layer before.
+    """
+
+    def __init__(self, param: NetParameter, name: str) -> None:
+        self.source: dict[tuple[int, int], Top] = {}
+        self.readers: dict[Top, int] = {}
+        self.loss_weight: dict[Top, float] = {}
+        writer: dict[str, Top] = {}  # the top that last wrote a blob
+        for i, layer in enumerate(param.layer):
+            for j, blob in enumerate(layer.bottom):
+                if blob not in writer:
+                    raise CaffeError(
+                        f"{name}: layer '{layer.name}': bottom {j} is the unknown blob '{blob}'"
+                    )
+                self.source[i, j] = writer[blob]
+                self._count(writer[blob])
+            for j, blob in enumerate(layer.top):
+                writer[blob] = (i, j)
+            for blob, weight in zip(layer.top, layer.loss_weight, strict=False):
+                self.loss_weight[writer[blob]] = weight
+                if weight:
+                    self._count(writer[blob])
+
+    def _count(self, top: Top) -> None:
+        self.readers[top] = self.readers.get(top, 0) + 1
 
 
 def _split_name(layer: str, blob: str, index: int) -> str:

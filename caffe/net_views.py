@@ -1,9 +1,11 @@
-"""What pycaffe shows of a net: its blobs, parameters and layers by name and by number."""
+"""What pycaffe shows of a net: its blobs, parameters and layers by name and by number; callbacks
+between the layers.
+"""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 from caffe.blob import Blob
@@ -46,9 +48,9 @@ class LayerView:
 
 
 class NetViews(NetCore):
-    """A net with pycaffe's attributes.
+    """A net with pycaffe's attributes and callbacks.
 
-    The names that begin with _ are those of BVLC's C++ half, which scripts use here and there.
+    Names that begin with _ are those of pycaffe's C++ half, which some scripts use.
     """
 
     @property
@@ -140,3 +142,22 @@ class NetViews(NetCore):
         last = len(self.nodes) - 1
         if low < 0 or high > last:
             raise CaffeError(f"{self.file}: there are layers 0 to {last}, not {low} to {high}")
+
+    def before_forward(self, run: Callable[[int], object]) -> None:
+        """Call `run(i)` before layer i runs forward.
+
+        With any of these four callbacks, the solver also runs the net blob by blob.
+        """
+        self.callbacks["before_forward"].append(run)
+
+    def after_forward(self, run: Callable[[int], object]) -> None:
+        """Call `run(i)` after layer i has run forward."""
+        self.callbacks["after_forward"].append(run)
+
+    def before_backward(self, run: Callable[[int], object]) -> None:
+        """Call `run(i)` before layer i's turn in the backward pass, even if nothing is to do."""
+        self.callbacks["before_backward"].append(run)
+
+    def after_backward(self, run: Callable[[int], object]) -> None:
+        """Call `run(i)` after layer i's turn in the backward pass."""
+        self.callbacks["after_backward"].append(run)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -61,19 +61,8 @@ class Net(NetViews):
         weights: str | os.PathLike[str] | None = None,
         file: str | os.PathLike[str] | None = None,
     ) -> None:
-        given = list(args)
-        if given and isinstance(given[0], (str, os.PathLike)):  # the old way
-            if weights is not None or len(given) > 2:
-                raise TypeError(USAGE)
-            weights = given.pop(0)
-            _warn_of_old_way(network_file, given[0] if given else phase, weights)
         named = {"phase": phase, "level": level, "stages": stages, "weights": weights}
-        free = [name for name in named if name != "weights" or named["weights"] is None]
-        if len(given) > len(free) or any(named[name] is not None for name in free[: len(given)]):
-            raise TypeError(USAGE)
-        named.update(zip(free, given, strict=False))
-        if named["phase"] is None:
-            raise TypeError(USAGE)
+        named = _arguments(network_file, args, named)
         if isinstance(network_file, caffe_pb2.NetParameter):
             param = caffe_pb2.NetParameter()
             param.CopyFrom(network_file)
@@ -91,7 +80,7 @@ class Net(NetViews):
 
     @classmethod
     def from_param(cls, param: caffe_pb2.NetParameter, file: str | os.PathLike[str] = "net") -> Net:
-        """A net of a NetParameter as it stands, with the phase, level and stages of its state.
+        """A net from a NetParameter as it is, with the phase, level and stages of its state.
 
         Parameters
         ----------
@@ -102,29 +91,11 @@ class Net(NetViews):
         Raises
         ------
         CaffeError
+            A net that Caffe refuses, or a setting that is not supported.
         """
         return cls(param, param.state.phase, file=file)
 
     # -------------------------------------------------------------------------------------- running
-    def before_forward(self, run: Callable[[int], object]) -> None:
-        """Call `run(i)` before layer i runs forward.
-
-        As with the three callbacks below, the solver from now on runs the net blob by blob, too.
-        """
-        self.callbacks["before_forward"].append(run)
-
-    def after_forward(self, run: Callable[[int], object]) -> None:
-        """Call `run(i)` after layer i has run forward."""
-        self.callbacks["after_forward"].append(run)
-
-    def before_backward(self, run: Callable[[int], object]) -> None:
-        """Call `run(i)` before layer i's turn in the backward pass, even if nothing is to do."""
-        self.callbacks["before_backward"].append(run)
-
-    def after_backward(self, run: Callable[[int], object]) -> None:
-        """Call `run(i)` after layer i's turn in the backward pass."""
-        self.callbacks["after_backward"].append(run)
-
     def forward(
         self,
         blobs: Sequence[str] | None = None,
@@ -333,10 +304,32 @@ class Net(NetViews):
         self.write_caffemodel_h5(path, write_diff)
 
 
-def _warn_of_old_way(network_file: object, phase: object, weights: object) -> None:
-    log.warning("_caffe.cpp:139", "DEPRECATION WARNING - deprecated use of Python interface")
-    log.warning("_caffe.cpp:140", 'Use this instead (with the named "weights" parameter):')
-    log.warning("_caffe.cpp:142", f"Net('{network_file}', {phase}, weights='{weights}')")
+def _arguments(
+    network_file: object, args: Sequence[object], named: Mapping[str, object]
+) -> dict[str, object]:
+    """Net's arguments by name, from those given by position and by name.
+
+    Raises
+    ------
+    TypeError
+        They fit neither form of the constructor.
+    """
+    given, named = list(args), dict(named)
+    if given and isinstance(given[0], (str, os.PathLike)):  # the old way
+        if named["weights"] is not None or len(given) > 2:
+            raise TypeError(USAGE)
+        named["weights"] = weights = given.pop(0)
+        phase = given[0] if given else named["phase"]
+        log.warning("_caffe.cpp:139", "DEPRECATION WARNING - deprecated use of Python interface")
+        log.warning("_caffe.cpp:140", 'Use this instead (with the named "weights" parameter):')
+        log.warning("_caffe.cpp:142", f"Net('{network_file}', {phase}, weights='{weights}')")
+    free = [name for name in named if name != "weights" or named["weights"] is None]
+    if len(given) > len(free) or any(named[name] is not None for name in free[: len(given)]):
+        raise TypeError(USAGE)
+    named.update(zip(free, given, strict=False))
+    if named["phase"] is None:
+        raise TypeError(USAGE)
+    return named
 
 
 TRAIN, TEST = caffe_pb2.TRAIN, caffe_pb2.TEST

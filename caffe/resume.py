@@ -120,4 +120,4 @@ def restore_newest(solver: Solver) -> str | None:
 
 
 def _warn_of_skipped(path: str | os.PathLike[str], reason: CaffeError) -> None:
-    log.warning("caffe.cpp:235", f"{path} is left out: {reason}")
+    log.warning("caffe.cpp:235", f"{path} is skipped: {reason}")

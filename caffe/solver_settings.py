@@ -9,7 +9,7 @@ from caffe.update_rule import RULES, SGD
 
 
 def check(param: SolverParameter, file: str) -> SGD:
-    """Refuse settings that cannot be, and give the solver a snapshot_prefix if it has none.
+    """Refuse wrong settings, and give the solver a snapshot_prefix if it has none.
 
     Parameters
     ----------

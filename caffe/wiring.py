@@ -51,10 +51,10 @@ class Wiring:
         self.inputs: list[Blob] = []
         self.learnable: list[Parameter] = []
         self._unread: dict[str, Blob] = {}
-        self._needed: set[Blob] = set()  # whose gradient a layer below asks for
+        self._needed: set[Blob] = set()  # their gradient matters to a parameter further down
         self._names: set[str] = set()
         self._shared: dict[str, Parameter] = {}  # by the name in their `param` entry
-        self._numbers = 0  # in all blobs so far
+        self._numbers = 0  # how many all blobs hold so far
         self._required = 0  # bytes, as Caffe counts them: shared memory more than once
         for layer_param in param.layer:
             if not layer_param.HasField("phase"):
@@ -91,21 +91,15 @@ class Wiring:
         with node.enough_memory():
             self._set_up(node)
         log.info("net.cpp:124", f"Setting up {param.name}")
-        node.loss_weights = _loss_weights(layer)
-        for blob, weight in zip(tops, node.loss_weights, strict=True):
-            shape = " ".join([*map(str, blob.shape), f"({blob.count})"])
-            log.info("net.cpp:131", f"Top shape: {shape}")
-            if weight:
-                log.info("net.cpp:134", f"    with loss weight {log.number(weight)}")
-                blob.diff_tensor().fill_(weight)
-            self._required += 4 * blob.count
-        log.info("net.cpp:139", f"Memory required for data: {self._required}")
+        self._weigh_tops(node)
         learns = self._append_params(node, len(given.param))
         node.needs_backward = any(reached) or learns
         if node.needs_backward:
             self._needed.update(tops)
         given.CopyFrom(param)
-        del given.top[len(given.top) - missing :]  # the made-up names are not saved
+        del given.top[
+            len(given.top) - missing :
+        ]  # tops that the prototxt does not name are not saved
 
     def _bottom(self, layer: Layer, index: int, name: str) -> Blob:
         if name not in self._unread:
@@ -146,6 +140,18 @@ class Wiring:
                 allocation.check(what, self._numbers, self.device, layer.size_fields)
         for top, value in zip(node.tops, layer.first_tops(), strict=False):
             top.put(value)
+
+    def _weigh_tops(self, node: Node) -> None:
+        """Give the tops their weights in the loss, which are their diffs, too, and log them."""
+        node.loss_weights = _loss_weights(node.layer)
+        for blob, weight in zip(node.tops, node.loss_weights, strict=True):
+            shape = " ".join([*map(str, blob.shape), f"({blob.count})"])
+            log.info("net.cpp:131", f"Top shape: {shape}")
+            if weight:
+                log.info("net.cpp:134", f"    with loss weight {log.number(weight)}")
+                blob.diff_tensor().fill_(weight)
+            self._required += 4 * blob.count
+        log.info("net.cpp:139", f"Memory required for data: {self._required}")
 
     def _append_params(self, node: Node, given: int) -> bool:
         """Register the layer's parameters; return whether one of them is learnt.

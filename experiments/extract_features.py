@@ -16,9 +16,12 @@ retrieval set's images.  A data set that does not exist is left out; files that 
 
 import texttopicnet.startup  # noqa: F401  isort: skip
 
+import argparse
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
@@ -26,10 +29,13 @@ from tqdm import tqdm
 from texttopicnet import artefacts, command_line, features, files, images, voc
 from texttopicnet.errors import UserError
 
+if TYPE_CHECKING:
+    import caffe
+
 ENDINGS = (".jpg", ".jpeg", ".png")
 
 
-def image_files(folder=None, listing=None):
+def image_files(folder: Path | None = None, listing: Path | None = None) -> dict[str, Path]:
     """The images whose features are computed.
 
     Parameters
@@ -74,7 +80,7 @@ def image_files(folder=None, listing=None):
     return by_id
 
 
-def batches(paths, size, batch, workers=4):
+def batches(paths: list[Path], size: int, batch: int, workers: int = 4) -> Iterator[np.ndarray]:
     """Decode images in threads, one batch ahead of the net.
 
     Parameters
@@ -95,7 +101,7 @@ def batches(paths, size, batch, workers=4):
         An image cannot be read: the sentence names it.
     """
 
-    def read(path):
+    def read(path: Path) -> np.ndarray:
         return images.network_input(images.read_image(path), size)
 
     with ThreadPoolExecutor(workers) as pool:
@@ -108,7 +114,9 @@ def batches(paths, size, batch, workers=4):
             yield np.stack([f.result() for f in rest])
 
 
-def extract(net, paths, blobs, batch):
+def extract(
+    net: "caffe.Net", paths: list[Path], blobs: list[str], batch: int
+) -> dict[str, np.ndarray]:
     """Run all images through the net.
 
     Parameters
@@ -144,7 +152,7 @@ def extract(net, paths, blobs, batch):
     return found
 
 
-def load_net(prototxt, weights, blobs, gpu):
+def load_net(prototxt: Path, weights: Path, blobs: list[str], gpu: bool) -> "caffe.Net":
     """caffe.Net in phase TEST.
 
     Raises
@@ -179,7 +187,14 @@ def load_net(prototxt, weights, blobs, gpu):
     return net
 
 
-def compute(net_file, weights, by_id, outputs, batch, gpu):
+def compute(
+    net_file: Path,
+    weights: Path,
+    by_id: dict[str, Path],
+    outputs: dict[str, Path],
+    batch: int,
+    gpu: bool,
+) -> None:
     """Compute the features of some images and write one file per blob.
 
     Parameters
@@ -205,7 +220,7 @@ def compute(net_file, weights, by_id, outputs, batch, gpu):
         print(f"{blob}: {array.shape[0]} images x {array.shape[1]} -> {outputs[blob]}")
 
 
-def named_outputs(out, blobs, force):
+def named_outputs(out: str, blobs: list[str], force: bool) -> dict[str, Path]:
     """{blob: Path} of --out; UserError where two share a file or one exists."""
     outputs = {blob: Path(out.replace("{blob}", blob)) for blob in blobs}
     if len(set(outputs.values())) != len(blobs):
@@ -217,7 +232,7 @@ def named_outputs(out, blobs, force):
     return outputs
 
 
-def sets(args):
+def sets(args: argparse.Namespace) -> Iterator[tuple[Path, str, dict[str, str]]]:
     """(images, name of the net, {blob: file}) of every set that the experiments need."""
     voc_images = voc.holder(args.voc or args.data) / "VOCdevkit" / "VOC2007" / "JPEGImages"
     for net in artefacts.NETS:
@@ -226,7 +241,7 @@ def sets(args):
     yield args.data / "Wikipedia" / "images", "trained", {"prob": artefacts.RETRIEVAL_FEATURES}
 
 
-def compute_all(args):
+def compute_all(args: argparse.Namespace) -> None:
     """Compute every set whose images exist and whose files do not."""
     folder = args.work / "CNN" / args.net
     for image_folder, net, names in sets(args):
@@ -273,7 +288,13 @@ def main() -> int:
     parser.add_argument(
         "--out", metavar="FILE", help=".npz file; {blob} in its name is replaced by the blob's"
     )
-    parser.add_argument("--batch", type=command_line.whole("--batch"), default=50, metavar="N")
+    parser.add_argument(
+        "--batch",
+        type=command_line.whole("--batch"),
+        default=50,
+        metavar="N",
+        help="images per pass through the net (default: 50)",
+    )
     parser.add_argument("--gpu", action="store_true", help="compute on the GPU")
     command_line.add_options(parser, "--force")
     args = parser.parse_args()

@@ -1,10 +1,10 @@
 """Describe the distribution of image labels, of several label files side by side.
 
-Reads:   training_labels<topics>.json of each LABELS; the bow.mm that lies beside it, if there is
-one Writes:  experiments/results/text/label_distribution.json below --work
+Reads:   label files (training_labels<topics>.json), and the bow.mm beside each if there is one
+Writes:  WORK/experiments/results/text/label_distribution.json
 Paper:   section 3.1 (what the net is to predict)
 Usage:   python experiments/label_distribution.py NAME=LABELS [NAME=LABELS ...] [--work DIR]
-[--force]
+                                                  [--force]
 """
 
 import texttopicnet.startup  # noqa: F401  isort: skip
@@ -20,20 +20,20 @@ from texttopicnet.errors import UserError
 MADE_BY = "python LDA/generate_train_labels.py"
 
 
-def describe(labels):
-    """Numbers that say how flat or peaked topic vectors are.
+def describe(labels: np.ndarray) -> dict[str, float]:
+    """How flat or peaked topic vectors are, in numbers.
 
     Parameters
     ----------
     labels : ndarray of shape (n_images, n_topics)
-        >= 0, rows sum to at most 1; as they stand in a label file, that is, with topics below the threshold set to 0.
+        >= 0, rows sum to at most 1; as in a label file, topics below the threshold are 0.
 
     Returns
     -------
     dict
         non_zero, sum, largest, entropy: means over the images of the number of topics above 0,
         their sum, the largest of them, and -sum p log p in nats (0 log 0 = 0) of the vector as it
-        stands, not normalised; median_non_zero; least_topic and most_topic: the smallest and the
+        is, not normalised; median_non_zero; least_topic and most_topic: the smallest and the
         largest of the topics' means.
     """
     labels = np.asarray(labels, dtype=np.float64)
@@ -51,20 +51,20 @@ def describe(labels):
     }
 
 
-def read_labels(path):
+def read_labels(path: Path) -> np.ndarray:
     """The vectors of a label file, ndarray of float64, shape (n_images, n_topics), checked."""
     labels = json_files.read(path, MADE_BY)
     if not isinstance(labels, dict) or not all(
         isinstance(vector, list) for vector in labels.values()
     ):
-        raise UserError(f"{path} holds something else than labels: labels are made with {MADE_BY}")
+        raise UserError(f"{path} does not hold labels: make them with {MADE_BY}")
     width = len(next(iter(labels.values()), []))
     return np.array(
         [vector for _, vector in training_labels.checked("lda", labels.items(), width, MADE_BY)]
     )
 
 
-def main():
+def main() -> None:
     parser = command_line.parser(__doc__)
     parser.add_argument(
         "labels", nargs="+", metavar="NAME=LABELS", help="the table's name for a label file"
@@ -73,14 +73,16 @@ def main():
     args = parser.parse_args()
     start = time.perf_counter()
 
-    output = args.work / "experiments" / "results" / "text" / "label_distribution.json"
+    output = args.work / artefacts.RESULTS / "text" / "label_distribution.json"
     artefacts.refuse_existing(output, args.force)
     for given in args.labels:
         if not all(given.partition("=")):
-            raise UserError(f"{given} is no NAME=LABELS: say what the labels of a file are called")
+            raise UserError(
+                f"{given} is not NAME=LABELS: give each label file a name for the table"
+            )
     files = {name: Path(path) for name, _, path in (given.partition("=") for given in args.labels)}
     if len(files) < len(args.labels):
-        raise UserError("two label files have one name: give each its own NAME=LABELS")
+        raise UserError("two label files have the same name: give each its own NAME=LABELS")
     print(f"distribution of the labels of {len(files)} files")
 
     values, split = {}, {}

@@ -31,12 +31,12 @@ MARKUP = re.compile(r"<[^>]*>|\[\[|\]\]|'{2,}|={2,}")
 REMEMBERED = "R = as remembered, not checked against the paper's PDF; V = verified in a source"
 
 
-def number(value, digits=1):
+def number(value: float | None, digits: int = 1) -> str:
     """A number from the paper, which is in percent already."""
     return "—" if value is None else f"{value:.{digits}f}"
 
 
-def own_svm(records):
+def own_svm(records: dict) -> dict[tuple[str, str], dict[str, dict]]:
     """{(name, difficult): {layer: record}} of the VOC2007 SVM records."""
     found = {}
     for r in records.values():
@@ -45,7 +45,7 @@ def own_svm(records):
     return found
 
 
-def own_name(name, record, difficult="leave-out"):
+def own_name(name: str, record: dict, difficult: str = "leave-out") -> str:
     """The first cell of a row of ours: which net, and the record's note."""
     text = f"this project, {name} ({record['note'] or 'no note'})"
     return text + (
@@ -53,7 +53,7 @@ def own_name(name, record, difficult="leave-out"):
     )
 
 
-def svm_layers(paper, records, only=None):
+def svm_layers(paper: dict, records: dict, only: str | None = None) -> dict:
     """Mean AP by layer: the paper's methods, then ours."""
     rows = []
     for r in paper["voc2007_svm_layers"]["rows"]:
@@ -101,7 +101,7 @@ def svm_layers(paper, records, only=None):
     }
 
 
-def svm_classes(paper, records):
+def svm_classes(paper: dict, records: dict) -> dict:
     """AP of each class, for every layer of ours."""
     title = "VOC2007 classification by linear SVM: AP of each class, percent"
     paper_rows = paper["voc2007_svm_classes"]["rows"]
@@ -139,7 +139,7 @@ def svm_classes(paper, records):
     }
 
 
-def retrieval(paper, records, only=None):
+def retrieval(paper: dict, records: dict, only: str | None = None) -> dict:
     """Mean AP of both directions."""
     rows = []
     for r in paper["wikipedia_retrieval"]["rows"]:
@@ -179,7 +179,7 @@ def retrieval(paper, records, only=None):
     }
 
 
-def stl10(paper):
+def stl10(paper: dict) -> dict:
     """STL-10 accuracy; this project has no record of it."""
     rows = [
         {
@@ -199,7 +199,7 @@ def stl10(paper):
     }
 
 
-def readme_tables(paper, records):
+def readme_tables(paper: dict, records: dict) -> list[dict]:
     """The tables between the README's marks: the paper's own method and ours."""
     return [
         retrieval(paper, records, "TextTopicNet"),
@@ -208,7 +208,7 @@ def readme_tables(paper, records):
     ]
 
 
-def examples(records, data):
+def examples(records: dict, data: Path) -> list[dict]:
     """The first images found for one text of each category; none if the set cannot be read."""
     rows, folder = [], data / "Wikipedia"
     try:
@@ -239,7 +239,7 @@ def examples(records, data):
     return rows
 
 
-def report(tables, records, data):
+def report(tables: list[dict], records: dict, data: Path) -> str:
     """The report page as HTML."""
     notes = sorted(
         {r["note"] for r in records.values() if r["note"] and r.get("name") != "untrained"}

@@ -1,5 +1,4 @@
-"""Make the tables of LDA/README.md: text-to-text retrieval, the distribution of the labels, the
-number of topics.
+"""Make the tables of LDA/README.md: text-to-text retrieval, label distribution, number of topics.
 
 Reads:   experiments/results/text/*.json (--results names another folder)
 Writes:  the part of LDA/README.md between its results marks (--readme names another file)
@@ -23,25 +22,25 @@ COLUMNS = {
     "entropy": ("entropy, nats", 2),
     "least_topic": ("least topic mean", 4),
     "most_topic": ("most topic mean", 4),
-    "distinct_words": ("distinct words a document", 0),
+    "distinct_words": ("distinct words per document", 0),
 }
 
 
-def row_name(row):
-    """What a row's vectors are, e.g. 'lda, passes 20'."""
+def row_name(row: dict) -> str:
+    """What a row's vectors are, such as 'lda, passes 20'."""
     passes = row["passes"]
     return row["embedding"] + (f", passes {passes}" if passes else "")
 
 
-def spread(values, digits):
-    """Mean of some numbers, and least to most where they are several."""
+def spread(values: list[float], digits: int) -> str:
+    """Mean of some numbers, and their range if there are several."""
     mean, least, most = (
         f"{value:.{digits}f}" for value in (sum(values) / len(values), min(values), max(values))
     )
     return mean + (f" ({least}–{most})" if len(values) > 1 else "")
 
 
-def retrieval(record):
+def retrieval(record: dict) -> dict:
     """Mean AP of each embedding by each measure."""
     rows, measures = (
         record["values"]["rows"],
@@ -60,9 +59,10 @@ def retrieval(record):
     return {
         "title": f"Text-to-text retrieval, {record['name']}: mean AP over all other texts, percent",
         "lead": [
-            f"Measured on {record['corpus']}: {split['texts']} texts of {tokens['text']:.0f} tokens on average."
-            f" {record['topics']} numbers a text, {record['note']}: {split['learnt from']} articles of {tokens['article']:.0f}"
-            f" tokens, {record['words']} words in the dictionary. Mean over the seeds (least–most)."
+            f"Measured on {record['corpus']}: {split['texts']} texts of {tokens['text']:.0f} tokens"
+            f" on average. {record['topics']} numbers per text, {record['note']}:"
+            f" {split['learnt from']} articles of {tokens['article']:.0f} tokens,"
+            f" {record['words']} words in the dictionary. Mean over the seeds (least–most)."
         ],
         "header": ["embedding", *measures],
         "rows": [{"cells": row, "own": True} for row in cells],
@@ -70,7 +70,7 @@ def retrieval(record):
     }
 
 
-def categories(record):
+def categories(record: dict) -> dict:
     """Mean AP of each category's queries, by cosine."""
     rows = [row for row in record["values"]["rows"] if row["measure"] == "cosine"]
     names = list(rows[0]["categories"])
@@ -89,7 +89,7 @@ def categories(record):
     }
 
 
-def distribution(record):
+def distribution(record: dict) -> dict:
     """The label files side by side."""
     rows = [
         {
@@ -113,7 +113,7 @@ def distribution(record):
     }
 
 
-def number_of_topics(name, record):
+def number_of_topics(name: str, record: dict) -> dict:
     """Perplexity and coherence of each number of topics."""
     models, split = record["models"], record["split"]
     rows = []
@@ -127,9 +127,10 @@ def number_of_topics(name, record):
     return {
         "title": f"The number of topics, {name.removeprefix('choose_topics_')}",
         "lead": [
-            f"Learnt from {split['learning_documents']:,} documents, passes {record['settings']['passes']}; perplexity on"
-            f" {split['held_out_articles']:,} other articles, coherence on {split['coherence_articles']:,} articles."
-            " Mean over the seeds (least–most)."
+            f"Learnt from {split['learning_documents']:,} documents,"
+            f" passes {record['settings']['passes']}; perplexity on"
+            f" {split['held_out_articles']:,} other articles, coherence on"
+            f" {split['coherence_articles']:,} articles. Mean over the seeds (least–most)."
         ],
         "header": ["topics", "held-out perplexity", "c_v coherence"],
         "rows": rows,
@@ -137,13 +138,13 @@ def number_of_topics(name, record):
     }
 
 
-def seeded(record):
-    """A record with the seeds of its models for its seed, where it has several of them."""
+def seeded(record: dict) -> dict:
+    """A record whose seed is the list of its models' seeds, if it has models."""
     seeds = sorted({model["seed"] for model in record.get("models", [])})
     return record | {"seed": seeds} if seeds else record
 
 
-def tables(records):
+def tables(records: dict) -> list[dict]:
     """Every table that the records give."""
     found = []
     for record in records.values():
@@ -162,15 +163,23 @@ def tables(records):
     return [*found, runs({name: seeded(record) for name, record in records.items()})]
 
 
-def main():
+def main() -> None:
     parser = command_line.parser(__doc__)
     parser.add_argument(
-        "--results", type=Path, default=artefacts.ROOT / "experiments" / "results" / "text"
+        "--results",
+        type=Path,
+        default=artefacts.ROOT / artefacts.RESULTS / "text",
+        metavar="DIR",
+        help="folder of records (default: experiments/results/text)",
     )
-    parser.add_argument("--readme", type=Path, default=artefacts.ROOT / "LDA" / "README.md")
     parser.add_argument(
-        "--check", action="store_true", help="change nothing, fail where the file differs"
+        "--readme",
+        type=Path,
+        default=artefacts.ROOT / "LDA" / "README.md",
+        metavar="FILE",
+        help="file whose tables are replaced (default: LDA/README.md)",
     )
+    parser.add_argument("--check", action="store_true", help="change nothing, fail at a difference")
     args = parser.parse_args()
 
     records = results.load_all(args.results)

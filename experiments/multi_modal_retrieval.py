@@ -1,10 +1,11 @@
 """Retrieve Wikipedia texts by image and images by text: the net's topic vectors against the LDA's.
 
-Reads:   Wikipedia/{testset_txt_img_cat.list,categories.list,texts} below --data; LDA/; the images'
-prob features Writes:  experiments/results/retrieval.json below --work
+Reads:   DATA/Wikipedia/{testset_txt_img_cat.list,categories.list,texts}, WORK/LDA/, the images'
+         prob features
+Writes:  WORK/experiments/results/retrieval.json
 Paper:   the table of Wikipedia retrieval (mean average precision for image and for text queries)
 Usage:   python experiments/multi_modal_retrieval.py [--data DIR] [--work DIR] [--features FILE]
-[--topics 40]
+                                                     [--topics 40]
 """
 
 import texttopicnet.startup  # noqa: F401  isort: skip
@@ -20,7 +21,13 @@ from texttopicnet.errors import UserError
 from texttopicnet.retrieval import PAPER_PAIRS, divergences, rank, read_pairs, text_file
 
 
-def retrieve(texts, images, text_ids, image_ids, categories):
+def retrieve(
+    texts: np.ndarray,
+    images: np.ndarray,
+    text_ids: list[str],
+    image_ids: list[str],
+    categories: np.ndarray,
+) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Rank in both directions and score every query.
 
     Parameters
@@ -48,9 +55,16 @@ def retrieve(texts, images, text_ids, image_ids, categories):
     return found
 
 
-def examples(found, text_ids, image_ids, categories, names, n_images=6):
-    """The first images for the first text (by id) of each category: a rule, so that nobody picks
-    the pretty ones.
+def examples(
+    found: dict,
+    text_ids: list[str],
+    image_ids: list[str],
+    categories: np.ndarray,
+    names: list[str],
+    n_images: int = 6,
+) -> list[dict]:
+    """The first images for the first text (by id) of each category: a rule, so that no example is
+    chosen by hand.
     """
     queries, ranking, ap = found["text_query"]
     rows = []
@@ -73,13 +87,14 @@ def examples(found, text_ids, image_ids, categories, names, n_images=6):
     return rows
 
 
-def main():
+def main() -> None:
     parser = command_line.parser(__doc__)
     command_line.add_options(parser, "--data", "--work")
     parser.add_argument(
         "--features",
         type=Path,
-        help="default: experiments/features/wikipedia_prob.npz below --work",
+        metavar="FILE",
+        help="default: WORK/experiments/features/wikipedia_prob.npz",
     )
     command_line.add_options(parser, "--topics", "--note")
     command_line.add_options(
@@ -89,23 +104,27 @@ def main():
     args = parser.parse_args()
     start = time.perf_counter()
 
-    output = args.work / "experiments" / "results" / "retrieval.json"
+    output = args.work / artefacts.RETRIEVAL_RECORD
     artefacts.refuse_existing(output, args.force)
     folder = args.data / "Wikipedia"
     text_ids, image_ids, categories, names = read_pairs(folder)
     counts = np.bincount(categories, minlength=len(names))
     print(
-        f"Wikipedia retrieval: {len(text_ids)} pairs in {len(names)} categories, {args.topics} topics"
+        f"Wikipedia retrieval: {len(text_ids)} pairs in {len(names)} categories,"
+        f" {args.topics} topics"
     )
 
-    source = args.features or args.work / "experiments" / "features" / "wikipedia_prob.npz"
+    source = args.features or args.work / artefacts.RETRIEVAL_FEATURES
     prob = features.load(source, blob="prob")
     if prob.array.shape[1] != args.topics:
         raise UserError(
-            f"{source} holds {prob.array.shape[1]} numbers an image, not {args.topics}: see --topics"
+            f"{source} holds {prob.array.shape[1]} numbers per image, not {args.topics}: give the"
+            " right --topics"
         )
-    wanted = [f"{names[c]}/{image}" for c, image in zip(categories, image_ids, strict=True)]
-    images = prob.array[prob.rows(wanted, f"{folder / 'testset_txt_img_cat.list'} and {source}")]
+    image_names = [f"{names[c]}/{image}" for c, image in zip(categories, image_ids, strict=True)]
+    images = prob.array[
+        prob.rows(image_names, f"{folder / 'testset_txt_img_cat.list'} and {source}")
+    ]
     if images.var(axis=0).max() < 1e-7:
         print(
             "warning: the outputs hardly differ between images: the net has collapsed",
@@ -167,18 +186,23 @@ def main():
             f"{name:>20}: image query {row['image_query']:.4f}, text query {row['text_query']:.4f}"
         )
     print(
-        f"mean AP over {len(text_ids)} pairs: image query {values['image_query']:.4f}, text query "
-        f"{values['text_query']:.4f}, average {values['average']:.4f}, chance {values['chance']:.4f} -> {output}"
+        f"mean AP over {len(text_ids)} pairs: image query {values['image_query']:.4f},"
+        f" text query {values['text_query']:.4f}, average {values['average']:.4f},"
+        f" chance {values['chance']:.4f} -> {output}"
     )
 
 
-def text_topics(files, work, num_topics, seed, trust=False):
-    """Topic vectors of articles by the LDA model below `work`: ndarray of float32, shape (n_files,
-    num_topics).
+def text_topics(
+    files: list[Path], work: Path, num_topics: int, seed: int, trust: bool = False
+) -> np.ndarray:
+    """Topic vectors of articles by the LDA model below `work`.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_files, num_topics)
     """
-    from texttopicnet import (
-        text,  # gensim and NLTK take seconds to import: --help need not wait for them
-    )
+    # gensim and NLTK take seconds to import, which --help need not wait for
+    from texttopicnet import text
     from texttopicnet.topics import TopicModel
 
     model = TopicModel.load(work, num_topics, trust)

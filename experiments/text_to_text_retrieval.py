@@ -1,16 +1,17 @@
 """Retrieve texts by texts of the same category: what each embedding keeps of a text's subject.
 
 Reads:   SET/{trainset,testset}_txt_img_cat.list, categories.list, texts/; with --articles the files
-below that folder Writes:  experiments/results/text/retrieval_<name>.json below --work, after each
-embedding: a stopped run resumes Paper:   none of its tables; the embeddings are those of the
-journal version (arXiv 1807.02110) Usage:   python experiments/text_to_text_retrieval.py [--set DIR]
-[--articles DIR] [--name wikipedia] [--passes 1 5 20 50]
+         in that folder
+Writes:  WORK/experiments/results/text/retrieval_<name>.json, after each embedding: a stopped run
+         resumes
+Paper:   none of its tables; the embeddings are those of the journal version (arXiv 1807.02110)
+Usage:   python experiments/text_to_text_retrieval.py [--set DIR] [--articles DIR]
+                                                      [--name wikipedia] [--passes 1 5 20 50]
 """
 
 import texttopicnet.startup  # noqa: F401  isort: skip
 
-import itertools
-import json
+import argparse
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from gensim.corpora import Dictionary
 from sklearn.metrics.pairwise import cosine_similarity
+from text_measurements import Kept, rows_of
 from threadpoolctl import threadpool_limits
 
 from texttopicnet import (
@@ -26,7 +28,6 @@ from texttopicnet import (
     command_line,
     dictionary_filter,
     embeddings,
-    json_files,
     parallel,
     results,
     retrieval,
@@ -36,10 +37,9 @@ from texttopicnet import (
 )
 from texttopicnet.errors import UserError
 
-ALL_WORDS = (
-    "tfidf of all words"  # the reference: not squeezed into as few numbers as a net predicts
-)
-UNSEEDED = ("tfidf", ALL_WORDS)  # nothing random in them: one seed is enough
+# the reference: not reduced to as few numbers as a net predicts
+ALL_WORDS = "tfidf of all words"
+UNSEEDED = ("tfidf", ALL_WORDS)  # they have no random step: one seed is enough
 KL, KL_WHOLE, COSINE = "KL", "KL, whole", "cosine"
 
 
@@ -55,18 +55,18 @@ class Corpus(NamedTuple):
     num_topics: int
 
 
-def average_precisions(scores, ids, categories):
+def average_precisions(scores: np.ndarray, ids: list[str], categories: np.ndarray) -> np.ndarray:
     """AP of each text as a query against all others.
 
     Parameters
     ----------
     scores : ndarray of float64, shape (n_texts, n_texts)
         Row: query, column: candidate; small where they agree.  Finite; the diagonal, a text against
-        itself, is not looked at.
+        itself, is ignored.
     ids : list of str
         Of the texts; equal scores are ranked in their order.
     categories : ndarray of int64, shape (n_texts,)
-        A candidate of the query's category is relevant; each category has two texts at least.
+        A candidate of the query's category is relevant; each category has at least two texts.
 
     Returns
     -------
@@ -83,13 +83,12 @@ def average_precisions(scores, ids, categories):
     return ap
 
 
-def measure(corpus, job):
+def measure(corpus: Corpus, job: tuple[str, int | None, int]) -> dict[str, np.ndarray]:
     """Learn one embedding and rank by it: {measure: AP of each text}."""
     name, passes, seed = job
     learn_from = corpus.dictionary, corpus.bows
-    with threadpool_limits(
-        1, user_api="blas"
-    ):  # a process is one core's, and sums do not depend on the number of cores
+    # one core per process, so that sums do not depend on the number of cores
+    with threadpool_limits(1, user_api="blas"):
         if name == "lda":
             model = topics.TopicModel.learn(
                 *learn_from, corpus.num_topics, passes=passes, workers=1, seed=seed
@@ -120,23 +119,30 @@ def measure(corpus, job):
     }
 
 
-def text_files(folder, ids):
+def text_files(folder: Path, ids: list[str]) -> list[Path]:
     return [retrieval.text_file(folder, i) for i in ids]
 
 
-def article_files(args):
+def article_files(args: argparse.Namespace) -> list[Path]:
     """The files to learn from: those below --articles, or the set's training texts."""
     if not args.articles:
         return text_files(args.set, retrieval.read_pairs(args.set, retrieval.TRAIN_LIST)[0])
     found = sorted(path for path in args.articles.rglob("*") if path.is_file())
     if not found:
         raise UserError(
-            f"{args.articles} holds no articles: give the folder of the texts to learn from (data/README.md)"
+            f"{args.articles} holds no articles: give the folder of the texts to learn from"
+            " (data/README.md)"
         )
     return found
 
 
-def prepare(articles, texts, ids, categories, args):
+def prepare(
+    articles: list[list[str]],
+    texts: list[list[str]],
+    ids: list[str],
+    categories: np.ndarray,
+    args: argparse.Namespace,
+) -> Corpus:
     """The dictionary of the articles, filtered as in learn_LDA_model.py, and what goes with it;
     refused where it is too small.
     """
@@ -144,114 +150,65 @@ def prepare(articles, texts, ids, categories, args):
     dictionary_filter.apply(dictionary, args.no_below, args.no_above)
     if "tfidf" in args.embeddings and len(dictionary) < args.topics:
         raise UserError(
-            f"tfidf of {args.topics} numbers needs as many words, and the dictionary has {len(dictionary)}: give a lower"
-            " --topics, or --embeddings without tfidf"
+            f"tfidf of {args.topics} numbers needs as many words, and the dictionary has"
+            f" {len(dictionary)}: give a lower --topics, or --embeddings without tfidf"
         )
     bows = [dictionary.doc2bow(tokens) for tokens in articles]
     return Corpus(dictionary, bows, articles, texts, ids, categories, args.topics)
 
 
-class Kept:
-    """What was measured so far, {(embedding, passes, seed): {measure: AP of each text}}, in a file
-    beside the record.
-
-    A run that was stopped resumes from it; the run that has measured everything removes it.
-    """
-
-    def __init__(self, path, described, force):
-        self.path, self.described = path, described
-        self.measured, self.seconds = {}, 0.0
-        if force:
-            path.unlink(missing_ok=True)
-        if not path.exists():
-            return
-        found = json_files.read(path, "python experiments/text_to_text_retrieval.py --force")
-        if not isinstance(found, dict) or found.get("described") != json.loads(
-            json.dumps(described)
-        ):
-            raise UserError(
-                f"{path} was measured with other texts or settings: give another --name to keep it, or --force"
-            )
-        self.seconds = found["seconds"]
-        self.measured = {
-            tuple(job): {m: np.array(ap) for m, ap in of.items()} for job, of in found["measured"]
-        }
-
-    def add(self, job, found, seconds):
-        self.measured[job] = found
-        rows = [
-            [job, {measure: ap.tolist() for measure, ap in of.items()}]
-            for job, of in self.measured.items()
-        ]
-        value = {"described": self.described, "seconds": seconds, "measured": rows}
-        json_files.write(self.path, value)
-
-
-def rows_of(measured, categories, names):
-    """Rows of the record: mean AP of each embedding and measure, over the texts and then over the
-    seeds.
-    """
-    rows = []
-    for (name, passes), group in itertools.groupby(measured, key=lambda m: m[0][:2]):
-        group = list(group)
-        for measure in group[0][1]:
-            aps = {job[2]: found[measure] for job, found in group}
-            means = [float(ap.mean()) for ap in aps.values()]
-            mean_ap = np.mean(list(aps.values()), axis=0)
-            row = {
-                "embedding": name,
-                "passes": passes,
-                "measure": measure,
-                "mean": float(np.mean(means)),
-            }
-            row |= {
-                "least": min(means),
-                "most": max(means),
-                "seeds": dict(zip(map(str, aps), means, strict=True)),
-            }
-            row["categories"] = {
-                names[c]: float(mean_ap[categories == c].mean()) for c in np.unique(categories)
-            }
-            rows.append(row)
-    return rows
-
-
-def main():
+def main() -> None:
     parser = command_line.parser(__doc__)
     parser.add_argument(
-        "--set", type=Path, default=artefacts.DATA / "Wikipedia", help="folder of the retrieval set"
+        "--set",
+        type=Path,
+        default=artefacts.DATA / "Wikipedia",
+        metavar="DIR",
+        help="folder of the retrieval set (default: data/Wikipedia)",
     )
     parser.add_argument(
         "--articles",
         type=Path,
+        metavar="DIR",
         help="learn from all files below this folder, not from the set's training texts",
     )
-    parser.add_argument("--name", default="wikipedia", help="goes into the record's name")
+    parser.add_argument(
+        "--name", default="wikipedia", help="of the record's file (default: wikipedia)"
+    )
     command_line.add_options(parser, "--work", "--topics")
     parser.add_argument(
         "--passes",
         type=command_line.whole("--passes"),
         nargs="+",
         default=[1, 5, 20, 50],
-        help="of LDA",
+        metavar="N",
+        help="passes of LDA (default: 1 5 20 50)",
     )
-    parser.add_argument("--seeds", type=command_line.seed("--seeds"), nargs="+", default=[0, 1, 2])
+    parser.add_argument(
+        "--seeds",
+        type=command_line.seed("--seeds"),
+        nargs="+",
+        default=[0, 1, 2],
+        metavar="N",
+        help="one model each (default: 0 1 2)",
+    )
     parser.add_argument(
         "--embeddings",
         nargs="+",
         choices=[*embeddings.NAMES, ALL_WORDS],
         default=[*embeddings.NAMES, ALL_WORDS],
+        help="which to measure (default: all)",
     )
     command_line.add_options(parser, "--no-below", default=dictionary_filter.NO_BELOW)
+    command_line.add_options(parser, "--no-above", default=dictionary_filter.NO_ABOVE)
     command_line.add_options(
         parser, "--workers", help="embeddings learnt at one time; the numbers do not depend on it"
     )
-    command_line.add_options(parser, "--no-above", default=dictionary_filter.NO_ABOVE)
     command_line.add_options(parser, "--note", "--force")
     args = parser.parse_args()
     start = time.perf_counter()
 
-    output = args.work / "experiments" / "results" / "text" / f"retrieval_{args.name}.json"
+    output = args.work / artefacts.RESULTS / "text" / f"retrieval_{args.name}.json"
     kept_path = output.with_name(f"{output.name}.partial")
     if not kept_path.exists():
         artefacts.refuse_existing(output, args.force)
@@ -260,11 +217,13 @@ def main():
     if (counts == 1).any():
         alone = names[list(counts).index(1)]
         raise UserError(
-            f"{args.set / retrieval.TEST_LIST}: {alone} has one text only, which no other can be found by"
+            f"{args.set / retrieval.TEST_LIST}: {alone} has only one text, and so no other to find:"
+            " leave it out"
         )
     texts, articles = text_files(args.set, ids), article_files(args)
     print(
-        f"text-to-text retrieval: {len(ids)} texts in {len(names)} categories, embeddings learnt from {len(articles)} articles"
+        f"text-to-text retrieval: {len(ids)} texts in {len(names)} categories, embeddings learnt"
+        f" from {len(articles)} articles"
     )
 
     tokens = list(text.tokenize_files([*articles, *texts], args.workers))
@@ -305,7 +264,8 @@ def main():
     missing = [job for job in jobs if job not in kept.measured]
     if len(missing) < len(jobs):
         print(
-            f"{kept_path}: {len(jobs) - len(missing)} of {len(jobs)} embeddings and seeds are measured already"
+            f"{kept_path}: {len(jobs) - len(missing)} of {len(jobs)} embeddings and seeds have been"
+            " measured already"
         )
     for job, found in zip(
         missing, parallel.ordered_map(measure, missing, args.workers, corpus), strict=True
@@ -313,9 +273,9 @@ def main():
         record["seconds"] = round(kept.seconds + time.perf_counter() - start, 1)
         kept.add(job, found, record["seconds"])
         save(output, record, kept, jobs, categories, names)
-        said = ", ".join(f"{m} {ap.mean():.4f}" for m, ap in found.items())
+        means = ", ".join(f"{m} {ap.mean():.4f}" for m, ap in found.items())
         print(
-            f"{job[0]}{f', passes {job[1]}' if job[1] else ''}, seed {job[2]}: mean AP by {said}",
+            f"{job[0]}{f', passes {job[1]}' if job[1] else ''}, seed {job[2]}: mean AP by {means}",
             flush=True,
         )
     save(output, record, kept, jobs, categories, names)
@@ -323,14 +283,21 @@ def main():
     print(f"mean AP by chance {chance:.4f} -> {output}")
 
 
-def save(output, record, kept, jobs, categories, names):
-    """Write the record, of the jobs that are measured."""
+def save(
+    output: Path,
+    record: dict,
+    kept: Kept,
+    jobs: list[tuple],
+    categories: np.ndarray,
+    names: list[str],
+) -> None:
+    """Write the record of the jobs that have been measured."""
     measured = [(job, kept.measured[job]) for job in jobs if job in kept.measured]
     record["values"]["rows"] = rows_of(measured, categories, names)
     results.save(output, record)
 
 
-def mean_length(documents):
+def mean_length(documents: list[list[str]]) -> float:
     return float(np.mean([len(tokens) for tokens in documents]))
 
 

@@ -13,6 +13,7 @@ are kept.
 
 import texttopicnet.startup  # noqa: F401  isort: skip
 
+import argparse
 import time
 import warnings
 from pathlib import Path
@@ -20,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from joblib import Parallel, delayed
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from tqdm import tqdm
@@ -41,7 +42,7 @@ UNTRAINED_NOTE = "the same net as its fillers made it, not trained"
 GRID = [0.5**n for n in range(13, 19)]  # 1.2e-4 ... 3.8e-6, the original's
 
 
-def fit(array, labels, penalty, seed):
+def fit(array: np.ndarray, labels: np.ndarray, penalty: float, seed: int) -> tuple[Pipeline, bool]:
     """StandardScaler and LinearSVC with C = `penalty`, fitted together: (model, has converged)."""
     svm = LinearSVC(C=penalty, dual="auto", max_iter=5000, random_state=seed)
     model = make_pipeline(StandardScaler(), svm)
@@ -51,7 +52,9 @@ def fit(array, labels, penalty, seed):
     return model, not any(issubclass(w.category, ConvergenceWarning) for w in caught)
 
 
-def score_class(array, rows, labels, seed):
+def score_class(
+    array: np.ndarray, rows: dict[str, np.ndarray], labels: dict[str, np.ndarray], seed: int
+) -> dict[str, float | bool]:
     """Choose C on val, fit again on trainval, score test.
 
     Parameters
@@ -88,7 +91,9 @@ def score_class(array, rows, labels, seed):
     }
 
 
-def read_splits(folder, difficult, found, source):
+def read_splits(
+    folder: Path, difficult: str, found: features.Features, source: Path
+) -> dict[str, tuple[dict, dict, dict]]:
     """Rows of the features, labels and sizes of every class.
 
     Parameters
@@ -118,14 +123,14 @@ def read_splits(folder, difficult, found, source):
     return classes
 
 
-def is_paper_set(folder, num_classes):
+def is_paper_set(folder: Path, num_classes: int) -> bool:
     """Whether the set has the classes and sizes of the paper's."""
     lists = [voc.split_file(folder, None, split) for split in ("trainval", "test")]
     sizes = [len(files.read(path).split()) if path.is_file() else 0 for path in lists]
     return (num_classes, *sizes) == (voc.PAPER_CLASSES, voc.PAPER_TRAINVAL, voc.PAPER_TEST)
 
 
-def score(layer, name, note, args):
+def score(layer: str, name: str, note: str, args: argparse.Namespace) -> None:
     """Score one layer of one net and write the record.
 
     Parameters
@@ -191,7 +196,7 @@ def score(layer, name, note, args):
     )
 
 
-def score_all(args):
+def score_all(args: argparse.Namespace) -> None:
     """Score every layer of both nets that has no record yet."""
     for name in artefacts.NETS:
         note = args.note if name == "trained" else UNTRAINED_NOTE

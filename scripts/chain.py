@@ -93,7 +93,7 @@ def table(s: argparse.Namespace) -> list[Stage]:
     found = [work / artefacts.RETRIEVAL_RECORD]
     page = [work / "experiments" / "report.html"]
 
-    def given(*names):
+    def given(*names: str) -> list[str]:
         return options(**{name: getattr(s, name) for name in names})
 
     corpus, target = given("data", "collection", "work"), given("topics", "embedding")
@@ -210,7 +210,7 @@ def run(stages: list[Stage], force: bool, dry: bool) -> int:
         command = stage.command(decision.force)
         if dry:
             print(f"stage {stage.number} would run ({decision.reason}): {shlex.join(command)}")
-            rewritten.add(stage.outputs[0])
+            rewritten.update(p for p in stage.outputs if decision.force or not p.exists())
             continue
         print(f"stage {stage.number}: {stage.script}", flush=True)
         if status := child_process.run(command).exit_status:
@@ -247,7 +247,7 @@ def settings(args: argparse.Namespace) -> argparse.Namespace:
     if not folder.is_dir():
         raise UserError(f"{folder} does not exist: give --net a folder of CNN/")
     try:
-        args.size = images.resized_side(crop_of(folder / "train_val.prototxt"))
+        args.size = images.stored_side(crop_of(folder / "train_val.prototxt"))
         args.note = note_of(args, folder / args.solver)
     except CaffeError as error:
         raise UserError(str(error)) from error
@@ -314,8 +314,7 @@ def parser() -> command_line.Parser:
     add(p, "--collection")
     p.add_argument("--dump", type=Path, metavar="FILE", help=dump)
     p.add_argument("--images", type=Path, metavar="FILE", help=listed)
-    learnt = "what the net learns (default: lda)"
-    p.add_argument("--embedding", choices=embeddings.NAMES, default="lda", help=learnt)
+    add(p, "--embedding", choices=embeddings.NAMES)
     add(p, "--trust-pickle")
     add(p, "--force", help="run stages that are done again")
     return p

@@ -1,7 +1,8 @@
 """Get WordNet 3.0, which NLTK's lemmatizer needs, into data/nltk_data/ (idempotent; no root).
 
-Reads:   NLTK's own download server; where that is out of reach, Debian's packages wordnet-base,
-wordnet-sense-index Writes:  data/nltk_data/corpora/wordnet/
+Reads:   NLTK's own download server; if that cannot be reached, Debian's packages wordnet-base and
+         wordnet-sense-index
+Writes:  data/nltk_data/corpora/wordnet/
 Paper:   section 3 (text preprocessing)
 Usage:   python scripts/get_wordnet.py
 """
@@ -24,7 +25,7 @@ FILES = (
     *(f"{kind}.{pos}" for kind in ("index", "data") for pos in ("noun", "verb", "adj", "adv")),
 )
 EXCEPTIONS = tuple(f"{pos}.exc" for pos in ("noun", "verb", "adj", "adv"))
-SECONDS = 20  # how long the download server is waited for
+SECONDS = 20  # to wait for the download server
 
 # lexnames(5WN): the lexicographer files in order, with their parts of speech (1 noun, 2 verb, 3
 # adjective, 4 adverb)
@@ -32,14 +33,15 @@ LEXNAMES = (
     ("all pert", "adj", 3),
     ("all", "adv", 4),
     (
-        "Tops act animal artifact attribute body cognition communication event feeling food group location motive object"
-        " person phenomenon plant possession process quantity relation shape state substance time",
+        "Tops act animal artifact attribute body cognition communication event feeling food group"
+        " location motive object person phenomenon plant possession process quantity relation shape"
+        " state substance time",
         "noun",
         1,
     ),
     (
-        "body change cognition communication competition consumption contact creation emotion motion perception possession"
-        " social stative weather",
+        "body change cognition communication competition consumption contact creation emotion"
+        " motion perception possession social stative weather",
         "verb",
         2,
     ),
@@ -47,8 +49,8 @@ LEXNAMES = (
 )
 
 
-def works():
-    """Whether NLTK lemmatizes as it should with what is in the folder."""
+def works() -> bool:
+    """Whether NLTK lemmatizes correctly with what is in the folder."""
     import nltk
     from nltk.stem import WordNetLemmatizer
 
@@ -65,8 +67,8 @@ def works():
         return False
 
 
-def by_nltk():
-    """Ask NLTK's server; False if it does not answer."""
+def by_nltk() -> bool:
+    """Download from NLTK's server; False if it does not answer."""
     import nltk
 
     before = socket.getdefaulttimeout()
@@ -78,13 +80,13 @@ def by_nltk():
             quiet=True,
             print_error_to=io.StringIO(),
         )
-    except Exception:  # whatever the network does wrong, the packages are tried next
+    except Exception:  # whatever goes wrong with the network, the packages are next
         return False
     finally:
         socket.setdefaulttimeout(before)
 
 
-def by_debian():
+def by_debian() -> str:
     """Unpack Debian's packages; returns what went wrong, or ''."""
     if not (shutil.which("apt-get") and shutil.which("dpkg")):
         return "there is no apt-get or dpkg here"
@@ -124,19 +126,21 @@ def by_debian():
     return ""
 
 
-def main():
+def main() -> int:
+    command_line.parser(__doc__).parse_args()
     if works():
-        print(f"WordNet is there: {FOLDER}")
+        print(f"WordNet: {FOLDER}")
         return 0
     FOLDER.parent.mkdir(parents=True, exist_ok=True)
     print(f"getting WordNet 3.0 into {FOLDER}")
     wrong = "" if by_nltk() and works() else by_debian()
     if wrong or not works():
         raise UserError(
-            f"WordNet could not be had, neither from NLTK's server nor from Debian ({wrong or 'the files do not work'}): put"
-            f" nltk_data's corpora/wordnet into {FOLDER} by hand"
+            "WordNet could not be downloaded, neither from NLTK's server nor from Debian"
+            f" ({wrong or 'the files do not work'}): put nltk_data's corpora/wordnet into {FOLDER}"
+            " by hand"
         )
-    print(f"WordNet is there: {FOLDER}")
+    print(f"WordNet: {FOLDER}")
     return 0
 
 

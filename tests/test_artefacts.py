@@ -151,7 +151,7 @@ def test_a_folder_takes_the_place_of_a_folder(tmp_path):
 
 def test_outputs_of_two_folders_are_refused(tmp_path):
     with (
-        pytest.raises(ValueError, match="share one folder"),
+        pytest.raises(ValueError, match="be in one folder"),
         atomic_files.written_whole(tmp_path / "a", tmp_path / "x" / "b"),
     ):
         pass

@@ -313,6 +313,17 @@ def test_a_dry_run_stops_where_the_run_would(chain, monkeypatch, tmp_path, capsy
     assert "stage 2 would run" in capsys.readouterr().out
 
 
+def test_a_dry_run_knows_which_outputs_a_resumed_stage_would_write(chain, written, tmp_path):
+    """Stage 6 would add the missing features only; --force would write the others, too."""
+    there, missing, svm = written("a.npz", 5), tmp_path / "b.npz", written("svm", 5)
+    sixth = chain.Stage("06_x", [], [there, missing], [], resumes=True)
+    seventh = chain.Stage("07_x", [there], [svm], [])
+    eighth = chain.Stage("08_x", [missing], [svm], [])
+    assert chain.run([sixth, seventh], force=False, dry=True) == 0
+    with pytest.raises(UserError, match=r"stage 8 is older .*b\.npz was made after"):
+        chain.run([sixth, eighth], force=False, dry=True)
+
+
 def test_stages_in_the_wrong_order(chain, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["x", "--from", "5", "--to", "2"])
     with pytest.raises(UserError, match="--from 5 comes after --to 2"):

@@ -175,7 +175,7 @@ def test_the_record_and_what_is_printed(run, work):
     )
     assert printed[0] == (
         f"models of 2, 3 topics, seeds 0, 1, passes 2: learning from {record['split']['learning_documents']} documents,"
-        " perplexity on 3 other articles, coherence on 30 articles; 0 of 4 models are there already"
+        " perplexity on 3 other articles, coherence on 30 articles; 0 of 4 models exist already"
     )
     assert [line.split(": perplexity ")[0] for line in printed[1:5]] == [
         f"{k} topics, seed {s}" for s in (0, 1) for k in (2, 3)
@@ -276,7 +276,7 @@ def test_a_stopped_run_goes_on(run, script, monkeypatch, work):
     calls.clear()
     record, printed = run()
     assert calls == [3]
-    assert "3 of 4 models are there already" in printed[-3]
+    assert "3 of 4 models exist already" in printed[-3]
     assert numbers(record) == numbers(whole)
     assert record["values"] == whole["values"]
     assert record["seconds"] >= stopped["seconds"]
@@ -285,7 +285,7 @@ def test_a_stopped_run_goes_on(run, script, monkeypatch, work):
 def test_a_later_run_adds_models_and_one_that_is_done_learns_none(run, monkeypatch):
     first, _ = run(*ONE)
     more, printed = run("--topics", "3", "2", "--seeds", "0")
-    assert "1 of 2 models are there already" in printed[0]
+    assert "1 of 2 models exist already" in printed[0]
     assert len(printed) == 3
     assert numbers(more)[:1] == numbers(first)
     assert [row["topics"] for row in more["models"]] == [
@@ -414,7 +414,7 @@ def test_topics_whose_words_are_in_none_of_the_articles_are_left_out_and_counted
     assert record["models"][0]["coherence"] == 0.4
     assert record["models"][0]["topics_without_coherence"] == 1
     assert (
-        "coherence 0.400 (without 1 topics, a word of which is in none of the articles); learnt in"
+        "coherence 0.400 (1 topic left out, for words that are in no article); learnt in"
         in printed[1]
     )
     monkeypatch.setattr(script, "coherences", lambda *_: np.array([np.nan, np.nan]))

@@ -281,7 +281,7 @@ def test_no_good_image_held_out_is_an_error(files, run, script, tmp_path):
     contents = twelve()
     contents |= {sorted(contents)[i]: b"no picture" for i in script.shuffled(12, 0)[-3:]}
     files(contents)
-    with pytest.raises(UserError, match="for train or for val can be read, 3 of 12 are bad"):
+    with pytest.raises(UserError, match="for train or for val can be read: 3 of 12 are bad"):
         run("--val-fraction", "0.25")
     assert list((tmp_path / "work" / "CNN" / "CaffeNet").iterdir()) == []
 
@@ -552,6 +552,6 @@ def test_a_folder_whose_name_is_not_utf8_is_one_sentence(files, run, tmp_path):
     shutil.copytree(tmp_path / "work", work)
     with pytest.raises(
         UserError,
-        match=r"w\\xff/CNN/CaffeNet: LMDB takes only folders whose names are UTF-8: give another --work",
+        match=r"w\\xff/CNN/CaffeNet: LMDB needs folders whose names are UTF-8: give another --work",
     ):
         run("--work", str(work))

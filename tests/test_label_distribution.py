@@ -82,7 +82,7 @@ def test_files_side_by_side(script, monkeypatch, tmp_path, capsys):
         ({}, "there are no labels"),
         ({"1.jpg": [0.5, 0.6]}, "1.jpg: its label is not a vector of 2 lda numbers"),
         ({"1.jpg": [0.5, 0.5], "2.jpg": [1]}, "2.jpg: its label is not a vector of 2 lda numbers"),
-        ([[0.5, 0.5]], "holds something else than labels"),
+        ([[0.5, 0.5]], "does not hold labels"),
     ],
 )
 def test_what_are_no_labels_is_refused(script, monkeypatch, tmp_path, labels, sentence):
@@ -94,7 +94,7 @@ def test_what_are_no_labels_is_refused(script, monkeypatch, tmp_path, labels, se
 
 def test_names_are_wanted_and_each_is_one_files(script, monkeypatch, tmp_path):
     path = write(tmp_path / "labels.json", {"1.jpg": [1, 0]})
-    with pytest.raises(UserError, match="is no NAME=LABELS"):
+    with pytest.raises(UserError, match="is not NAME=LABELS"):
         run(script, monkeypatch, path, "--work", tmp_path)
-    with pytest.raises(UserError, match="two label files have one name"):
+    with pytest.raises(UserError, match="two label files have the same name"):
         run(script, monkeypatch, f"a={path}", f"a={path}", "--work", tmp_path)

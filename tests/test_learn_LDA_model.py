@@ -208,7 +208,7 @@ def test_what_is_printed(run, corpus, capsys):
     folder = run(*ALL)
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == (
-        "learning 3 topics from 8 documents (5 articles): passes 1, workers 1, seed 0, words in at least 1 documents and at"
+        "learning 3 topics from 8 documents (5 articles): passes 1, workers 1, seed 0, words in at least 1 document and at"
         " most 1 of them"
     )
     assert printed[1] == "1 article (empty after preprocessing): text/e"
@@ -217,7 +217,7 @@ def test_what_is_printed(run, corpus, capsys):
     assert all(len(line.split(": ")[1].split()) == 6 for line in printed[3:6])
     assert printed[6].startswith("perplexity ")
     assert printed[6].endswith(
-        f" (of the first 7 documents that are not empty, learnt from): {folder / 'ldamodel3.lda'}"
+        f" (of the first 7 non-empty training documents): {folder / 'ldamodel3.lda'}"
     )
 
 
@@ -226,7 +226,7 @@ def test_perplexity_passes_over_empty_documents(run, script, monkeypatch, capsys
     run(*ALL)
     printed = capsys.readouterr().out.splitlines()[-1]
     assert float(printed.split()[1]) > 1
-    assert "(of the first 1 documents that are not empty" in printed
+    assert "(of the first 1 non-empty training document)" in printed
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -293,7 +293,7 @@ def test_dictionary_and_bags_serve_again(run, corpus, capsys):
     capsys.readouterr()
     run(*ALL, "--topics", "4")
     assert (
-        "dictionary.dict and bow.mm are there already, made from the same articles"
+        "dictionary.dict and bow.mm exist already, made from the same articles"
         in capsys.readouterr().out
     )
     assert {name: (folder / name).stat().st_mtime_ns for name in before} == before
@@ -303,7 +303,7 @@ def test_dictionary_and_bags_serve_again(run, corpus, capsys):
     (corpus / "data" / "ImageCLEF_Wikipedia" / "text" / "e").write_text("glaciers")
     run(*ALL, "--topics", "6", "--unique-articles")
     assert counts(folder)[4] == {"glacier": 1}
-    assert "are there already" not in capsys.readouterr().out
+    assert "exist already" not in capsys.readouterr().out
 
 
 KILLED = """

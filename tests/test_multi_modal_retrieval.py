@@ -112,7 +112,7 @@ def test_collapsed_net_is_warned_of(script, monkeypatch, prepared, tmp_path, cap
 
 
 def test_features_of_other_width_are_refused(script, monkeypatch, prepared):
-    with pytest.raises(UserError, match="3 numbers an image, not 5"):
+    with pytest.raises(UserError, match="3 numbers per image, not 5"):
         run(script, monkeypatch, prepared, "--topics", "5")
 
 
@@ -121,7 +121,5 @@ def test_image_without_features_is_named(script, monkeypatch, prepared, tmp_path
     keep = [i for i, image in enumerate(found.ids) if image != "sport/8sport"]
     less = features.Features([found.ids[i] for i in keep], found.array[keep], "prob", "0" * 64)
     features.save(tmp_path / "less.npz", less)
-    with pytest.raises(
-        UserError, match="1 of 12 images have no features, the first is sport/8sport"
-    ):
+    with pytest.raises(UserError, match="1 of 12 images has no features: sport/8sport"):
         run(script, monkeypatch, prepared, "--features", str(tmp_path / "less.npz"))

@@ -95,7 +95,7 @@ def test_a_model_with_the_record_of_another_list_is_refused(tmp_path, pairs, mon
     with pytest.raises(UserError) as caught:
         topics.TopicModel.load(tmp_path, 2)
     assert str(caught.value) == (
-        f"{tmp_path / artefacts.DICTIONARY} was made with {len(set(OTHER_LIST))} other stop words, not with the 174 of now: learn"
+        f"{tmp_path / artefacts.DICTIONARY} was made with {len(set(OTHER_LIST))} other stop words, not with the current 174: learn"
         " it again with python LDA/learn_LDA_model.py --force, or in another --work folder to keep it"
     )
 
@@ -166,7 +166,7 @@ def test_the_store_of_the_other_list_tells_of_a_dictionary_without_a_record(
             assert capsys.readouterr().out == ""  # once
     with pytest.raises(
         UserError,
-        match=r"dictionary.dict was made with other stop words .so says .*tokens.sqlite.*--force",
+        match=r"dictionary.dict was made with other stop words .according to .*tokens.sqlite.*--force",
     ):
         topics.TopicModel.load(tmp_path, 2)
 

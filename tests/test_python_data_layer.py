@@ -1,4 +1,4 @@
-"""CNN/CaffeNet/layers.py: the original's Python data layer, driven by nets whose prototxt names it."""
+"""CNN/CaffeNet/layers.py: the original's Python data layer, in nets whose prototxt names it."""
 
 import json
 import sys
@@ -103,9 +103,12 @@ def test_same_seed_same_batches(corpus):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ({"raw": "__import__('os').getcwd()"}, "no Python dict literal"),
-        ({"raw": "{'mean': (1, 2, 3)}"}, "needs .'batch_size', 'img_dir', 'mean', 'num_topics'"),
-        ({"crop": 3}, "knows .'labels', 'seed', 'shuffle'"),
+        ({"raw": "__import__('os').getcwd()"}, "not a Python dict literal"),
+        (
+            {"raw": "{'mean': (1, 2, 3)}"},
+            "must have .'batch_size', 'img_dir', 'mean', 'num_topics'",
+        ),
+        ({"crop": 3}, "may have .'labels', 'seed', 'shuffle'"),
         ({"num_topics": 3}, "training_labels3.json.*generate_train_labels.py"),
         ({"batch_size": 6}, "a batch needs 6 images"),
         ({"tops": "data"}, "two tops"),
@@ -150,11 +153,15 @@ def test_the_prototxt_as_it_stands_feeds_a_batch(corpus, monkeypatch):
 
 
 def test_the_originals_own_quoting_is_understood(corpus):
+    """Single quotes with a backslash before them, inside double quotes."""
+    params = "{'num_topics': 2, 'batch_size': 2, 'img_dir': '../../', 'mean': (104, 117, 123)}"
     path = corpus / "net.prototxt"
     path.write_text(
-        'layer { name: "data" type: "Python" top: "data" top: "label" python_param { module: "layers" layer:'
-        " \"MultiLabelDataLayerWikiCLEF\" param_str: \"{\\'num_topics\\': 2, \\'batch_size\\': 2, \\'img_dir\\':"
-        " \\'../../\\', \\'mean\\': (104.00699, 116.66877, 122.67892)}\" } include { phase:TRAIN } }"
+        'layer { name: "data" type: "Python" top: "data" top: "label" python_param {'
+        ' module: "layers" layer: "MultiLabelDataLayerWikiCLEF" param_str: "'
+        + params.replace("'", r"\'")
+        + '" }'
+        " include { phase:TRAIN } }"
     )
     found = caffe.Net(str(path), caffe.TRAIN)
     found.forward()

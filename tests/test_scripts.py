@@ -85,15 +85,13 @@ PYTHON_SCRIPTS = [
 @pytest.mark.parametrize("path", PYTHON_SCRIPTS, ids=str)
 def test_every_python_script_has_help(load_script, monkeypatch, capsys, path):
     """Each option of theirs is explained."""
-    parsers = []
+    parsers, print_help = [], argparse.ArgumentParser.print_help
 
-    class Recorded(argparse.ArgumentParser):
-        def print_help(self, file=None):
-            parsers.append(self)
-            print_help(self, file)
+    def recorded(parser, file=None):
+        parsers.append(parser)
+        print_help(parser, file)
 
-    print_help = argparse.ArgumentParser.print_help
-    monkeypatch.setattr(argparse.ArgumentParser, "print_help", Recorded.print_help)
+    monkeypatch.setattr(argparse.ArgumentParser, "print_help", recorded)
     monkeypatch.syspath_prepend(ROOT / path.parent)
     monkeypatch.setattr(sys, "argv", [path.name, "--help"])
     with pytest.raises(SystemExit) as stopped:
@@ -105,16 +103,10 @@ def test_every_python_script_has_help(load_script, monkeypatch, capsys, path):
 
 
 @pytest.mark.parametrize(
-    "path",
-    [
-        path
-        for folder in ("LDA", "CNN", "experiments", "scripts")
-        for path in ROOT.glob(f"{folder}/*.py")
-    ],
-    ids=lambda p: p.name,
+    "path", [path for path in PYTHON_SCRIPTS if path.parts[0] != "benchmarks"], ids=str
 )
 def test_heads_of_python_scripts(path):
-    rows = path.read_text().split('"""')[1].splitlines()
+    rows = (ROOT / path).read_text().split('"""')[1].splitlines()
     words = [match[1] for row in rows if (match := re.match(r"(Reads|Writes|Paper|Usage):  ", row))]
     assert rows[0].endswith(".")
     assert words == ["Reads", "Writes", "Paper", "Usage"]

@@ -115,7 +115,7 @@ def test_an_article_is_edited_before_labels_are_made(used, articles, work_in, ca
         in said
     )
     used.learn("--force")
-    assert "there already" not in capsys.readouterr().out
+    assert "exist already" not in capsys.readouterr().out
     used.label("--force")
     assert "was learnt from other articles" not in capsys.readouterr().out
     fresh = work_in("fresh")
@@ -153,7 +153,7 @@ def test_a_model_of_another_number_of_topics_sees_every_change(
             json_files.write(tmp_path / name / artefacts.TRAIN_DICT, pairs)
     capsys.readouterr()
     used.learn("--topics", "3")
-    assert "there already" not in capsys.readouterr().out
+    assert "exist already" not in capsys.readouterr().out
     fresh = work_in("fresh")
     fresh.learn("--topics", "3")
     for name in ("dictionary.dict", "bow.mm", "ldamodel3.lda", "ldamodel3.lda.state"):
@@ -178,7 +178,7 @@ def test_without_a_change_the_bags_serve_again(used, capsys):
     capsys.readouterr()
     used.learn("--topics", "3")
     assert (
-        "dictionary.dict and bow.mm are there already, made from the same articles"
+        "dictionary.dict and bow.mm exist already, made from the same articles"
         in capsys.readouterr().out
     )
 
@@ -409,9 +409,9 @@ def test_the_errors_of_a_dump_name_its_files(dumps, work_in, tmp_path):
     with pytest.raises(UserError) as caught:
         used.pair(*options)
     assert str(caught.value) == (
-        f"no usable image: do the images that {tmp_path / 'list.json'} lists lie in {tmp_path / 'data/ImageCLEF_Wikipedia'},"
-        f" and their articles in {tmp_path / 'wiki.xml.bz2'}?"
+        f"no usable image: are the images that {tmp_path / 'list.json'} lists in"
+        f" {tmp_path / 'data/ImageCLEF_Wikipedia'}, and their articles in {tmp_path / 'wiki.xml.bz2'}?"
     )
     shutil.rmtree(tmp_path / "data")
-    with pytest.raises(UserError, match=r"no usable image: do the images that .*list.json lists"):
+    with pytest.raises(UserError, match=r"no usable image: are the images that .*list.json lists"):
         used.pair(*options)

@@ -243,7 +243,7 @@ def test_missing_wordnet_is_reported_once_in_one_line(tmp_path):
     assert done.stdout == ""
     folder = tmp_path / "nltk_data"
     assert done.stderr == (
-        f"error: WordNet is not in {folder} nor on NLTK's path: get it with bash scripts/00_install.sh\n"
+        f"error: WordNet is neither in {folder} nor on NLTK's path: get it with bash scripts/00_install.sh\n"
     )
 
 

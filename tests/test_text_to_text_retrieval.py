@@ -186,7 +186,7 @@ def test_articles_of_another_folder_can_be_learnt_from(script, monkeypatch, fold
 def test_all_articles_empty_is_reported_as_such(script, monkeypatch, folder, tmp_path):
     (tmp_path / "articles").mkdir()
     (tmp_path / "articles" / "a").write_text("the and of")
-    with pytest.raises(UserError, match="all 1 articles to learn from are empty"):
+    with pytest.raises(UserError, match="no article has a word after preprocessing"):
         run(script, monkeypatch, folder, tmp_path, "--articles", tmp_path / "articles")
 
 
@@ -246,7 +246,9 @@ def test_what_was_measured_is_kept_and_a_stopped_run_resumes(
     )
     record = run(script, monkeypatch, folder, work, *options)
     assert jobs == [("lsi", None, 1), ("tfidf", None, 0)]
-    assert "partial: 3 of 5 embeddings and seeds are measured already" in capsys.readouterr().out
+    assert (
+        "partial: 3 of 5 embeddings and seeds have been measured already" in capsys.readouterr().out
+    )
     assert record["values"] == expected["values"]
     assert record["seed"] == expected["seed"]
     assert [p.name for p in path.parent.iterdir()] == [path.name]
@@ -269,7 +271,7 @@ def test_a_category_of_two_words_is_one(script, monkeypatch, folder, tmp_path):
 def test_a_category_of_one_text_is_named(script, monkeypatch, folder, tmp_path):
     (tmp_path / "categories.list").write_text("music\nwar\n")
     (tmp_path / retrieval.TEST_LIST).write_text("a\ti\t1\nb\tj\t1\nc\tk\t2\n")
-    with pytest.raises(UserError, match="war has one text only"):
+    with pytest.raises(UserError, match="war has only one text"):
         run(script, monkeypatch, tmp_path, tmp_path)
 
 

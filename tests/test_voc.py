@@ -85,7 +85,7 @@ def test_repeated_row_is_named(main, tmp_path):
 
 def test_overlapping_splits_are_refused(main, tmp_path):
     (main / "bird_test.txt").write_text("01 1\n07 -1\n")
-    with pytest.raises(UserError, match="image 01 is in trainval too"):
+    with pytest.raises(UserError, match="1 image is in trainval too: 01"):
         voc.read_class(tmp_path, "bird")
 
 
@@ -138,3 +138,15 @@ def test_a_list_that_is_not_utf8_or_no_file(main, tmp_path):
     (main / "bird_test.txt").write_bytes(b"06 1\n\xff\xfe x -1\n")
     with pytest.raises(UserError, match=r"bird_test.txt, line 2"):
         voc.read_split(tmp_path, "bird", "test")
+
+
+def test_the_folder_that_holds_vocdevkit_is_voc_itself_or_the_voc2007_in_it(tmp_path):
+    assert voc.holder(tmp_path) == tmp_path  # neither
+    (tmp_path / "VOC2007" / "VOCdevkit").mkdir(parents=True)
+    assert voc.holder(tmp_path) == tmp_path / "VOC2007"
+    (tmp_path / "VOCdevkit").mkdir()
+    assert voc.holder(tmp_path) == tmp_path  # both: `voc` itself
+    main = tmp_path / "VOC2007" / "VOCdevkit" / "VOC2007" / "ImageSets" / "Main"
+    main.mkdir(parents=True)
+    assert voc.holder(tmp_path) == tmp_path / "VOC2007"  # the only whole set
+    assert voc.year_folder(tmp_path) == main.parent.parent

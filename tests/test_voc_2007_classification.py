@@ -164,7 +164,7 @@ def test_missing_image_is_named(script, monkeypatch, voc):
     keep = [i for i, image in enumerate(found.ids) if image != "000007"]
     less = features.Features([found.ids[i] for i in keep], found.array[keep], "fc7", SHA)
     features.save(path, less)
-    with pytest.raises(UserError, match="1 of 20 images have no features, the first is 000007"):
+    with pytest.raises(UserError, match="1 of 20 images has no features: 000007"):
         run(script, monkeypatch, folder)
 
 

@@ -1,4 +1,4 @@
-"""The names of artefacts, where they lie, whether they exist, and their checksums.
+"""The names and places of artefacts, whether they exist, and their checksums.
 
 Every stage writes below one work folder, laid out like the project itself
 (``LDA/``, ``CNN/<net>/``, ``experiments/``).  The default work folder is the
@@ -36,7 +36,7 @@ BOW = "LDA/bow.mm"
 TOPICS_PAGE = "LDA/topics.html"
 IMAGES_LMDB, LABELS_LMDB = "train_images_lmdb", "train_labels_lmdb"  # in the net's folder
 
-LAYERS = ("pool5", "fc6", "fc7")  # whose features linear SVMs are measured on
+LAYERS = ("pool5", "fc6", "fc7")  # whose features the linear SVMs classify
 NETS = ("trained", "untrained")
 RETRIEVAL_FEATURES = "experiments/features/wikipedia_prob.npz"
 RESULTS = "experiments/results"
@@ -44,33 +44,33 @@ TRAINING_RECORD = f"{RESULTS}/training.json"
 RETRIEVAL_RECORD = f"{RESULTS}/retrieval.json"
 
 
-def lda_model(num_topics=40):
+def lda_model(num_topics: int = 40) -> str:
     """Name of the gensim LDA model with `num_topics` topics, below the work folder."""
     return f"LDA/ldamodel{num_topics}.lda"
 
 
-def embedding_model(name, num_topics=40):
-    """Name of the gensim model of another text embedding than LDA, below the work folder."""
+def embedding_model(name: str, num_topics: int = 40) -> str:
+    """Name of the gensim model of a text embedding other than LDA, below the work folder."""
     return f"LDA/{name}{num_topics}.model"
 
 
-def training_labels(num_topics=40, embedding="lda"):
+def training_labels(num_topics: int = 40, embedding: str = "lda") -> str:
     """Name of the JSON file of image labels, below the work folder."""
     return f"LDA/training_labels{'' if embedding == 'lda' else f'_{embedding}'}{num_topics}.json"
 
 
-def voc_features(layer, net):
+def voc_features(layer: str, net: str) -> str:
     """Name of the features of VOC2007, below the work folder; `net` is one of `NETS`."""
     return f"experiments/features/voc2007_{layer}_{net}.npz"
 
 
-def voc_record(layer, net, difficult="leave-out"):
+def voc_record(layer: str, net: str, difficult: str = "leave-out") -> str:
     """Name of the record of the SVMs on VOC2007, below the work folder."""
     suffix = "" if difficult == "leave-out" else f"_difficult-{difficult}"
     return f"{RESULTS}/voc2007_svm_{layer}_{net}{suffix}.json"
 
 
-def existing(path, made_by):
+def existing(path: Path | str, made_by: str) -> Path:
     """Return `path` as a Path, or raise UserError naming the command that makes it.
 
     Parameters
@@ -85,15 +85,16 @@ def existing(path, made_by):
     return path
 
 
-def refuse_existing(path, force):
-    """Raise UserError if `path` exists and `force` is false: no output is overwritten unasked."""
+def refuse_existing(path: Path | str, force: bool) -> None:
+    """Raise UserError if `path` exists and `force` is false."""
     if os.path.lexists(path) and not force:
         raise UserError(
-            f"{path} exists already: give --force to replace it, or another --work folder to keep it"
+            f"{path} exists already: give --force to replace it, or another --work folder to keep"
+            " it"
         )
 
 
-def sha256(path):
+def sha256(path: Path | str) -> str:
     """Hexadecimal SHA-256 of a file's bytes."""
     digest = hashlib.sha256()
     with open(path, "rb") as f:

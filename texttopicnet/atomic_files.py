@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all: under a temporary name first, renamed when complete."""
+"""Files that are written whole or not at all: under a temporary name, and renamed when complete."""
 
 import contextlib
 import fcntl
@@ -6,56 +6,57 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from texttopicnet.errors import FULL, writing
 
-LEAVING = re.compile(
-    r"(.+)\.tmp(\d+)"
-)  # of a process that writes without `written_whole`, as the runtime does
+# left by a process that writes without `written_whole`, as the runtime does
+LEFTOVER = re.compile(r"(.+)\.tmp(\d+)")
 
 
 @contextlib.contextmanager
-def temporary_file(folder):
-    """Yield a nameless binary file in `folder`; it is gone afterwards.  UserError names the folder
-    if it cannot be written to.
+def temporary_file(folder: Path | str) -> Iterator[BinaryIO]:
+    """Yield a nameless binary file in `folder`, which is gone afterwards; UserError if the folder
+    cannot be written to.
     """
-    with writing(folder):
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        file = tempfile.TemporaryFile(dir=folder)
-    with writing(f"a temporary file in {folder}", FULL), file:
+    with writing(f"a temporary file in {folder}", FULL), contextlib.ExitStack() as stack:
+        with writing(folder):
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context(tempfile.TemporaryFile(dir=folder))
         yield file
 
 
 @contextlib.contextmanager
-def written_whole(*paths):
-    """Yield temporary paths beside `paths`; rename them when the block ends, delete them when it
+def written_whole(*paths: Path | str) -> Iterator[Any]:
+    """Yield temporary paths beside `paths`; rename them when the block ends, delete them if it
     fails.
 
     The temporaries lie in one new folder ``.tmp-*`` beside the first path and keep the final names,
-    so that side files (gensim's ``.state``, an LMDB folder's two files) are renamed along with
-    their owner: whatever the block left in the folder moves to the first path's parent.  A process
-    that is killed while it renames leaves no output that mixes old files with new ones: the old
-    outputs go first, the new ones come last.  The next call removes what killed processes left:
+    so that side files (gensim's ``.state``, an LMDB folder's two files) are renamed with their
+    owner: everything that the block left in the folder moves to the first path's parent.  A process
+    that is killed while it renames leaves no mixture of old and new files: the old outputs are
+    removed first, and the new ones come last.  The next call removes what killed processes left:
     their folders, and their files ``<name>.tmp<process>`` of the same names.
 
     Yields
     ------
     Path or list of Path
-        One temporary path for one argument, a list for several.  All `paths` must share one parent.
+        One temporary path for one argument, a list for several.  All `paths` must have one parent.
 
     Raises
     ------
     UserError
-        The folder cannot be written to, or the disk is full: the sentence names the paths.
+        The folder cannot be written to, or the disk is full; the sentence names the paths.
     """
     paths = [Path(p) for p in paths]
     parent = paths[0].parent
     if any(p.parent != parent for p in paths):
-        raise ValueError("written_whole: all paths must share one folder")
+        raise ValueError("written_whole: all paths must be in one folder")
     with writing(paths[0]):
         parent.mkdir(parents=True, exist_ok=True)
-        _remove_leavings(parent, [p.name for p in paths])
+        _remove_leftovers(parent, [p.name for p in paths])
         folder, lock = _locked_folder(parent)
     try:
         temporaries = [folder / p.name for p in paths]
@@ -78,27 +79,27 @@ def written_whole(*paths):
         os.close(lock)
 
 
-def _remove(path):
+def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
 
 
-def _locked_folder(parent):
-    """(a new folder .tmp-*, its open lock): the lock falls with the process, however that ends."""
+def _locked_folder(parent: Path) -> tuple[Path, int]:
+    """A new folder .tmp-* and its open lock, which ends with the process in any case."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=".tmp-", dir=parent))
         lock = os.open(folder, os.O_RDONLY)
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if folder.exists():  # nobody took it for a leaving before it was locked
+        if folder.exists():  # no other process removed it as a leftover before it was locked
             return folder, lock
         os.close(lock)
 
 
-def _remove_leavings(parent, names):
-    """Remove the temporary folders of processes that were killed, and their files
-    <name>.tmp<process> of these names.
+def _remove_leftovers(parent: Path, names: list[str]) -> None:
+    """Remove the temporary folders of killed processes, and their files <name>.tmp<process> of
+    these names.
     """
     for folder in parent.glob(".tmp-*"):
         try:
@@ -108,24 +109,22 @@ def _remove_leavings(parent, names):
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder, ignore_errors=True)
-        except OSError:  # somebody is writing there
+        except OSError:  # a living process is writing there
             pass
         finally:
             os.close(lock)
     for path in parent.iterdir():
-        name, process = (
-            LEAVING.fullmatch(path.name).groups() if LEAVING.fullmatch(path.name) else ("", "")
-        )
-        if name in names and not _is_running(int(process)):
+        match = LEFTOVER.fullmatch(path.name)
+        if match and match[1] in names and not _is_running(int(match[2])):
             with contextlib.suppress(OSError):
                 _remove(path)
 
 
-def _is_running(process):
+def _is_running(process: int) -> bool:
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except OSError:  # another user's
+    except OSError:  # it is another user's
         pass
     return True

@@ -1,5 +1,5 @@
-"""The average precisions of this project, each by its own name: they are different numbers for one
-ranking.
+"""The average precisions of this project, each with a name of its own: they give different numbers
+for one ranking.
 
 `area` is what the original's VOC script prints, `voc_11_point` what the VOC2007 devkit reports,
 `retrieval` what the original's retrieval script prints for one query.  `retrieval_by_chance` is
@@ -7,10 +7,12 @@ what a random ranking gives on average.
 """
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.metrics import average_precision_score
 
 
-def _checked(labels, scores):
+def _checked(labels: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Whether each label is positive, and the scores; ValueError as `area`."""
     labels, scores = np.asarray(labels), np.asarray(scores, dtype=np.float64)
     if labels.ndim != 1 or labels.shape != scores.shape:
         raise ValueError(
@@ -23,9 +25,9 @@ def _checked(labels, scores):
     return labels > 0, scores
 
 
-def area(labels, scores):
-    """Area under the precision-recall steps, not interpolated:
-    sklearn.metrics.average_precision_score.
+def area(labels: ArrayLike, scores: ArrayLike) -> float:
+    """Area under the precision-recall steps, without interpolation
+    (sklearn.metrics.average_precision_score).
 
     Sum over thresholds of (recall_n - recall_{n-1}) * precision_n; equal scores enter together.
 
@@ -49,16 +51,16 @@ def area(labels, scores):
     return float(average_precision_score(*_checked(labels, scores)))
 
 
-def voc_11_point(labels, scores):
+def voc_11_point(labels: ArrayLike, scores: ArrayLike) -> float:
     """The VOC2007 devkit's AP: mean over recalls 0, 0.1, ..., 1 of the best precision at that
     recall or beyond.
 
-    Not the area: it interpolates, and usually lies a little above or below it.  Equal scores enter
-    together, so that the order of the images cannot change the number (the devkit leaves that order
-    to its sort).
+    It interpolates, so it usually differs a little from the area.  Equal scores enter together, so
+    that the order of the images cannot change the number (the devkit leaves that order to its
+    sort).
 
-    Parameters, returned range and errors as `area`.  Source: Everingham et al., The PASCAL Visual
-    Object Classes Challenge, IJCV 2010.
+    Parameters, range and errors as `area`.  Source: Everingham et al., The PASCAL Visual Object
+    Classes Challenge, IJCV 2010.
     """
     positive, scores = _checked(labels, scores)
     order = np.argsort(-scores, kind="stable")
@@ -71,12 +73,10 @@ def voc_11_point(labels, scores):
     return float(np.mean(best_from_here[first]))
 
 
-def retrieval(relevant):
-    """AP of rankings over all candidates: mean, over the relevant ones, of the precision at their
-    rank.
+def retrieval(relevant: ArrayLike) -> np.ndarray:
+    """AP of rankings of all candidates: the mean precision at the ranks of the relevant ones.
 
-    Divided by the number of relevant candidates, all of which are in the ranking: there is no
-    cut-off.
+    There is no cut-off: every ranking holds all relevant candidates.
 
     Parameters
     ----------
@@ -101,8 +101,8 @@ def retrieval(relevant):
     return (precision * relevant).sum(axis=-1) / found[..., -1]
 
 
-def retrieval_by_chance(n_relevant, n_candidates):
-    """Expected `retrieval` AP of a ranking drawn at random, exactly.
+def retrieval_by_chance(n_relevant: ArrayLike, n_candidates: int) -> np.ndarray | np.float64:
+    """The exact expectation of `retrieval` for a ranking drawn at random.
 
     Rank k is relevant with probability r / n; the k - 1 ranks above then hold (k - 1)(r - 1) / (n -
     1) relevant candidates on average.  Summed over k: (H + (r - 1) / (n - 1) * (n - H)) / n with H

@@ -1,30 +1,30 @@
-"""dictionary.dict and bow.mm as one object, refused where they do not belong together or are not
-whole.
-"""
+"""dictionary.dict and bow.mm, refused where they do not belong together or are not whole."""
 
 import hashlib
 import json
 import mmap
+from pathlib import Path
 
 import numpy as np
-from gensim.corpora import MmCorpus
+from gensim.corpora import Dictionary, MmCorpus
 
 from texttopicnet import artefacts, pickles, vocabulary
 from texttopicnet.errors import UserError
+from texttopicnet.token_store import TokenStore
 
-SETTING = "bow.mm dictionary"  # of the token store: what `record` says of the two
+SETTING = "bow.mm dictionary"  # of the token store: the two files' digests
 MADE_BY = "python LDA/learn_LDA_model.py"
-ELSEWHERE = "in another --work folder if the files here are not of your making"
+ELSEWHERE = "in another --work folder if you did not make the files here"
 REMEDY = f"{pickles.MOVE}, then make both with {MADE_BY}"
 
 
-def record(work, store, dictionary):
+def record(work: Path, store: TokenStore, dictionary: Dictionary) -> None:
     """Note in the token store that bow.mm was made with this dictionary.
 
     Parameters
     ----------
     work : Path
-    store : token_store.TokenStore
+    store : TokenStore
     dictionary : gensim.corpora.Dictionary
     """
     store.set(
@@ -33,27 +33,29 @@ def record(work, store, dictionary):
     )
 
 
-def _digest(dictionary):
-    """SHA-256 of a dictionary's words, ids and counts of documents, hexadecimal."""
+def _digest(dictionary: Dictionary) -> str:
+    """SHA-256 of a dictionary's words, ids and document counts, hexadecimal."""
     content = [vocabulary.digest(dictionary), dictionary.num_docs, sorted(dictionary.dfs.items())]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def load(work, store, trust=False, by_number=False):
+def load(
+    work: Path, store: TokenStore, trust: bool = False, by_number: bool = False
+) -> tuple[Dictionary, MmCorpus]:
     """Dictionary and bags of words of a work folder.
 
-    Where the token store has a record of this bow.mm the dictionary must be the recorded one.
-    Where it has none, every line of bow.mm is read, and the number of documents that each word is
-    in must be the dictionary's.
+    If the token store has a record of this bow.mm, the dictionary must be the recorded one.  If it
+    has none, every line of bow.mm is read, and each word must be in as many documents as the
+    dictionary says.
 
     Parameters
     ----------
     work : Path
-    store : token_store.TokenStore
+    store : TokenStore
     trust : bool
         See `pickles.read`.
     by_number : bool
-        Check that documents can be read by number, too, which gensim does by bow.mm.index.
+        Also check that documents can be read by number, for which gensim uses bow.mm.index.
 
     Returns
     -------
@@ -63,7 +65,7 @@ def load(work, store, trust=False, by_number=False):
     Raises
     ------
     UserError
-        A file is missing, damaged, or of another corpus than the other.
+        A file is missing or damaged, or the two are of different corpora.
     """
     dictionary_path, bow_path = (
         artefacts.existing(work / name, f"{MADE_BY}, {ELSEWHERE}")
@@ -80,22 +82,23 @@ def load(work, store, trust=False, by_number=False):
         belong &= corpus.num_docs == dictionary.num_docs
     if not belong or corpus.num_terms != len(dictionary):
         raise UserError(
-            f"{dictionary_path} ({len(dictionary)} words) and {bow_path} ({corpus.num_terms} words) do not belong together:"
-            f" {REMEDY}"
+            f"{dictionary_path} ({len(dictionary)} words) and {bow_path} ({corpus.num_terms} words)"
+            f" do not belong together: {REMEDY}"
         )
     if by_number:
         check_index(corpus, bow_path)
     return dictionary, corpus
 
 
-def open_corpus(path, trust=False):
-    """A corpus in Matrix Market format; its index, a pickle of gensim's, is read by `pickles.read`,
-    and None if it is missing.
+def open_corpus(path: Path, trust: bool = False) -> MmCorpus:
+    """A corpus in Matrix Market format.
+
+    `pickles.read` reads its index, a pickle of gensim's; a missing index is None.
 
     Raises
     ------
     UserError
-        It is not whole: the head, or as many lines as the head says, each ended.
+        The head is damaged, or the file has not as many whole lines as the head says.
     """
     index_path = path.with_name(f"{path.name}.index")
     index = pickles.read(index_path, trust) if index_path.exists() else None
@@ -109,7 +112,8 @@ def open_corpus(path, trust=False):
         raise UserError(f"{path} is damaged ({why}): {REMEDY}") from error
     if min(numbers) < 0 or lines != corpus.num_nnz + 2:
         raise UserError(
-            f"{path} is damaged ({max(lines - 2, 0)} whole lines of counts where its head says {corpus.num_nnz}): {REMEDY}"
+            f"{path} is damaged ({max(lines - 2, 0)} whole lines of counts where its head says"
+            f" {corpus.num_nnz}): {REMEDY}"
         )
     if index is None:
         corpus.index = None
@@ -117,8 +121,8 @@ def open_corpus(path, trust=False):
     return corpus
 
 
-def count_lines(path):
-    """Line ends in a file; one fewer where the last line is not ended, so that a cut file is
+def count_lines(path: Path) -> int:
+    """Number of line ends in a file, minus one if the last line has none, so that a cut file is
     noticed.
     """
     count, last = 0, b"\n"
@@ -129,10 +133,8 @@ def count_lines(path):
     return count - (last != b"\n")
 
 
-def document_frequencies(corpus, path):
-    """{word id: number of documents} by going through all of bow.mm; UserError where a line is
-    damaged.
-    """
+def document_frequencies(corpus: MmCorpus, path: Path) -> dict[int, int]:
+    """{word id: number of documents}, from all of bow.mm; UserError for a damaged line."""
     counts = np.zeros(corpus.num_terms, np.int64)
     number = -1
     try:
@@ -152,10 +154,8 @@ def document_frequencies(corpus, path):
     return {word: int(count) for word, count in enumerate(counts) if count}
 
 
-def check_index(corpus, path):
-    """UserError unless the index names, for each document that is not empty, the place of its first
-    line.
-    """
+def check_index(corpus: MmCorpus, path: Path) -> None:
+    """UserError unless the index has the place of the first line of each non-empty document."""
     index_path, index = f"{path}.index", corpus.index
     if index is None:
         artefacts.existing(index_path, f"{MADE_BY}, {ELSEWHERE}")
@@ -167,16 +167,15 @@ def check_index(corpus, path):
         raise UserError(f"{index_path} is not the index of {path}: {REMEDY}")
 
 
-def _fits(index, data):
-    """Whether the places of documents are where their first lines start, and no document is passed
-    over.
+def _fits(index: list[int], data: mmap.mmap) -> bool:
+    """Whether the documents' first lines start at their places, and no document is left out.
 
-    An empty document is at -1, as gensim has it, the last one at the end of the file.
+    gensim puts an empty document at -1, and an empty last one at the end of the file.
     """
     listed = [
         (place, number) for number, place in enumerate(index, 1) if place not in (-1, len(data))
     ]
-    before = None  # the document whose lines end at a place
+    before = None  # the document whose lines end at the place
     for place, number in [*listed, (len(data), None)]:
         if not 0 < place <= len(data) or data[place - 1 : place] != b"\n":
             return False

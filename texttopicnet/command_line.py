@@ -159,6 +159,10 @@ OPTIONS = {
         "metavar": "N",
         "help": "number of topics, or width of another embedding (default: 40)",
     },
+    "--embedding": {
+        "default": "lda",
+        "help": "text embedding that the net learns (default: lda)",
+    },
     "--passes": {
         "type": whole("--passes"),
         "default": 1,

@@ -25,7 +25,7 @@ class Tally(dict[tuple[str, str], tuple[int, str]]):
         self[noun, reason] = count + 1, first
 
     def lines(self) -> list[str]:
-        """One line per reason, sorted by the reasons: "2 images (not a JPEG); the first is a.png"."""
+        """One line per reason, sorted by it: "2 images (not a JPEG); the first is a.png"."""
         return [
             f"{counted(count, noun, _plural(noun))} ({reason}){first_of(count, printable(first))}"
             for (noun, reason), (count, first) in sorted(self.items(), key=lambda row: row[0][::-1])

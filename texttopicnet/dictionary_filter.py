@@ -1,4 +1,4 @@
-"""Which words a dictionary keeps (gensim's `filter_extremes`), and advice where it keeps too few."""
+"""Which words a dictionary keeps (gensim's `filter_extremes`), with advice where they are few."""
 
 import numpy as np
 from gensim.corpora import Dictionary
@@ -82,7 +82,8 @@ def options_for(
 ) -> tuple[str, int]:
     """Options for a small corpus, and the number of words that they leave.
 
-    The first of `SMALLER` that leave `ENOUGH` words, or all; one changed option is tried before two.
+    The first of `SMALLER` that leave `ENOUGH` words, or all; one changed option is tried before
+    two.
     """
     milder = [(min(below, no_below), max(above, no_above)) for below, above in SMALLER]
     options = [pair for below, above in milder for pair in ((no_below, above), (below, above))]

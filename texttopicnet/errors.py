@@ -2,12 +2,11 @@
 
 import contextlib
 import errno
+from collections.abc import Collection, Iterator
+from pathlib import Path
 
-FULL = {
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EFBIG,
-}  # no space left, over the quota, larger than a file may be
+# no space left, over the quota, larger than a file may be
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 UNWRITABLE = FULL | {
     errno.EACCES,
     errno.EPERM,
@@ -21,32 +20,32 @@ UNWRITABLE = FULL | {
 
 
 class UserError(Exception):
-    """What the user can mend: one sentence that names the file and the command that makes or mends
-    it.
+    """An error that the user can correct.
+
+    Its text is one sentence that names the file and the command that makes or repairs it.
     """
 
 
 @contextlib.contextmanager
-def writing(path, errors=UNWRITABLE):
+def writing(path: Path | str, errors: Collection[int] = UNWRITABLE) -> Iterator[None]:
     """Turn the OSError of a file that cannot be written into a UserError that names it.
 
     Parameters
     ----------
     path : str or Path
-        What the block writes, for the error.
-    errors : set of int
-        The errno values that are turned; a block that reads other files, too, passes `FULL`.
+        The file that the block writes, for the error.
+    errors : collection of int
+        The errno values that become a UserError; a block that also reads other files passes `FULL`.
     """
     try:
         yield
     except OSError as error:
-        short = error.errno is None and "written" in str(
-            error
-        )  # NumPy's, which says how many numbers of how many
+        # NumPy's error has no errno, but says how many of how many numbers it has written
+        short = error.errno is None and "written" in str(error)
         if not short and error.errno not in errors:
             raise
         why = "No space left on device" if short else error.strerror
-        remedy = "free space there" if short or error.errno in FULL else "mend that"
+        remedy = "free space there" if short or error.errno in FULL else "correct this"
         raise UserError(
             f"{path} cannot be written ({why}): {remedy} or give another folder, and run this again"
         ) from error

@@ -1,4 +1,4 @@
-"""Features files: what extract_features.py writes and the experiments read.
+"""Features files, which extract_features.py writes and the experiments read.
 
 One ``.npz`` per blob: ``ids`` (N,) str, ``features`` (N, D) float32, ``blob`` str,
 ``weights_sha256`` str.
@@ -8,17 +8,19 @@ import lzma
 import struct
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from texttopicnet import artefacts, atomic_files
+from texttopicnet.counts import counted, first_of
 from texttopicnet.errors import UserError
 
 MADE_BY = "python experiments/extract_features.py"
 
-# what np.load raises for a damaged file: of the zip archive, of its compression, and of the arrays
-# in it
+# what np.load raises for a damaged file: errors of the zip archive, its compression and its arrays
 READ_ERRORS = (
     OSError,
     EOFError,
@@ -54,38 +56,52 @@ class Features:
         Of the .caffemodel that computed them.
     """
 
-    ids: list
+    ids: list[str]
     array: np.ndarray
     blob: str
     weights_sha256: str
 
-    def rows(self, ids, where):
-        """Row numbers of `ids`, in their order, as ndarray of int64; UserError naming the first one
-        that is missing.
+    def rows(self, ids: Sequence[str], where: str) -> np.ndarray:
+        """Row numbers of images.
 
-        `where` says, for the error's sentence, who asks for the ids and from which file these
-        features came.
+        Parameters
+        ----------
+        ids : sequence of str
+        where : str
+            Who asks for the images and from which file the features came, for the error's sentence.
+
+        Returns
+        -------
+        ndarray of int64, shape (len(ids),)
+
+        Raises
+        ------
+        UserError
+            An image is missing; the sentence names the first one.
         """
         number = {image: i for i, image in enumerate(self.ids)}
         missing = [image for image in ids if image not in number]
         if missing:
             raise UserError(
-                f"{where}: {len(missing)} of {len(ids)} images have no features, the first is {missing[0]}"
+                f"{where}: {len(missing)} of {counted(len(ids), 'image')}"
+                f" {'has' if len(missing) == 1 else 'have'} no features"
+                f"{first_of(len(missing), missing[0])}"
             )
         return np.array([number[image] for image in ids], dtype=np.int64)
 
 
-def check(ids, array, name):
+def check(ids: Sequence[str], array: np.ndarray, name: Path | str) -> None:
     """Raise UserError, naming `name`, unless `ids` are unique and `array` is finite float32 with a
-    row for each.
+    row per id.
     """
     if array.ndim != 2 or array.dtype != np.float32 or len(ids) != len(array):
         raise UserError(
-            f"{name}: {len(ids)} ids and features {array.dtype}{array.shape} are not (N,) and float32 (N, D)"
+            f"{name}: {len(ids)} ids and features {array.dtype}{array.shape} are not (N,) and"
+            " float32 (N, D)"
         )
     if len(ids) == 0:
         raise UserError(f"{name} holds no image")
-    seen = set()
+    seen: set[str] = set()
     for image in ids:
         if image in seen:
             raise UserError(f"{name}: image id {image} is in it twice")
@@ -97,7 +113,7 @@ def check(ids, array, name):
         )
 
 
-def save(path, features):
+def save(path: Path | str, features: Features) -> None:
     """Write a features file, whole or not at all.
 
     Parameters
@@ -109,7 +125,7 @@ def save(path, features):
     Raises
     ------
     UserError
-        `features` are not as they must be, or the file cannot be written.
+        `check` refuses the features, or the file cannot be written.
     """
     check(features.ids, features.array, path)
     try:
@@ -123,11 +139,12 @@ def save(path, features):
             )
     except OSError as error:
         raise UserError(
-            f"{path} cannot be written ({error.strerror or error}): make room or give another --out"
+            f"{path} cannot be written ({error.strerror or error}): free space there or give"
+            " another --out"
         ) from error
 
 
-def load(path, blob=None):
+def load(path: Path | str, blob: str | None = None) -> Features:
     """Read a features file.
 
     Parameters
@@ -147,7 +164,7 @@ def load(path, blob=None):
         `blob`.
     """
     path = artefacts.existing(path, MADE_BY)
-    if not path.is_file():  # opening a named pipe would wait for ever
+    if not path.is_file():  # opening a named pipe would block
         raise UserError(f"{path} is not a regular file: give a features file made with {MADE_BY}")
     try:
         with np.load(path, allow_pickle=False) as f:
@@ -165,8 +182,8 @@ def load(path, blob=None):
     return found
 
 
-def _features(ids, array, blob, digest):
-    """Features of the arrays in a file; ValueError if they are of other kinds than `save` writes."""
+def _features(ids: np.ndarray, array: np.ndarray, blob: np.ndarray, digest: np.ndarray) -> Features:
+    """Features of the arrays in a file; ValueError if `save` does not write such arrays."""
     if (
         ids.ndim != 1
         or ids.dtype.kind != "U"
@@ -175,7 +192,8 @@ def _features(ids, array, blob, digest):
         or array.shape[1] == 0
     ):
         raise ValueError(
-            f"ids {ids.dtype}{ids.shape} and features {array.dtype}{array.shape} are not str (N,) and float32 (N, D)"
+            f"ids {ids.dtype}{ids.shape} and features {array.dtype}{array.shape} are not str (N,)"
+            " and float32 (N, D)"
         )
     if not blob.ndim == digest.ndim == 0 or not blob.dtype.kind == digest.dtype.kind == "U":
         raise ValueError("blob and weights_sha256 are not one string each")

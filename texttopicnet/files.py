@@ -1,9 +1,9 @@
-"""Files of a collection: a name that comes from data must stay inside the collection, and only
-regular files are read.
+"""Files of a collection: a name from data must stay inside the collection, and only regular files
+are read.
 
-Metadata, lists and JSON files are data that somebody else wrote.  A name in them must not open
-`/etc/passwd`, wait for a FIFO for ever, or read `/dev/zero` until memory is full.  Whole folders of
-a collection may be symbolic links that the user has laid.
+Somebody else wrote the metadata, lists and JSON files.  A name in them must not open `/etc/passwd`,
+block at a FIFO, or read `/dev/zero` until memory is full.  Whole folders of a collection may be
+symbolic links that the user has made.
 """
 
 import errno
@@ -16,9 +16,7 @@ from typing import BinaryIO
 
 from texttopicnet.errors import UserError
 
-MOST_BYTES = (
-    1 << 28
-)  # of a file that is read whole; the largest articles and images are a tenth of it
+MOST_BYTES = 1 << 28  # of a file that is read whole; the largest articles are a tenth of it
 OUTSIDE = "its name leads out of the collection"
 LINK_OUTSIDE = "it is a link to a file outside the collection"
 LOOP = "a loop of symbolic links"
@@ -28,7 +26,7 @@ DRIVE = re.compile(r"[A-Za-z]:")
 
 
 class Unusable(UserError):
-    """A file that is not read.
+    """A file that cannot be read.
 
     Attributes
     ----------
@@ -37,11 +35,11 @@ class Unusable(UserError):
         Why, in a few words.
     """
 
-    def __init__(self, path, reason):
+    def __init__(self, path: Path | str, reason: str) -> None:
         super().__init__(path, reason)
         self.path, self.reason = path, reason
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{printable(self.path)}: cannot be read ({self.reason})"
 
     @property
@@ -49,18 +47,18 @@ class Unusable(UserError):
         return self.reason == os.strerror(errno.ENOENT)
 
 
-def printable(name) -> str:
-    """A name that any terminal and any UTF-8 file takes: bytes that are not UTF-8, and control
-    characters, as `\\x..`.
+def printable(name: Path | str) -> str:
+    """A name that any terminal and any UTF-8 file can hold: bytes that are not UTF-8 and control
+    characters become `\\x..`.
     """
     text = str(name).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return re.sub(r"[\0-\x1f\x7f]", lambda match: f"\\x{ord(match[0]):02x}", text)
 
 
-def name_error(name) -> str:
-    """Why a name from data cannot be that of a file in a collection; '' if it can.
+def name_error(name: object) -> str:
+    """Why a name from data cannot be the name of a file in a collection; '' if it can.
 
-    A name is relative and has no `..`, whether its separators are `/` or Windows' `\\`.
+    A good name is relative and has no `..`, whether its separators are `/` or Windows' `\\`.
     """
     if not isinstance(name, str) or not name:
         return "it is not a name"
@@ -76,7 +74,7 @@ def name_error(name) -> str:
     return ""
 
 
-def member(folder, name: str) -> Path:
+def member(folder: Path | str, name: str) -> Path:
     """The path of a file of a collection.
 
     Parameters
@@ -89,14 +87,13 @@ def member(folder, name: str) -> Path:
     Returns
     -------
     Path
-        Not yet opened: `read` and `opened` say whether it is a regular file.
+        It is not opened; `read` and `opened` check that it is a regular file.
 
     Raises
     ------
     Unusable
-        The name leads out of the collection, nothing is there, or it is a symbolic link to a file
-        that lies neither in the collection nor in one of its linked folders through which the name
-        passes.
+        The name leads out of the collection; or nothing is there; or it is a symbolic link to a
+        file that is neither in the collection nor in one of the linked folders on the name's path.
     """
     folder = Path(folder)
     wrong = name_error(name)
@@ -114,14 +111,13 @@ def member(folder, name: str) -> Path:
     return path
 
 
-def find_article(folder, name: str) -> str:
-    """An article's name as it lies on the disk: `text/` and `_text/` are one folder under two
-    names.
+def find_article(folder: Path | str, name: str) -> str:
+    """An article's name on the disk, where `text/` and `_text/` are two names of one folder.
 
     Raises
     ------
     Unusable
-        There is no regular file of any of these names.
+        There is no regular file with any of these names.
     """
     bare = name.removeprefix("_") if isinstance(name, str) else name
     wrong = None
@@ -134,7 +130,7 @@ def find_article(folder, name: str) -> str:
     raise wrong
 
 
-def check_regular(path) -> os.stat_result:
+def check_regular(path: Path | str) -> os.stat_result:
     """The status of a regular file; Unusable if it is anything else."""
     try:
         status = os.stat(path)
@@ -147,11 +143,11 @@ def check_regular(path) -> os.stat_result:
     return status
 
 
-def opened(path) -> BinaryIO:
+def opened(path: Path | str) -> BinaryIO:
     """Open a regular file for reading; Unusable if it is anything else or cannot be opened."""
     check_regular(path)
     try:
-        file = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+        file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
     except OSError as error:
         raise Unusable(path, _why(error)) from error
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # it was replaced in between
@@ -160,7 +156,7 @@ def opened(path) -> BinaryIO:
     return file
 
 
-def read(path, most: int = MOST_BYTES) -> bytes:
+def read(path: Path | str, most: int = MOST_BYTES) -> bytes:
     """The bytes of a regular file of at most `most` bytes; Unusable otherwise."""
     with opened(path) as file:
         try:
@@ -172,16 +168,17 @@ def read(path, most: int = MOST_BYTES) -> bytes:
     return data
 
 
-def read_member(folder, name: str) -> bytes:
+def read_member(folder: Path | str, name: str) -> bytes:
     """The bytes of a file of a collection: `read` of `member`."""
     return read(member(folder, name))
 
 
-def walk(folder, left_out: Callable[[str, str], None] = lambda reason, path: None) -> Iterator[str]:
-    """Paths of everything below a folder that is not a folder, in the order of the names, folder by
-    folder.
+def walk(
+    folder: Path | str, left_out: Callable[[str, str], object] = lambda _reason, _path: None
+) -> Iterator[str]:
+    """Paths of the files below a folder, in the order of their names, folder by folder.
 
-    Links to folders are followed, but none that leads back to a folder above it.
+    Links to folders are followed, except those that lead back to a folder above them.
 
     Parameters
     ----------
@@ -205,8 +202,10 @@ def walk(folder, left_out: Callable[[str, str], None] = lambda reason, path: Non
             stack.pop()
 
 
-def _entered(folder, above, left_out):
-    """(the folder's identity and those above it, an iterator over its entries)."""
+def _entered(
+    folder: str, above: list[tuple[int, int]], left_out: Callable[[str, str], object]
+) -> tuple[list[tuple[int, int]], Iterator[os.DirEntry]]:
+    """The identities of the folder and those above it, and its entries."""
     try:
         status = os.stat(folder)
         identity = (status.st_dev, status.st_ino)
@@ -220,14 +219,14 @@ def _entered(folder, above, left_out):
         return above, iter(())
 
 
-def _is_folder(entry):
+def _is_folder(entry: os.DirEntry) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a loop of links: whoever reads it learns why
+    except OSError:  # a loop of links; reading it gives the error
         return False
 
 
-def _why(error):
+def _why(error: OSError | ValueError) -> str:
     if isinstance(error, ValueError):
         return "its name holds a NUL character" if "null" in str(error) else "its name is not UTF-8"
     if error.errno == errno.ELOOP:

@@ -1,51 +1,52 @@
-"""LDA inference of articles in compiled code: the numbers of gensim's ``LdaModel.inference``, in a
+"""LDA inference of articles in compiled code: the numbers of gensim's ``LdaModel.inference`` in a
 fraction of its time.
 
 gensim makes a dozen NumPy calls on short vectors in each round of each article.  Here numba
 compiles its loop, in its order (Lee and Seung's form of Hoffman's online LDA; Hoffman, Blei and
-Bach 2010)::
+Bach 2010).  For each word w of the article and each topic k::
 
-    phinorm = expElogtheta . expElogbeta + epsilon                                       of each
-    word of the article gamma   = alpha + expElogtheta * sum over words of count * expElogbeta /
-    phinorm     of each topic
+    phinorm[w] = sum over topics of expElogtheta[k] * expElogbeta[k, w] + epsilon
+    gamma[k]   = alpha[k] + expElogtheta[k] * sum over words of count[w] * expElogbeta[k, w]
+                                                                / phinorm[w]
 
 until gamma changes by less than ``lda.gamma_threshold`` on average, or after ``lda.iterations``
-rounds.  An article has a few of the topics: one whose gamma has come down to alpha, where what it
-adds is too small to change any number, is passed over.
+rounds.  An article has only a few of the topics: a topic is skipped once its gamma has reached
+alpha and its contribution is too small to change any number.
 """
 
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numba
 import numpy as np
+from gensim.models import LdaModel
 
-# roundings of gamma: where the change is so close to the threshold, they decide about one round
-# more
+# rounding errors of gamma; where the change is this close to the threshold, rounding decides
+# whether there is another round
 CLOSE = 4
-LANES = 32  # an article's words are padded to a multiple of this: whole vector registers
-TILE = 8  # words whose probabilities are turned from a row a word into a row a topic at once
-SUMS_IN_ANY_ORDER = {
-    "reassoc",
-    "contract",
-}  # what vectorizes them; NaN and infinity stay what they are
+LANES = 32  # an article's words are padded to a multiple of this, to fill vector registers
+TILE = 8  # words that are transposed at once, from a row per word to a row per topic
+# lets sums be vectorized; NaN and infinity keep their meaning
+SUMS_IN_ANY_ORDER = {"reassoc", "contract"}
 
 
-def compiled(**options):
-    """Decorator: compiled at the first call, kept on the disk for later processes where there is a
-    place to write to.
+def compiled(**options: Any) -> Callable[[Callable], Callable]:
+    """Decorator: compile at the first call, and keep the code on the disk for later processes if a
+    folder can be written to.
     """
 
-    def compile_later(function):
+    def compile_later(function: Callable) -> Callable:
         try:
             return numba.njit(cache=True, error_model="numpy", **options)(function)
-        except RuntimeError:  # neither the program's folder nor the user's cache can be written to
+        except RuntimeError:  # neither this folder nor the user's cache can be written to
             return numba.njit(error_model="numpy", **options)(function)
 
     return compile_later
 
 
 @compiled()
-def _fractions(x):
+def _fractions(x: float) -> float:
     """1/x + 1/(x+1) + ... + 1/(x+7)."""
     y = x * (x + 7)  # in pairs: (x+1)(x+6) = y + 6, (x+2)(x+5) = y + 10, (x+3)(x+4) = y + 12
     a, b = y * (y + 6), (y + 10) * (y + 12)
@@ -53,9 +54,10 @@ def _fractions(x):
 
 
 @compiled()
-def _series(x):
-    """exp(digamma(x + 8)): in z = x + 8 - 1/2, the exponential of log z + 1/(24 z^2) - 7/(960 z^4)
-    + ..., without a logarithm.
+def _series(x: float) -> float:
+    """exp(digamma(x + 8)) without a logarithm.
+
+    With z = x + 8 - 1/2, it is the exponential of log z + 1/(24 z^2) - 7/(960 z^4) + ...
     """
     z = x + 7.5
     q = 1 / (z * z)
@@ -65,16 +67,17 @@ def _series(x):
 
 
 @compiled()
-def exp_digamma(x):
-    """exp(digamma(x)) of a float x > 0, to a relative error of 1e-12: digamma(x) = digamma(x + 8) -
-    1/x - ... - 1/(x+7).
+def exp_digamma(x: float) -> float:
+    """exp(digamma(x)) of a float x > 0, to a relative error of 1e-12.
+
+    digamma(x) = digamma(x + 8) - 1/x - ... - 1/(x+7).
     """
     return _series(x) * math.exp(-_fractions(x))
 
 
 @compiled()
-def _runs(ids):
-    """Distinct numbers of an ascending array, and how often each stands in it."""
+def _runs(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct numbers of an ascending array, and their counts."""
     distinct, counts = np.empty_like(ids), np.empty_like(ids)
     n = 0
     for i in range(len(ids)):
@@ -85,13 +88,13 @@ def _runs(ids):
     return distinct[:n].copy(), counts[:n].copy()
 
 
-def bag_of_words(ids):
-    """Distinct word ids of an article, ascending, and how often each stands in it.
+def bag_of_words(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct word ids of an article, ascending, and their counts.
 
     Parameters
     ----------
     ids : ndarray of int, shape (n_tokens,)
-        Those below 0 are no words.
+        Numbers below 0 are not words.
 
     Returns
     -------
@@ -103,12 +106,11 @@ def bag_of_words(ids):
 
 
 @compiled()
-def _rows_of_words(expElogbeta, ids):
-    """expElogbeta of the words that occur, a row a word, zeros in the last one; and each word's
-    row.
+def _rows_of_words(expElogbeta: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """expElogbeta with a row per word that occurs, then a row of zeros; and each word's row number.
 
-    A row is read from few cache lines; in gensim's order, a row a topic, each of a word's numbers
-    lies in another.
+    A word's row takes few cache lines.  In gensim's order, with a row per topic, each of the word's
+    numbers is in another cache line.
     """
     num_topics, num_words = expElogbeta.shape
     row_of = np.full(num_words, -1, np.int32)
@@ -127,9 +129,22 @@ def _rows_of_words(expElogbeta, ids):
 
 
 @compiled(fastmath=SUMS_IN_ANY_ORDER)
-def _infer(expElogbeta, alpha, start, epsilon, iterations, limit, ids, counts, ends, gamma, close):
-    """Infer one article after the other: ids[ends[i - 1] : ends[i]] are article i's.  Writes
-    `gamma` and `close`.
+def _infer(
+    expElogbeta: np.ndarray,
+    alpha: np.ndarray,
+    start: np.ndarray,
+    epsilon: np.floating,
+    iterations: int,
+    limit: np.floating,
+    ids: np.ndarray,
+    counts: np.ndarray,
+    ends: np.ndarray,
+    gamma: np.ndarray,
+    close: np.ndarray,
+) -> None:
+    """Infer one article after the other; article i's words are ids[ends[i - 1] : ends[i]].
+
+    Writes `gamma` and `close`, which `gammas` returns.
     """
     num_topics, dtype = len(alpha), expElogbeta.dtype
     rows, row_of = _rows_of_words(expElogbeta, ids)
@@ -143,7 +158,7 @@ def _infer(expElogbeta, alpha, start, epsilon, iterations, limit, ids, counts, e
     longest += -longest % LANES
     beta = np.empty((num_topics, longest), dtype)  # the article's part of expElogbeta
     count, weight = np.empty(longest, dtype), np.empty(longest, dtype)
-    topics = np.empty(num_topics, np.int64)  # that are not passed over
+    topics = np.empty(num_topics, np.int64)  # those that are not skipped
     theta, exponent = np.empty(num_topics), np.empty(num_topics)  # expElogtheta of these
     tile = np.empty(TILE, np.int32)
 
@@ -163,8 +178,8 @@ def _infer(expElogbeta, alpha, start, epsilon, iterations, limit, ids, counts, e
         num_tokens = dtype.type(0)
         for w in range(width):
             num_tokens += count[w]
-        # a topic adds theta * num_tokens / epsilon at most: below this, nothing that alpha's last
-        # digit shows
+        # a topic adds at most theta * num_tokens / epsilon; below this, alpha's last digit does not
+        # change
         negligible = epsilon * epsilon / 4 / max(num_tokens, dtype.type(1))
 
         own = gamma[article]
@@ -179,7 +194,7 @@ def _infer(expElogbeta, alpha, start, epsilon, iterations, limit, ids, counts, e
                 if own[k] != alpha[k] or scale * of_alpha[k] > negligible * alpha[k]:
                     topics[n], theta[n] = k, own[k]
                     n += 1
-            for j in range(n):  # apart from the next loop: this one is vectorized
+            for j in range(n):  # separate from the next loop, so that it is vectorized
                 exponent[j] = -_fractions(theta[j])
                 theta[j] = scale * _series(theta[j])
             for j in range(n):
@@ -205,26 +220,27 @@ def _infer(expElogbeta, alpha, start, epsilon, iterations, limit, ids, counts, e
                 break
 
 
-def gammas(lda, bags, start):
-    """Variational parameters of articles, all begun from one start.
+def gammas(
+    lda: LdaModel, bags: Sequence[tuple[np.ndarray, np.ndarray]], start: np.ndarray
+) -> tuple[np.ndarray, set[int]]:
+    """Variational parameters of articles, all inferred from one start.
 
     Parameters
     ----------
     lda : gensim.models.LdaModel
     bags : sequence of (ids, counts)
-        Two integer arrays an article: distinct word ids and how often each stands in it
-        (`bag_of_words`).
+        Two integer arrays per article: distinct word ids and their counts (`bag_of_words`).
     start : ndarray, shape (num_topics,)
         gamma before the first round.
 
     Returns
     -------
     gamma : ndarray of lda.dtype, shape (n_articles, num_topics)
-        What ``lda.inference`` gives, up to the order of floating-point sums.  A row depends on its
-        own article alone, to the bit.
+        The result of ``lda.inference``, up to the order of floating-point sums.  A row depends on
+        its own article alone, to the bit.
     close : set of int
-        The articles at which the change came so close to `lda.gamma_threshold` that gensim may go
-        one round more or less: one in seventy to one in twenty-five, gamma then differs by up to
+        The articles whose change came so close to `lda.gamma_threshold` that gensim may make one
+        round more or less.  They are 1.4 to 4 % of the articles, and gamma then differs by up to
         gensim's own threshold.
     """
     dtype = np.dtype(lda.dtype)

@@ -1,12 +1,15 @@
-"""LDA training by several processes or a Dask cluster: one model a seed, and a killed run goes on.
+"""LDA training by several processes or a Dask cluster: one model per seed, and a killed run can be
+resumed.
 
-The training is gensim's: its `LdaModel.update` reads the corpus in chunks, hands them to a
-dispatcher as in its distributed mode, and does the M-steps; its `LdaModel.inference` makes the
+The training is gensim's.  Its `LdaModel.update` reads the corpus in chunks, gives them to a
+dispatcher as in its distributed mode, and does the M-steps; its `LdaModel.inference` computes the
 sufficient statistics.  The dispatcher here gives each piece of a chunk the random numbers that it
-would have got in one process, and adds up what comes back in the order of the corpus.  So the model
-depends neither on the number of processes nor on which is faster, and is that of a plain
-``LdaModel(update_every=...)`` up to the order of floating-point sums.
+would have got in one process, and adds the results in the order of the corpus.  So the model
+depends neither on the number of processes nor on their speed.  It is the model of a plain
+``LdaModel(update_every=...)``, up to the order of floating-point sums.
 """
+
+from __future__ import annotations
 
 import collections
 import copy
@@ -16,9 +19,14 @@ import itertools
 import json
 import sys
 import time
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
 
 import gensim
 import numpy as np
+from gensim.corpora import Dictionary
 from gensim.models import LdaModel
 from gensim.models.ldamodel import LdaState
 from threadpoolctl import ThreadpoolController
@@ -26,41 +34,42 @@ from tqdm import tqdm
 
 from texttopicnet import atomic_files, parallel
 
+FROM_THE_BEGINNING = "learning from the beginning"
 CHUNK = 2000  # documents, gensim's
-PIECE = 250  # documents that a process infers at once; three chunks are work for 24 processes
+PIECE = 250  # documents that a process infers at once; three chunks keep 24 processes busy
+Bow = Sequence[tuple[int, float]]
 
 
 def learn(
-    dictionary,
-    corpus,
-    num_topics=40,
-    passes=1,
-    seed=0,
-    update_every=3,
-    executor=None,
-    checkpoint=None,
-    seconds=60,
-    chunk=CHUNK,
-):
+    dictionary: Dictionary,
+    corpus: Collection[Bow],
+    num_topics: int = 40,
+    passes: int = 1,
+    seed: int = 0,
+    update_every: int = 3,
+    executor: parallel.Executor | None = None,
+    checkpoint: Path | None = None,
+    seconds: float = 60,
+    chunk: int = CHUNK,
+) -> LdaModel:
     """Train LDA with gensim's defaults (alpha and eta 1/num_topics, online updates).
 
     Parameters
     ----------
     dictionary : gensim.corpora.Dictionary
     corpus : iterable of bag of words, with a length
-        Gone through `passes` times, and its first chunk once more if there is a `checkpoint`.
+        Read `passes` times, and its first chunk once more if there is a `checkpoint`.
     num_topics, passes : int
     seed : int
     update_every : int
-        Chunks between two M-steps (gensim's name); 3 is what the original's LdaMulticore does with
-        3 workers.
+        Chunks between two M-steps (gensim's name); 3 for the 3 workers of the original's
+        LdaMulticore.
     executor : what `parallel.executor` yields, optional
         Where documents are inferred; the model does not depend on it, to the bit.
     checkpoint : Path, optional
-        Where the state of the training is written after the first M-step that ends `seconds` after
-        the last writing.  A later call with the same arguments goes on from there and gives the
-        model of an uninterrupted one, to the bit.  The file is left there: whoever has saved the
-        model removes it.
+        The file of the training's state, written after the first M-step that ends `seconds` after
+        the last writing.  A later call with the same arguments resumes from it and gives the model
+        of an uninterrupted one, to the bit.  The file stays: remove it once the model is saved.
     seconds : float
     chunk : int
         Documents in a chunk.
@@ -68,12 +77,12 @@ def learn(
     Returns
     -------
     gensim.models.LdaModel
-        As after gensim's own training.
+        In the state in which gensim's own training leaves it.
 
     Raises
     ------
     UserError
-        A process was killed, or the cluster lost.
+        A process was killed, or the connection to the cluster was lost.
     """
     lda = LdaModel(
         id2word=dictionary,
@@ -99,20 +108,20 @@ def learn(
 
 
 class _Documents:
-    """The corpus as gensim reads it; what is before `start`, a pass and documents of it, is empty,
-    and not read if a whole pass.
+    """The corpus as gensim reads it, with empty documents before `start`.
 
-    `at` is the pass and the number of its documents that were read.
+    `start` is a pass and a number of its documents; passes before it are not read at all.  `at` is
+    the current pass and the number of its documents that were read.
     """
 
-    def __init__(self, corpus, start):
+    def __init__(self, corpus: Collection[Bow], start: tuple[int, int]) -> None:
         self.corpus, self.start = corpus, start
         self.at = (-1, 0)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.corpus)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Bow]:
         number = self.at[0] + 1
         known = (
             0 if number > self.start[0] else self.start[1] if number == self.start[0] else len(self)
@@ -124,65 +133,62 @@ class _Documents:
 
 
 class _Training:
-    """The dispatcher that `LdaModel.update` talks to (`reset`, `putjob`, `getstate`), and its
-    M-step.
+    """The dispatcher that `LdaModel.update` calls (`reset`, `putjob`, `getstate`), and its M-step.
 
-    Up to the checkpoint that is gone on from, neither does anything: gensim's own loop counts.
+    Before the place from which the training resumes, neither does anything, while gensim's own loop
+    keeps counting.
     """
 
-    def __init__(self, lda, documents, executor, checkpoint, bar):
-        self.lda, self.documents, self.executor, self.checkpoint, self.bar = (
-            lda,
-            documents,
-            executor,
-            checkpoint,
-            bar,
-        )
-        self.pending = (
-            collections.deque()
-        )  # (future, words, number of documents), in the order of the corpus
+    def __init__(
+        self,
+        lda: LdaModel,
+        documents: _Documents,
+        executor: parallel.Executor,
+        checkpoint: _Checkpoint | None,
+        bar: tqdm,
+    ) -> None:
+        self.lda, self.documents, self.executor = lda, documents, executor
+        self.checkpoint, self.bar = checkpoint, bar
+        # (future, words, number of documents), in the order of the corpus
+        self.pending: collections.deque[tuple[Any, np.ndarray, int]] = collections.deque()
 
-    def reset(self, state):
+    def reset(self, state: LdaState) -> None:
         self.state = LdaState(state.eta, state.sstats.shape, state.dtype)
 
-    def putjob(self, chunk):
+    def putjob(self, chunk: Iterable[Bow]) -> None:
         if self.documents.at <= self.documents.start:
             return
         for piece in parallel.in_groups(chunk, PIECE):
             ids, counts, ends = _packed(piece)
             words, ids = np.unique(ids, return_inverse=True)
             model = self._model_of(words)
-            self.lda.random_state.gamma(
-                100.0, 1.0 / 100.0, (len(piece), self.lda.num_topics)
-            )  # what inference draws
-            self.pending.append(
-                (self.executor.submit(_sstats, model, ids, counts, ends), words, len(piece))
-            )
+            # the numbers that inference draws
+            self.lda.random_state.gamma(100.0, 1.0 / 100.0, (len(piece), self.lda.num_topics))
+            future = self.executor.submit(_sstats, model, ids, counts, ends)
+            self.pending.append((future, words, len(piece)))
             while len(self.pending) > parallel.AHEAD * self.executor.size:
                 self._merge()
 
-    def _model_of(self, words):
-        """What inference reads of the model: the columns of these words alone, and the random
-        state.
-        """
+    def _model_of(self, words: np.ndarray) -> LdaModel:
+        """What inference reads of the model: these words' columns and the random state."""
         model = copy.copy(self.lda)
         vars(model).update(dict.fromkeys(("state", "id2word", "eta", "dispatcher", "do_mstep")))
         model.expElogbeta = np.take(self.lda.expElogbeta, words, axis=1)
         model.random_state = copy.deepcopy(self.lda.random_state)
         return model
 
-    def _merge(self):
+    def _merge(self) -> None:
         future, words, count = self.pending.popleft()
         self.state.sstats[:, words] += self.executor.result(future)
         self.state.numdocs += count
         self.bar.update(count)
 
-    def getstate(self):
+    def getstate(self) -> LdaState:
         while self.pending:
             self._merge()
         return self.state
 
-    def do_mstep(self, rho, other, extra_pass=False):
+    def do_mstep(self, rho: float, other: LdaState, extra_pass: bool = False) -> None:
         at, start = self.documents.at, self.documents.start
         if at == start:
             self.checkpoint.restore(self.lda)
@@ -192,7 +198,7 @@ class _Training:
                 self.checkpoint.write_if_due(self.lda, at)
 
 
-def _packed(documents):
+def _packed(documents: Sequence[Bow]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Bags of words as (ids, counts, ends): a fraction of the bytes of lists of tuples."""
     ends = np.cumsum([len(document) for document in documents])
     numbers = itertools.chain.from_iterable(itertools.chain.from_iterable(documents))
@@ -200,9 +206,9 @@ def _packed(documents):
     return table[:, 0].astype(np.int32), table[:, 1].astype(np.float32), ends
 
 
-def _sstats(model, ids, counts, ends):
-    """Sufficient statistics of packed documents, float32 of shape (num_topics, words of the model)."""
-    # for good: a worker is one core's, and threads of a Dask worker share the limit
+def _sstats(model: LdaModel, ids: np.ndarray, counts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Sufficient statistics of packed documents: float32, shape (num_topics, n_words)."""
+    # not taken back: a worker has one core, and the threads of a Dask worker share the limit
     _one_blas_thread()
     words = list(zip(ids.tolist(), counts.tolist(), strict=True))
     documents = [words[first:end] for first, end in itertools.pairwise([0, *ends.tolist()])]
@@ -210,23 +216,28 @@ def _sstats(model, ids, counts, ends):
 
 
 @functools.cache
-def _libraries():
+def _libraries() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def _one_blas_thread():
-    """Sets the limit; as a context manager, takes it back.  A sum that is split over threads would
-    be another sum.
+def _one_blas_thread() -> AbstractContextManager:
+    """Limit BLAS to one thread, because a sum that is split over threads rounds differently.
+
+    As a context manager, the limit ends with the block.
     """
     return _libraries().limit(limits=1, user_api="blas")
 
 
 class _Checkpoint:
-    """The file; `start` is the pass and the number of its documents that it stands for, (0, 0) if
-    there is none of this run.
+    """The file of a training's state.
+
+    `start` is the pass and the number of its documents after which it was written; (0, 0) if there
+    is no checkpoint of this run.
     """
 
-    def __init__(self, path, seconds, lda, corpus, seed):
+    def __init__(
+        self, path: Path, seconds: float, lda: LdaModel, corpus: Collection[Bow], seed: int
+    ) -> None:
         self.path, self.seconds, self.written = path, seconds, time.monotonic()
         self.run = _description(lda, corpus, seed)
         self.start, self.saved = (0, 0), None
@@ -235,36 +246,23 @@ class _Checkpoint:
                 saved = dict(file)
             about = json.loads(str(saved["about"]))
             if about["run"] != self.run:
-                print(
-                    f"{path} is of another corpus or other settings: learning from the beginning",
-                    file=sys.stderr,
-                )
+                _report(f"{path} is of another corpus or other settings: {FROM_THE_BEGINNING}")
                 return
             self.start, self.saved = tuple(about["at"]), (saved, about)
-            trial = copy.copy(
-                lda
-            )  # what does not fit fails here, not in the middle of the training
-            trial.state, trial.random_state = (
-                copy.deepcopy(lda.state),
-                copy.deepcopy(lda.random_state),
-            )
+            trial = copy.copy(lda)  # a state that does not fit fails here, not during the training
+            trial.state = copy.deepcopy(lda.state)
+            trial.random_state = copy.deepcopy(lda.random_state)
             self.restore(trial)
         except FileNotFoundError:
             return
         except Exception as error:  # a damaged archive fails in many ways
             self.start, self.saved = (0, 0), None
-            print(
-                f"{path} is not a checkpoint ({error}): learning from the beginning",
-                file=sys.stderr,
-            )
+            _report(f"{path} is not a checkpoint ({error}): {FROM_THE_BEGINNING}")
             return
-        print(
-            f"{path}: resuming after document {self.start[1]} of pass {self.start[0] + 1}",
-            file=sys.stderr,
-        )
+        _report(f"{path}: resuming after document {self.start[1]} of pass {self.start[0] + 1}")
 
-    def restore(self, lda):
-        """Put what was saved into a model; ValueError and others where it does not fit."""
+    def restore(self, lda: LdaModel) -> None:
+        """Put the saved state into a model; ValueError and others if it does not fit."""
         saved, about = self.saved
         sstats, (number, documents) = saved["sstats"], self.start
         position, *_ = about["random"]
@@ -280,7 +278,8 @@ class _Checkpoint:
         lda.num_updates = about["num_updates"]
         lda.random_state.set_state(("MT19937", saved["random_key"], *about["random"]))
 
-    def write_if_due(self, lda, at):
+    def write_if_due(self, lda: LdaModel, at: tuple[int, int]) -> None:
+        """Write the state if `seconds` have passed since the last writing."""
         if time.monotonic() - self.written < self.seconds:
             return
         _, random_key, *random = lda.random_state.get_state()
@@ -290,8 +289,12 @@ class _Checkpoint:
         self.written = time.monotonic()
 
 
-def _description(lda, corpus, seed):
-    """What two runs must have in common so that one can go on with the other's state."""
+def _report(sentence: str) -> None:
+    print(sentence, file=sys.stderr)
+
+
+def _description(lda: LdaModel, corpus: Collection[Bow], seed: int) -> dict[str, Any]:
+    """What two runs must have in common for one to resume from the other's state."""
     dictionary = lda.id2word
     digest = hashlib.sha256(
         json.dumps([dictionary.token2id, dictionary.dfs], sort_keys=True).encode()

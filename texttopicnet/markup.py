@@ -1,10 +1,10 @@
-"""Wiki markup -> text: what gensim's ``filter_wiki`` makes, character for character, in time linear
-in the text.
+"""Wiki markup -> text: the output of gensim's ``filter_wiki``, character for character, in linear
+time.
 
-gensim's expressions are written for reading: some are tried at every character, and several run to
-the end of the article from every opening mark that nothing closes, so that a long or spiteful
-article takes hours.  Here each step looks for its mark first, and no step goes over a stretch of
-the text more often than a fixed number of times.  The steps keep gensim's names in
+gensim's expressions are written for reading.  Some are tried at every character, and several run to
+the end of the article from every opening mark that is never closed, so that a long or malicious
+article takes hours.  Here each step first looks for its mark, and reads no part of the text more
+often than a fixed number of times.  The steps keep gensim's names in
 ``gensim/corpora/wikicorpus.py`` (RE_P0 ... RE_P17), its order and its oddities;
 ``tests/test_markup.py`` compares the two on random markup and on real articles.
 """
@@ -14,10 +14,10 @@ import re
 from gensim.corpora import wikicorpus
 from gensim.utils import decode_htmlentities
 
-ROUNDS = 3  # gensim's: markup within markup goes from the inside outwards, and no further
+ROUNDS = 3  # gensim's: each round removes one level of nested markup, the innermost first
 
 COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)  # P0
-# what goes with its content: footnotes (P1), nowiki (P9), math (P10)
+# removed with their content: footnotes (P1), nowiki (P9), math (P10)
 ELEMENTS = [
     (re.compile(rf"<{tag}[> ].*?(?:</{tag}>|/>)", re.DOTALL), f"</{tag}>")
     for tag in ("ref", "nowiki", "math")
@@ -25,23 +25,21 @@ ELEMENTS = [
 TAG = re.compile(r"<[^>]*>")  # P11
 LANGUAGE_LINK = re.compile(r"\n\[\[[a-z][a-z][\w-]*:")  # P2, as far as its colon
 BRACES = re.compile(r"\{+|\}+")
-FILE = re.compile(
-    r"\[\[(?:[fF]ile:|[iI]mage)[^]]*(\]\])?"
-)  # P15, and stretches in which nothing closes it
+FILE = re.compile(r"\[\[(?:[fF]ile:|[iI]mage)[^]]*(\]\])?")  # P15, also where it is never closed
 CATEGORY = re.compile(r"\[\[Category:[^][]*\]\]")  # P14
-URL = re.compile(r"\[\w+://[^] \n]*([^]\n]*)(\]?)")  # P5, and stretches in which nothing closes it
-LINK = re.compile(r"\[[^][]*\|([^][|]*)\]")  # P6: what stands after the last bar stays
+URL = re.compile(r"\[\w+://[^] \n]*([^]\n]*)(\]?)")  # P5, also where it is never closed
+LINK = re.compile(r"\[[^][]*\|([^][|]*)\]")  # P6: the text after the last bar stays
 TABLE_LINE = re.compile(r"(?:\{\||\|-(?!\d)|\|\})[^\n]*(?=\n)")  # P12
 CELL = re.compile(r"[|!](?<=(?:[\s\S]\n|\n |  |[^\n]\t)[|!])")  # P13, its first character
-CELL_END = re.compile(r"[][\n]")  # P13 does not go beyond
+CELL_END = re.compile(r"[][\n]")  # where P13 stops
 ATTRIBUTES = r"(?:bgcolor|\d? ?colspan|rowspan|style=|class=|align=%s).*"  # P17
 ATTRIBUTE_LINE = re.compile(r"\n.{0,4}" + ATTRIBUTES % "|scope=")
 FIRST_ATTRIBUTE_LINE = re.compile(r".{0,2}" + ATTRIBUTES % "")
 
-FIRST_OCCURRENCE_BUDGET = 10**8  # characters that gensim's own way with file links may go over
+FIRST_OCCURRENCE_BUDGET = 10**8  # characters that gensim's own code for file links may read
 
 
-def filter_wiki(raw):
+def filter_wiki(raw: str) -> str:
     """The text of an article without its markup.
 
     Parameters
@@ -51,9 +49,9 @@ def filter_wiki(raw):
     Returns
     -------
     str
-        Equal to ``gensim.corpora.wikicorpus.filter_wiki(raw)``.  (The one exception: an article so
-        long, with file links whose captions make up further file links, that gensim would need
-        minutes for them.)
+        Equal to ``gensim.corpora.wikicorpus.filter_wiki(raw)``, except for articles that are so
+        long, with file links whose captions form further file links, that gensim would need minutes
+        for them.
     """
     text = decode_htmlentities(raw) if "&" in raw else raw
     text = _without_language_links(text)
@@ -78,8 +76,8 @@ def filter_wiki(raw):
     return text.replace("[", "").replace("]", "")
 
 
-def _without_language_links(text):
-    """P2: the links `[[de:Title]]`, a line each, at the very end of the article."""
+def _without_language_links(text: str) -> str:
+    """P2: removes the links `[[de:Title]]`, one per line, at the very end of the article."""
     end = len(text) - text.endswith("\n")
     start = end
     while text.endswith("]]", 0, start):
@@ -94,10 +92,8 @@ def _without_language_links(text):
     return text[:start] + text[end:] if start < end else text
 
 
-def _without_templates(text):
-    """From `{{` to where as many braces are closed as were opened; what is never closed goes to the
-    end.
-    """
+def _without_templates(text: str) -> str:
+    """Removes templates, from `{{` to where all opened braces are closed, or to the end."""
     kept, done = [], 0
     while (start := text.find("{{", done)) >= 0:
         kept.append(text[done:start])
@@ -117,8 +113,8 @@ def _without_templates(text):
     return "".join(kept)
 
 
-def template_depth(raw):
-    """How many templates of an article stand within one another: the deepest nesting of `{{`."""
+def template_depth(raw: str) -> int:
+    """The deepest nesting of `{{` in an article."""
     depth = deepest = 0
     if "{{" in raw:
         for run in BRACES.finditer(raw):
@@ -128,13 +124,13 @@ def template_depth(raw):
     return deepest
 
 
-def _captions_of_files(text):
-    """P15: of `[[File:name|...|caption]]` the caption stays."""
+def _captions_of_files(text: str) -> str:
+    """P15: `[[File:name|...|caption]]` becomes its caption."""
     captioned = FILE.sub(
         lambda match: match[0][:-2].rsplit("|", 1)[-1] if match[1] else match[0], text
     )
-    # gensim replaces the first occurrence of the link's text, which may be one that captions before
-    # it made up
+    # gensim replaces the first occurrence of the link's text, which an earlier caption may have
+    # formed
     if (
         any(match[1] for match in FILE.finditer(captioned))
         and text.count("[[") * len(text) <= FIRST_OCCURRENCE_BUDGET
@@ -143,15 +139,15 @@ def _captions_of_files(text):
     return captioned
 
 
-def _sub_as_far_as(closers, pattern, text):
-    """``pattern.sub("", text)`` as far as the last of the closers: beyond, a search for one would
-    run to the end in vain.
+def _sub_as_far_as(closers: list[str], pattern: re.Pattern[str], text: str) -> str:
+    """``pattern.sub("", text)`` up to the last closer; beyond it, every search for a closer would
+    run to the end and find none.
     """
     end = max(text.rfind(closer) + len(closer) for closer in closers)
     return pattern.sub("", text[:end]) + text[end:]
 
 
-def _without_tags(text):
+def _without_tags(text: str) -> str:
     if "<!--" in text:
         text = _sub_as_far_as(["-->"], COMMENT, text)
     for pattern, closer in ELEMENTS:
@@ -160,25 +156,25 @@ def _without_tags(text):
     return _sub_as_far_as([">"], TAG, text)
 
 
-def _description(match):
-    """Of `[http://address description]` the blank and the description stay."""
+def _description(match: re.Match[str]) -> str:
+    """P5: `[http://address description]` becomes the blank and the description."""
     return match[1] if match[2] else match[0]
 
 
-def _without_tables(text):
+def _without_tables(text: str) -> str:
     text = text.replace("!!", "\n|").replace("|-||", "\n|")
-    end = text.rfind("\n") + 1  # a line that no newline ends is left
+    end = text.rfind("\n") + 1  # a last line without a newline stays
     text = TABLE_LINE.sub("\n", text[:end]) + text[end:]
     text = text.replace("|||", "|\n|").replace("||", "\n|")
     return _without_cell_marks(text)
 
 
-def _without_cell_marks(text):
-    """P13: a bar or an exclamation mark that begins a cell becomes a newline, with all up to the
-    last bar of the stretch.
+def _without_cell_marks(text: str) -> str:
+    """P13: a bar or an exclamation mark that begins a cell becomes a newline, and so does the text
+    up to the last bar before `CELL_END`.
     """
     kept, done = [], 0
-    end = bar = -1  # of the stretch that was looked at last
+    end = bar = -1  # the last CELL_END that was found, and the last bar before it
     for match in CELL.finditer(text):
         start = match.start()
         if start < done:
@@ -193,8 +189,8 @@ def _without_cell_marks(text):
     return "\n".join(kept)
 
 
-def _without_attribute_lines(text):
-    """P17: lines that begin with a table's attributes."""
+def _without_attribute_lines(text: str) -> str:
+    """P17: removes lines that begin with a table's attributes."""
     first = FIRST_ATTRIBUTE_LINE.match(text)
     if first:
         return "\n" + ATTRIBUTE_LINE.sub("\n", text[first.end() :])

@@ -1,10 +1,12 @@
 """The pairs of a train dict, image -> article, never all in memory.
 
-They are in a temporary SQLite database that is gone with the process; what lasts is the train dict,
-a JSON file. Names are ordered by code points, as Python orders them.
+They are in a temporary SQLite database that ends with the process; the train dict itself is a JSON
+file.  Names are ordered by code points, as Python orders them.
 """
 
 import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
 
 from texttopicnet import files, json_files
 from texttopicnet.errors import UserError
@@ -13,26 +15,26 @@ MADE_BY = "python LDA/generate_train_dict.py"
 
 
 class Pairs:
-    """Pairs to which more can be added, and which can be read in the order of the images and of the
-    articles.
+    """Pairs of image and article.
+
+    More can be added; they can be read in the order of the images or of the articles.
     """
 
-    def __init__(self):
-        self._database = sqlite3.connect(
-            "", check_same_thread=False
-        )  # a file of SQLite's own, gone when it is closed
+    def __init__(self) -> None:
+        # a file of SQLite's own, which is deleted when it is closed
+        self._database = sqlite3.connect("", check_same_thread=False)
         self._database.execute(
             "CREATE TABLE pairs (number INTEGER PRIMARY KEY, image TEXT UNIQUE, article TEXT)"
         )
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: Path | str) -> "Pairs":
         """Read a train dict.
 
         Raises
         ------
         UserError
-            The file is missing, not JSON, empty, or holds something other than names of files
+            The file is missing, not JSON or empty, or holds something other than names of files
             inside the collection.
         """
         pairs = cls()
@@ -43,8 +45,8 @@ class Pairs:
                         files.printable(name)[:80] if isinstance(name, str) else type(name).__name__
                     )
                     raise UserError(
-                        f"{path}: {what}, {shown}, is not a file of the collection ({wrong}): rebuild the file with"
-                        f" {MADE_BY} --force"
+                        f"{path}: {what}, {shown}, is not a file of the collection ({wrong}):"
+                        f" rebuild the file with {MADE_BY} --force"
                     )
             pairs.add(image, article)
         if not len(pairs):
@@ -53,36 +55,37 @@ class Pairs:
             )
         return pairs
 
-    def add(self, image, article):
-        """Add a pair; of two for one image the later one stays, in the first one's place."""
+    def add(self, image: str, article: str) -> None:
+        """Add a pair; a second pair of an image replaces the first one, in its place."""
         self._database.execute(
-            "INSERT INTO pairs (image, article) VALUES (?, ?) ON CONFLICT (image) DO UPDATE SET article = excluded.article",
+            "INSERT INTO pairs (image, article) VALUES (?, ?)"
+            " ON CONFLICT (image) DO UPDATE SET article = excluded.article",
             (image, article),
         )
 
-    def _number(self, what):
+    def _number(self, what: str) -> int:
         return self._database.execute(f"SELECT count({what}) FROM pairs").fetchone()[0]
 
-    def __len__(self):
+    def __len__(self) -> int:
         """Number of images."""
         return self._number("*")
 
     @property
-    def num_articles(self):
+    def num_articles(self) -> int:
         return self._number("DISTINCT article")
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[tuple[str, str]]:
         """(image, article), in the order in which the images were added first."""
         return self._database.execute("SELECT image, article FROM pairs ORDER BY number")
 
-    def sorted(self):
+    def sorted(self) -> Iterator[tuple[str, str]]:
         """(image, article), in the order of the images' names."""
         return self._database.execute("SELECT image, article FROM pairs ORDER BY image")
 
-    def _index(self):
+    def _index(self) -> None:
         self._database.execute("CREATE INDEX IF NOT EXISTS by_article ON pairs (article)")
 
-    def has_article(self, article):
+    def has_article(self, article: str) -> bool:
         """Whether an image has this article."""
         self._index()
         return (
@@ -90,14 +93,14 @@ class Pairs:
             is not None
         )
 
-    def articles(self):
-        """(article, how many images it has), in the order of the articles' names."""
+    def articles(self) -> Iterator[tuple[str, int]]:
+        """(article, number of its images), in the order of the articles' names."""
         self._index()
         return self._database.execute(
             "SELECT article, count(*) FROM pairs GROUP BY article ORDER BY article"
         )
 
-    def images(self, article):
+    def images(self, article: str) -> list[str]:
         """The images of an article, in the order in which they were added first."""
         self._index()
         rows = self._database.execute(
@@ -105,7 +108,7 @@ class Pairs:
         )
         return [image for (image,) in rows]
 
-    def ranks(self):
+    def ranks(self) -> Iterator[tuple[str, int]]:
         """(image, the place of its article in `articles`), in the order in which the images were
         added first.
         """

@@ -1,6 +1,8 @@
-"""Work in several processes or on a Dask cluster, streamed: results in order, never more of them
-waiting than a few.
+"""Work in several processes or on a Dask cluster, streamed: results come in order, and only a few
+are held at a time.
 """
+
+from __future__ import annotations
 
 import collections
 import contextlib
@@ -13,38 +15,33 @@ import sys
 import threading
 import time
 import warnings
-from concurrent.futures import CancelledError, ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.process import BaseProcess
+from typing import Any, TypeVar
 
 from texttopicnet.errors import UserError
 
-AHEAD = 3  # items a process that are under way or wait to be fetched
-# seconds that a scheduler may take to answer, and after which it is asked whether workers are left
-PATIENCE = 5
+AHEAD = 3  # items per process that are in progress or waiting to be fetched
+PATIENCE = 5  # seconds to wait for a scheduler's answer, and between two questions for its workers
+Item = TypeVar("Item")
 
-_setup = ()  # in a worker process: what every call gets first
+_setup = ()  # in a worker process: the first arguments of every call
 
 
 @functools.cache
-def _semaphore_error():
-    """Why this machine gives no semaphores, which processes need to talk to each other; '' if it
-    does.
-    """
+def _semaphore_error() -> str:
+    """Why this machine has no semaphores, which processes need to communicate; '' if it has."""
     try:
         multiprocessing.get_context().Semaphore(1)
-    except (
-        OSError,
-        ImportError,
-        NotImplementedError,
-    ) as error:  # /dev/shm is missing, full or not writable
-        return str(error)
+    except (OSError, ImportError, NotImplementedError) as error:
+        return str(error)  # /dev/shm is missing, full or not writable
     return ""
 
 
-def usable(workers):
-    """`workers`, or 1, with a line on stderr, where this machine cannot run several processes that
-    talk to each other.
-    """
+def usable(workers: int) -> int:
+    """`workers`; but 1, with a line on stderr, if processes cannot communicate on this machine."""
     if workers > 1 and _semaphore_error():
         print(
             f"no semaphores ({_semaphore_error()}; is /dev/shm writable?): working in one process",
@@ -55,23 +52,23 @@ def usable(workers):
 
 
 @contextlib.contextmanager
-def executor(workers, scheduler=None):
-    """Where work is done: for `ordered_map`, and for callers that submit by hand.
+def executor(workers: int, scheduler: str | None = None) -> Iterator[Executor]:
+    """The place where work is done, for `ordered_map` and for callers that submit by hand.
 
     Parameters
     ----------
     workers : int
-        Processes on this machine; 1 works in this process, and so does any number where processes
-        cannot be had (`usable`).
+        Processes on this machine; 1 works in this process, and so does any number if processes are
+        not available (`usable`).
     scheduler : str, optional
-        Address of a Dask scheduler ("tcp://host:8786"): its workers do the work.  It and they need
-        this project installed, but no file of this machine.
+        Address of a Dask scheduler ("tcp://host:8786") whose workers do the work.  This project
+        must be installed where they run; they need no files of this machine.
 
     Yields
     ------
     Here, Processes or Cluster
-        ``submit(function, *arguments)`` gives a future, ``result(future)`` waits for its value;
-        `size` is how many calls run at once, 0 if `submit` itself is the call.
+        ``submit(function, *arguments)`` returns a future, ``result(future)`` waits for its value;
+        `size` is the number of calls that run at once, 0 if `submit` itself makes the call.
 
     Raises
     ------
@@ -88,27 +85,33 @@ def executor(workers, scheduler=None):
         yield Here()
 
 
-def ordered_map(function, items, workers, *setup, executor=None):
-    """``function(*setup, item)`` of every item, in their order.
+def ordered_map(
+    function: Callable[..., Any],
+    items: Iterable[Any],
+    workers: int,
+    *setup: Any,
+    executor: Executor | None = None,
+) -> Iterator[Any]:
+    """``function(*setup, item)`` of every item, in the order of the items.
 
     Memory does not grow with the number of items, which may be an endless generator.
 
     Parameters
     ----------
     function : callable
-        Of a module, not a lambda: processes get it by name.
+        A module's function, not a lambda, because processes import it by name.
     items : iterable
     workers : int
         Processes that are started for these items; 1 works in this process.
     *setup : object
-        Sent to each of these processes once, but to an `executor` with every item.
+        Sent to each of these processes once; an `executor` gets them with every item.
     executor : what `executor` yields, optional
         Works instead of `workers` processes.
 
     Raises
     ------
     UserError
-        A process was killed, or the cluster lost.
+        A process was killed, or the connection to the cluster was lost.
     """
     if executor is not None:
         yield from _ordered(executor, functools.partial(function, *setup), items)
@@ -119,8 +122,10 @@ def ordered_map(function, items, workers, *setup, executor=None):
         yield from _ordered(Here(), functools.partial(function, *setup), items)
 
 
-def _ordered(executor, function, items):
-    waiting = collections.deque()
+def _ordered(
+    executor: Executor, function: Callable[..., Any], items: Iterable[Any]
+) -> Iterator[Any]:
+    waiting: collections.deque[Any] = collections.deque()
     try:
         for item in items:
             waiting.append(executor.submit(function, item))
@@ -138,73 +143,71 @@ class Here:
 
     size = 0
 
-    def submit(self, function, *arguments):
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return function(*arguments)
 
-    def result(self, future):
+    def result(self, future: Any) -> Any:
         return future
 
 
 class Processes:
     """Processes on this machine."""
 
-    def __init__(self, workers, *setup):
+    def __init__(self, workers: int, *setup: Any) -> None:
         self.size = workers
         self._pool = ProcessPoolExecutor(workers, initializer=_begin, initargs=setup)
 
-    def __enter__(self):
+    def __enter__(self) -> Processes:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def submit(self, function, *arguments):
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future:
         with self._report_killed():
             return self._pool.submit(function, *arguments)
 
-    def result(self, future):
+    def result(self, future: Future) -> Any:
         with self._report_killed():
             return future.result()
 
     @contextlib.contextmanager
-    def _report_killed(self):
+    def _report_killed(self) -> Iterator[None]:
         try:
             yield
         except BrokenProcessPool as error:
             raise UserError(
-                "a worker process was killed (by hand, or for want of memory): start again, with fewer --workers if need be"
+                "a worker process was killed (by hand, or because memory ran out): start again, if"
+                " necessary with fewer --workers"
             ) from error
 
 
-def _begin(*setup):
+def _begin(*setup: Any) -> None:
     global _setup
     _setup = setup
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's business
-    threading.Thread(
-        target=_end_with, args=(multiprocessing.parent_process(),), daemon=True
-    ).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process handles Ctrl-C
+    parent = multiprocessing.parent_process()
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
-def _end_with(parent):
-    """A main process that is killed stops no worker: they would wait for work for ever."""
+def _end_with(parent: BaseProcess) -> None:
+    """End this worker when the main process ends; otherwise it would wait for work forever."""
     parent.join()
     os._exit(1)
 
 
-def _call(function, item):
+def _call(function: Callable[..., Any], item: Any) -> Any:
     return function(*_setup, item)
 
 
-def _answer():
-    """Runs wherever this module is installed."""
+def _answer() -> None:
+    """Does nothing, but can only be called where this module is installed."""
 
 
 class Cluster:
-    """The workers of a Dask scheduler: what a killed one had done and not delivered, another does
-    again.
-    """
+    """The workers of a Dask scheduler.  Work lost with a killed worker is rerun by another one."""
 
-    def __init__(self, address):
+    def __init__(self, address: str) -> None:
         import distributed  # takes most of a second
 
         self._dask, self.address, self._threads = distributed, address, 0
@@ -214,39 +217,42 @@ class Cluster:
             "distributed.batched",
             "distributed.comm",
         ):
-            logging.getLogger(name).setLevel(
-                logging.CRITICAL
-            )  # what matters is reported here, in a sentence
+            # this class reports in one sentence what matters
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         try:
             distributed.comm.get_address_host_port(address)
             self._client = distributed.Client(address, timeout=PATIENCE, set_as_default=False)
-        except Exception as error:  # no answer, no address, or the answer of something else
+        except Exception as error:  # no answer, not an address, or not a scheduler's answer
             raise UserError(
-                f"no Dask scheduler answers at {address}: start one with dask scheduler, and give the address that it prints"
+                f"no Dask scheduler answers at {address}: start one with dask scheduler, and give"
+                " the address that it prints"
             ) from error
         if not self._ask():
             self.__exit__()
             raise UserError(
-                f"the Dask scheduler at {address} has no workers: start some with dask worker {address} --nthreads 1"
+                f"the Dask scheduler at {address} has no workers: start some with dask worker"
+                f" {address} --nthreads 1"
             )
         try:
             self._client.run_on_scheduler(_answer)
             self._client.run(_answer)
-        except Exception as error:  # Dask makes a plain one of the workers'
+        except Exception as error:  # Dask turns the workers' error into a plain Exception
             self.__exit__()
             raise UserError(
-                f"the Dask scheduler at {address} or a worker lacks this project ({error}): install it where they run"
+                f"the Dask scheduler at {address} or a worker lacks this project ({error}): install"
+                " it where they run"
             ) from error
 
-    def __enter__(self):
+    def __enter__(self) -> Cluster:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self._client.close(timeout=PATIENCE)
 
-    def _ask(self):
+    def _ask(self) -> int:
+        """Ask the scheduler for its workers' threads; returns how many there are."""
         had = self._threads
-        with self._report_trouble():
+        with self._report_error():
             self._threads = sum(self._client.nthreads().values())
         self._asked = time.monotonic()
         if had and not self._threads:
@@ -256,36 +262,36 @@ class Cluster:
         return self._threads
 
     @property
-    def size(self):
-        """Threads of the workers that are there now."""
+    def size(self) -> int:
+        """Threads of the current workers."""
         if time.monotonic() - self._asked > PATIENCE:
             self._ask()
         return max(self._threads, 1)
 
-    def submit(self, function, *arguments):
-        with self._report_trouble(), warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", message="Sending large graph"
-            )  # a megabyte a call is meant
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        with self._report_error(), warnings.catch_warnings():
+            # a megabyte per call is intended
+            warnings.filterwarnings("ignore", message="Sending large graph")
             return self._client.submit(function, *arguments, pure=False)
 
-    def result(self, future):
+    def result(self, future: Any) -> Any:
         while True:
             try:
-                with self._report_trouble():
+                with self._report_error():
                     return future.result(timeout=PATIENCE)
             except self._dask.TimeoutError:
-                if future.status == "error":  # the function's own
+                if future.status == "error":  # the function itself raised it
                     raise
                 self._ask()
 
     @contextlib.contextmanager
-    def _report_trouble(self):
+    def _report_error(self) -> Iterator[None]:
         try:
             yield
         except self._dask.scheduler.KilledWorker as error:
             raise UserError(
-                "the same piece of work killed several Dask workers (for want of memory?): start them with more"
+                "the same piece of work killed several Dask workers (out of memory?): start them"
+                " with more memory"
             ) from error
         except ModuleNotFoundError as error:
             raise UserError(f"a Dask worker lacks a module ({error}): install it there") from error
@@ -302,9 +308,9 @@ class Cluster:
 Executor = Here | Processes | Cluster
 
 
-def in_groups(items, size):
-    """Lists of `size` items, the last one shorter."""
-    group = []
+def in_groups(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Lists of `size` items; the last one may be shorter."""
+    group: list[Item] = []
     for item in items:
         group.append(item)
         if len(group) == size:

@@ -1,15 +1,17 @@
-"""The result record: a number together with all it takes to say what it is and to get it again.
+"""The result record: numbers, with all that is needed to understand and reproduce them.
 
-One JSON file a result.  Tables are made from these files and from nothing else
-(experiments/make_tables.py).
+One JSON file per result.  Tables are made from these files alone (experiments/make_tables.py).
 """
 
+import hashlib
 import importlib.metadata
 import json
 import os
 import platform
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from texttopicnet import artefacts, atomic_files, json_files
 from texttopicnet.errors import UserError
@@ -31,19 +33,18 @@ FIELDS = (
 )
 
 
-def commit(root=artefacts.ROOT):
-    """The project's git commit, with ``-dirty`` where tracked files differ from it; ``'unknown'``
+def commit(root: Path | str = artefacts.ROOT) -> str:
+    """The project's git commit, with ``-dirty`` if tracked files differ from it; ``'unknown'``
     without git.
     """
 
-    def git(*arguments):
+    def git(*arguments: str) -> str:
         return subprocess.run(
             ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True
         ).stdout
 
     try:
-        # a project that was unpacked inside somebody else's checkout must not take that one's
-        # commit
+        # a project that was unpacked inside another checkout must not take that one's commit
         if Path(git("rev-parse", "--show-toplevel").strip()).resolve() != Path(root).resolve():
             return "unknown"
         dirty = git("status", "--porcelain", "--untracked-files=no").strip()
@@ -52,10 +53,8 @@ def commit(root=artefacts.ROOT):
         return "unknown"
 
 
-def versions():
-    """{'python' or library: version} of what took part in the numbers; absent libraries are left
-    out.
-    """
+def versions() -> dict[str, str]:
+    """{'python' or library: version} of what can change the numbers, without missing libraries."""
     found = {"python": platform.python_version()}
     for name in LIBRARIES:
         try:
@@ -65,7 +64,7 @@ def versions():
     return found
 
 
-def _cpu_model():
+def _cpu_model() -> str:
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as f:
             for line in f:
@@ -76,18 +75,18 @@ def _cpu_model():
     return platform.processor() or platform.machine()
 
 
-def hardware():
-    """{'cpu': model name, 'cores': number this process may use, 'gpu': name or 'none'}."""
-    import torch  # seconds to import, and only a record needs it
+def hardware() -> dict[str, str | int | None]:
+    """{'cpu': model name, 'cores': those that this process may use, 'gpu': name or 'none'}."""
+    import torch  # takes seconds to import, and only a record needs it
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
     return {"cpu": _cpu_model(), "cores": cores, "gpu": gpu}
 
 
-def portable(path):
-    """`path` as a record may hold it: relative to the project where it lies inside, else its last
-    two parts.
+def portable(path: Path | str) -> str:
+    """`path` in the form of a record: relative to the project if it is inside, else its last two
+    parts.
     """
     path = Path(path).resolve()
     if path.is_relative_to(artefacts.ROOT):
@@ -95,13 +94,12 @@ def portable(path):
     return "/".join(path.parts[-2:])
 
 
-def checksum(path):
-    """SHA-256 of a file; of a folder or a list of files: of its ``<sha256>  <name>`` lines, sorted.
+def checksum(path: Path | str | Iterable[Path | str]) -> str:
+    """SHA-256 of a file; for a folder or a list of files, that of their sorted ``<sha256>  <name>``
+    lines.
 
-    The names are relative to the folder, or to the deepest folder that the listed files share.
+    The names are relative to the folder, or to the deepest common folder of the listed files.
     """
-    import hashlib
-
     if isinstance(path, (str, os.PathLike)):
         path = Path(path)
         if path.is_file():
@@ -114,7 +112,7 @@ def checksum(path):
     return hashlib.sha256("".join(sorted(rows)).encode()).hexdigest()
 
 
-def _input(path):
+def _input(path: Path | str | Iterable[Path | str]) -> dict[str, str]:
     if isinstance(path, (str, os.PathLike)):
         return {"path": portable(path), "sha256": checksum(path)}
     files = list(path)
@@ -123,30 +121,39 @@ def _input(path):
 
 
 def record(
-    experiment, corpus, values, split, seed, inputs, seconds, note="", paper_set=False, **more
-):
+    experiment: str,
+    corpus: str,
+    values: dict[str, Any],
+    split: dict[str, Any],
+    seed: int | list[int] | None,
+    inputs: dict[str, Path | str | Iterable[Path | str]],
+    seconds: float,
+    note: str = "",
+    paper_set: bool = False,
+    **more: Any,
+) -> dict[str, Any]:
     """Make a result record.
 
     Parameters
     ----------
     experiment : str
-        What was measured, e.g. ``'voc2007_svm'``.
+        Name of the measurement, e.g. ``'voc2007_svm'``.
     corpus : str
-        What the evaluation ran on.
+        The data of the evaluation.
     values : dict
         {name: number, or dict of numbers}; fractions, not percent.
     split : dict
-        {split: number of items, or dict of numbers}: what the values were measured on.
-    seed : int
+        {split: number of items, or dict of numbers} on which the values were measured.
+    seed : int, list of int or None
     inputs : dict
         {name: file, folder or list of files}; each is stored with its SHA-256.
     seconds : float
         Wall-clock time of the script.
     note : str
-        What a reader must know beside the number (training corpus, schedule).
+        What a reader must know besides the numbers (training corpus, schedule).
     paper_set : bool
-        Whether the evaluation set has the classes and sizes of the paper's.  It says nothing of the
-        training.
+        Whether the evaluation set has the classes and sizes of the paper's.  It does not describe
+        the training.
     **more
         Further entries, JSON values (a layer, a name, an option).
 
@@ -171,22 +178,20 @@ def record(
     }
     clash = result.keys() & more.keys()
     if clash:
-        raise ValueError(f"these entries have a place of their own: {sorted(clash)}")
+        raise ValueError(f"these entries are set already: {sorted(clash)}")
     return result | more
 
 
-def save(path, result):
-    """Write a record as indented JSON, whole or not at all; NaN and infinity are refused
-    (ValueError).
-    """
+def save(path: Path | str, result: dict[str, Any]) -> None:
+    """Write a record as indented JSON, whole or not at all; ValueError for NaN and infinity."""
     text = json.dumps(result, indent=1, allow_nan=False, ensure_ascii=False)
     with atomic_files.written_whole(path) as temporary:
-        # of a note that is not UTF-8, the stray bytes become JSON's own \\udc.. escapes
+        # bytes of a note that are not UTF-8 become JSON's own \\udc.. escapes
         Path(temporary).write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
 
 
-def load(path):
-    """Read a record; UserError where it is no JSON or lacks one of `FIELDS`."""
+def load(path: Path | str) -> dict[str, Any]:
+    """Read a record; UserError if it is not JSON or lacks one of `FIELDS`."""
     result = json_files.read(path, "the scripts in experiments/")
     lacking = [f for f in FIELDS if not isinstance(result, dict) or f not in result]
     if lacking:
@@ -194,8 +199,8 @@ def load(path):
     return result
 
 
-def load_all(folder):
-    """{file stem: record} of every ``*.json`` in `folder`, sorted by name; empty where the folder
-    is not there.
+def load_all(folder: Path | str) -> dict[str, dict[str, Any]]:
+    """{file stem: record} of every ``*.json`` in `folder`, sorted by name; empty without the
+    folder.
     """
     return {f.stem: load(f) for f in sorted(Path(folder).glob("*.json"))}

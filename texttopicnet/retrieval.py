@@ -1,30 +1,26 @@
-"""The Wikipedia retrieval set: its lists, the divergence of topic vectors, and the rankings that it
-gives.
+"""The Wikipedia retrieval set: its lists, the divergence of topic vectors, and the rankings by
+it.
 """
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from texttopicnet import artefacts, files
 from texttopicnet.errors import UserError
 
-PAPER_PAIRS = [
-    34,
-    88,
-    96,
-    85,
-    65,
-    58,
-    51,
-    41,
-    71,
-    104,
-]  # pairs a category in the test list of the paper
+# pairs per category in the paper's test list
+PAPER_PAIRS = [34, 88, 96, 85, 65, 58, 51, 41, 71, 104]  # fmt: skip
 TEST_LIST, TRAIN_LIST = "testset_txt_img_cat.list", "trainset_txt_img_cat.list"
 MADE_BY = "the set's own list (data/Wikipedia/README.md)"
 
 
-def read_pairs(folder, name=TEST_LIST):
-    """Read the list of a part of the set.
+def read_pairs(
+    folder: Path, name: str = TEST_LIST
+) -> tuple[list[str], list[str], np.ndarray, list[str]]:
+    """Read one of the set's lists.
 
     Parameters
     ----------
@@ -45,14 +41,13 @@ def read_pairs(folder, name=TEST_LIST):
     Raises
     ------
     UserError
-        A malformed row, a repeated id or category, or a number that is not a category's.
+        A row is malformed, an id or category is repeated, or a number is not a category's.
     """
     categories_path, path = (
         artefacts.existing(folder / file, MADE_BY) for file in ("categories.list", name)
     )
-    names = [
-        row for row in map(str.strip, _rows(categories_path)) if row
-    ]  # a line may have several words
+    # a name may have several words
+    names = [row for row in map(str.strip, _rows(categories_path)) if row]
     if len(set(names)) != len(names):
         raise UserError(f"{categories_path}: {max(names, key=names.count)} is in it more than once")
     texts, images, categories = [], [], []
@@ -66,7 +61,8 @@ def read_pairs(folder, name=TEST_LIST):
             or not 1 <= int(fields[2]) <= len(names)
         ):
             raise UserError(
-                f"{path}, line {number}: not 'text id <tab> image id <tab> category 1..{len(names)}'"
+                f"{path}, line {number}: not 'text id <tab> image id <tab> category"
+                f" 1..{len(names)}'"
             )
         wrong = files.name_error(fields[0]) or files.name_error(fields[1])
         if wrong:
@@ -80,35 +76,35 @@ def read_pairs(folder, name=TEST_LIST):
         if len(set(ids)) != len(ids):
             raise UserError(f"{path}: {max(ids, key=ids.count)} is in it more than once")
     if not texts:
-        raise UserError(f"{path} holds no pair")
+        raise UserError(f"{path} holds no pairs")
     return texts, images, np.array(categories, dtype=np.int64), names
 
 
-def text_file(folder, text):
-    """Path of a text of the set, by its id; UserError where it is missing, or a link to a file
-    outside the set.
+def text_file(folder: Path, text: str) -> Path:
+    """Path of a text of the set, by its id; UserError if it is missing, or a link to a file outside
+    the set.
     """
     name = f"texts/{text}.xml"
     artefacts.existing(folder / name, MADE_BY)
     return files.member(folder, name)
 
 
-def _rows(path):
-    """Lines of a list, in UTF-8."""
+def _rows(path: Path) -> list[str]:
+    """The lines of a list, read as UTF-8."""
     try:
         return path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read as text ({error}): take {MADE_BY}") from error
 
 
-def divergences(texts, images):
+def divergences(texts: ArrayLike, images: ArrayLike) -> np.ndarray:
     """Kullback-Leibler divergence of every image's topics from every text's, KL(text || image), in
     nats.
 
     Both are normalised to sum 1, as scipy.stats.entropy does; KL = sum t log t - sum t log i, with
-    0 log 0 = 0. An image's zeros are raised to the smallest normal float32, so that one absent
-    topic costs much, not everything (D7); a text in which no topic reached the threshold says
-    nothing and counts as uniform.
+    0 log 0 = 0.  An image's zeros are raised to the smallest normal float32, so that a missing
+    topic is expensive, but not infinitely so (D7).  A text in which no topic reached the threshold
+    counts as uniform.
 
     Parameters
     ----------
@@ -120,7 +116,8 @@ def divergences(texts, images):
     Returns
     -------
     ndarray of float64, shape (n_texts, n_images)
-        Small where they agree.  Equal rows in give bit-equal divergences out: ties stay ties.
+        Small where they agree.  Equal rows give divergences that are equal to the bit, so that ties
+        stay ties.
     """
     texts, images = np.asarray(texts, dtype=np.float64), np.asarray(images, dtype=np.float64)
     if texts.ndim != 2 or images.ndim != 2 or texts.shape[1] != images.shape[1]:
@@ -132,13 +129,15 @@ def divergences(texts, images):
     images = np.maximum(images, np.finfo(np.float32).tiny)
     images = images / images.sum(axis=1, keepdims=True)
     own = np.einsum("tk,tk->t", texts, np.log(np.where(texts > 0, texts, 1.0)))
-    # einsum, not `@`: a BLAS rounds a row differently by its place in the matrix, which would break
-    # ties
+    # einsum, not `@`: BLAS rounds a row differently depending on its place in the matrix, which
+    # would break ties
     return own[:, None] - np.einsum("tk,ik->ti", texts, np.log(images))
 
 
-def rank(scores, query_ids, candidate_ids):
-    """Candidates of every query, smallest score first, equal scores in the order of the sorted ids.
+def rank(
+    scores: np.ndarray, query_ids: Sequence[str], candidate_ids: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Candidates of every query, smallest score first; equal scores in the order of the sorted ids.
 
     Parameters
     ----------
@@ -150,11 +149,9 @@ def rank(scores, query_ids, candidate_ids):
     queries : ndarray of int64, shape (n_queries,)
         Rows of `scores` in the order of the sorted query ids.
     ranking : ndarray of int64, shape (n_queries, n_candidates)
-        Columns of `scores`; row i for query ``queries[i]``.
+        Columns of `scores`; row i is for query ``queries[i]``.
     """
-    queries, candidates = (
-        np.argsort(query_ids, kind="stable"),
-        np.argsort(candidate_ids, kind="stable"),
-    )
+    queries = np.argsort(query_ids, kind="stable")
+    candidates = np.argsort(candidate_ids, kind="stable")
     order = np.argsort(scores[np.ix_(queries, candidates)], axis=1, kind="stable")
     return queries, candidates[order]

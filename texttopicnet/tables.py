@@ -1,25 +1,28 @@
-"""Tables of the result records as Markdown, and the part of a README that is made of them.
+"""Tables of the result records as Markdown, and the part of a README that holds them.
 
-A table is a dict: title (str), lead (list of str: the lines below it), header (list of str), rows
-(list of {'cells': list of str, 'own': whether the number is this project's}) and text (the columns
-that are aligned left).
+A table is a dict: title (str), lead (list of str: the lines below the table), header (list of str),
+rows (list of {'cells': list of str, 'own': whether the number is this project's}) and text (numbers
+of the columns that are aligned left).
 """
 
 import re
+from pathlib import Path
+from typing import Any
 
 from texttopicnet import artefacts, atomic_files
 from texttopicnet.errors import UserError
 
+Table = dict[str, Any]
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 
 
-def percent(value, digits=1):
-    """A fraction as percent, '—' for None."""
+def percent(value: float | None, digits: int = 1) -> str:
+    """A fraction in percent; '—' for None."""
     return "—" if value is None else f"{100 * value:.{digits}f}"
 
 
-def runs(records):
-    """What each number of ours took: seed, commit, seconds, hardware."""
+def runs(records: dict[str, dict[str, Any]]) -> Table:
+    """The table of this project's runs: seed, commit, seconds, hardware."""
     rows = []
     for name, r in records.items():
         hardware = (
@@ -43,17 +46,15 @@ def runs(records):
     }
 
 
-def escaped(text):
-    """Text as Markdown that shows it as it is: notes and names of records may hold bars, newlines,
-    HTML or links.
-    """
+def escaped(text: str) -> str:
+    """Markdown that shows `text` unchanged; records may hold bars, newlines, HTML or links."""
     text = re.sub(r"\s+", " ", text).strip()
     text = re.sub(r"[\\|`*\[\]]", r"\\\g<0>", text)
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def markdown(table):
-    """A table as GitHub Markdown, with its title and lead; every text in it is escaped."""
+def markdown(table: Table) -> str:
+    """A table as GitHub Markdown, with its title and lead, all text escaped."""
     aligned = ["---" if i in table["text"] else "---:" for i in range(len(table["header"]))]
     rows = [
         map(escaped, table["header"]),
@@ -64,10 +65,8 @@ def markdown(table):
     return "\n".join([*lines, "", *map(escaped, table["lead"])]).rstrip() + "\n"
 
 
-def with_tables(text, tables, path):
-    """`text` with what stands between its marks replaced by `tables`; UserError where a mark is
-    missing.
-    """
+def with_tables(text: str, tables: list[Table], path: Path) -> str:
+    """`text` with `tables` between its marks; UserError if a mark is missing."""
     if text.count(BEGIN) != 1 or text.count(END) != 1:
         raise UserError(
             f"{path} must hold {BEGIN} and {END} once each: put them where the tables belong"
@@ -76,7 +75,9 @@ def with_tables(text, tables, path):
     return text[: text.index(BEGIN)] + part + text[text.index(END) + len(END) :]
 
 
-def update_readme(path, tables, folder, command, check=False):
+def update_readme(
+    path: Path, tables: list[Table], folder: Path, command: str, check: bool = False
+) -> None:
     """Put tables between a README's marks.
 
     Parameters
@@ -85,16 +86,16 @@ def update_readme(path, tables, folder, command, check=False):
         Holds BEGIN and END once each.
     tables : list of dict
     folder : Path
-        Of the records the tables are made from.
+        The records' folder.
     command : str
-        Makes the tables, for the error's sentence.
+        The command that makes the tables, for the error's sentence.
     check : bool
-        Change nothing.
+        Compare only, and change nothing.
 
     Raises
     ------
     UserError
-        A mark is missing, or with `check` other tables stand there.
+        A mark is missing, or, with `check`, the README holds other tables.
     """
     before = artefacts.existing(path, "git checkout").read_text(encoding="utf-8")
     after = with_tables(before, tables, path)

@@ -97,7 +97,9 @@ def page_rows(pages: Iterable[dump.Page]) -> list[Row]:
     return rows
 
 
-def is_sound(stamp: object, blemishes: object, title: object, opening: object, tokens: object):
+def is_sound(
+    stamp: object, blemishes: object, title: object, opening: object, tokens: object
+) -> bool:
     """Whether the columns of a stored row are as `TokenStore.keep` writes them."""
     try:
         zlib.decompress(tokens).decode("ascii")

@@ -2,8 +2,8 @@
 preprocessed once.
 
 A SQLite database, ``LDA/tokens.sqlite`` below the work folder.  It is a cache: deleting it costs
-time and nothing else, except that stage 1 has to read a dump's pages again.  After a run was killed,
-the next one continues from what it had stored.
+time and nothing else, except that stage 1 has to read a dump's pages again.  After a killed run,
+the next one continues from what was stored.
 
 Each article has a stamp that says what its tokens were made from (`token_rows`).  If the stamp
 differs or the tokens are damaged, the article is preprocessed again.  Pages of a dump are used only
@@ -137,7 +137,7 @@ class TokenStore:
             self._database.commit()
 
     def was_made_here(self) -> bool:
-        """Whether this or an earlier version of the project made the dictionary beside the store."""
+        """Whether some version of this project made the dictionary beside the store."""
         return bool(self.setting("bow.mm")) or self.setting(origin.OTHER_WORDS) is not None
 
     # ---------------------------------------------------------------------------------- writing

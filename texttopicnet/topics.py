@@ -1,15 +1,21 @@
 """Dictionary and LDA as one object: tokens in, topic vector out (paper, section 3.1).
 
-Saved and loaded together, so that ids cannot shift between them (D1: the dictionary is saved after
-its filter, once).
+They are loaded together and refused if they do not fit, so that ids cannot shift between them (D1).
+Each has a file of its own: LDA/learn_LDA_model.py writes the dictionary once, after its filter, and
+then the models of any numbers of topics over it.
 """
+
+from __future__ import annotations
 
 import contextlib
 import itertools
 import sys
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+from gensim.corpora import Dictionary
+from gensim.models import LdaModel
 
 from texttopicnet import (
     artefacts,
@@ -24,26 +30,26 @@ from texttopicnet import (
 )
 from texttopicnet.errors import UserError
 
-UPDATE_EVERY = 3  # chunks; the original's LdaMulticore has 3 workers, and updates after as many
+UPDATE_EVERY = 3  # chunks; the original's LdaMulticore updates after as many as it has workers
 MINIMUM_PROBABILITY = 0.01  # topics below this are 0 in a topic vector, gensim's default
 BATCH = 1024  # articles inferred at once
 REMEDY = f"{pickles.MOVE}, then make both with python LDA/learn_LDA_model.py"
-NEAR = 1e-5  # a topic so near to the minimum probability is in or out by rounding
+NEAR = 1e-5  # rounding decides about a topic so close to the minimum probability
 
 
 class _OneStart:
-    """Takes the place of a model's random state during inference: every article starts from the
-    same drawn gamma.
+    """Replaces a model's random state during inference, so that every article starts from the same
+    gamma.
 
-    gensim draws another start for each article, so that two runs, or two images of one article, get
+    gensim draws a new start for each article, so that two runs, or two images of one article, get
     different vectors (D4).  Here the start depends on the seed alone, and so the vector on text and
     seed alone.
     """
 
-    def __init__(self, seed, num_topics):
+    def __init__(self, seed: int, num_topics: int) -> None:
         self.row = np.random.RandomState(seed).gamma(100.0, 1.0 / 100.0, num_topics)
 
-    def gamma(self, shape, scale, size):
+    def gamma(self, _shape: float, _scale: float, size: tuple[int, int]) -> np.ndarray:
         return np.tile(self.row, (size[0], 1))
 
 
@@ -53,30 +59,32 @@ class TopicModel:
     Parameters
     ----------
     dictionary : gensim.corpora.Dictionary
-        After `filter_extremes`.  Where the model keeps a dictionary of its own with other words or
+        After `filter_extremes`.  If the model keeps a dictionary of its own with other words or
         ids, that one is used, and a line on stderr says so: the original saved its dictionary
         before the filter.
     lda : gensim.models.LdaModel
     where : str
-        Names the two, for errors.
+        Names of the two, for errors.
 
     Raises
     ------
     UserError
-        The model keeps no dictionary, and the one that is given has another number of words.
+        The model keeps no dictionary, and the given one has a different number of words.
     """
 
-    def __init__(self, dictionary, lda, where="dictionary and model"):
+    def __init__(
+        self, dictionary: Dictionary, lda: LdaModel, where: str = "dictionary and model"
+    ) -> None:
         own = vocabulary.of_model(lda)
         if own is None and len(dictionary) != lda.num_terms:
             raise UserError(
-                f"{where} do not belong together: the dictionary has {len(dictionary)} words, the model {lda.num_terms} and"
-                f" no words of its own; {REMEDY}"
+                f"{where} do not belong together: the dictionary has {len(dictionary)} words, the"
+                f" model {lda.num_terms} and no words of its own; {REMEDY}"
             )
         if own is not None and own.token2id != dictionary.token2id:
             print(
-                f"{where} do not have the same words: the model's own {len(own)} words are used, not the dictionary's"
-                f" {len(dictionary)}",
+                f"{where} do not have the same words: the model's own {len(own)} words are used,"
+                f" not the dictionary's {len(dictionary)}",
                 file=sys.stderr,
             )
             dictionary = own
@@ -84,26 +92,23 @@ class TopicModel:
         self.lda = lda
         if own is None:
             lda.id2word = dictionary
-        for part in (
-            dictionary,
-            lda,
-            lda.state,
-        ):  # gensim's diary of times and paths: without it, same seed, same bytes
+        # without gensim's diary of times and paths, the same seed gives the same bytes
+        for part in (dictionary, lda, lda.state):
             part.lifecycle_events = None
 
     @classmethod
     def learn(
         cls,
-        dictionary,
-        corpus,
-        num_topics=40,
-        passes=1,
-        workers=3,
-        seed=0,
-        update_every=UPDATE_EVERY,
-        executor=None,
-        checkpoint=None,
-    ):
+        dictionary: Dictionary,
+        corpus: Collection[lda_training.Bow],
+        num_topics: int = 40,
+        passes: int = 1,
+        workers: int = 3,
+        seed: int = 0,
+        update_every: int = UPDATE_EVERY,
+        executor: parallel.Executor | None = None,
+        checkpoint: Path | None = None,
+    ) -> TopicModel:
         """Train LDA with gensim's defaults (chunks of 2000 documents, alpha 1/num_topics, online
         updates).
 
@@ -111,18 +116,18 @@ class TopicModel:
         ----------
         dictionary : gensim.corpora.Dictionary
         corpus : iterable of bag of words, with a length
-            Gone through `passes` times.
+            Read `passes` times.
         workers : int
             Processes; 1 trains in this process.
         seed : int
-            Same seed, same model, to the bit, whatever works on it.
+            Same seed, same model, to the bit, with any number of processes.
         update_every : int
             Chunks between two updates of the model.
         executor : what `parallel.executor` yields, optional
-            Works instead of `workers` processes.
+            Works in place of `workers` processes.
         checkpoint : Path, optional
-            Where the training's state is written once a minute, and from where it resumes; remove
-            it once the model is saved (`lda_training.learn`).
+            File of the training's state, which is written once a minute, and from which the
+            training resumes; remove it once the model is saved (`lda_training.learn`).
         """
         own = parallel.executor(workers) if executor is None else contextlib.nullcontext(executor)
         with own as used:
@@ -134,11 +139,11 @@ class TopicModel:
         return cls(dictionary, lda)
 
     @property
-    def num_topics(self):
+    def num_topics(self) -> int:
         return self.lda.num_topics
 
-    # -------------------------------------------------------------------------------------------------- on the disk
-    def save(self, work):
+    # ------------------------------------------------------------------------------- on the disk
+    def save(self, work: Path | str) -> None:
         """Write `ldamodel<K>.lda` and gensim's side files below the work folder; the dictionary is
         there already.
         """
@@ -147,7 +152,7 @@ class TopicModel:
             pickles.save(self.lda, temporary)
 
     @classmethod
-    def load(cls, work, num_topics=40, trust=False):
+    def load(cls, work: Path | str, num_topics: int = 40, trust: bool = False) -> TopicModel:
         """Load a work folder's dictionary and model, made here or by any version of gensim.
 
         Parameters
@@ -160,8 +165,8 @@ class TopicModel:
         Raises
         ------
         UserError
-            A file is missing or damaged, they do not belong together (both sizes are named), or the
-            words that are used were made with other stop words.
+            A file is missing or damaged; or the two do not belong together (both sizes are named);
+            or the words were made with other stop words.
         """
         work, made_by = Path(work), f"python LDA/learn_LDA_model.py --topics {num_topics}"
         dictionary_path = artefacts.existing(work / artefacts.DICTIONARY, made_by)
@@ -170,7 +175,8 @@ class TopicModel:
         lda = lda_files.load(lda_path, trust)
         if lda.num_topics != num_topics:
             raise UserError(
-                f"{lda_path} is a model of {lda.num_topics} topics, not of {num_topics}: see --topics"
+                f"{lda_path} is a model of {lda.num_topics} topics, not of {num_topics}: see"
+                " --topics"
             )
         model = cls(dictionary, lda, where=f"{dictionary_path} and {lda_path}")
         origin.check_words(
@@ -178,18 +184,19 @@ class TopicModel:
         )
         return model
 
-    # -------------------------------------------------------------------------------------------------------- in use
-    def topic_vectors(self, documents, seed=0, workers=1):
+    # ------------------------------------------------------------------------------------ in use
+    def topic_vectors(
+        self, documents: Iterable[list[str]], seed: int = 0, workers: int = 1
+    ) -> np.ndarray:
         """Topic vectors of tokenized articles.
 
         Parameters
         ----------
         documents : iterable of list of str
         seed : int
-            Draws the start of the inference, the same for every article.
+            Seeds the start of the inference, which is the same for every article.
         workers : int
-            Processes; a vector does not depend on their number, nor on what other articles there
-            are.
+            Processes; a vector depends neither on their number nor on the other articles.
 
         Returns
         -------
@@ -199,23 +206,23 @@ class TopicModel:
         """
         batches = parallel.in_groups(map(self._ids, documents), BATCH)
         if workers > 1:
-            self.distributions([])  # compiles what the processes then need not
+            self.distributions([])  # compiles, so that the processes need not
         rows = list(parallel.ordered_map(TopicModel._infer, batches, workers, self, seed))
         return np.concatenate(rows) if rows else np.zeros((0, self.num_topics), np.float32)
 
-    def _ids(self, tokens):
-        """The ids of an article's tokens, in their order; -1 for those that the dictionary has not."""
+    def _ids(self, tokens: list[str]) -> np.ndarray:
+        """The ids of an article's tokens, in their order; -1 for words not in the dictionary."""
         return np.fromiter(
             map(self.dictionary.token2id.get, tokens, itertools.repeat(-1)), np.int32, len(tokens)
         )
 
-    def distributions(self, articles, seed=0):
-        """Topic distributions of articles given as word ids, none set to 0.
+    def distributions(self, articles: Sequence[np.ndarray], seed: int = 0) -> np.ndarray:
+        """Topic distributions of articles given as word ids, without setting any to 0.
 
         Parameters
         ----------
         articles : sequence of ndarray of int
-            Ids of an article's words; those below 0 are no words of the dictionary.
+            Ids of an article's words; numbers below 0 are not in the dictionary.
         seed : int
 
         Returns
@@ -226,18 +233,17 @@ class TopicModel:
         bags = list(map(inference.bag_of_words, articles))
         gamma, doubtful = inference.gammas(self.lda, bags, _OneStart(seed, self.num_topics).row)
         vectors = gamma / gamma.sum(axis=1, keepdims=True)
-        doubtful |= set(
-            np.flatnonzero((np.abs(vectors - MINIMUM_PROBABILITY) < NEAR).any(axis=1)).tolist()
-        )
-        for i in doubtful:  # where rounding decides, gensim's own decides
+        near = (np.abs(vectors - MINIMUM_PROBABILITY) < NEAR).any(axis=1)
+        doubtful |= set(np.flatnonzero(near).tolist())
+        for i in doubtful:  # where rounding decides, gensim's own inference is used
             vectors[i] = self._infer_by_gensim(bags[i], seed)
         return vectors.astype(np.float32)
 
-    def _infer(self, seed, articles):
+    def _infer(self, seed: int, articles: list[np.ndarray]) -> np.ndarray:
         vectors = self.distributions(articles, seed)
         return np.where(vectors >= MINIMUM_PROBABILITY, vectors, 0)
 
-    def _infer_by_gensim(self, bag, seed):
+    def _infer_by_gensim(self, bag: tuple[np.ndarray, np.ndarray], seed: int) -> np.ndarray:
         """One article's topic distribution by gensim's own inference."""
         ids, counts = bag
         kept = self.lda.random_state
@@ -248,42 +254,41 @@ class TopicModel:
             self.lda.random_state = kept
         return gamma[0] / gamma[0].sum()
 
-    def perplexity(self, documents):
-        """Perplexity of documents: the model is as unsure of a word as among so many equally likely
-        ones.
+    def perplexity(self, documents: Collection[lda_training.Bow]) -> float:
+        """Perplexity of documents: the model is as unsure of a word as between so many equally
+        likely ones.
 
         ``exp(-bound / words)`` with the variational lower bound of the documents' log likelihood
         given the topics, as Hoffman, Blei and Bach measure it (Online learning for LDA, NIPS 2010,
-        section 4).  Lower is better.  The bound makes it an upper bound of the true perplexity, and
-        how loose that is may differ from model to model; words that are not in the dictionary do
-        not count, so that it says nothing about models of another vocabulary.
+        section 4).  Lower is better.  It is an upper bound of the true perplexity, and its
+        looseness may differ from model to model.  Words that are not in the dictionary do not
+        count, so models of different vocabularies cannot be compared by it.
 
-        It is not what ``2 ** -lda.log_perplexity(documents)`` gives.  That adds the topics' own
-        term of the bound, which grows with their number, and shares it out among the few words that
-        are measured: it rises with every topic, whatever they are worth.  And it takes a natural
-        logarithm for one to the base 2.
+        It differs from ``2 ** -lda.log_perplexity(documents)``.  That adds the topics' own term of
+        the bound, which grows with their number, and divides it among the few words that are
+        measured, so that it rises with every topic, however good.  It also uses a natural logarithm
+        as if it were one to the base 2.
 
         Parameters
         ----------
         documents : iterable of bag of words
-            Gone through several times; must have a word.
+            Read several times; together they must have a word.
 
         Returns
         -------
         float
-            At least 1; the number of words in the dictionary for a model that holds all of them
+            At least 1; the number of words in the dictionary for a model in which all words are
             equally likely.
         """
         words = sum(count for document in documents for _, count in document)
         kept = self.lda.random_state
-        self.lda.random_state = np.random.RandomState(
-            0
-        )  # starts the inference, whatever was drawn in learning
+        # the start of the inference must not depend on what learning drew
+        self.lda.random_state = np.random.RandomState(0)
         try:
             return float(np.exp((self.lda.bound([]) - self.lda.bound(documents)) / words))
         finally:
             self.lda.random_state = kept
 
-    def top_words(self, topic, count=10):
+    def top_words(self, topic: int, count: int = 10) -> list[tuple[str, float]]:
         """[(word, probability)] of the `count` most probable words of a topic."""
         return self.lda.show_topic(topic, topn=count)

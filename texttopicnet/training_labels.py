@@ -1,9 +1,10 @@
-"""Image labels, the training_labels*.json: what makes a vector one, and how they are read without
-holding them all.
+"""Image labels, the training_labels*.json: the check of a label, and labels by number without
+holding all in memory.
 """
 
 import math
 import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -13,13 +14,15 @@ from texttopicnet.errors import UserError
 ROUNDING = 1e-5
 
 
-def check(embedding, image, vector, num_topics, made_by):
+def check(
+    embedding: str, image: str, vector: Sequence[float], num_topics: int, made_by: str
+) -> None:
     """Check one label, when it is written and when it is read.
 
     Parameters
     ----------
     embedding : str
-        One of `embeddings.NAMES`: what the label is of.
+        One of `embeddings.NAMES`.
     image : str
         Its path, for the error's sentence.
     vector : list of float
@@ -45,14 +48,15 @@ def check(embedding, image, vector, num_topics, made_by):
         good, found = False, str(vector)[:80]
     if not good:
         raise UserError(
-            f"{image}: its label is not a vector of {num_topics} {embedding} numbers ({found}); make the labels with {made_by}"
+            f"{image}: its label is not a vector of {num_topics} {embedding} numbers ({found});"
+            f" make the labels with {made_by}"
         )
 
 
-def checked(embedding, labels, num_topics, made_by):
-    """Pass labels on, (image, vector) each; UserError at the first that is not one (`check`), or
-    where there are none.
-    """
+def checked(
+    embedding: str, labels: Iterable[tuple[str, list[float]]], num_topics: int, made_by: str
+) -> Iterator[tuple[str, list[float]]]:
+    """The labels, (image, vector) each, after `check`; UserError if there are none."""
     image = None
     for image, vector in labels:
         check(embedding, image, vector, num_topics, made_by)
@@ -64,8 +68,8 @@ def checked(embedding, labels, num_topics, made_by):
 class Labels:
     """Labels by number, in the order of their images' names.
 
-    They lie in a temporary SQLite database that is gone with the process.  Names are ordered by
-    code points, as Python orders them; of two labels for one image the later one counts.
+    They are in a temporary SQLite database that ends with the process.  Names are ordered by code
+    points, as Python orders them; of two labels for one image the later one counts.
 
     Parameters
     ----------
@@ -73,7 +77,7 @@ class Labels:
         Image path and vector.
     """
 
-    def __init__(self, labels):
+    def __init__(self, labels: Iterable[tuple[str, Sequence[float]]]) -> None:
         self._database = sqlite3.connect("")  # a file of SQLite's own
         self._database.execute(
             "CREATE TABLE read (image TEXT PRIMARY KEY, vector BLOB) WITHOUT ROWID"
@@ -90,13 +94,11 @@ class Labels:
         )
         self._database.execute("DROP TABLE read")
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self._database.execute("SELECT count(*) FROM labels").fetchone()[0]
 
-    def __getitem__(self, number):
-        """(image, vector) of a number from 0 on; the vector is an ndarray of float32, shape
-        (num_topics,).
-        """
+    def __getitem__(self, number: int) -> tuple[str, np.ndarray]:
+        """Image and vector (float32, shape (num_topics,)) of a number from 0 on."""
         row = self._database.execute(
             "SELECT image, vector FROM labels WHERE number = ?", (int(number) + 1,)
         ).fetchone()

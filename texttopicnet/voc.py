@@ -1,10 +1,9 @@
-"""Pascal VOC2007 classification splits: which images, which labels, and what becomes of difficult
-objects.
+"""Pascal VOC2007 classification splits: images, labels, and the treatment of difficult objects.
 
-``VOCdevkit/VOC2007/ImageSets/Main/<class>_<split>.txt`` holds one row an image, ``<id>  1``,
-``<id> -1`` or ``<id>  0``; 0 means that all the objects of the class in the image are marked
-difficult.  The classes are those that have such files, so that a part of VOC2007 works as the whole
-does.  (The class `train` has ``train_train.txt``; ``train.txt`` belongs to no class.)
+``VOCdevkit/VOC2007/ImageSets/Main/<class>_<split>.txt`` holds one row per image, ``<id>  1``,
+``<id> -1`` or ``<id>  0``; 0 means that all objects of the class in the image are marked difficult.
+The classes are those that have such files, so that a part of VOC2007 works as the whole does.
+(The class `train` has ``train_train.txt``; ``train.txt`` belongs to no class.)
 """
 
 from pathlib import Path
@@ -12,59 +11,56 @@ from pathlib import Path
 import numpy as np
 
 from texttopicnet import files
+from texttopicnet.counts import counted, first_of
 from texttopicnet.errors import UserError
 
+MAIN = Path("VOCdevkit", "VOC2007", "ImageSets", "Main")
 SPLITS = ("train", "val", "trainval", "test")
 DIFFICULT = ("leave-out", "positive")
-# the whole of VOC2007: what the paper's numbers were measured on
+# the whole of VOC2007, on which the paper's numbers were measured
 PAPER_CLASSES, PAPER_TRAINVAL, PAPER_TEST = 20, 5011, 4952
 
 
-def holder(voc):
-    """The folder that holds VOCdevkit: `voc`/VOC2007 if it is there, else `voc` itself."""
-    inner = Path(voc) / "VOC2007"
-    return inner if (inner / "VOCdevkit").is_dir() else Path(voc)
+def holder(voc: Path | str) -> Path:
+    """The folder that holds VOCdevkit: `voc` itself or `voc`/VOC2007; `voc` if neither does."""
+    places = [Path(voc), Path(voc) / "VOC2007"]
+    for part in (MAIN, "VOCdevkit"):  # a whole VOC set comes first
+        for place in places:
+            if (place / part).is_dir():
+                return place
+    return places[0]
 
 
-def year_folder(voc):
-    """VOCdevkit/VOC2007 in `voc` or in `voc`/VOC2007, or UserError where it is in neither."""
-    places = [Path(voc) / "VOCdevkit" / "VOC2007", Path(voc) / "VOC2007" / "VOCdevkit" / "VOC2007"]
-    folder = next((p for p in places if (p / "ImageSets" / "Main").is_dir()), places[0])
-    if not (folder / "ImageSets" / "Main").is_dir():
+def year_folder(voc: Path | str) -> Path:
+    """VOCdevkit/VOC2007 in the `holder`; UserError if it has no lists."""
+    main = holder(voc) / MAIN
+    if not main.is_dir():
         raise UserError(
-            f"{folder / 'ImageSets' / 'Main'} does not exist: give --voc the folder that holds VOCdevkit "
-            "(data/VOC2007/README.md says how to get it)"
+            f"{main} does not exist: give --voc the folder that holds VOCdevkit"
+            " (data/VOC2007/README.md says how to get it)"
         )
-    return folder
+    return main.parent.parent
 
 
-def split_file(voc, name, split):
-    """Path of the class's (or, with `name` None, the whole set's) list of a split."""
-    return (
-        year_folder(voc)
-        / "ImageSets"
-        / "Main"
-        / (f"{name}_{split}.txt" if name else f"{split}.txt")
-    )
+def split_file(voc: Path | str, name: str | None, split: str) -> Path:
+    """Path of the list of a class's split, or of the whole set's if `name` is None."""
+    file = f"{name}_{split}.txt" if name else f"{split}.txt"
+    return year_folder(voc) / "ImageSets" / "Main" / file
 
 
-def classes(voc):
+def classes(voc: Path | str) -> list[str]:
     """Sorted names of the classes of the VOC set below `voc`.
 
     Raises
     ------
     UserError
-        No class at all, or a class that lacks one of its four split files.
+        There is no class, or a class lacks one of its four split files.
     """
     main = year_folder(voc) / "ImageSets" / "Main"
     names = set()
-    for ending in (
-        "_trainval.txt",
-        "_test.txt",
-    ):  # `_train.txt` alone would make a class of nothing but `train`
+    for ending in ("_trainval.txt", "_test.txt"):
         names |= {f.name.removesuffix(ending) for f in main.glob(f"*{ending}")}
-    # `train_test.txt` is the class train's; a bare `_test.txt` is nobody's
-    names.discard("")
+    names.discard("")  # a file named `_test.txt` belongs to no class
     if not names:
         raise UserError(
             f"{main} holds no <class>_trainval.txt: it is not the Main folder of a VOC set"
@@ -73,12 +69,15 @@ def classes(voc):
         for split in SPLITS:
             if not (main / f"{name}_{split}.txt").is_file():
                 raise UserError(
-                    f"{main / f'{name}_{split}.txt'} is missing: class '{name}' needs {', '.join(SPLITS)}"
+                    f"{main / f'{name}_{split}.txt'} is missing: class '{name}' needs"
+                    f" {', '.join(SPLITS)}"
                 )
     return sorted(names)
 
 
-def read_split(voc, name, split, difficult="leave-out"):
+def read_split(
+    voc: Path | str, name: str, split: str, difficult: str = "leave-out"
+) -> tuple[list[str], np.ndarray]:
     """Image ids and labels of one class and split.
 
     Parameters
@@ -90,8 +89,8 @@ def read_split(voc, name, split, difficult="leave-out"):
     split : {'train', 'val', 'trainval', 'test'}
     difficult : {'leave-out', 'positive'}
         Rows with 0: 'leave-out' drops them from every split, as the VOC devkit's evaluation does
-        (D3); 'positive' counts them as the class, which is what the original's script did by
-        splitting ``<id>  0`` at single blanks.
+        (D3); 'positive' counts them as the class, as the original's script did by splitting
+        ``<id>  0`` at single blanks.
 
     Returns
     -------
@@ -103,7 +102,7 @@ def read_split(voc, name, split, difficult="leave-out"):
     Raises
     ------
     UserError
-        A malformed or repeated row, named with its line.
+        A row is malformed or repeated; the sentence names its line.
     """
     if difficult not in DIFFICULT:
         raise ValueError(f"difficult must be one of {DIFFICULT}, not {difficult!r}")
@@ -133,19 +132,21 @@ def read_split(voc, name, split, difficult="leave-out"):
     return ids, np.array([-1 if labels[i] == -1 else 1 for i in ids], dtype=np.int64)
 
 
-def read_class(voc, name, difficult="leave-out"):
-    """All four splits of one class, checked to be what their names say.
+def read_class(
+    voc: Path | str, name: str, difficult: str = "leave-out"
+) -> dict[str, tuple[list[str], np.ndarray]]:
+    """All four splits of one class, checked against each other.
 
     Returns
     -------
     dict
-        {split: (ids, labels)} as `read_split` gives them, for 'train', 'val', 'trainval' and
-        'test'.
+        {split: (ids, labels)} of `read_split` for 'train', 'val', 'trainval' and 'test'.
 
     Raises
     ------
     UserError
-        trainval is not train and val together, splits overlap, or one lacks positives or negatives.
+        trainval is not the union of train and val, splits overlap, or one lacks positives or
+        negatives.
     """
     splits = {split: read_split(voc, name, split, difficult) for split in SPLITS}
     rows = {
@@ -156,11 +157,13 @@ def read_class(voc, name, difficult="leave-out"):
         both = rows[a].keys() & rows[b].keys()
         if both:
             raise UserError(
-                f"{split_file(voc, name, b)}: image {min(both)} is in {a} too ({len(both)} in all do)"
+                f"{split_file(voc, name, b)}: {counted(len(both), 'image is', 'images are')} in"
+                f" {a} too{first_of(len(both), min(both))}"
             )
     if rows["train"] | rows["val"] != rows["trainval"]:
         raise UserError(
-            f"{split_file(voc, name, 'trainval')} is not {name}_train.txt and {name}_val.txt together"
+            f"{split_file(voc, name, 'trainval')} is not the union of {name}_train.txt and"
+            f" {name}_val.txt"
         )
     for split, (_, labels) in splits.items():
         if len(set(labels.tolist())) != 2:

@@ -1,13 +1,15 @@
-"""Which dictionary a model was learnt with: its words, and a digest of them that a model made here
-carries along.
+"""Dictionaries: reading them, and the digest of their words by which a model made here names the
+dictionary it was learnt with.
 """
 
 import hashlib
 import json
 import numbers
+from pathlib import Path
 
 from gensim.corpora import Dictionary
 from gensim.models import LdaModel
+from gensim.utils import SaveLoad
 
 from texttopicnet import artefacts, pickles
 from texttopicnet.errors import UserError
@@ -16,24 +18,23 @@ TOTALS = "num_docs", "num_pos", "num_nnz"
 MARK = "dictionary_sha256"  # attribute of every dictionary and model that is made here
 
 
-def digest(dictionary):
+def digest(dictionary: Dictionary) -> str:
     """SHA-256 of a dictionary's words in the order of their ids, hexadecimal."""
     words = sorted(dictionary.token2id, key=dictionary.token2id.get)
     return hashlib.sha256(json.dumps(words).encode()).hexdigest()
 
 
-def mark(made, dictionary):
-    """Note in a dictionary or a model that it was made here, with which words; and drop gensim's
-    diary of times and paths.
+def mark(made: SaveLoad, dictionary: Dictionary) -> None:
+    """Note in a dictionary or a model that it was made here, and with which words.
 
-    Without the diary, the same seed gives the same bytes.
+    gensim's diary of times and paths goes, so that the same seed gives the same bytes.
     """
     setattr(made, MARK, digest(dictionary))
     made.lifecycle_events = None
 
 
-def load(path, trust=False):
-    """Load a `gensim.corpora.Dictionary`, of any version of gensim's.
+def load(path: Path, trust: bool = False) -> Dictionary:
+    """Load a `gensim.corpora.Dictionary` of any gensim version.
 
     Raises
     ------
@@ -48,60 +49,53 @@ def load(path, trust=False):
     return dictionary
 
 
-def _completed(dictionary):
-    """Whether a dictionary is whole; if so, it gets the attributes that early versions of gensim's
-    lack.
+def _completed(dictionary: Dictionary) -> bool:
+    """Whether a dictionary is whole.  It gets the attributes that early gensim versions did not
+    save.
     """
     words, counts = vars(dictionary).get("token2id"), vars(dictionary).setdefault("dfs", {})
-    if (
-        not isinstance(words, dict)
-        or not isinstance(counts, dict)
-        or not all(isinstance(word, str) for word in words)
-    ):
+    if not isinstance(words, dict) or not isinstance(counts, dict):
         return False
-    integers = [
-        *words.values(),
-        *counts.values(),
-        *(vars(dictionary).setdefault(name, 0) for name in TOTALS),
-    ]
-    if not all(isinstance(number, numbers.Integral) for number in integers) or not set(
-        counts
-    ) <= set(words.values()):
+    totals = [vars(dictionary).setdefault(name, 0) for name in TOTALS]
+    integers = [*words.values(), *counts.values(), *totals]
+    if not all(isinstance(number, numbers.Integral) for number in integers):
         return False
-    dictionary.id2token = {}  # gensim makes it of token2id where it is needed
+    ids = set(words.values())
+    if not all(isinstance(word, str) for word in words) or not set(counts) <= ids:
+        return False
+    dictionary.id2token = {}  # gensim makes it from token2id when it is needed
     vars(dictionary).setdefault("cfs", {})
-    return set(words.values()) == set(range(len(words)))
+    return ids == set(range(len(words)))
 
 
-def of_model(lda):
+def of_model(lda: LdaModel) -> Dictionary | None:
     """The dictionary that a model keeps as its `id2word`; None unless it has a word for each of the
     model's ids.
     """
     own = lda.id2word
-    if isinstance(own, dict):  # {id: word}, which gensim takes, too
+    if isinstance(own, dict):  # {id: word}, which gensim accepts too
         words, own = own, Dictionary()
         own.token2id = {word: int(number) for number, word in words.items()}
-    return (
-        own
-        if isinstance(own, Dictionary) and _completed(own) and len(own) == lda.num_terms
-        else None
-    )
+    is_whole = isinstance(own, Dictionary) and _completed(own) and len(own) == lda.num_terms
+    return own if is_whole else None
 
 
-def _made_here(kind, path):
+def _made_here(kind: type[SaveLoad], path: Path) -> bool:
     try:
         return hasattr(pickles.load(kind, path), MARK)
     except UserError:
         return False
 
 
-def refuse_existing_model(path, force):
-    """Raise UserError if a topic model is there and `force` is false; only for one made here is
-    `--force` advised.
+def refuse_existing_model(path: Path, force: bool) -> None:
+    """Raise UserError if a topic model exists and `force` is false.
+
+    The sentence advises `--force` only for a model that was made here.
     """
     if path.exists() and not force:
         if _made_here(LdaModel, path):
             artefacts.refuse_existing(path, force)
         raise UserError(
-            f"{path} exists already and was not made here: give another --work folder, or move it away"
+            f"{path} exists already and was not made here: give another --work folder, or move it"
+            " away"
         )

@@ -8,8 +8,10 @@ folder.  Training from LMDBs is faster, because it decodes in parallel.
 
 import ast
 import json
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,8 +24,8 @@ THREADS = 2
 
 
 class MultiLabelDataLayerWikiCLEF(caffe.Layer):
-    """Random crops of 227 x 227, mirrored half of the time, of images warped to 256 x 256; and
-    their topic vectors.
+    """Images and their topic vectors: random crops of 227 x 227 from images warped to 256 x 256,
+    half of them mirrored.
 
     `param_str` is a Python dict literal (it is parsed, never run) with the original's keys
 
@@ -31,20 +33,22 @@ class MultiLabelDataLayerWikiCLEF(caffe.Layer):
     - ``mean``: mean of B, G, R, subtracted from pixels of 0..255;
     - ``batch_size``, ``num_topics``;
 
-    and three that may be left out: ``labels``, the JSON file of topic vectors
+    and three optional ones: ``labels``, the JSON file of topic vectors
     (default ``../../LDA/training_labels<num_topics>.json``); ``shuffle`` (default True: a new order
     each epoch, D5; False is the original's order of the file); ``seed`` (default 0) of the order,
     the crops and the mirroring.
 
     Tops: data, float32 (batch_size, 3, 227, 227), B G R; label, float32 (batch_size, num_topics).
-    The images left over at an epoch's end are dropped, as in the original.  A run that goes on from
-    a snapshot begins a new epoch.
+    The images left over at an epoch's end are dropped, as in the original.  A run that resumes
+    from a snapshot begins a new epoch.
     """
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: Sequence, top: Sequence) -> None:
         if len(top) != 2 or len(bottom) != 0:
-            raise caffe.CaffeError(f"MultiLabelDataLayerWikiCLEF has two tops, data and label, and no bottom; not {len(top)}"
-                                   f" and {len(bottom)}")  # fmt: skip
+            raise caffe.CaffeError(
+                "MultiLabelDataLayerWikiCLEF needs two tops, data and label, and no bottom; it has"
+                f" {len(top)} and {len(bottom)}"
+            )
         params = self._params()
         self.folder, self.batch_size = Path(params["img_dir"]), params["batch_size"]
         self.mean = np.array(params["mean"], dtype=np.float32).reshape(-1)
@@ -54,52 +58,56 @@ class MultiLabelDataLayerWikiCLEF(caffe.Layer):
         self.names, self.labels = self._read_labels(labels, params["num_topics"])
         self.order, self.place = [], 0
         self.pool = ThreadPoolExecutor(THREADS)
-        self.ahead = None  # the next batch, being read while the net computes
+        self.ahead = None  # the next batch, read while the net computes
 
-    def _params(self):
+    def _params(self) -> dict[str, Any]:
         try:
             params = ast.literal_eval(self.param_str)
         except (ValueError, SyntaxError) as error:
             raise caffe.CaffeError(
-                f"python_param.param_str is no Python dict literal: {self.param_str}"
+                f"python_param.param_str is not a Python dict literal: {self.param_str}"
             ) from error
         needed = {"img_dir", "mean", "batch_size", "num_topics"}
         if not isinstance(params, dict) or not needed <= params.keys() <= KEYS:
-            raise caffe.CaffeError(f"python_param.param_str needs {sorted(needed)}, and knows {sorted(KEYS - needed)}: it is"
-                                   f" {self.param_str}")  # fmt: skip
+            raise caffe.CaffeError(
+                f"python_param.param_str must have {sorted(needed)} and may have"
+                f" {sorted(KEYS - needed)}: it is {self.param_str}"
+            )
         return params
 
-    def _read_labels(self, path, num_topics):
+    def _read_labels(self, path: Path, num_topics: int) -> tuple[list[str], np.ndarray]:
         try:
             with open(path, encoding="utf-8") as f:
                 labels = json.load(f)
             vectors = np.array(list(labels.values()), dtype=np.float32)
         except (OSError, ValueError) as error:
-            remedy = "python LDA/generate_train_labels.py makes it"
             raise caffe.CaffeError(
-                f"{path} ({path.absolute()}) cannot be read ({error}): {remedy}"
+                f"{path} ({path.absolute()}) cannot be read ({error}): make it with"
+                " python LDA/generate_train_labels.py"
             ) from error
         if vectors.shape != (len(labels), num_topics) or len(labels) < self.batch_size:
-            raise caffe.CaffeError(f"{path} holds labels of shape {vectors.shape}; a batch needs {self.batch_size} images and"
-                                   f" num_topics {num_topics}")  # fmt: skip
+            raise caffe.CaffeError(
+                f"{path} holds labels of shape {vectors.shape}; a batch needs {self.batch_size}"
+                f" images with {num_topics} topics"
+            )
         return list(labels), vectors
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: Sequence, top: Sequence) -> None:  # noqa: ARG002  pycaffe's interface
         top[0].reshape(self.batch_size, 3, images.CROP, images.CROP)
         top[1].reshape(self.batch_size, self.labels.shape[1])
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: Sequence, top: Sequence) -> None:  # noqa: ARG002
         rows, reading = self.ahead or self._start()
         for i, image in enumerate(reading):
             top[0].data[i] = image.result()
         top[1].data[...] = self.labels[rows]
         self.ahead = self._start()
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: Sequence, propagate_down: list[bool], bottom: Sequence) -> None:
         pass
 
-    def _start(self):
-        """Begin to read the next batch: (rows of the labels, futures of the images)."""
+    def _start(self) -> tuple[np.ndarray, list[Future]]:
+        """Start reading the next batch: (rows of the labels, futures of the images)."""
         if self.place + self.batch_size > len(self.order):
             count = len(self.names)
             self.order, self.place = (
@@ -115,7 +123,7 @@ class MultiLabelDataLayerWikiCLEF(caffe.Layer):
             for row, draw in zip(rows, draws, strict=True)
         ]
 
-    def _read(self, name, x, y, mirror):
+    def _read(self, name: str, x: int, y: int, mirror: int) -> np.ndarray:
         """One image as float32 (3, 227, 227), cropped at (x, y)."""
         try:
             image = images.resized(images.read_image(self.folder / name))

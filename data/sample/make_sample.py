@@ -173,16 +173,35 @@ def make_voc(folder: Path, rng: np.random.Generator, n_images: int) -> None:
 
 def main() -> int:
     parser = command_line.parser(__doc__)
-    parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent)
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path(__file__).resolve().parent,
+        metavar="DIR",
+        help="folder for the data sets (default: data/sample)",
+    )
     command_line.add_options(parser, "--seed")
-    parser.add_argument("--articles", type=command_line.whole("--articles"), default=500)
+    parser.add_argument(
+        "--articles",
+        type=command_line.whole("--articles"),
+        default=500,
+        metavar="N",
+        help="articles in the collection (default: 500)",
+    )
     parser.add_argument(
         "--pairs",
         type=command_line.whole("--pairs"),
         default=16,
-        help="pairs per theme in the retrieval set",
+        metavar="N",
+        help="pairs per theme in the retrieval set (default: 16)",
     )
-    parser.add_argument("--voc-images", type=command_line.whole("--voc-images"), default=400)
+    parser.add_argument(
+        "--voc-images",
+        type=command_line.whole("--voc-images"),
+        default=400,
+        metavar="N",
+        help="images in the VOC-layout set (default: 400)",
+    )
     command_line.add_options(parser, "--force")
     args = parser.parse_args()
 

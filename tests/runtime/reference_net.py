@@ -1,5 +1,5 @@
-"""A plain NumPy net: what BVLC Caffe's layers compute, written out element by element, to hold the
-runtime against.
+"""A plain NumPy net to compare the runtime with: what BVLC Caffe's layers compute, element by
+element.
 
 It takes the wiring and the settings from a caffe.Net, and shares nothing else with the runtime.
 Each layer keeps what its C++ original keeps: Dropout its mask, MAX pooling its indices, BatchNorm
@@ -27,8 +27,8 @@ class Layer:
 
 
 class Function(Layer):
-    """Elementwise: y = value(x), dx = dy * slope(x, y), x being what is in the blob when backward
-    runs.
+    """Elementwise: y = value(x), dx = dy * slope(x, y), where x is what the blob holds when
+    backward runs.
     """
 
     def value(self, x):
@@ -298,7 +298,7 @@ TYPES = {cls.__name__: cls for cls in [*Function.__subclasses__(), *Layer.__subc
 class ReferenceNet:
     """The NumPy twin of `net`, with the same numbers in it.
 
-    Every layer runs backward into every bottom, labels excepted: `net` must say force_backward.
+    Every layer runs backward into every bottom except labels: `net` must set force_backward.
     """
 
     def __init__(self, net):

@@ -38,7 +38,7 @@ def sources(tmp_path):
 
 
 @pytest.mark.parametrize("kind", LAYERS)
-def test_each_data_layer(sources, net_from, kind):
+def test_a_batch_larger_than_memory_is_refused(sources, net_from, kind):
     text = 'layer {{ name: "d" {0} }}'
     with pytest.raises(
         caffe.CaffeError, match=rf"layer 'd' \({kind}\).*; lower (batch_size|shape)"
@@ -48,7 +48,7 @@ def test_each_data_layer(sources, net_from, kind):
 
 
 @pytest.mark.parametrize("kind", LAYERS)
-def test_what_this_machine_has_counts(sources, net_from, kind, monkeypatch):
+def test_the_memory_of_this_machine_counts(sources, net_from, kind, monkeypatch):
     """3 x 10^6 items of 243 numbers of four bytes are 2.7 GiB, on a machine of 1 GiB."""
     monkeypatch.setattr(allocation, "available", lambda device: 1 << 30)
     with pytest.raises(

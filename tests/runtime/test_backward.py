@@ -1,8 +1,8 @@
-"""net.backward() at any time: from the blobs as they are and what the layers have kept, as in BVLC
-Caffe.
+"""net.backward() may run at any time: it uses the blobs as they are and what the layers have kept,
+as in BVLC Caffe.
 
-Random nets run random sequences of forward, backward, solver steps and changes by hand, beside a
-NumPy twin that follows the C++ layers (reference_net.py).
+Random nets run random sequences of forward, backward, solver steps and changes by hand.  A NumPy
+twin that follows the C++ layers (reference_net.py) does the same.
 """
 
 from pathlib import Path
@@ -243,7 +243,7 @@ def test_random_sequences(tmp_path, seed):
     pair.compare(", ".join(did))
 
 
-# ---- single cases, worked out by hand
+# ----------------------------------------------------------- single cases, worked out by hand
 SIGMOID = """
 layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 2 } } }
 layer { name: "t" type: "Input" top: "t" input_param { shape { dim: 1 dim: 1 } } }
@@ -290,8 +290,8 @@ def test_in_place_after_a_step(tmp_path, times):
 
 
 def test_an_overwritten_top_counts_as_it_is(tmp_path):
-    """Caffe's Sigmoid reads its top when backward runs, also when a Power layer has doubled it: 1 *
-    (1 - 1) = 0.
+    """Caffe's Sigmoid reads its top when backward runs, even if a Power layer has doubled it:
+    1 * (1 - 1) = 0.
     """
     twice = 'layer { name: "twice" type: "Power" bottom: "y" top: "y" power_param { scale: 2 } }'
     end = 'layer { name: "loss"'
@@ -376,8 +376,8 @@ def test_backward_neither_draws_nor_counts(tmp_path, before):
 
 
 def test_batches_of_another_size(net_from):
-    """Reshaping by hand between forward and backward: what fits of the kept values is used, and
-    nothing breaks.
+    """Reshaping by hand between forward and backward breaks nothing: as many of the kept values as
+    fit are used.
     """
     net = net_from("force_backward: true" + SIGMOID)
     net.params["ip"][0].data[...] = [[1, 1]]
@@ -397,8 +397,8 @@ def test_batches_of_another_size(net_from):
 
 
 def test_blobs_that_are_one_memory(net_from):
-    """Split, Flatten and Reshape pass their bottom on: what is written into one is in the other, as
-    in Caffe.
+    """Split, Flatten and Reshape pass their bottom on: as in Caffe, what is written into one blob
+    is in the other, too.
     """
     net = net_from(
         'force_backward: true layer { name: "x" type: "Input" top: "x" input_param {'
@@ -437,7 +437,7 @@ def test_a_gradient_is_not_the_memory_of_another(net_from):
 
 
 def test_each_layers_own_rate_decides_whether_it_adds_to_a_shared_gradient(net_from):
-    """Caffe: the owner's lr_mult is 0, the other layer's is not given and so 1."""
+    """As in Caffe.  The owner's lr_mult is 0; the other layer gives none, so its is 1."""
     fields = "inner_product_param { num_output: 1 bias_term: false }"
     net = net_from(
         'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 1 } } }'
@@ -456,8 +456,8 @@ def test_each_layers_own_rate_decides_whether_it_adds_to_a_shared_gradient(net_f
 
 
 GAUSS = 'weight_filler { type: "gaussian" std: 0.4 }'
-# every layer type that keeps something, or whose backward is written out: (bottom's shape, other
-# bottoms, tops, layer)
+# Every layer type that keeps something or has a backward of its own: (bottom's shape, other
+# bottoms, number of tops, layer)
 KINDS = {
     "conv": ((2, 4, 5, 6), {}, 1,
         f'type: "Convolution" conv {{ num_output: 6 kernel_size: 3 group: 2 pad: 1 {GAUSS} }}'),
@@ -520,8 +520,8 @@ KINDS = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_after_one_graph(net_from, kind):
-    """The solver's pass, and then backward alone: the same gradients from what the layers have
-    kept, and so twice.
+    """Backward alone after the solver's pass gives the same gradients, from what the layers have
+    kept; a second backward does, too.
     """
     shape, others, tops, fields = KINDS[kind]
 
@@ -614,8 +614,8 @@ X = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 
 @pytest.mark.parametrize("seed", [0, 2, 3, 4, 5, 6, 7])  # the loss of 1 overflows
 @pytest.mark.parametrize("keep_blobs", [True, False])
 def test_both_ways_train_alike(tmp_path, seed, keep_blobs):
-    """One graph, or layer by layer because a callback asks for it: from Python, and as the command
-    line runs it.
+    """As one graph, or blob by blob because there is a callback; from Python, and as the command
+    line trains.
     """
     text, loss = random_net(np.random.default_rng(100 + seed))
     text = text.replace("force_backward: true", "")

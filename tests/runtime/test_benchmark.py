@@ -17,8 +17,8 @@ layer { name: "fc" type: "InnerProduct" bottom: "conv" top: "fc" inner_product_p
 
 
 def test_a_net_without_a_loss_runs_backward_too(tmp_path, capfd):
-    """No layer needs it, and still each one's parameters get their gradients in each iteration, as
-    in Caffe.
+    """As in Caffe, each layer's parameters get their gradients in each iteration, although no loss
+    needs them.
     """
     (tmp_path / "net.prototxt").write_text(DEPLOY)
     net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TRAIN)

@@ -9,8 +9,8 @@ from caffe.blob import Blob
 
 
 def test_a_reshape_keeps_the_memory_that_is_there():
-    """As in Caffe: a smaller blob is the front, a larger one within the memory finds the rest
-    again, beyond it are zeros.
+    """As in Caffe: a smaller blob is the front of the memory, one that grows again finds the rest,
+    and one that outgrows the memory gets zeros.
     """
     blob = Blob((2, 3))
     blob.data[...] = [[1, 2, 3], [4, 5, 6]]

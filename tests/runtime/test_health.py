@@ -79,9 +79,9 @@ def test_large_but_finite_weights_are_snapshotted(make):
 
 @pytest.mark.parametrize(
     ("flags", "warnings"),
-    [([], 0), (["-collapsed_outputs=0"], 0), (["-collapsed_outputs", "1e-7"], 2)],
+    [([], 2), (["-collapsed_outputs=0"], 0), (["-collapsed_outputs", "1e-9"], 2)],
 )
-def test_collapsed_outputs_are_warned_of_only_where_asked_for(
+def test_collapsed_outputs_are_warned_of_unless_the_flag_is_zero(
     make, tmp_path, capfd, monkeypatch, flags, warnings
 ):
     """The images are all alike.  Iterations 0, 2 and 4 are displayed; 0, before any update, is not

@@ -1,4 +1,4 @@
-"""What killed processes left behind is removed; what a running process writes is not."""
+"""What killed processes have left behind is removed; what a running process writes is not."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ def dead():
     return process.pid
 
 
-def test_dead_ones_only(tmp_path, dead):
+def test_only_files_of_dead_processes_are_removed(tmp_path, dead):
     gone = [f"x.tmp{dead}", f"x_iter_5.caffemodel.tmp{dead}"]
     kept = [
         f"x.tmp{os.getpid()}",

@@ -1,4 +1,4 @@
-"""Nets: the full recorded one, both ways through it, splits, rules, weights files."""
+"""Nets: the recorded CaffeNet, both ways through a net, splits, rules, weights files."""
 
 from pathlib import Path
 
@@ -264,7 +264,7 @@ LENET = recorded.SHARED / "models" / "lenet"
 
 
 @pytest.mark.skipif(not LENET.is_dir(), reason="needs ../shared/models/lenet")
-def test_a_real_models_digits():
+def test_a_real_model_classifies_digits():
     """The third-party LeNet classifies its ten digits."""
     import cv2
 
@@ -339,8 +339,8 @@ def test_shared_parameters(net_from):
 
 @pytest.mark.parametrize("whole_graph", [False, True])
 def test_permissive_sharing_takes_another_shape(net_from, whole_graph):
-    """A weight (2, 3) and one (3, 2) of one memory, in row-major order; other counts, or STRICT,
-    are refused.
+    """A weight (2, 3) and a weight (3, 2) share one memory, in row-major order.  Other counts, or
+    STRICT, are refused.
     """
     layer = (
         'layer {{ name: "{0}" type: "InnerProduct" bottom: "{1}" top: "{0}"'
@@ -366,7 +366,7 @@ def test_permissive_sharing_takes_another_shape(net_from, whole_graph):
             net_from(X + layer.format("a", "x", 2, "") + layer.format("b", "a", count, mode))
 
 
-def test_reading_a_solverstate_of_caffes(golden):
+def test_a_solverstate_of_bvlc_is_read(golden):
     state = snapshot.read_solverstate(
         golden / "train" / "runs" / "sgd_step" / "snap_iter_15.solverstate"
     )

@@ -1,5 +1,5 @@
-"""LMDBs whose records are paired by position: what must stop a training, what is warned of, what
-Caffe's users may do.
+"""LMDBs whose records are paired by position: what stops a training, what gets a warning, and what
+is allowed.
 """
 
 import pytest
@@ -25,9 +25,7 @@ LOSS = (
 
 @pytest.fixture
 def check(tmp_path, net_from, capfd, monkeypatch):
-    """check(images=keys, labels=keys): the warnings about a net over these two LMDBs; an error is
-    raised.
-    """
+    """check(images=keys, labels=keys): the warnings about a net on two LMDBs with these keys."""
     monkeypatch.setenv("GLOG_minloglevel", "0")
 
     def run(images, labels, text=SCORES + LOSS, batch_sizes=(2, 2), labels_shape=(2, 1, 1)):
@@ -119,7 +117,7 @@ def test_pairs_that_fit_or_cannot_be_compared(check, images, labels):
     assert check(images, labels) == []
 
 
-def test_masks_named_otherwise_than_their_images(check):
+def test_masks_with_other_names_than_their_images(check):
     text = SCORES.replace("num_output: 2", "num_output: 4") + LOSS
     assert (
         check(
@@ -129,10 +127,8 @@ def test_masks_named_otherwise_than_their_images(check):
     )
 
 
-def test_other_lengths_that_caffe_trains_on_get_a_warning(check):
-    """Two collections side by side, as in domain adaptation; a constant target; nothing for other
-    batch sizes.
-    """
+def test_different_lengths_get_a_warning(check):
+    """Caffe trains on two collections side by side, as domain adaptation does."""
     side_by_side = 'layer { name: "s" type: "Silence" bottom: "images" bottom: "labels" }'
     (warning,) = check(keys("a.jpg", "b.jpg", "c.jpg"), keys("x.jpg", "b.jpg"), side_by_side)
     assert "images holds 3 records and" in warning
@@ -152,7 +148,7 @@ def test_other_batch_sizes_are_not_compared(check):
     )
 
 
-def test_two_learnt_halves_are_no_targets(check):
+def test_two_learnt_halves_are_not_targets(check):
     """A siamese net compares what is learnt on both sides; its pairs may come from lists of
     different length.
     """

@@ -1,4 +1,4 @@
-"""pycaffe: the scripts that people have, on small nets."""
+"""pycaffe, used as in people's scripts, on small nets."""
 
 import numpy as np
 import pytest
@@ -101,7 +101,7 @@ def test_forward_backward_all(files):
 
 
 def test_gradient_of_a_class_score(files):
-    """backward from one unit: the saliency script."""
+    """As saliency scripts do: backward from one unit."""
     net = caffe.Net(*files, caffe.TEST)
     x = np.random.RandomState(3).randn(4, 3, 6, 6).astype(np.float32)
     net.forward(data=x)
@@ -115,7 +115,7 @@ def test_gradient_of_a_class_score(files):
 
 
 def test_net_surgery(files, tmp_path):
-    """fully connected to convolutional: the notebook's steps."""
+    """The steps of BVLC's notebook, from fully connected to convolutional."""
     net = caffe.Net(*files, caffe.TEST)
     text = NET.replace('"fc" type: "InnerProduct"', '"fc-conv" type: "Convolution"').replace(
         "inner_product_param { num_output: 5", "convolution_param { num_output: 5 kernel_size: 4"
@@ -246,8 +246,8 @@ def test_weights_by_position_and_by_name(files, capfd):
         caffe.Net(model, caffe.TEST, phase=caffe.TEST)
 
 
-def test_the_names_below(files):
-    """What _caffe.cpp gives under pycaffe's own names."""
+def test_names_of_bvlcs_c_code(files):
+    """Under their own names, as _caffe.cpp exports them."""
     net = caffe.Net(*files, caffe.TEST)
     assert net._layer_names == ["data", "conv", "relu", "fc", "prob"]
     assert net._blob_names == [
@@ -287,7 +287,7 @@ def loss_net(tmp_path):
 
 
 def test_forward_and_backward_by_index(loss_net):
-    """_forward gives the weighted loss of the layers it has run."""
+    """_forward returns the weighted loss of the layers that it has run."""
     assert loss_net._forward(0, 2) == 0
     assert loss_net.blobs["z"].data.tolist() == [2, 8]
     assert loss_net._forward(3, 3) == 30

@@ -1,4 +1,4 @@
-"""What BVLC's own tests of pycaffe hold about layers written in Python; see pycaffe_tests.md."""
+"""What BVLC's own tests of pycaffe assert about layers written in Python; see pycaffe_tests.md."""
 
 import sys
 
@@ -142,7 +142,7 @@ def test_a_python_layers_parameter(python_net, tmp_path):
 
 
 @pytest.mark.parametrize("phase", [caffe.TRAIN, caffe.TEST])
-def test_a_python_layer_knows_its_phase(python_net, phase):
+def test_a_python_layer_has_the_nets_phase(python_net, phase):
     found = caffe.Net(python_net(("phase", "Phase", ""), bottom=""), phase).forward()["phase"]
     assert found.shape == ()
     assert found == phase

@@ -1,5 +1,5 @@
-"""What BVLC's own tests of pycaffe hold about nets and solvers; pycaffe_tests.md lists each of them
-with its test here.
+"""What BVLC's own tests of pycaffe assert about nets and solvers; pycaffe_tests.md lists each of
+them with its counterpart here.
 """
 
 import re
@@ -139,7 +139,7 @@ def test_weights_are_saved_and_read_by_both_constructors(net, net_file, tmp_path
 
 @pytest.mark.parametrize("name", ["weights.h5", "weights"])
 def test_weights_are_saved_and_read_as_hdf5(net, net_file, tmp_path, name):
-    """Whatever the file is called: HDF5 is recognised by its content."""
+    """Under any file name: HDF5 is recognised by its content."""
     net.save_hdf5(str(tmp_path / name))
     other = caffe.Net(net_file, caffe.TRAIN)
     other.load_hdf5(str(tmp_path / name))
@@ -224,7 +224,7 @@ def test_training_validation_and_deployment_in_one_file(tmp_path, phase, stage, 
 
 
 def test_the_table_names_every_test():
-    """pycaffe_tests.md: 52 rows, each with a test that is there."""
+    """pycaffe_tests.md has 52 rows, and each names an existing test."""
     folder = Path(__file__).parent
     rows = re.findall(
         r"^\| (test_\S+) \| (\S+) \|$", (folder / "pycaffe_tests.md").read_text(), flags=re.M

@@ -1,4 +1,4 @@
-"""Python: a user's layer, written as for pycaffe."""
+"""Python: a user's own layer, written for pycaffe."""
 
 import pytest
 from numpy.testing import assert_allclose
@@ -117,7 +117,7 @@ def users(shared_cases, monkeypatch):
 
 
 def test_the_net_shows_the_users_object(net_from, users):
-    """What the user's layer keeps as attributes, its parameters and its type, as in pycaffe."""
+    """As in pycaffe, with the attributes, parameters and type of the user's layer."""
     net = python_net(net_from, "A", ("a", "phase"), '{"factor": 3}')
     mine = net.layers[1]
     assert mine.p == {"factor": 3}

@@ -1,4 +1,4 @@
-"""Resuming: the newest snapshot that is whole and of this net, by iteration number."""
+"""Resuming from the newest snapshot, by iteration number, that is whole and of this net."""
 
 import os
 
@@ -41,7 +41,7 @@ def trained(tmp_path, request):
     return tmp_path, request.param, ".h5" if request.param else ""
 
 
-def test_by_number_not_by_age(trained):
+def test_the_highest_iteration_is_the_newest(trained):
     folder, settings, end = trained
     os.utime(folder / f"s_iter_2.solverstate{end}", (2e9, 2e9))
     assert [number for number, _ in resume.states(f"{folder}/s")] == [10, 9, 2]
@@ -73,7 +73,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_damaged_ones_are_left_out_with_a_warning(trained, damage, capfd, monkeypatch):
+def test_damaged_snapshots_are_skipped_with_a_warning(trained, damage, capfd, monkeypatch):
     monkeypatch.setenv("GLOG_minloglevel", "0")
     folder, settings, end = trained
     DAMAGES[damage](folder, end)
@@ -85,10 +85,10 @@ def test_damaged_ones_are_left_out_with_a_warning(trained, damage, capfd, monkey
     assert solver.iter == intact
     rows = capfd.readouterr().err.splitlines()
     (warning,) = [row for row in rows if row.startswith("W")]
-    assert " is left out: " in warning
+    assert " is skipped: " in warning
 
 
-def test_weights_that_are_not_finite_are_left_out(trained):
+def test_snapshots_that_are_not_finite_are_skipped(trained):
     folder, settings, end = trained
     solver = make(folder, settings)
     solver.restore_newest()
@@ -98,7 +98,7 @@ def test_weights_that_are_not_finite_are_left_out(trained):
     assert make(folder, settings).restore_newest() == f"{folder}/s_iter_9.solverstate{end}"
 
 
-def test_those_of_another_net_are_left_out_and_nothing_is_taken_from_them(trained):
+def test_snapshots_of_another_net_are_skipped_and_change_nothing(trained):
     folder, settings, _end = trained
     other = make(folder, settings, outputs=5)
     before = other.net.params["ip"][0].data.copy()
@@ -107,7 +107,7 @@ def test_those_of_another_net_are_left_out_and_nothing_is_taken_from_them(traine
     np.testing.assert_array_equal(other.net.params["ip"][0].data, before)
 
 
-def test_those_beyond_max_iter_are_left_out(trained):
+def test_snapshots_beyond_max_iter_are_skipped(trained):
     folder, settings, end = trained
     assert (
         make(folder, settings, max_iter=9).restore_newest() == f"{folder}/s_iter_9.solverstate{end}"
@@ -130,7 +130,7 @@ def test_other_prefixes_do_not_count(trained):
     assert resume.newest(f"{folder}/none") is None
 
 
-def test_moved_together(trained, tmp_path):
+def test_a_state_and_its_weights_moved_together(trained, tmp_path):
     folder, _settings, end = trained
     moved = tmp_path / "moved"
     moved.mkdir()

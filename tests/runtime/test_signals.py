@@ -1,4 +1,4 @@
-"""Requests to stop or to snapshot: what signals ask, and where a training listens."""
+"""Requests to stop or to snapshot: what signals ask for, and when a training looks for them."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from caffe.signals import Signals
 
 @pytest.fixture
 def make(regression_net, tmp_path, monkeypatch):
-    """make(settings, requests): a solver that is asked for these, one at each time it listens."""
+    """make(settings, requests): a solver that finds these requests, one each time that it looks."""
     monkeypatch.setenv("GLOG_minloglevel", "0")
 
     def build(settings, requests):
@@ -70,8 +70,8 @@ def test_stop_after_an_iteration(make, tmp_path, capfd):
 
 @pytest.mark.parametrize(("first_asked", "iteration"), [(1, 0), (8, 2)])
 def test_stop_in_a_test_pass(make, tmp_path, capfd, first_asked, iteration):
-    """Two tests of two batches every 2 iterations: asked before each batch and after each
-    iteration, 4 + 2 times a round.
+    """Two tests of two batches every 2 iterations: the solver looks before each batch and after
+    each iteration, 4 + 2 times per round.
     """
     solver = make("test_iter: 2 test_iter: 2 test_interval: 2", ["none"] * first_asked + ["stop"])
     batches = []
@@ -96,7 +96,7 @@ def test_snapshot_in_a_test_pass(make, tmp_path, capfd):
     assert len(re.findall(r"Test net output #0: loss = ", said)) == 2  # at 0 and 4
 
 
-def test_the_folder_of_a_last_snapshot_is_not_demanded_of_step(make, tmp_path):
+def test_step_does_not_need_the_folder_of_the_last_snapshot(make, tmp_path):
     solver = make(f'snapshot_prefix: "{tmp_path}/none/s"', [])
     solver.step(2)
     assert solver.iter == 2

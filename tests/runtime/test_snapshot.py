@@ -1,5 +1,5 @@
 """Weights and states on disk: HDF5 in Caffe's layout, any layer names, shared blobs, damaged files,
-full disks, left-overs.
+full disks.
 """
 
 import os
@@ -128,7 +128,7 @@ layer { name: "loss/" type: "EuclideanLoss" bottom: "s" bottom: "t" }
 
 
 def test_a_training_with_any_names_resumes_from_hdf5(tmp_path):
-    """Stopped and resumed it ends as without a stop; two layers share their weights."""
+    """A training that stops and resumes ends as one without a stop; two layers share weights."""
     (tmp_path / "net.prototxt").write_text(LEARNING)
     for every in (3, 6):
         (tmp_path / f"{every}.prototxt").write_text(SOLVER.format(folder=tmp_path, every=every))
@@ -187,8 +187,7 @@ def test_a_layer_whose_blobs_are_missing_is_refused(net_from, tmp_path):
         net_from(net_of(["a"])).copy_from(str(tmp_path / "w.caffemodel"))
 
 
-# ------------------------------------------------------------------------------------------------
-# content, not suffix
+# ----------------------------------------------------------------------------- content, not suffix
 
 
 def test_the_form_is_told_from_the_content(net_from, tmp_path):
@@ -222,9 +221,9 @@ def test_states_are_told_from_their_content(tmp_path):
         assert_same([h.numpy() for h in history], state.history)
 
 
-def test_an_hdf5_state_is_caffes_to_the_type(golden, tmp_path):
-    """Every dataset has the type and shape of a recorded one: Caffe reads only a string of fixed
-    length.
+def test_an_hdf5_state_has_caffes_types(golden, tmp_path):
+    """Every dataset has the type and shape of a recorded one: the only strings that Caffe reads are
+    of fixed length.
     """
     recorded = golden / "train/runs/sgd_step_h5/snap_iter_15.solverstate.h5"
     state = snapshot.read_solverstate(recorded)
@@ -392,7 +391,7 @@ WEIGHTS = {
 
 
 @pytest.mark.parametrize("case", WEIGHTS)
-def test_weights_that_are_not(tmp_path, case):
+def test_files_that_are_not_weights(tmp_path, case):
     path = tmp_path / "w.caffemodel.h5"
     h5(path, WEIGHTS[case][0])
     with pytest.raises(caffe.CaffeError) as caught:
@@ -402,7 +401,7 @@ def test_weights_that_are_not(tmp_path, case):
 
 
 def test_numbers_of_any_width_are_read(tmp_path):
-    """As by Caffe, whose HDF5 turns doubles and integers into floats; also compressed."""
+    """As in Caffe, HDF5 turns doubles and integers into floats; the data may be compressed."""
     kinds = ["f2", "<f4", ">f4", "f8", "i1", "u2", ">i8"]
     with h5py.File(tmp_path / "w.h5", "w") as f:
         for i, kind in enumerate(kinds):
@@ -454,7 +453,7 @@ STATES = {
 
 
 @pytest.mark.parametrize("case", STATES)
-def test_states_that_are_not(tmp_path, case):
+def test_files_that_are_not_states(tmp_path, case):
     path = tmp_path / "s.solverstate.h5"
     h5(path, good_state)
     assert snapshot.read_solverstate(path).iter == 4
@@ -494,7 +493,7 @@ BINARY = {
 
 
 @pytest.mark.parametrize("case", BINARY)
-def test_binary_states_that_are_not(tmp_path, case):
+def test_files_that_are_not_binary_states(tmp_path, case):
     path = tmp_path / "s.solverstate"
     path.write_bytes(BINARY[case][0].SerializeToString())
     with pytest.raises(caffe.CaffeError) as caught:
@@ -504,7 +503,7 @@ def test_binary_states_that_are_not(tmp_path, case):
 
 
 def test_blobs_by_caffes_rules(tmp_path):
-    """num, channels, height and width go before shape; doubles go before floats; a blob without a
+    """num, channels, height and width count before shape, doubles before floats; a blob without a
     shape is one number.
     """
     both = caffe_pb2.BlobProto(
@@ -523,9 +522,9 @@ def test_blobs_by_caffes_rules(tmp_path):
     "name",
     sorted(p.name for p in CASES.glob("*") if ".solverstate" in p.name or ".caffemodel" in p.name),
 )
-def test_the_damaged_files(name):
-    """Each is one sentence, or was only thought to be damaged: a byte of learned_net that is not
-    UTF-8 is a name.
+def test_damaged_files_of_a_report(name):
+    """Each is refused in one sentence, or is not damaged: learned_net may hold a byte that is not
+    UTF-8.
     """
     read = snapshot.read_solverstate if "solverstate" in name else weights_file.read_caffemodel
     try:
@@ -539,8 +538,8 @@ def test_the_damaged_files(name):
 
 
 def test_a_name_that_is_not_utf_8(net_from, tmp_path):
-    """Caffe's names are bytes: those of a Latin-1 prototxt are read as the same characters here and
-    there.
+    """Caffe's names are bytes: those of a Latin-1 prototxt, and of weights that Caffe wrote for it,
+    are read as the same characters.
     """
     path = tmp_path / "w.caffemodel"
     net = caffe_pb2.NetParameter()
@@ -580,7 +579,7 @@ def test_only_regular_files_are_read(tmp_path, read):
     "name", ["w.caffemodel", "w.caffemodel.h5", "s.solverstate", "s.solverstate.h5"]
 )
 def test_a_full_disk_is_one_sentence(tmp_path, capfd, name, room):
-    """The old file stays, nothing half written does, and HDF5 says nothing of its own."""
+    """The old file stays, no half-written one does, and HDF5 prints nothing of its own."""
     path, blobs = tmp_path / name, [[Blob((100, 100)), Blob((500, 100))], [Blob((300, 50))]]
     path.write_text("the last one")
     message = caffe_pb2.NetParameter()

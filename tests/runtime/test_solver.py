@@ -38,9 +38,10 @@ AFTER_A_KINK = {"sgd_frozen_conv123": 1e-4}
 
 @pytest.fixture
 def in_golden_train(golden, monkeypatch):
-    """Two threads whatever the machine: with one, two nearly equal values of a max pooling of
-    sgd_l2_strong change places at iteration 8 (weights differ by 1e-8 before it, and by 1e-5
-    after).
+    """Two threads, on any machine.
+
+    With one, two nearly equal values of a max pooling change places at iteration 8 of
+    sgd_l2_strong: weights differ by 1e-8 before it, and by 1e-5 after.
     """
     monkeypatch.chdir(golden / "train")
     threads = torch.get_num_threads()
@@ -67,7 +68,7 @@ def worst(net, arrays, tag):
 
 
 def reproduce(folder, tmp_path, run, at_once):
-    """Train as recorded; AssertionError where anything leaves ten times the floor."""
+    """Train as recorded; AssertionError if a deviation is more than ten times the noise floor."""
     arrays = np.load(f"npz/{run}.npz")
     floors = json.loads((folder / "noise_floor.json").read_text())[run].values()
     weights_floor = 10 * max(f["final_w"] for f in floors)
@@ -91,9 +92,10 @@ def reproduce(folder, tmp_path, run, at_once):
 @pytest.mark.parametrize("at_once", [False, True], ids=["pycaffe", "command line"])
 @pytest.mark.parametrize("run", RUNS)
 def test_recorded_run(in_golden_train, tmp_path, run, at_once):
-    """In the order of summation of two threads or, where a rounding of this processor's kernels
-    falls on the other side of a kink (rmsprop on processors without AVX-512, at iteration 6), in
-    that of one.
+    """With the summation order of two threads, or else with that of one.
+
+    The second is needed where this processor's kernels round to the other side of a kink: rmsprop,
+    at iteration 6, on processors without AVX-512.
     """
     try:
         reproduce(in_golden_train, tmp_path, run, at_once)
@@ -120,7 +122,7 @@ def test_resume_from_caffes_own_state(in_golden_train, tmp_path, run):
 
 
 def tiny_solver(tmp_path, extra="", net_extra=""):
-    """A linear regression on four fixed records in two LMDB-less Input blobs."""
+    """A linear regression on four fixed records, fed through two Input blobs."""
     (tmp_path / "net.prototxt").write_text(
         f"""name: "Tiny" {net_extra}
         layer {{ name: "x" type: "Input" top: "x" input_param {{ shape {{ dim: 4 dim: 3 }} }} }}
@@ -216,7 +218,6 @@ def test_loss_is_averaged(tmp_path, capfd, monkeypatch):
 
 def test_the_log_warns_of_collapse(tmp_path, capfd):
     solver = fed(tiny_solver(tmp_path, 'base_lr: 0.0001 lr_policy: "fixed" max_iter: 9 display: 1'))
-    solver.collapsed_outputs = 1e-7
     solver.net.params["ip"][0].data[...] = 0
     solver.step(2)
     assert "has collapsed" in capfd.readouterr().err

@@ -1,4 +1,4 @@
-"""What a solver's prototxt can ask for besides updates: test nets, snapshots in their forms,
+"""What a solver's prototxt can ask for besides updates: test nets, snapshots in each format,
 weights to start from.
 """
 
@@ -42,7 +42,7 @@ def make(tmp_path):
     return build
 
 
-def test_several_test_nets_with_states_of_their_own(make, capfd):
+def test_each_test_net_has_its_own_state(make, capfd):
     solver = make(
         'test_iter: 2 test_iter: 1 test_interval: 2 test_state { stage: "more" } test_state { }'
     )
@@ -94,7 +94,7 @@ def test_snapshot_after_train(make, tmp_path, train):
     assert (tmp_path / "s_iter_4.caffemodel").exists() == train
 
 
-def test_snapshot_every_so_often(make, tmp_path):
+def test_snapshot_interval(make, tmp_path):
     make("snapshot: 3").solve()
     assert sorted(p.name for p in tmp_path.glob("*.solverstate")) == [
         "s_iter_3.solverstate",

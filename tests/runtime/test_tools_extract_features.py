@@ -59,7 +59,7 @@ def test_without_a_gpu_the_cpu_does_it(task, monkeypatch, capsys):
         == 0
     )
     assert len(records("f")) == 2
-    assert "going on with the CPU" in capsys.readouterr().err
+    assert "continuing on the CPU" in capsys.readouterr().err
 
 
 def test_as_recorded(golden, tmp_path, monkeypatch):
