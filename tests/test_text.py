@@ -217,7 +217,7 @@ def test_the_map_of_words_does_not_grow_without_limit(monkeypatch):
     monkeypatch.setattr(text, "_tokens", text._Tokens())
     words = [f"piano{letter}" for letter in "abcdefghijklmnop"]
     assert text.tokenize(" ".join(words)) == words
-    assert len(text._tokens) <= 5
+    assert len(text.token_of_word) <= 5
 
 
 WITHOUT_WORDNET = """

@@ -126,7 +126,7 @@ def test_vectors_equal_one_gensim_call_per_article():
     assert (vectors == 0).any()
     assert (vectors > 0.5).any()
     for tokens, vector in zip(documents, vectors, strict=True):
-        model.lda.random_state = topics._OneStart(3, 12)
+        model.lda.random_state = topics.OneStart(3, 12)
         wanted = dict(
             model.lda.get_document_topics(
                 model.dictionary.doc2bow(tokens), minimum_probability=0.01
@@ -149,7 +149,7 @@ def test_vectors_do_not_depend_on_the_workers(model, monkeypatch, workers):
 
 
 def test_the_seed_draws_the_start(model):
-    starts = [topics._OneStart(seed, 3).gamma(100.0, 0.01, (4, 3)) for seed in (0, 0, 1)]
+    starts = [topics.OneStart(seed, 3).gamma(100.0, 0.01, (4, 3)) for seed in (0, 0, 1)]
     assert (starts[0] == starts[0][0]).all()  # the same for every article
     np.testing.assert_array_equal(starts[0], starts[1])
     assert (starts[0] != starts[2]).all()
@@ -302,7 +302,7 @@ def test_models_of_early_versions_are_read(tmp_path, name, capsys):
     np.testing.assert_allclose(vectors.sum(axis=1), 1, atol=1e-5)
     assert vectors[0].argmax() != vectors[1].argmax()
     np.testing.assert_allclose(vectors[2], 0.5, atol=1e-6)  # alpha is 1/2 for each
-    loaded.lda.random_state = topics._OneStart(0, 2)
+    loaded.lda.random_state = topics.OneStart(0, 2)
     for tokens, vector in zip(texts, vectors, strict=True):  # as gensim itself infers
         wanted = dict(
             loaded.lda.get_document_topics(
