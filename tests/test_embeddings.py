@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -395,3 +396,29 @@ def test_lda_is_the_topic_model(learnt, tmp_path):
     np.testing.assert_array_equal(
         embeddings.Lda.load(tmp_path, K).vectors(DOCUMENTS, seed=2), wanted
     )
+
+
+# -------------------------------------------------------------------------------------- registry
+def test_every_embedding_has_a_class_and_one_line_in_the_registry():
+    assert embeddings.NAMES == ("lda", "lsi", "tfidf", "word2vec", "doc2vec", "fasttext")
+    found = {
+        name: (
+            kind.loss,
+            kind.signed,
+            kind.bounded_by,
+            issubclass(kind, embeddings.LearntEmbedding),
+        )
+        for name, kind in embeddings.BY_NAME.items()
+    }
+    signed = ("EuclideanLoss", True, "length", True)
+    assert found == {
+        "lda": ("SigmoidCrossEntropyLoss", False, "sum", False),
+        "lsi": signed,
+        "tfidf": ("SigmoidCrossEntropyLoss", False, "length", True),
+        "word2vec": signed,
+        "doc2vec": signed,
+        "fasttext": signed,
+    }
+    for name, kind in embeddings.BY_NAME.items():
+        file = f"ldamodel{K}.lda" if name == "lda" else f"{name}{K}.model"
+        assert kind.path(Path("work"), K) == Path("work") / "LDA" / file
