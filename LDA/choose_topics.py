@@ -1,5 +1,4 @@
-"""Measure models with more and fewer topics: how well they predict unseen articles, and how
-coherent their topics are.
+"""Measure models with more and fewer topics by held-out perplexity and coherence.
 
 Reads:   WORK/LDA/train_dict_ImageCLEF_Wikipedia.json; dictionary.dict, bow.mm and tokens.sqlite of
          learn_LDA_model.py

@@ -1,5 +1,4 @@
-"""Pair every usable image of the ImageCLEF Wikipedia collection, or of a MediaWiki dump, with the
-article it illustrates.
+"""Pair every usable image of ImageCLEF Wikipedia, or of a dump, with the article it illustrates.
 
 Reads:   DATA/ImageCLEF_Wikipedia/metadata/*/*.xml, images/ and text/; or --dump, --images and the
          images that these list
@@ -190,7 +189,7 @@ def main():
     parser.add_argument(
         "--images",
         type=Path,
-        help="the dump's list_of_images.json; its images lie in the collection",
+        help="the dump's list_of_images.json; its images are in the collection",
     )
     command_line.add_options(parser, "--workers")
     command_line.add_options(

@@ -1,5 +1,4 @@
-"""Print the top words of every topic, and make a page that shows the topics with their images and
-articles.
+"""Print the top words of every topic, and make a page of the topics, their images and articles.
 
 Reads:   WORK/LDA/dictionary.dict, ldamodel<topics>.lda; for the images also
          training_labels<topics>.json, the train dict, DATA
@@ -32,6 +31,7 @@ from texttopicnet import (
     topics,
     training_labels,
 )
+from texttopicnet.counts import counted
 from texttopicnet.errors import UserError
 from texttopicnet.pairs import Pairs
 from texttopicnet.token_store import TokenStore
@@ -226,7 +226,8 @@ def main():
     page = args.page or args.work / artefacts.TOPICS_PAGE
     with atomic_files.written_whole(page) as temporary:
         temporary.write_text(
-            template.render(rows=rows, corpus=corpus, model=model, height=HEIGHT), encoding="utf-8"
+            template.render(rows=rows, corpus=corpus, model=model, height=HEIGHT, counted=counted),
+            encoding="utf-8",
         )
     print(f"page: {page}")
     return 0

@@ -1,5 +1,4 @@
-"""Time the topic vectors of articles: compiled inference against one `get_document_topics` call per
-article.
+"""Time the topic vectors of articles against one `get_document_topics` call per article.
 
 Reads:   WORK/LDA/dictionary.dict, ldamodel<topics>.lda, train_dict_ImageCLEF_Wikipedia.json; the
          articles below DATA
@@ -30,7 +29,7 @@ def straightforward(model, documents, seed):
     """One call per article, each with the start that `topic_vectors` draws."""
     vectors = np.zeros((len(documents), model.num_topics), np.float32)
     kept = model.lda.random_state
-    model.lda.random_state = topics._OneStart(seed, model.num_topics)
+    model.lda.random_state = topics.OneStart(seed, model.num_topics)
     for vector, tokens in zip(vectors, documents, strict=True):
         bow = model.dictionary.doc2bow(tokens)
         for topic, probability in model.lda.get_document_topics(

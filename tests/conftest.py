@@ -12,7 +12,7 @@ import pytest
 from gensim.corpora import Dictionary
 from gensim.models import LdaModel
 
-from texttopicnet import topics
+from texttopicnet import command_line, topics
 
 os.environ.pop("GLOG_minloglevel", None)
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,6 +33,28 @@ def load_script():
         return sys.modules[name]
 
     return load_script
+
+
+@pytest.fixture
+def accept(load_script):
+    """accept("LDA/x.py", arguments): pass if the script's parser takes the arguments."""
+
+    class Parsed(Exception):
+        pass
+
+    parse_args = command_line.Parser.parse_args
+
+    def parse_only(parser, args=None, namespace=None):
+        parse_args(parser, args, namespace)
+        raise Parsed
+
+    def accept(path, arguments):
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(Parsed):
+            patch.setattr(command_line.Parser, "parse_args", parse_only)
+            patch.setattr(sys, "argv", [str(path), *map(str, arguments)])
+            load_script(path).main()
+
+    return accept
 
 
 @pytest.fixture(scope="session")

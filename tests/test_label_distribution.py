@@ -85,14 +85,14 @@ def test_files_side_by_side(script, monkeypatch, tmp_path, capsys):
         ([[0.5, 0.5]], "does not hold labels"),
     ],
 )
-def test_what_are_no_labels_is_refused(script, monkeypatch, tmp_path, labels, sentence):
+def test_what_is_not_labels_is_refused(script, monkeypatch, tmp_path, labels, sentence):
     path = write(tmp_path / "labels.json", labels)
     with pytest.raises(UserError, match=sentence):
         run(script, monkeypatch, f"a={path}", "--work", tmp_path)
     assert not (tmp_path / "experiments").exists()
 
 
-def test_names_are_wanted_and_each_is_one_files(script, monkeypatch, tmp_path):
+def test_each_file_needs_a_name_of_its_own(script, monkeypatch, tmp_path):
     path = write(tmp_path / "labels.json", {"1.jpg": [1, 0]})
     with pytest.raises(UserError, match="is not NAME=LABELS"):
         run(script, monkeypatch, path, "--work", tmp_path)

@@ -147,16 +147,17 @@ def test_report_draws_every_record(script, monkeypatch, tmp_path, records):
 
 
 def cells_of(markdown):
-    """The rows of a GitHub table as GitHub splits them: at bars that no backslash escapes."""
+    """The rows of a Markdown table as GitHub splits them: at bars without a backslash before."""
     return [
         re.split(r"(?<!\\)\|", row)[1:-1] for row in markdown.splitlines() if row.startswith("|")
     ]
 
 
 def test_notes_and_names_are_shown_as_they_are(script, paper, records, monkeypatch, tmp_path):
-    note = "a | b\nc `d` <script>alert(1)</script> <!-- results:end --> [x](http://y) **z** \\ &amp; \udcff"
-    shown = "a \\| b c \\`d\\` &lt;script&gt;alert(1)&lt;/script&gt; &lt;!-- results:end --&gt; \\[x\\](http://y) \\*\\*z\\*\\*"
-    shown += " \\\\ &amp;amp; \udcff"
+    note = "a | b\nc `d` <script>alert(1)</script> <!-- results:end --> [x](http://y) **z**"
+    note += " \\ &amp; \udcff"
+    shown = "a \\| b c \\`d\\` &lt;script&gt;alert(1)&lt;/script&gt; &lt;!-- results:end --&gt;"
+    shown += " \\[x\\](http://y) \\*\\*z\\*\\* \\\\ &amp;amp; \udcff"
     for record in records.values():
         record["note"] = note
     for make in (script.retrieval, script.svm_layers, script.svm_classes):

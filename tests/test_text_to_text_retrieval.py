@@ -161,7 +161,7 @@ def test_articles_of_another_folder_can_be_learnt_from(script, monkeypatch, fold
     options = ["--articles", tmp_path / "articles", "--embeddings", script.ALL_WORDS, "--topics", 4]
     with pytest.raises(
         UserError,
-        match=r"none of the 4 words is in at least 2 .* of the 3 documents: .* give --no-above 1, with",
+        match=r"none of the 4 words is in at least 2 .* of the 3 documents: .* give --no-above 1,",
     ):
         run(script, monkeypatch, folder, tmp_path, *options)
     with pytest.raises(
@@ -194,7 +194,7 @@ def test_inputs_are_checked_before_anything_is_learnt(script, monkeypatch, folde
     monkeypatch.setattr(script, "measure", lambda *_: pytest.fail("learnt"))
     with pytest.raises(
         UserError,
-        match="tfidf of 19 numbers needs as many words, and the dictionary has 18: give a lower --topics",
+        match="tfidf of 19 numbers needs as many words, and the dictionary has 18: give a lower",
     ):
         run(script, monkeypatch, folder, tmp_path, "--topics", 19)
     copy = tmp_path / "copy"
@@ -275,7 +275,7 @@ def test_a_category_of_one_text_is_named(script, monkeypatch, folder, tmp_path):
         run(script, monkeypatch, tmp_path, tmp_path)
 
 
-# --------------------------------------------------------------------------------------------------------------- tables
+# ------------------------------------------------------------------------------------------- tables
 
 
 def record_of(rows, **more):
