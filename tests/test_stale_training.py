@@ -226,7 +226,7 @@ def test_an_interrupted_filling_of_the_store(used, articles, work_in, monkeypatc
 def test_a_checkpoint_of_other_texts_is_not_resumed(
     used, articles, work_in, scripts, monkeypatch, capsys
 ):
-    """Only the order of an article's words changes, which the bags and the dictionary do not show."""
+    """Only the order of an article's words changes; bags and dictionary do not show it."""
     training = scripts["learn_LDA_model"].topics.lda_training
     write = training._Checkpoint.write_if_due
 
