@@ -1,4 +1,4 @@
-"""Artefacts are written whole or not at all; what the user can mend is one sentence."""
+"""Artefacts are written whole or not at all; errors that the user can correct are one sentence."""
 
 import hashlib
 import json
@@ -45,7 +45,7 @@ def test_renamed_when_whole(tmp_path):
     assert names_in(final.parent) == ["a.txt"]
 
 
-def test_the_old_output_stands_until_the_new_one_is_whole(tmp_path):
+def test_the_old_output_stays_until_the_new_one_is_whole(tmp_path):
     (tmp_path / "a.txt").write_text("old")
     with atomic_files.written_whole(tmp_path / "a.txt") as temporary:
         temporary.write_text("new")
@@ -131,7 +131,7 @@ def test_a_kill_amid_the_renaming_leaves_no_mixture(tmp_path, moved):
     assert not [name for name in names_in(tmp_path) if name.startswith(".tmp-")]
 
 
-def test_a_folder_that_somebody_writes_in_is_no_leaving(tmp_path):
+def test_a_folder_that_another_process_writes_in_is_not_removed(tmp_path):
     with atomic_files.written_whole(tmp_path / "a") as a:
         with atomic_files.written_whole(tmp_path / "b") as b:
             b.write_text("b")
@@ -139,7 +139,7 @@ def test_a_folder_that_somebody_writes_in_is_no_leaving(tmp_path):
     assert names_in(tmp_path) == ["a", "b"]
 
 
-def test_a_folder_takes_the_place_of_a_folder(tmp_path):
+def test_a_folder_replaces_a_folder(tmp_path):
     (tmp_path / "lmdb").mkdir()
     (tmp_path / "lmdb" / "old").write_text("old")
     with atomic_files.written_whole(tmp_path / "lmdb") as temporary:
@@ -167,7 +167,7 @@ def test_json_comes_back(tmp_path, value):
     assert names_in(tmp_path) == ["a.json"]
 
 
-def test_json_keeps_the_order_one_entry_a_line(tmp_path):
+def test_json_keeps_the_order_one_entry_per_line(tmp_path):
     json_files.write(tmp_path / "a.json", {"b": [1, 2], "a": "text"})
     assert (tmp_path / "a.json").read_text() == '{"b": [1, 2],\n"a": "text"}\n'
 
@@ -236,15 +236,15 @@ def test_existing(tmp_path):
     assert str(caught.value) == f"{tmp_path / 'b'} does not exist: make it with python make.py"
 
 
-def test_no_output_is_overwritten_unasked(tmp_path):
+def test_outputs_are_not_overwritten_without_force(tmp_path):
     artefacts.refuse_existing(tmp_path / "a", force=False)
     (tmp_path / "a").mkdir()
     artefacts.refuse_existing(tmp_path / "a", force=True)
     with pytest.raises(UserError) as caught:
         artefacts.refuse_existing(tmp_path / "a", force=False)
-    assert (
-        str(caught.value)
-        == f"{tmp_path / 'a'} exists already: give --force to replace it, or another --work folder to keep it"
+    assert str(caught.value) == (
+        f"{tmp_path / 'a'} exists already: give --force to replace it, or another --work"
+        " folder to keep it"
     )
 
 
@@ -293,7 +293,7 @@ def test_sha256_of_abc(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])
-def test_what_dead_processes_left_is_cleared_away(tmp_path, kind):
+def test_leftovers_of_dead_processes_are_removed(tmp_path, kind):
     """Files <name>.tmp<process> of the same name; those of a process that runs, and of other names,
     stay.
     """
@@ -363,7 +363,7 @@ def test_a_folder_in_a_files_place_is_one_sentence(tmp_path):
             read(tmp_path / "a.json", "make")
 
 
-def test_a_fifo_is_not_waited_for(tmp_path):
+def test_a_fifo_does_not_block(tmp_path):
     os.mkfifo(tmp_path / "a.json")
     for read in (json_files.read, lambda *args: list(json_files.stream(*args))):
         with pytest.raises(

@@ -1,6 +1,4 @@
-"""dictionary.dict and bow.mm: pairs that belong together, and every way in which they do not or are
-not whole.
-"""
+"""dictionary.dict and bow.mm: pairs that belong together, and damaged or mixed ones."""
 
 import pickle
 import shutil
@@ -161,11 +159,13 @@ def test_the_index_is_the_one_gensim_wrote(work):
 
 
 @pytest.mark.parametrize("name", ["dictionary.dict", "bow.mm", "bow.mm.index"])
-def test_what_is_missing_names_its_command(work, name):
+def test_missing_artefacts_name_their_command(work, name):
     (work / "LDA" / name).unlink()
     with pytest.raises(
         UserError,
-        match=f"{name} does not exist: make it with python LDA/learn_LDA_model.py, in another --work",
+        match=(
+            f"{name} does not exist: make it with python LDA/learn_LDA_model.py, in another --work"
+        ),
     ):
         load(work)
 

@@ -1,4 +1,4 @@
-"""A Dask cluster of two worker processes, which get killed: it costs time, not the work."""
+"""A Dask cluster of two worker processes that are killed, which costs time but loses no work."""
 
 import itertools
 import json
@@ -142,13 +142,10 @@ def test_an_error_comes_through_and_a_missing_module_is_reported(dask):
 
 def test_a_cluster_without_the_project_is_one_sentence(dask, monkeypatch):
     dask.workers(1)
-    monkeypatch.setattr(parallel, "_answer", of_this_module)  # which the cluster has not
-    with pytest.raises(
-        UserError,
-        match=f"scheduler at {dask.address} or a worker lacks this project .*test_cluster.*: install",
-    ):
-        with parallel.executor(1, dask.address):
-            pass
+    monkeypatch.setattr(parallel, "_answer", of_this_module)  # which the cluster does not have
+    lacks = f"scheduler at {dask.address} or a worker lacks this project .*test_cluster.*: install"
+    with pytest.raises(UserError, match=lacks), parallel.executor(1, dask.address):
+        pass
 
 
 def of_this_module():

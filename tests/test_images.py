@@ -51,7 +51,7 @@ def test_a_palettes_colours_are_looked_up():
     assert images.decode(bytes_of(image, "PNG"), "a")[0, 0].tolist() == [50, 100, 200]
 
 
-def test_a_cameras_orientation_is_not_heeded():
+def test_a_cameras_orientation_tag_is_ignored():
     exif = Image.Exif()
     exif[0x0112] = 6  # turn by 90 degrees
     left_dark = Image.fromarray(np.repeat(np.uint8([[0] * 30 + [255] * 30]), 40, axis=0))
@@ -68,7 +68,7 @@ def test_a_cameras_orientation_is_not_heeded():
 @pytest.mark.parametrize(
     "data", [b"", b"no picture", b"\xff\xd8\xff", one_colour("RGB", (1, 2, 3))[:20]]
 )
-def test_what_cannot_be_decoded_is_named(tmp_path, data):
+def test_an_image_that_cannot_be_decoded_is_named(tmp_path, data):
     (tmp_path / "a.jpg").write_bytes(data)
     with pytest.raises(UserError) as caught:
         images.read_image(tmp_path / "a.jpg")
@@ -78,7 +78,7 @@ def test_what_cannot_be_decoded_is_named(tmp_path, data):
     )
 
 
-def test_what_cannot_be_read_is_named(tmp_path):
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(UserError) as caught:
         images.read_image(str(tmp_path / "a.jpg"))
     assert str(caught.value) == f"{tmp_path / 'a.jpg'}: cannot be read (No such file or directory)"
@@ -261,7 +261,7 @@ def test_the_size_of_a_jpeg_behind_other_segments(progressive):
         b"BM" + bytes(60),
     ],
 )
-def test_what_is_not_an_image(data):
+def test_other_files_are_not_images(data):
     with pytest.raises(UserError, match=r"a.jpg is not an image that OpenCV can decode"):
         images.decode(data, "a.jpg")
 

@@ -1,4 +1,4 @@
-"""Markup goes exactly as gensim's filter_wiki takes it away, and in time linear in the text."""
+"""Markup is removed exactly as by gensim's filter_wiki, and in linear time."""
 
 from pathlib import Path
 
@@ -151,6 +151,6 @@ def test_as_gensim_on_real_articles():
     "mark",
     ["{{", "[[File:", "<!--", "<ref>", "<", "[", "[[", "[a://b ", "|", "\n[[en:b", "<math ", "{|"],
 )
-def test_marks_that_nothing_closes_do_not_stall(mark):
+def test_marks_that_are_never_closed_take_linear_time(mark):
     """gensim's expressions take time with the square of such a text: minutes for this one."""
     assert isinstance(markup.filter_wiki(mark * 50_000), str)

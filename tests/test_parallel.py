@@ -1,4 +1,4 @@
-"""Work in several processes: in order, streamed, and a dead process is said."""
+"""Work in several processes: in order, streamed, and a dead process is reported."""
 
 import itertools
 import multiprocessing
@@ -86,7 +86,7 @@ def test_the_workers_of_a_killed_process_end():
     writer.close()
     main.join()
     assert main.exitcode == -signal.SIGKILL
-    with pytest.raises(EOFError):  # comes when nobody has the writer any more
+    with pytest.raises(EOFError):  # raised when no process has the writer any more
         if reader.poll(20):
             reader.recv()
 

@@ -1,6 +1,4 @@
-"""Tokens on the disk: every article preprocessed once, kept when a run is killed, made anew when
-its file has changed.
-"""
+"""Tokens on the disk: each article is preprocessed once, and again when its file has changed."""
 
 import os
 import signal
@@ -35,7 +33,7 @@ def collection(tmp_path):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_stored_tokens_are_the_preprocessings(collection, tmp_path, monkeypatch, workers):
+def test_stored_tokens_are_those_of_the_preprocessing(collection, tmp_path, monkeypatch, workers):
     monkeypatch.setattr(article_files, "GROUP", 30)
     found = []
     with TokenStore(tmp_path / "work") as store:
@@ -205,7 +203,7 @@ def test_a_fifo_in_an_articles_place_is_one_sentence(collection, tmp_path):
         store_articles(store, ["text/a", "text/f"], collection)
 
 
-def test_what_is_no_store_is_named(tmp_path):
+def test_a_file_that_is_not_a_store_is_named(tmp_path):
     path = tmp_path / artefacts.TOKENS
     path.parent.mkdir()
     path.write_bytes(b"no database " * 1000)
