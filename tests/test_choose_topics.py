@@ -31,8 +31,8 @@ def script(load_script):
 
 # ------------------------------------------------------------------------------------- the measures
 def test_coherence_by_hand(script, model_of, monkeypatch):
-    """Words that always stand together: 1; words that never do: 0, but for the smallest number in
-    the logarithms.
+    """Words that always occur together: 1; words that never do: 0, except for the smallest number
+    in the logarithms.
     """
     monkeypatch.setattr(script, "TOP_WORDS", 2)
     words = ["a", "b", "c", "d", "e"]
@@ -104,9 +104,7 @@ def work(tmp_path):
 
 @pytest.fixture
 def run(script, monkeypatch, work, capsys):
-    """run(...): the record, and what was printed, line by line; the plot is drawn where it is asked
-    for.
-    """
+    """run(...): the record and the printed lines; the plot is drawn only with --plot."""
 
     def run(*arguments):
         command = [
@@ -195,8 +193,8 @@ def test_the_plot_is_a_picture(run, work):
 
 
 def test_training_and_held_out_documents(run, script, monkeypatch, work):
-    """Every article has a word of its own: none of a held-out article is learnt from, though its
-    images are many.
+    """Every article has a word of its own, so the words show that nothing of a held-out article is
+    learnt from, though it has many images.
     """
     dictionary = Dictionary.load(str(work / artefacts.DICTIONARY))
     seen = []

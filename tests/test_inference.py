@@ -59,7 +59,7 @@ def test_gensims_gamma(num_topics):
     lda, start = model(num_topics), _OneStart(3, num_topics).row
     bags = articles(
         lda, LENGTHS, seed=1
-    )  # in other draws a short article stands on a knife's edge, and rounding decides
+    )  # with other draws, rounding decides about a short article
     gamma, close = inference.gammas(lda, bags, start)
     wanted = by_gensim(lda, bags, start)
     assert gamma.dtype == np.float32

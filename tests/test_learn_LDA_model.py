@@ -241,7 +241,7 @@ def test_articles_with_blemishes_are_counted_and_the_first_is_named(run, corpus,
         "f": "the piano caf\xe9".encode("latin-1"),
         "g": b"\xff\xfe\x00",  # neither UTF-8 nor a word
         "h": b"{{a|" * 3000 + b"piano" + b"}}" * 3000 + b" violin",
-        "i": b"{{a|" * 3000 + b"piano",  # never closed: gone to the end
+        "i": b"{{a|" * 3000 + b"piano",  # never closed: removed to the end
         "j": b"piano " * 2_000_000,
         "k": "the castle \ufffd".encode(),  # a U+FFFD of its own is UTF-8
     }
