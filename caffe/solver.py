@@ -24,7 +24,7 @@ from caffe.node import Parameter
 from caffe.proto.caffe_pb2 import SolverParameter
 from caffe.pycaffe import Net
 from caffe.signals import NONE, SNAPSHOT, STOP
-from caffe.training_log import TrainingLog, log_outputs
+from caffe.training_log import TrainingLog
 from caffe.update_rule import RULES, Updater
 
 # Reading the loss waits for a GPU, so there it is checked only once in so many iterations.
@@ -291,7 +291,7 @@ class Solver:
             sums = outputs if sums is None else [a + b for a, b in zip(sums, outputs, strict=True)]
         if self.param.test_compute_loss:
             log.info("solver.cpp:399", f"Test loss: {log.number(float(loss) / iterations)}")
-        log_outputs("Test", "solver.cpp:414", net, [s / iterations for s in sums or []])
+        self.training_log.test(self.iter, index, net, [s / iterations for s in sums or []])
 
     def _answer_requests(self) -> None:
         """Between two test batches: snapshot at once, note a request to stop."""

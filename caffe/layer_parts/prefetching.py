@@ -10,6 +10,7 @@ import contextlib
 import os
 import queue
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
@@ -42,6 +43,7 @@ class PrefetchingLayer(Layer):
             self.fail(f"{self.settings_field}.batch_size must be at least 1")
         self.ready: queue.Queue | None = None  # there while the reader thread runs
         self.rng: np.random.Generator | None = None  # the reader's, from the first forward on
+        self.waited = 0.0  # seconds that `forward` has waited for the reader
         self.passed = 0  # records passed so far, for a source that counts them
         self.order: Sequence[int] = ()  # of the records, for a source that shuffles them
 
@@ -134,7 +136,9 @@ class PrefetchingLayer(Layer):
     def forward(self) -> list[torch.Tensor]:
         if self.ready is None:
             self._start()
+        asked = time.perf_counter()
         batch = self.ready.get()
+        self.waited += time.perf_counter() - asked
         if isinstance(batch, BaseException):
             self.ready = None
             raise batch
