@@ -29,7 +29,7 @@ from caffe.net_spec import NetSpec, params, to_proto
 from caffe.parallel import NCCL, Timer, has_nccl
 from caffe.pycaffe import TEST, TRAIN, Net
 from caffe.python_layer import PythonLayer as Layer
-from caffe.solver import (
+from caffe.solver_types import (
     AdaDeltaSolver,
     AdaGradSolver,
     AdamSolver,

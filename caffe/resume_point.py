@@ -53,6 +53,8 @@ class ResumePoint:
         That of the net's GPU.
     nets : list of list of (str, str, Position)
         Name, type and position of each layer that has one: of the training net, then the test nets.
+    rate_scale : float
+        What rollbacks have made of the learning rate, above 0; 1 without any.
     """
 
     iteration: int | None
@@ -61,6 +63,7 @@ class ResumePoint:
     cpu_stream: torch.Tensor
     cuda_stream: torch.Tensor | None
     nets: Sequence[Sequence[tuple[str, str, Position]]]
+    rate_scale: float = 1.0
 
     def to_bytes(self) -> bytes:
         """The point as the bytes that `read` takes."""
@@ -72,6 +75,8 @@ class ResumePoint:
         )
         if self.cuda_stream is not None:
             message.cuda_stream = self.cuda_stream.numpy().tobytes()
+        if self.rate_scale != 1:
+            message.rate_scale = self.rate_scale
         for layers in self.nets:
             message.net.add(layer=[position.to_message(*layer) for layer in layers])
         return message.SerializeToString()
@@ -99,6 +104,7 @@ def take(solver: Solver) -> ResumePoint:
             [(layer.name, layer.type, place) for layer, place in _positions(net)]
             for net in (solver.net, *solver.test_nets)
         ],
+        solver.updater.scale,
     )
 
 
@@ -135,6 +141,7 @@ def read(data: bytes, path: str) -> ResumePoint:
                 ]
                 for net in message.net
             ],
+            _scale(message.rate_scale),
         )
     except DAMAGES as error:
         raise CaffeError(damaged) from error
@@ -146,6 +153,12 @@ def _stream(state: bytes, device: str) -> torch.Tensor:
     if device == "cpu" or torch.cuda.is_available():
         torch.Generator(device).set_state(tensor)
     return tensor
+
+
+def _scale(scale: float) -> float:
+    if not 0 < scale <= 1:
+        raise ValueError("not what a rollback makes of a learning rate")
+    return scale
 
 
 def restore(solver: Solver, point: ResumePoint, path: str) -> None:
@@ -161,6 +174,13 @@ def restore(solver: Solver, point: ResumePoint, path: str) -> None:
     path : str
         The state's file, for the log.
     """
+    solver.updater.scale = point.rate_scale
+    if point.rate_scale != 1:
+        log.warning(
+            LOG_PLACE,
+            f"{path} was written after a rollback: the learning rate is"
+            f" {log.number(point.rate_scale)} times that of {solver.file}",
+        )
     if point.solver != (mode.solver_count(), mode.solver_rank()):
         count, rank = point.solver
         log.warning(

@@ -161,6 +161,8 @@ class Updater:
         parameter.
     current_step : int
         Steps that the learning rate has taken (lr_policy step and multistep).
+    scale : float
+        The learning rate is the policy's times this; rollbacks lower it (see rollback.py).
     """
 
     def __init__(
@@ -174,11 +176,13 @@ class Updater:
             for blob in blobs
         ]
         self.current_step = 0
+        self.scale = 1.0
         self._index = {parameter: i for i, parameter in enumerate(parameters)}
 
     def rate(self, iteration: int) -> float:
         """The learning rate of an iteration, before lr_mult."""
-        return lr_policy.rate(self.param, iteration, self.current_step)[0]
+        rate = lr_policy.rate(self.param, iteration, self.current_step)[0]
+        return rate if self.scale == 1 else float(np.float32(rate * self.scale))
 
     def take_step(self, iteration: int) -> None:
         """Count the step that the learning rate takes at this iteration, if it takes one."""
