@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 
+from caffe import regular_file
 from caffe.error import CaffeError
 from caffe.progress import Point, Watcher
 from caffe.whole_file import renamed_when_whole
@@ -57,7 +58,8 @@ class LossPage(Watcher):
 
     def begin(self, iteration: int) -> None:
         for name, curve in self.curves.items():
-            self.curves[name] = [(i, value) for i, value in curve if i < iteration]
+            if curve and curve[-1][0] >= iteration:
+                self.curves[name] = [(i, value) for i, value in curve if i < iteration]
 
     def train(self, point: Point) -> None:
         self._add(LOSS, point.iteration, point.loss)
@@ -81,11 +83,12 @@ class LossPage(Watcher):
             del curve[1::2]
 
     def _read(self) -> None:
+        regular_file.check(self.path)
         try:
             with open(self.path, encoding="utf-8") as f:
                 curves = json.loads(MARK.search(f.read())[1])
             self.curves = {
-                str(name): [(int(i), float(value)) for i, value in curve]
+                str(name): [(int(i), float(v)) for i, v in curve if math.isfinite(v)]
                 for name, curve in curves.items()
             }
         except OSError as error:
