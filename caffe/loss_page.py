@@ -76,8 +76,9 @@ class LossPage(Watcher):
         curve = self.curves.setdefault(name, [])
         if not math.isfinite(value):
             return
-        if len(curve) > 2 and curve[-1][0] - curve[-2][0] < curve[1][0] - curve[0][0]:
-            del curve[-1]  # too near for a curve that was thinned out: only the newest point may be
+        thinned = len(curve) > MOST_POINTS // 2
+        if thinned and curve[-1][0] - curve[-2][0] < curve[1][0] - curve[0][0]:
+            del curve[-1]  # only the newest point may be so near to the one before
         curve.append((iteration, value))
         if len(curve) > MOST_POINTS:
             del curve[1::2]
