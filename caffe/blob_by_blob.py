@@ -30,7 +30,7 @@ def forward(net: NetCore, start: int, end: int) -> float:
         with node.enough_memory():
             _forward_node(node)
         for top, weight in zip(node.tops, node.loss_weights, strict=True):
-            if weight:  # as in Caffe, the weights are the loss's own diff
+            if weight:  # as in Caffe, the diff of a loss holds its weight
                 loss += float((top.tensor() * top.diff_tensor()).sum())
         if net.debug_info:
             debug_info.log_forward(node)
@@ -83,9 +83,7 @@ def backward(net: NetCore, start: int, end: int) -> None:
 
 @torch.no_grad()
 def backward_node(node: Node) -> None:
-    """Compute the diffs of a layer's bottoms and parameters, whether the net's loss needs them or
-    not.
-    """
+    """Compute the diffs of a layer's bottoms and parameters, even if the net's loss needs none."""
     layer = node.layer
     needs = [*node.bottom_needs, *node.param_needs]
     if layer.always_propagates:

@@ -1,10 +1,9 @@
-"""Weights and solver states as HDF5, in Caffe's layout (Caffe: net.cpp ToHDF5, sgd_solver.cpp,
-util/hdf5.cpp).
+"""Weights and solver states as HDF5, in Caffe's layout (net.cpp, sgd_solver.cpp, util/hdf5.cpp).
 
 Weights: ``/data/<layer>/<i>`` and, if asked for, ``/diff/<layer>/<i>``.  A blob that several layers
 share is in ``/data`` only once, under its owner, the first of them.  A `/` in a layer's name makes
-nested groups, so a layer is a group that holds numbered datasets.  (Caffe dies while it saves such
-a net.)  A name that cannot be a path of its own (`a//b`, `/a`, `.`, a second layer of the same
+nested groups, so a layer is a group that holds numbered datasets.  (Caffe crashes when it saves
+such a net.)  A name that cannot be a path of its own (`a//b`, `/a`, `.`, a second layer of the same
 name, `a/0` beside a layer `a` with blobs) gets a group ``layer_<index>`` that carries the name as
 an attribute.
 
@@ -79,7 +78,7 @@ class _Walk:
             elif isinstance(child, h5py.Group):
                 address = hdf5_file.address(child)
                 if address in self.seen:
-                    raise CaffeError(f"{where} is a group that is in the file twice")
+                    raise CaffeError(f"{where} is a group that appears twice in the file")
                 self.seen.add(address)
                 self.group(child, below)
             else:

@@ -217,12 +217,11 @@ class Solver:
             health.warn_of_collapse(self.net, self.collapsed_outputs)
 
     def _updates_at_once(self) -> bool:
-        """Whether each weight may be updated as soon as its gradient is there, and the gradient
-        forgotten.
+        """Whether each weight is updated once its gradient is known, and the gradient dropped.
 
-        That keeps the largest gradient out of memory while the layers below are computed.  It does
-        not go where somebody may look at the diffs (pycaffe, callbacks, snapshot_diff, debug_info)
-        or where all of them are needed first (clipping, iter_size).
+        That keeps the largest gradient out of memory while the layers below are computed.  It is
+        not possible where someone may read the diffs (pycaffe, callbacks, snapshot_diff,
+        debug_info) or where all of them are needed first (clipping, iter_size).
         """
         p = self.param
         looked_at = self.net.keep_blobs or self._callbacks or p.snapshot_diff or p.debug_info

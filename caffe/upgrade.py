@@ -1,5 +1,6 @@
-"""Upgrading older forms of nets and solvers to Caffe 1.0's form when they are read (Caffe:
-upgrade_proto.cpp).
+"""Upgrading older forms of nets and solvers to that of Caffe 1.0 when they are read.
+
+Caffe: upgrade_proto.cpp.
 """
 
 from collections.abc import Sequence
@@ -110,7 +111,7 @@ def upgrade_solver(solver: caffe_pb2.SolverParameter, name: str) -> None:
     Raises
     ------
     CaffeError
-        The solver has both.
+        The solver has both fields.
     """
     if solver.HasField("solver_type"):
         if solver.HasField("type"):

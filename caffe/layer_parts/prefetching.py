@@ -1,8 +1,8 @@
 """What Data and ImageData share: a thread that reads batches ahead (Caffe: base_data_layer.cpp).
 
-The reader thread starts with the first forward, so that a net made for its shapes alone starts
-none.  It chooses records and draws crops and mirrors one after the other, and only spreads reading
-and decoding over threads: how many of them there are changes no number.
+The reader thread starts with the first forward, so a net that is made only for its shapes starts
+none.  It chooses records and draws crops and mirrors one after the other, and spreads only reading
+and decoding over threads.  The number of threads therefore changes no number.
 """
 
 import os
@@ -36,9 +36,9 @@ class PrefetchingLayer(Layer):
         self.batch_size = self.settings.batch_size
         if self.batch_size < 1:
             self.fail(f"{self.settings_field}.batch_size must be at least 1")
-        self.ready: queue.Queue | None = None  # there while the reader thread runs
+        self.ready: queue.Queue | None = None  # None unless the reader thread runs
 
-    # ------------------------------------------------------------- what a subclass brings
+    # ------------------------------------------------------------- to be overridden
     def next_record(self) -> Any:
         """The record at the cursor, in whatever form `read` takes."""
         raise NotImplementedError
@@ -56,7 +56,7 @@ class PrefetchingLayer(Layer):
         raise NotImplementedError
 
     def record_name(self, record: Any) -> str:
-        """What the record is called in errors."""
+        """The name of a record in errors."""
         raise NotImplementedError
 
     # ------------------------------------------------------------- for setup
@@ -78,7 +78,7 @@ class PrefetchingLayer(Layer):
     # ------------------------------------------------------------- the reader thread
     def _start(self):
         self.stopping = threading.Event()
-        # for every type of layer the field is that of data_param, as in Caffe
+        # as in Caffe, every type of layer reads this field of data_param
         self.ready = queue.Queue(maxsize=min(2, max(1, self.param.data_param.prefetch)))
         self.reader = threading.Thread(
             target=self._read_ahead, name=f"data layer {self.name}", daemon=True

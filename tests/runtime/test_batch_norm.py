@@ -88,7 +88,8 @@ def test_statistics_of_one_name_are_shared(net_from, specs):
     )
     net = net_from(
         "".join(
-            f'layer {{ name: "x{i}" type: "Input" top: "x{i}" input_param {{ shape {{ dim: 2 dim: 2 }} }} }}'
+            f'layer {{ name: "x{i}" type: "Input" top: "x{i}"'
+            " input_param { shape { dim: 2 dim: 2 } } }"
             f'layer {{ name: "bn{i}" type: "BatchNorm" bottom: "x{i}" top: "y{i}" {entries} }}'
             for i in range(2)
         )
@@ -116,14 +117,16 @@ def test_statistics_stay_in_training(tmp_path):
     """No learning rate and no decay reaches them, whatever the prototxt says."""
     entries = "param { lr_mult: 1 decay_mult: 1 } " * 3
     (tmp_path / "net.prototxt").write_text(
-        'layer { name: "x" type: "DummyData" top: "x" dummy_data_param { shape { dim: 4 dim: 2 } data_filler { type: "constant"'
-        ' value: 3 } } } layer { name: "ip" type: "InnerProduct" bottom: "x" top: "ip" inner_product_param { num_output: 2'
-        " bias_filler { value: 1 } } }"
+        'layer { name: "x" type: "DummyData" top: "x" dummy_data_param {'
+        ' shape { dim: 4 dim: 2 } data_filler { type: "constant" value: 3 } } }'
+        'layer { name: "ip" type: "InnerProduct" bottom: "x" top: "ip"'
+        " inner_product_param { num_output: 2 bias_filler { value: 1 } } }"
         f'layer {{ name: "bn" type: "BatchNorm" bottom: "ip" top: "bn" {entries} }}'
         'layer { name: "loss" type: "Reduction" bottom: "bn" top: "loss" loss_weight: 1 }'
     )
     (tmp_path / "solver.prototxt").write_text(
-        f'net: "{tmp_path}/net.prototxt" base_lr: 1 weight_decay: 0.5 lr_policy: "fixed" snapshot_prefix: "{tmp_path}/s"'
+        f'net: "{tmp_path}/net.prototxt" base_lr: 1 weight_decay: 0.5 lr_policy: "fixed"'
+        f' snapshot_prefix: "{tmp_path}/s"'
     )
     solver = caffe.get_solver(str(tmp_path / "solver.prototxt"))
     solver.step(1)

@@ -186,7 +186,7 @@ def test_console_commands_start_quietly(monkeypatch, name):
     try:
         interrupt.quiet_start()
         assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
-        interrupt.heard()
+        interrupt.raise_keyboard_interrupt()
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGINT, before)

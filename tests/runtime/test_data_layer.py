@@ -184,7 +184,7 @@ def test_a_broken_record_is_named(tmp_path):
 
 def test_an_undecodable_image_is_an_error(tmp_path):
     write_lmdb(tmp_path / "db", [caffe_pb2.Datum(data=b"no image", encoded=True)])
-    with pytest.raises(caffe.CaffeError, match="no image that OpenCV can decode"):
+    with pytest.raises(caffe.CaffeError, match="not hold an image that OpenCV can decode"):
         caffe.Net(data_net(tmp_path), caffe.TEST)
 
 
@@ -195,11 +195,11 @@ def png(*shape, dtype=np.uint8):
 BAD = {
     "not an image": (
         caffe_pb2.Datum(data=b"no image", encoded=True),
-        "holds no image that OpenCV can decode",
+        "does not hold an image that OpenCV can decode",
     ),
     "half a header": (
         caffe_pb2.Datum(data=png(4, 4, 3)[:20], encoded=True),
-        "holds no image that OpenCV can decode",
+        "does not hold an image that OpenCV can decode",
     ),
     "16 bits": (
         caffe_pb2.Datum(data=png(4, 4, 3, dtype=np.uint16), encoded=True),

@@ -62,7 +62,7 @@ def test_refused_keys(tmp_path, keys, message):
 
 def test_nothing_is_overwritten(tmp_path):
     (tmp_path / "db").write_text("precious")
-    with pytest.raises(caffe.CaffeError, match="db: is there already"):
+    with pytest.raises(caffe.CaffeError, match="db: already exists"):
         Writer(tmp_path / "db")
     with (
         pytest.raises(caffe.CaffeError, match="does the folder exist"),

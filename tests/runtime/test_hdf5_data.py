@@ -80,7 +80,7 @@ def test_refused(make, fields, arrays, match):
 
 
 def test_refuses_a_missing_data_set_and_an_empty_list(make):
-    with pytest.raises(caffe.CaffeError, match="no data set 'z'; it has x"):
+    with pytest.raises(caffe.CaffeError, match="no dataset 'z'; it has x"):
         make("batch_size: 1", {"x": [1]}, tops=["z"])
     with pytest.raises(caffe.CaffeError, match="lists no HDF5 files"):
         make("batch_size: 1", tops=["x"])

@@ -152,13 +152,15 @@ def test_images_that_cannot_be_read(tmp_path):
     with pytest.raises(caffe.CaffeError, match=r"b.png: No such file"):
         io.load_image(str(tmp_path / "b.png"))
     (tmp_path / "b.png").write_text("not an image")
-    with pytest.raises(caffe.CaffeError, match=r"b.png holds no image that OpenCV can decode"):
+    with pytest.raises(
+        caffe.CaffeError, match=r"b.png does not hold an image that OpenCV can decode"
+    ):
         io.load_image(tmp_path / "b.png")
     with pytest.raises(caffe.CaffeError, match="is a folder"):
         io.load_image(str(tmp_path))
     for data in (b"", b"not an image"):
         with pytest.raises(
-            caffe.CaffeError, match="the file object holds no image that OpenCV can decode"
+            caffe.CaffeError, match="the file object does not hold an image that OpenCV can decode"
         ):
             io.load_image(BytesIO(data))
 

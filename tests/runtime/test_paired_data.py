@@ -76,7 +76,7 @@ def keys(*names):
         (
             keys("a.jpg", "b.jpg"),
             keys("b.jpg", "a.jpg"),
-            "differ: record 0 is 00000000_a.jpg in the one and 00000000_b.jpg",
+            "differ: record 0 is 00000000_a.jpg in the first and 00000000_b.jpg",
         ),
         (
             keys("a.jpg", "b.jpg"),
@@ -91,7 +91,7 @@ def keys(*names):
         (
             ["0", "1", "10", "2"],
             ["00", "01", "02", "10"],
-            "differ: record 2 is 10 in the one and 02",
+            "differ: record 2 is 10 in the first and 02",
         ),  # sorted as text
     ],
 )

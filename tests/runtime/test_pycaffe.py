@@ -357,7 +357,7 @@ def test_all_inputs_or_none(tmp_path):
     assert net.forward(a=np.ones((2, 1)), b=np.ones((2, 1)))["d"].tolist() == [[2], [2]]
     assert net.forward()["d"].tolist() == [[2], [2]]
     with pytest.raises(
-        caffe.CaffeError, match="the inputs are a, b; given were a: give all, or none"
+        caffe.CaffeError, match="expected the inputs a, b; got a: give all, or none"
     ):
         net.forward(a=np.ones((2, 1)))
     with pytest.raises(caffe.CaffeError, match=r"input 'a' holds \(2, 1\), the array is \(3, 1\)"):

@@ -232,7 +232,7 @@ def test_the_log_warns_of_collapse(tmp_path, capfd):
         ('base_lr: 0.1 lr_policy: "steep"', "unknown lr_policy 'steep'"),
         ('base_lr: 0.1 lr_policy: "step" gamma: 0.1', "needs a stepsize"),
         ('base_lr: 0.1 lr_policy: "fixed" type: "Magic"', "unknown solver type 'Magic'"),
-        ('base_lr: 0.1 lr_policy: "fixed" type: "RMSProp" momentum: 0.9', "takes no momentum"),
+        ('base_lr: 0.1 lr_policy: "fixed" type: "RMSProp" momentum: 0.9', "does not take momentum"),
         ('base_lr: 0.1 lr_policy: "fixed" train_net: "x.prototxt"', "exactly one of net"),
         ('base_lr: 0.1 lr_policy: "fixed" test_iter: 1', "test_interval must be at least 1"),
         (

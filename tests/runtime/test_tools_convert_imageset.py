@@ -148,7 +148,7 @@ def test_wrong_arguments_are_named(images, fatal, capsys):
     assert f"none of its 2 images can be read with {images} before" in fatal(
         main, images, lines, images / "db"
     )
-    assert "is there already" in fatal(main, f"{images}/", lines, images / "sub")
+    assert "already exists" in fatal(main, f"{images}/", lines, images / "sub")
     lines.write_text("\n")
     assert "lists no images" in fatal(main, f"{images}/", lines, images / "db")
     assert main(["-help"]) == 0

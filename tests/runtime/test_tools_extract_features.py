@@ -87,7 +87,7 @@ def test_as_recorded(golden, tmp_path, monkeypatch):
         ({2: "y,none", 3: "a,b"}, "Unknown feature blob name none"),
         ({2: "x,y"}, "2 blobs and 1 databases"),
         ({2: "x,y", 3: "a,a"}, "2 blobs and 1 databases"),
-        ({3: "db"}, "is there already"),
+        ({3: "db"}, "already exists"),
         ({4: "0"}, "NUM_MINI_BATCHES must be at least 1"),
         ({5: "leveldb"}, "only lmdb"),
         ({6: "TPU"}, "expected CPU, GPU or GPU DEVICE_ID=0"),
