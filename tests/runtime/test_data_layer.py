@@ -132,7 +132,7 @@ def test_refused(tmp_path, extra, transform, message):
     assert "\n" not in str(caught.value)
 
 
-def test_the_records_that_several_solvers_take(tmp_path):
+def test_several_solvers_share_the_records(tmp_path):
     """In TRAIN solver 1 of 3 reads every third record, on through the end of the LMDB."""
     datums = [caffe_pb2.Datum(channels=1, height=1, width=1, data=b"a", label=i) for i in range(7)]
     write_lmdb(tmp_path / "db", datums)
@@ -162,7 +162,7 @@ def test_rand_skip_beyond_the_end_starts_at_the_first(tmp_path):
     assert seen == {(0, 1)}
 
 
-def test_no_lmdb(tmp_path):
+def test_a_source_that_is_not_an_lmdb(tmp_path):
     with pytest.raises(caffe.CaffeError, match=r"layer 'd'.*no such LMDB folder"):
         caffe.Net(data_net(tmp_path), caffe.TEST)
     (tmp_path / "db").mkdir()

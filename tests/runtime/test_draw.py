@@ -147,10 +147,8 @@ def test_labels(text, label):
 
 
 def test_learning_rates_are_drawn_on_request(net):
-    assert (
-        draw.draw_net(net, "LR", "dot", display_lrm=True).decode().count("lr mult: 1.0, 1.0")
-        == 2 * 2 + 2
-    )  # nodes and edges
+    text = draw.draw_net(net, "LR", "dot", display_lrm=True).decode()
+    assert text.count("lr mult: 1.0, 1.0") == 2 * 2 + 2  # nodes and edges
     assert b"lr mult" not in draw.draw_net(net, "LR", "dot")
     assert draw.get_layer_lr_mult(layer(CONVOLUTION + " param { lr_mult: 3 }")) == (3, 1)
     with pytest.raises(ValueError, match="ReLU layers do not have a learning rate multiplier"):

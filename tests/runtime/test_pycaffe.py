@@ -368,7 +368,7 @@ def test_all_inputs_or_none(tmp_path):
         net.backward(c=np.ones((2, 1)))
 
 
-def test_parts_of_a_net_without_the_rest(files):
+def test_a_single_layer_runs_alone(files):
     """One layer runs forward, one backward, from what was written into its blobs; no other runs."""
     net = caffe.Net(*files, caffe.TEST)
     rng = np.random.default_rng(0)

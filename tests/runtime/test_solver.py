@@ -163,9 +163,8 @@ def test_one_update_by_hand(tmp_path):
     solver.step(1)
     first = 0.1 * (gradient + 0.2 * w)
     np.testing.assert_allclose(solver.net.params["ip"][0].data, w - first, rtol=1e-5, atol=1e-7)
-    np.testing.assert_allclose(
-        solver.net.params["ip"][0].diff, first, rtol=1e-5, atol=1e-7
-    )  # as Caffe leaves it
+    # as in Caffe, the diff becomes what was subtracted
+    np.testing.assert_allclose(solver.net.params["ip"][0].diff, first, rtol=1e-5, atol=1e-7)
 
 
 def test_stop_and_resume_equals_uninterrupted(tmp_path):
