@@ -10,6 +10,7 @@ import torch
 
 from caffe import allocation
 from caffe.error import CaffeError
+from caffe.wire import MAX_AXES, MAX_INT
 
 
 class Memory:
@@ -106,9 +107,6 @@ class Blob:
     name : str
         The blob's name in its net; a parameter has none.
     """
-
-    MAX_AXES = 32
-    MAX_COUNT = 2**31 - 1
 
     def __init__(
         self, shape: Sequence[int] = (), device: torch.device | None = None, name: str = ""
@@ -245,13 +243,13 @@ class Blob:
 def _checked(shape: Iterable[int]) -> tuple[int, ...]:
     """A shape as a tuple of int; a shape that Caffe's blobs cannot have is refused."""
     shape = tuple(int(d) for d in shape)
-    if len(shape) > Blob.MAX_AXES or any(d < 0 for d in shape):
+    if len(shape) > MAX_AXES or any(d < 0 for d in shape):
         raise CaffeError(
-            f"a blob cannot have the shape {shape}: at most {Blob.MAX_AXES} axes, none negative"
+            f"a blob cannot have the shape {shape}: at most {MAX_AXES} axes, none negative"
         )
-    if math.prod(shape) > Blob.MAX_COUNT:
+    if math.prod(shape) > MAX_INT:
         raise CaffeError(
             f"a blob of shape {shape} would hold {math.prod(shape)} numbers; Caffe's hold"
-            f" {Blob.MAX_COUNT} at most"
+            f" {MAX_INT} at most"
         )
     return shape

@@ -66,8 +66,8 @@ class Detector(Net):
     def crop(self, im: np.ndarray, window: Sequence[float]) -> np.ndarray:
         """The pixels of a window; if context is configured, with context and warped to the input.
 
-        With context, the last row and column belong to the window, as in Caffe: it is
-        ymax - ymin + 1 pixels high.
+        With context, the last row and column belong to the window, as in Caffe: its height is
+        ymax - ymin + 1 pixels.
 
         Parameters
         ----------

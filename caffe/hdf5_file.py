@@ -19,10 +19,9 @@ import numpy as np
 
 from caffe.error import CaffeError
 from caffe.regular_file import open_regular
+from caffe.wire import MAX_AXES, MAX_INT
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
-MAX_AXES = 32  # Caffe's kMaxBlobAxes, and HDF5's limit
-MOST = 2**31 - 1  # Caffe counts values with an int
 DEFLATE = 1032  # no filter that Caffe's files may use compresses more than this
 LAYOUTS = (h5py.h5d.COMPACT, h5py.h5d.CONTIGUOUS, h5py.h5d.CHUNKED)
 
@@ -116,7 +115,7 @@ def _check_size(dataset: h5py.Dataset, where: str, size: int):
             <= _chunk_bytes(dataset, create, size) * DEFLATE
             >= math.prod(dataset.chunks) * width
         )
-    if count > MOST or not whole:
+    if count > MAX_INT or not whole:
         raise CaffeError(f"{where} has the shape {shape}, for which the file is too small")
 
 

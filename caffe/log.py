@@ -1,5 +1,6 @@
-"""Log lines in glog's grammar, as Caffe writes them:
-``I1123 15:06:43.027683 32129 solver.cpp:45] text``.
+"""Log lines in glog's grammar, as Caffe writes them.
+
+``I1123 15:06:43.027683 32129 solver.cpp:45] text``
 
 The positions (`solver.cpp:239`) are those of BVLC Caffe 1.0, because tools that parse Caffe's logs
 look for them.  The prefix has no year, as parse_log.py and extract_seconds.py expect.  The module

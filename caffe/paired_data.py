@@ -1,8 +1,8 @@
-"""Two LMDBs that belong together, such as images and their targets.  Caffe pairs their records by
-position alone.
+"""Two LMDBs that belong together, such as images and their targets.
 
-Caffe never compares the two.  If one lacks a record, every pair after it is wrong, and the training
-learns nothing, while its log looks healthy.  So a net is checked before it trains.
+Caffe pairs their records by position alone, and never compares the two.  If one lacks a record,
+every pair after it is wrong, and the training learns nothing, while its log looks healthy.
+Therefore every net is checked before it trains.
 """
 
 from __future__ import annotations

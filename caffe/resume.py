@@ -1,6 +1,4 @@
-"""Which snapshot a training resumes from: the newest of its prefix that is whole, by iteration
-number.
-"""
+"""Which snapshot a training resumes from: the whole one with the highest iteration number."""
 
 from __future__ import annotations
 

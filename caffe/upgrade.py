@@ -64,8 +64,9 @@ def _move_transform_fields(net: NetParameter, name: str):
 
 
 def _move_inputs(net: NetParameter, name: str):
-    """Turn `input` into an Input layer.  Without a shape, as in an old .caffemodel or beside an
-    Input layer, it is dropped.
+    """Turn `input` into an Input layer, or drop it if it has no shape.
+
+    An old .caffemodel has such an `input`, and so have some nets with an Input layer.
     """
     if not net.input:
         return

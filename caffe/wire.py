@@ -21,7 +21,7 @@ VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 BLOB_NUM, BLOB_WIDTH, BLOB_SHAPE = 1, 4, 7
 BLOB_DATA, BLOB_DIFF, BLOB_DOUBLE_DATA, BLOB_DOUBLE_DIFF = 5, 6, 8, 9
 
-MOST = 2**31 - 1  # Caffe's axes and counts are ints
+MAX_INT = 2**31 - 1  # Caffe's axes and counts are ints
 MAX_AXES = 32  # Caffe's kMaxBlobAxes
 
 M = TypeVar("M", bound=Message)
@@ -218,7 +218,7 @@ def read_blob(view: memoryview) -> BlobArray:
             shape += _dims(value)
     shape = tuple(old if is_old else shape)
     # a negative size is read as a very large one
-    if len(shape) > MAX_AXES or any(dim > MOST for dim in shape):
+    if len(shape) > MAX_AXES or any(dim > MAX_INT for dim in shape):
         raise CaffeError(f"a blob cannot have the shape {_signed(shape)}")
     data = _flat(parts[BLOB_DATA], parts[BLOB_DOUBLE_DATA])
     diff = _flat(parts[BLOB_DIFF], parts[BLOB_DOUBLE_DIFF])

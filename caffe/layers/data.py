@@ -1,8 +1,8 @@
 """Data: batches of Datum records from an LMDB, in key order, wrapping round at the end.
 
 Tops: data (N, C, H, W) float32, BGR; optionally the integer labels (N,).  Records hold bytes (raw
-or an encoded image) or float_data; a thread of the layer reads them ahead.  Honours
-data_param: source, batch_size, backend: LMDB (LEVELDB is refused by name), prefetch, rand_skip,
+or an encoded image) or float_data; a thread of the layer reads them ahead.  Honours data_param:
+source, batch_size, backend: LMDB (LEVELDB is refused by name), prefetch, rand_skip,
 force_encoded_color; transform_param (see caffe/data_transformer.py).
 """
 

@@ -607,9 +607,7 @@ X = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 
 @pytest.mark.parametrize("seed", [0, 2, 3, 4, 5, 6, 7])  # the loss of 1 overflows
 @pytest.mark.parametrize("keep_blobs", [True, False])
 def test_both_ways_train_alike(tmp_path, seed, keep_blobs):
-    """As one graph, and blob by blob because of a callback; from Python, and as the command line
-    trains.
-    """
+    """As one graph and, because of a callback, blob by blob; with all blobs kept and without."""
     text, loss = random_net(np.random.default_rng(100 + seed))
     text = text.replace("force_backward: true", "")
     weights = []

@@ -35,9 +35,7 @@ def saved(net, path, **keywords):
 
 
 def test_the_text_is_that_of_pydot(net, tmp_path):
-    """Nodes by their labels, plain names without quotes, the net's output in Graphviz's plain
-    style: what BVLC's draw gives.
-    """
+    """The text of BVLC's draw: nodes by label, plain names unquoted, the output in plain style."""
     record = "shape=record, fillcolor={}, style=filled"
     octagon = '[shape=octagon, fillcolor="#E0E0E0", style=filled];'
     layers = {

@@ -335,8 +335,9 @@ def test_shared_parameters(net_from):
 
 @pytest.mark.parametrize("whole_graph", [False, True])
 def test_permissive_sharing_allows_another_shape(net_from, whole_graph):
-    """A weight (2, 3) and a weight (3, 2) share one memory, in row-major order.  Other counts, or
-    STRICT, are refused.
+    """A weight (2, 3) and a weight (3, 2) share one memory, in row-major order.
+
+    Other counts, and other shapes with STRICT, are refused.
     """
     layer = (
         'layer {{ name: "{0}" type: "InnerProduct" bottom: "{1}" top: "{0}"'

@@ -85,7 +85,7 @@ def test_forward_all_fills_up_the_last_batch(files):
             found["prob"][start : start + 4],
             rtol=1e-6,
         )
-    with pytest.raises(caffe.CaffeError, match="inputs are data"):
+    with pytest.raises(caffe.CaffeError, match="expected the inputs data; got picture"):
         net.forward_all(picture=data)
 
 
@@ -364,7 +364,7 @@ def test_all_inputs_or_none(tmp_path):
         net.forward(a=np.ones((3, 1)), b=np.ones((2, 1)))
     with pytest.raises(caffe.CaffeError, match=r"input 'a' holds \(2, 1\), the array is \(2, 5\)"):
         net.forward(a=np.ones((2, 5)), b=np.ones((2, 1)))
-    with pytest.raises(caffe.CaffeError, match="the outputs are d"):
+    with pytest.raises(caffe.CaffeError, match="expected the outputs d; got c"):
         net.backward(c=np.ones((2, 1)))
 
 
