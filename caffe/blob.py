@@ -213,7 +213,7 @@ class Blob:
             self.diff_tensor().zero_()
 
     def keep_memory(self) -> None:
-        """From now on copy new values of `data` into its present memory.
+        """From now on copy new values of `data` into its current memory.
 
         Parameters need this, because nets share their memory.
         """

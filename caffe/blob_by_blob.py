@@ -1,8 +1,8 @@
 """Running a net blob by blob, pycaffe's way (Caffe: Net::ForwardFromTo, BackwardFromTo).
 
-Every layer reads its bottoms' blobs and writes its tops', so that they can be looked at and changed
-in between.  Nothing but the blobs, and what a layer has kept of its last forward, carries over from
-forward to backward.  Backward may therefore run at any time: it uses the blobs as they are.
+Every layer reads its bottoms' blobs and writes its tops', so that these can be read and changed in
+between.  Nothing but the blobs, and what a layer has kept of its last forward, carries over from
+forward to backward.  Backward may therefore run at any time: it uses the blobs' current values.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _forward_node(node: Node) -> None:
 def backward(net: NetCore, start: int, end: int) -> None:
     """Run layers `start` down to `end` (both included) backward from their tops' diffs.
 
-    Parameter diffs add up.  The blobs' data stay as they are, whatever ran before.
+    Parameter diffs add up.  The blobs' data do not change.
     """
     for node in net.nodes[: start + 1]:  # a blob may have been reshaped by hand
         node.reshape()

@@ -223,7 +223,7 @@ class _Sink(io.RawIOBase):
         return self._unless_failed(lambda: self.file.truncate(size), size)
 
     def flush(self) -> None:
-        if not self.file.closed:  # Python flushes once more when the sink itself is freed
+        if not self.file.closed:  # Python flushes again when the sink itself is freed
             self._unless_failed(self.file.flush, None)
 
     def seek(self, *place: int) -> int:

@@ -100,5 +100,5 @@ def warn_of_collapse(net: NetCore, threshold: float) -> None:
                 "solver.cpp:260",
                 f"Outputs into layer {layer} hardly differ between the images of the batch"
                 f" (variance {log.number(variance)}): the network has collapsed, or has not begun"
-                " to learn; if this goes on, look at the labels, the order of the data and base_lr",
+                " to learn; if this continues, check the labels, the order of the data and base_lr",
             )

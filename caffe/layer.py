@@ -97,7 +97,7 @@ class Layer:
     torch.autograd.Function.
 
     net.backward() may be called at any time, even long after the forward pass and after changes to
-    blobs.  It calls `backward`, which by default differentiates `forward` at the present bottoms
+    blobs.  It calls `backward`, which by default differentiates `forward` at the current bottoms
     and parameters.  A layer needs its own `backward` if its gradient in Caffe also depends on its
     top's data or on what the last forward kept (`remember`, `recall`), or if its `forward` draws or
     counts.
@@ -169,7 +169,7 @@ class Layer:
         Parameters
         ----------
         bottoms, tops : list of torch.Tensor
-            The blobs' data as they are now; those of an in-place layer are the same tensor.
+            The blobs' current data; top and bottom of an in-place layer are the same tensor.
         diffs : list of torch.Tensor
             The tops' diffs.
         needs : list of bool

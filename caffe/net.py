@@ -130,7 +130,7 @@ class NetCore:
     def debug_forward_backward(self) -> torch.Tensor:
         """Run the whole net once, blob by blob, with debug_info's log lines; return the loss.
 
-        As in Caffe, later passes are without these lines, whatever the net's prototxt says.
+        As in Caffe, later passes log no such lines, even if the net's prototxt asks for them.
         """
         self.debug_info = True
         loss = blob_by_blob.forward_backward(self, True, None)

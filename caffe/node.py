@@ -105,7 +105,7 @@ class Node:
         self.shapes = self._shapes_now()
 
     def _shapes_now(self) -> list[tuple[int, ...]]:
-        """The shapes of bottoms and tops; a data layer chooses its tops' shapes, so they do not count."""
+        """The shapes of bottoms and tops, except the tops of a data layer, which it sets itself."""
         return [blob.shape for blob in (*self.bottoms, *(self.tops if self.bottoms else ()))]
 
     def share_memory(self) -> None:

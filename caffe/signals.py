@@ -48,7 +48,7 @@ class Signals:
         self.received.add(number)
 
     def __call__(self) -> str:
-        """Return the effect of one received signal and forget it; 'none' if none is left."""
+        """Return and forget the effect of one received signal, SIGHUP's first, or 'none'."""
         for number, effect in self.effects.items():
             if number in self.received:
                 self.received.remove(number)

@@ -10,7 +10,7 @@ the last states.
 Without expose_hidden a call continues from the states in which the last one ended; only cont = 0
 resets them.  Unlike in torch's recurrent layers, the gradient does not flow into earlier calls, and
 sequences end where cont says, not by a list of lengths.  The gradient is taken at the states and
-activations of the last forward, with the weights and x as they are.
+activations of the last forward, with the current weights and x.
 """
 
 import math

@@ -3,7 +3,7 @@
 d is the distance of a pair.  Bottoms: features (N, C) twice, and N flags, truncated to integers
 (not 0: similar).  Honours margin and legacy_version (dissimilar pairs: max(margin - d^2, 0)).  The
 gradient of a dissimilar pair divides by d + 1e-4 where the true one divides by d.  It uses the
-differences of the last forward, and the flags as they are.
+differences of the last forward, and the flags' current values.
 """
 
 import math

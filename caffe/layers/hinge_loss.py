@@ -3,7 +3,7 @@
 s is 1 for the label's class and -1 for the others.  Bottoms: scores (N, ...), one per class, and N
 integer labels.  Honours norm (L1; L2 squares the terms).  torch's multi_margin_loss compares
 classes with one another; this loss compares each class with 0.  The gradient uses the terms of the
-last forward, and the labels as they are.
+last forward, and the labels' current values.
 """
 
 import math

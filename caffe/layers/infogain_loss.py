@@ -10,7 +10,7 @@ Honours infogain_loss_param: axis (default 1), source; loss_param: normalization
 number of positions without ignore_label), ignore_label; `normalize` is refused, as in Caffe.
 
 Probabilities below 1e-20 count as 1e-20; the gradient is not limited.  It uses the probabilities of
-the last forward, and labels and H as they are.  Labels and H have no gradient.
+the last forward, and the current values of labels and H.  Labels and H have no gradient.
 """
 
 import math

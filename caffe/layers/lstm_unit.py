@@ -55,7 +55,7 @@ class LSTMUnit(Layer):
         return c.unsqueeze(0), h.unsqueeze(0)
 
     def backward(self, bottoms: Tensors, tops: Tensors, diffs: Tensors, needs: Needs) -> Grads:
-        """The gradients by hand: as in Caffe, tanh(c) is taken of the top's present data."""
+        """The gradients by hand: as in Caffe, tanh(c) is taken of the top's current data."""
         (c_before, gates, cont), tanh_c, (dc, dh) = bottoms, torch.tanh(tops[0]), diffs
         i, f, o, g = gates.chunk(4, 2)
         i, f, o, g = (

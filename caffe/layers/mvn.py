@@ -2,7 +2,7 @@
 
 Honours normalize_variance, across_channels (mean and deviation of the whole image) and eps, which
 is added to the deviation, not to the variance.  As in Caffe, the gradient treats deviation + eps as
-the deviation; it uses the top as it is and the deviations of the last forward.
+the deviation; it uses the top's current values and the deviations of the last forward.
 """
 
 import torch

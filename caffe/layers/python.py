@@ -3,7 +3,7 @@
 python_param.module and .layer name the class; the module is searched for on sys.path and in the
 current folder.  `param_str` is passed on unchanged; `share_in_parallel` has no meaning here.  The
 class receives the net's own blobs and computes on them in NumPy.  As in Caffe, its `reshape` runs
-before every forward, and its `backward` reads the blobs as they are then.
+before every forward, and its `backward` reads the blobs' current values.
 """
 
 import importlib

@@ -4,8 +4,8 @@ Bottoms: scores x (any shape) and targets t with the same first axis and count; 
 in [0, 1] is not checked.  Honours loss_param: normalization (default BATCH_SIZE: the sum over all
 elements is divided by shape[0] only, so with 40 topics the loss starts near 40 ln 2), normalize,
 ignore_label (an element is ignored if its target, truncated to an integer, equals it: 0 drops every
-target in (-1, 1)).  The gradient uses the probabilities of the last forward, and the targets as
-they are.  The targets have no gradient.
+target in (-1, 1)).  The gradient uses the probabilities of the last forward, and the targets'
+current values.  The targets have no gradient.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""net.backward() may run at any time: as in BVLC Caffe, it uses the present blobs.
+"""net.backward() may run at any time: as in BVLC Caffe, it uses the blobs' current values.
 
 It also uses what the layers have kept of their last forward.  Random nets run random sequences of
 forward, backward, solver steps and changes by hand.  A NumPy twin that follows the C++ layers

@@ -1,4 +1,4 @@
-"""Nets in old forms: what becomes of each kind of entry."""
+"""Nets in old forms: how each kind of entry is upgraded."""
 
 import numpy as np
 import pytest
