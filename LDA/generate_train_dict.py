@@ -189,7 +189,7 @@ def main():
     parser.add_argument(
         "--images",
         type=Path,
-        help="the dump's list_of_images.json; its images lie in the collection",
+        help="the dump's list_of_images.json; its images are in the collection",
     )
     command_line.add_options(parser, "--workers")
     command_line.add_options(

@@ -29,7 +29,7 @@ def straightforward(model, documents, seed):
     """One call per article, each with the start that `topic_vectors` draws."""
     vectors = np.zeros((len(documents), model.num_topics), np.float32)
     kept = model.lda.random_state
-    model.lda.random_state = topics._OneStart(seed, model.num_topics)
+    model.lda.random_state = topics.OneStart(seed, model.num_topics)
     for vector, tokens in zip(vectors, documents, strict=True):
         bow = model.dictionary.doc2bow(tokens)
         for topic, probability in model.lda.get_document_topics(

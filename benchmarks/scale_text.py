@@ -211,7 +211,7 @@ def main():
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", action="store_true", help="leave corpora and work in FOLDER")
-    parser.add_argument("--force", action="store_true", help="measure finished sizes anew")
+    parser.add_argument("--force", action="store_true", help="measure finished sizes again")
     args = parser.parse_args()
     rows = json_files.read(args.out, "benchmarks/scale_text.py") if args.out.exists() else {}
     asked = {"seed": args.seed, "workers": args.workers}

@@ -77,7 +77,7 @@ def main():
     text.tokenize("geese"), straightforward("geese")  # loads WordNet
     pairs = []
     for i in range(args.rounds):
-        text._tokens.clear()
+        text.token_of_word.clear()
         ours, tokens = timed(text.tokenize, articles)
         theirs, wanted = timed(straightforward, articles)
         if tokens != wanted:

@@ -1,4 +1,4 @@
-"""Artefacts are written whole or not at all; what the user can mend is one sentence."""
+"""Artefacts are written whole or not at all; errors that the user can correct are one sentence."""
 
 import hashlib
 import json
@@ -126,7 +126,7 @@ def test_a_kill_amid_the_renaming_leaves_no_mixture(tmp_path, moved):
     assert found["a.state"] == "new" or "a" not in found
     with atomic_files.written_whole(
         tmp_path / "c"
-    ) as temporary:  # who writes next clears away what was left
+    ) as temporary:  # the next writer removes the leftovers
         temporary.write_text("c")
     assert not [name for name in names_in(tmp_path) if name.startswith(".tmp-")]
 
@@ -242,9 +242,9 @@ def test_outputs_are_not_overwritten_without_force(tmp_path):
     artefacts.refuse_existing(tmp_path / "a", force=True)
     with pytest.raises(UserError) as caught:
         artefacts.refuse_existing(tmp_path / "a", force=False)
-    assert (
-        str(caught.value)
-        == f"{tmp_path / 'a'} exists already: give --force to replace it, or another --work folder to keep it"
+    assert str(caught.value) == (
+        f"{tmp_path / 'a'} exists already: give --force to replace it, or another --work"
+        " folder to keep it"
     )
 
 
@@ -262,7 +262,7 @@ def test_run_leaves_status_and_other_errors_alone(capsys):
     with pytest.raises(SystemExit) as stopped:
         command_line.run(lambda: 0)
     assert stopped.value.code == 0
-    with pytest.raises(ZeroDivisionError):  # a fault of ours keeps its traceback
+    with pytest.raises(ZeroDivisionError):  # a bug keeps its traceback
         command_line.run(lambda: 1 / 0)
 
 
@@ -337,7 +337,7 @@ def test_json_that_would_break_the_reader(tmp_path, content):
     ) as caught:
         list(json_files.stream(tmp_path / "a.json", "make"))
     assert len(str(caught.value)) < 500
-    if "udcff" not in content:  # which the other reader takes
+    if "udcff" not in content:  # which the other reader accepts
         with pytest.raises(UserError, match=r"a.json is not valid JSON"):
             json_files.read(tmp_path / "a.json", "make")
 

@@ -1,6 +1,4 @@
-"""The number of topics: both measures by hand, articles held out whole, runs that were stopped, the
-record and the plot.
-"""
+"""The number of topics: both measures by hand, whole articles held out, stopped runs."""
 
 import json
 import sys
@@ -31,10 +29,10 @@ def script(load_script):
     return load_script("LDA/choose_topics.py")
 
 
-# ------------------------------------------------------------------------------------------------------------ the measures
+# ------------------------------------------------------------------------------------- the measures
 def test_coherence_by_hand(script, model_of, monkeypatch):
-    """Words that always stand together: 1; words that never do: 0, but for the smallest number in
-    the logarithms.
+    """Words that always occur together: 1; words that never do: 0, except for the smallest number
+    in the logarithms.
     """
     monkeypatch.setattr(script, "TOP_WORDS", 2)
     words = ["a", "b", "c", "d", "e"]
@@ -47,7 +45,7 @@ def test_coherence_by_hand(script, model_of, monkeypatch):
     assert np.array_equal(script.coherences(model, texts, workers=2), found, equal_nan=True)
 
 
-# ---------------------------------------------------------------------------------------------------------------- the split
+# ---------------------------------------------------------------------------------------- the split
 def test_articles_are_held_out_whole(script):
     ranks = np.array([4, 0, 0, 3, 1, 4, 2, 0, 1, 4])
     for seed in range(10):
@@ -73,7 +71,7 @@ def test_a_share_that_leaves_nothing_is_refused(script, share, nothing):
         script.split(np.arange(5), 5, share, 0)
 
 
-# --------------------------------------------------------------------------------------------------------------- the script
+# --------------------------------------------------------------------------------------- the script
 @pytest.fixture
 def work(tmp_path):
     """What learn_LDA_model.py leaves: articles of three themes, some with two images, each with a
@@ -106,9 +104,7 @@ def work(tmp_path):
 
 @pytest.fixture
 def run(script, monkeypatch, work, capsys):
-    """run(...): the record, and what was printed, line by line; the plot is drawn where it is asked
-    for.
-    """
+    """run(...): the record and the printed lines; the plot is drawn only with --plot."""
 
     def run(*arguments):
         command = [
@@ -174,7 +170,8 @@ def test_the_record_and_what_is_printed(run, work):
         for row in record["models"]
     )
     assert printed[0] == (
-        f"models of 2, 3 topics, seeds 0, 1, passes 2: learning from {record['split']['learning_documents']} documents,"
+        "models of 2, 3 topics, seeds 0, 1, passes 2: learning from"
+        f" {record['split']['learning_documents']} documents,"
         " perplexity on 3 other articles, coherence on 30 articles; 0 of 4 models exist already"
     )
     assert [line.split(": perplexity ")[0] for line in printed[1:5]] == [
@@ -196,8 +193,8 @@ def test_the_plot_is_a_picture(run, work):
 
 
 def test_training_and_held_out_documents(run, script, monkeypatch, work):
-    """Every article has a word of its own: none of a held-out article is learnt from, though its
-    images are many.
+    """Every article has a word of its own, so the words show that nothing of a held-out article is
+    learnt from, though it has many images.
     """
     dictionary = Dictionary.load(str(work / artefacts.DICTIONARY))
     seen = []
@@ -229,7 +226,7 @@ def test_training_and_held_out_documents(run, script, monkeypatch, work):
     assert not set(learnt) & set(held_out)
     assert all(
         learnt.count(word) == (2 if word[3] == "a" else 1) for word in learnt
-    )  # one document an image
+    )  # one document per image
     assert record["split"]["learning_documents"] == len(learnt)
     run("--held-out", "0.5", "--split-seed", "1", "--force", *ONE)
     assert set(seen[-1]) != set(held_out)

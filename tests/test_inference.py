@@ -1,4 +1,4 @@
-"""Compiled inference: gensim's own, one article after the other, decides."""
+"""Compiled inference, compared with gensim's own of one article after the other."""
 
 import os
 import subprocess
@@ -59,7 +59,7 @@ def test_gensims_gamma(num_topics):
     lda, start = model(num_topics), _OneStart(3, num_topics).row
     bags = articles(
         lda, LENGTHS, seed=1
-    )  # in other draws a short article stands on a knife's edge, and rounding decides
+    )  # with other draws, rounding decides about a short article
     gamma, close = inference.gammas(lda, bags, start)
     wanted = by_gensim(lda, bags, start)
     assert gamma.dtype == np.float32
@@ -68,7 +68,7 @@ def test_gensims_gamma(num_topics):
     assert len(clear) > 0.7 * len(bags)
     vectors, wanted = (g / g.sum(axis=1, keepdims=True) for g in (gamma, wanted))
     np.testing.assert_allclose(vectors[clear], wanted[clear], atol=5e-6)
-    # the others may have gone one round more or less
+    # the others may have made one round more or less
     np.testing.assert_allclose(vectors, wanted, atol=lda.gamma_threshold)
 
 
@@ -171,10 +171,13 @@ def test_bag_of_words():
 
 def test_folders_that_cannot_be_written():
     """No folder for compiled code: it is compiled in every process."""
-    code = "from texttopicnet import inference; print(inference.exp_digamma(1.0), inference.exp_digamma._cache)"
+    code = (
+        "from texttopicnet import inference; print(inference.exp_digamma(1.0),"
+        " inference.exp_digamma._cache)"
+    )
     environment = os.environ | {
         "NUMBA_CACHE_LOCATOR_CLASSES": "ZipCacheLocator"
-    }  # refuses a folder that is no archive
+    }  # refuses a folder that is not an archive
     run = subprocess.run(
         [sys.executable, "-c", code],
         cwd=artefacts.ROOT,

@@ -1,4 +1,4 @@
-"""LDA training: gensim's model, the same whatever works on it, and the same after a kill."""
+"""LDA training: gensim's model, the same with any number of processes and after a kill."""
 
 import itertools
 import json
@@ -173,7 +173,7 @@ def kill():
 @pytest.mark.parametrize(
     ("killed_at", "read"),
     [
-        (50, 3 * 190),  # before the first update: there is nothing to go on from
+        (50, 3 * 190),  # before the first update: there is nothing to resume from
         (81, 3 * 190),  # after it: its 80 documents are read again, but not inferred
         (190 + 130, 2 * 190),
         (2 * 190 + 1, 190),
@@ -212,12 +212,17 @@ def test_after_the_last_update_nothing_is_learnt_again(
     assert_same(learn(corpus, **given), uninterrupted, tmp_path / "second")
 
 
+def kill_workers():
+    for process in multiprocessing.active_children():
+        process.kill()
+
+
 def test_a_killed_worker_is_one_sentence_and_the_run_can_be_resumed(
     corpus, uninterrupted, tmp_path, capsys
 ):
     dictionary, bows = corpus
     given = {"workers": 2, "checkpoint": tmp_path / "checkpoint", "seconds": 0}
-    killed = Watched(bows, CHUNK + 190 + 100, lambda: multiprocessing.active_children()[0].kill())
+    killed = Watched(bows, CHUNK + 190 + 100, kill_workers)
     with pytest.raises(UserError, match=r"a worker process was killed .*: start again"):
         learn((dictionary, killed), **given)
     assert_same(learn(corpus, **given), uninterrupted, tmp_path)
@@ -225,7 +230,7 @@ def test_a_killed_worker_is_one_sentence_and_the_run_can_be_resumed(
 
 
 def test_a_checkpoint_is_written_when_the_seconds_are_over(corpus, tmp_path, monkeypatch):
-    clock = itertools.count(step=25)  # a look at it, an update
+    clock = itertools.count(step=25)  # one look per update
     monkeypatch.setattr(lda_training.time, "monotonic", lambda: next(clock))
     written = []
     monkeypatch.setattr(

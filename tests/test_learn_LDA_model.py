@@ -38,7 +38,7 @@ def script(load_script):
 
 @pytest.fixture
 def corpus(tmp_path):
-    """The data folder; the train dict lies in work/, its images in an order that is not the
+    """The data folder; the train dict is in work/, its images in an order that is not the
     articles'.
     """
     pairs = {}
@@ -197,7 +197,8 @@ def test_defaults_are_the_originals(script, monkeypatch, corpus):
     with pytest.raises(UserError) as caught:
         script.main()
     assert str(caught.value) == (
-        "none of the 6 words is in at least 20 (--no-below) and at most 0.5 (--no-above) of the 8 documents: for so small a"
+        "none of the 6 words is in at least 20 (--no-below) and at most 0.5 (--no-above) of the 8"
+        " documents: for so small a"
         " corpus give --no-below 2, with which 6 words are left"
     )
     # nothing half made is left, and no token has to be made again
@@ -208,7 +209,8 @@ def test_what_is_printed(run, corpus, capsys):
     folder = run(*ALL)
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == (
-        "learning 3 topics from 8 documents (5 articles): passes 1, workers 1, seed 0, words in at least 1 document and at"
+        "learning 3 topics from 8 documents (5 articles): passes 1, workers 1, seed 0, words in"
+        " at least 1 document and at"
         " most 1 of them"
     )
     assert printed[1] == "1 article (empty after preprocessing): text/e"
@@ -239,7 +241,7 @@ def test_articles_with_blemishes_are_counted_and_the_first_is_named(run, corpus,
         "f": "the piano caf\xe9".encode("latin-1"),
         "g": b"\xff\xfe\x00",  # neither UTF-8 nor a word
         "h": b"{{a|" * 3000 + b"piano" + b"}}" * 3000 + b" violin",
-        "i": b"{{a|" * 3000 + b"piano",  # never closed: gone to the end
+        "i": b"{{a|" * 3000 + b"piano",  # never closed: removed to the end
         "j": b"piano " * 2_000_000,
         "k": "the castle \ufffd".encode(),  # a U+FFFD of its own is UTF-8
     }
@@ -399,7 +401,10 @@ def test_foreign_models_are_not_replaced_and_force_is_not_advised(run, corpus):
     before = names_in(folder), (folder / "dictionary.dict").read_bytes()
     with pytest.raises(
         UserError,
-        match=r"dictionary.dict was not made in this work folder, and would be overwritten: give another --work folder, or move",
+        match=(
+            r"dictionary.dict was not made in this work folder, and would be overwritten: give"
+            r" another --work folder, or move"
+        ),
     ):
         run(*ALL)
     assert (names_in(folder), (folder / "dictionary.dict").read_bytes()) == (
@@ -430,7 +435,7 @@ def test_an_existing_model_is_kept_without_force(run):
     assert MmCorpus(str(folder / "bow.mm")).num_docs == 5
 
 
-# --------------------------------------------------------------------------------------------------------- small corpora
+# ------------------------------------------------------------------------------------ small corpora
 @pytest.mark.parametrize(
     ("documents", "num_documents", "no_below", "no_above", "advice"),
     [
@@ -455,7 +460,8 @@ def test_the_advice_fits_the_cause(script, documents, num_documents, no_below, n
     said = dictionary_filter.why_no_word(np.array(documents), num_documents, no_below, no_above)
     assert said.endswith(f"for so small a corpus {advice}")
     assert said.startswith(
-        f"none of the {len(documents)} words is in at least {no_below} (--no-below) and at most {no_above:g}"
+        f"none of the {len(documents)} words is in at least {no_below} (--no-below) and at most"
+        f" {no_above:g}"
     )
     for count, option in zip(documents, [(no_below, no_above)] * len(documents), strict=True):
         assert not dictionary_filter.is_kept(np.array(count), num_documents, *option)
@@ -467,7 +473,8 @@ def test_articles_that_are_all_empty_are_reported_as_such(run, corpus):
     with pytest.raises(UserError) as caught:
         run(*ALL)
     assert str(caught.value) == (
-        "no article has a word after preprocessing: all of them are empty, or hold nothing but markup and stop words"
+        "no article has a word after preprocessing: all of them are empty, or hold nothing but"
+        " markup and stop words"
     )
 
 
@@ -512,7 +519,10 @@ def test_a_dictionary_that_was_not_made_here_is_not_overwritten(run, corpus):
     before = path.read_bytes()
     with pytest.raises(
         UserError,
-        match=r"dictionary.dict was not made in this work folder, and would be overwritten: give another",
+        match=(
+            r"dictionary.dict was not made in this work folder, and would be overwritten: give"
+            r" another"
+        ),
     ):
         run(*ALL)
     assert path.read_bytes() == before

@@ -1,4 +1,4 @@
-"""Pairs of image and article: the train dict's order, the order of names, and what is refused."""
+"""Pairs of image and article: the train dict's order, the order of names, and refused files."""
 
 import json
 
@@ -57,12 +57,14 @@ def test_the_later_of_two_articles_for_one_image_stays():
         ),
         (
             "{}",
-            "train.json holds no pairs of image and article: rebuild it with python LDA/generate_train_dict.py --force",
+            "train.json holds no pairs of image and article: rebuild it with python"
+            " LDA/generate_train_dict.py --force",
         ),
         ('["a", "b"]', "holds no pairs"),
         (
             '{"a": ["b"]}',
-            "train.json: the article of an image, list, is not a file of the collection .it is not a name.",
+            "train.json: the article of an image, list, is not a file of the collection .it is"
+            " not a name.",
         ),
         (None, "train.json does not exist: make it with python LDA/generate_train_dict.py"),
     ],
@@ -87,7 +89,10 @@ def test_a_name_that_leads_out_of_the_collection_is_refused(tmp_path, name, plac
     json_files.write(tmp_path / "train.json", rows)
     with pytest.raises(
         UserError,
-        match=r"train.json: the .* is not a file of the collection .*generate_train_dict.py --force",
+        match=(
+            r"train.json: the .* is not a file of the collection .*generate_train_dict.py"
+            r" --force"
+        ),
     ) as caught:
         Pairs.load(tmp_path / "train.json")
     assert "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""The tokens of files on standard output, one line a file."""
+"""The tokens of files on standard output, one line per file."""
 
 import importlib.util
 import sys

@@ -60,7 +60,7 @@ def test_saved_and_loaded(tmp_path):
 
 
 def test_no_nan_in_a_record(tmp_path):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="not JSON compliant"):
         results.save(tmp_path / "a.json", make(tmp_path, values={"average": float("nan")}))
     assert not (tmp_path / "a.json").exists()
 

@@ -1,5 +1,6 @@
-"""The retrieval set's lists, the divergence and the ranking; the original's recording is in
-test_average_precision.py.
+"""The retrieval set's lists, the divergence and the ranking.
+
+The original's recording is in test_average_precision.py.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""The benchmark of scale: its corpus is what it says, memory is that of all processes, finished
+"""The benchmark of scale: its corpus is as described, memory is that of all processes, and finished
 sizes are kept.
 """
 

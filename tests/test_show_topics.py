@@ -1,6 +1,4 @@
-"""The top words of every topic, as the saved model has them, and the page with their images and
-articles.
-"""
+"""The top words of every topic of the saved model, and the page with their images and articles."""
 
 import base64
 import importlib.util
@@ -35,7 +33,8 @@ ARTICLES = {
     "text/a": "'''Cannons & <b>battles</b>'''\n[[Cannon|Cannons]] stand in a row.",
     "text/b": "<document>\n&lt;script&gt;alert(1)&amp;lt;/script&gt;Goals\n"
     + "goal after goal " * 50,
-    "text/c": "A first line that is too long to be anything like the title of an article in an encyclopedia of music",
+    "text/c": "A first line that is too long to be anything like the title of an article in an"
+    " encyclopedia of music",
 }
 
 
@@ -134,7 +133,7 @@ def test_a_missing_model_is_one_sentence(work):
     )
 
 
-# ------------------------------------------------------------------------------------------------------------ the page
+# ----------------------------------------------------------------------------------------- the page
 def texts(tree, path):
     return [" ".join(found.text_content().split()) for found in tree.xpath(path)]
 
@@ -244,7 +243,10 @@ def test_labels_of_other_images_are_refused(collection, work, show):
     json_files.write(work / artefacts.TRAIN_DICT, {"images/b.jpg": "text/b"})
     with pytest.raises(
         UserError,
-        match=r"other images than the train dict: 4 only in the labels, such as images/a1.jpg; move it",
+        match=(
+            r"other images than the train dict: 4 only in the labels, such as images/a1.jpg;"
+            r" move it"
+        ),
     ):
         show()
     json_files.write(
@@ -252,14 +254,20 @@ def test_labels_of_other_images_are_refused(collection, work, show):
     )
     with pytest.raises(
         UserError,
-        match=r"other images than the train dict: 1 only in the train dict, such as images/d.jpg; move",
+        match=(
+            r"other images than the train dict: 1 only in the train dict, such as images/d.jpg;"
+            r" move"
+        ),
     ):
         show()
     both = {image: "text/a" for image in ["images/d.jpg", *LABELS] if image != "images/c.jpg"}
     json_files.write(work / artefacts.TRAIN_DICT, both)
     with pytest.raises(
         UserError,
-        match=r"1 only in the labels, such as images/c.jpg, 1 only in the train dict, such as images/d",
+        match=(
+            r"1 only in the labels, such as images/c.jpg, 1 only in the train dict, such as"
+            r" images/d"
+        ),
     ):
         show()
 
@@ -320,7 +328,7 @@ def test_nothing_outside_the_collection_is_shown(collection, show, work):
     that holds it.
     """
     secret = work / "secret"
-    secret.write_text("a secret that nobody is to see")
+    secret.write_text("a secret that must not be shown")
     cv2.imwrite(str(work / "secret.jpg"), np.full((300, 300, 3), 200, np.uint8))
     for place, target in (("text/a", secret), ("images/b.jpg", work / "secret.jpg")):
         (collection / place).unlink()

@@ -1,6 +1,4 @@
-"""Article text to tokens: each step by hand, and the recorded tokens of the original's
-preprocessing.
-"""
+"""Article text to tokens: each step by hand, and the recorded tokens of the original."""
 
 import gzip
 import hashlib
@@ -50,7 +48,7 @@ def test_step_1_removes_wiki_markup(raw, tokens):
         ('{|a="1\n2"c=3|}x', "x"),  # a quoted value spans lines
         ('|a="x|y" z', "z"),  # and holds bars
         ('|a="x"y"', 'y"'),  # and is the shortest
-        ('|a="x', ""),  # an unpaired quote is no quoted value
+        ('|a="x', ""),  # an unpaired quote does not begin a quoted value
         ("|a=b|c=d", "c=d"),  # a bar ends an unquoted value, and one closing mark goes along
         ("!a=1!b", ""),  # an exclamation mark does not
         ("||a=1 b", "|b"),  # one opening mark
@@ -108,7 +106,7 @@ def test_the_authors_dictionary_was_made_with_these_stop_words():
     later = (Path(__file__).parent / "stop_words_2025.txt").read_text("utf-8").splitlines()[1:]
     assert len(later) == 1333
     assert sum(word in documents for word in later) == 653
-    assert documents["within"] == 50_111  # of 100,785 documents: nobody had removed it
+    assert documents["within"] == 50_111  # of 100,785 documents: it had not been removed
 
 
 def test_step_5_lemmas_are_those_of_nouns():
@@ -195,13 +193,13 @@ def test_examine_says_what_is_wrong_with_an_article(monkeypatch, data, count, bl
     assert (len(tokens), found) == (count, blemishes)
 
 
-# what no expression of step 1 or 2 may go over again and again: each would take from minutes to
-# hours
+# markup that a naive expression of step 1 or 2 would reread endlessly, for minutes to hours
 STALLING = """
 import sys
 from texttopicnet import text
-UNITS = ["{{", "{{a|", "[[File:", "[[File: a] ", "[[Fi[[File:x|le:b]]]] ", "<!--", "<ref>", "<ref ", "<math ", "<", "[",
-         "[a://b ", "[a|b|", "|", "  !", "\\n|", "{|", "\\n[[en:b", "\\n[[en:b]]", '|a="', "|a=b ", "!a", "&amp", '|a="b"']
+UNITS = ["{{", "{{a|", "[[File:", "[[File: a] ", "[[Fi[[File:x|le:b]]]] ", "<!--", "<ref>", "<ref ",
+         "<math ", "<", "[", "[a://b ", "[a|b|", "|", "  !", "\\n|", "{|", "\\n[[en:b",
+         "\\n[[en:b]]", '|a="', "|a=b ", "!a", "&amp", '|a="b"']
 for unit in UNITS:
     text.tokenize(unit * (300_000 // len(unit)) + sys.argv[1])
 """
@@ -216,10 +214,10 @@ def test_endless_marks_take_linear_time(end):
 
 def test_the_map_of_words_does_not_grow_without_limit(monkeypatch):
     monkeypatch.setattr(text, "MOST_WORDS", 5)
-    monkeypatch.setattr(text, "_tokens", text._Tokens())
+    monkeypatch.setattr(text, "token_of_word", text._Tokens())
     words = [f"piano{letter}" for letter in "abcdefghijklmnop"]
     assert text.tokenize(" ".join(words)) == words
-    assert len(text._tokens) <= 5
+    assert len(text.token_of_word) <= 5
 
 
 WITHOUT_WORDNET = """
@@ -243,7 +241,8 @@ def test_missing_wordnet_is_reported_once_in_one_line(tmp_path):
     assert done.stdout == ""
     folder = tmp_path / "nltk_data"
     assert done.stderr == (
-        f"error: WordNet is neither in {folder} nor on NLTK's path: get it with bash scripts/00_install.sh\n"
+        f"error: WordNet is neither in {folder} nor on NLTK's path: get it with bash"
+        " scripts/00_install.sh\n"
     )
 
 

@@ -1,6 +1,4 @@
-"""Tokens on the disk: every article preprocessed once, kept when a run is killed, made anew when
-its file has changed.
-"""
+"""Tokens on the disk: each article is preprocessed once, and again when its file has changed."""
 
 import os
 import signal

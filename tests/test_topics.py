@@ -1,6 +1,4 @@
-"""Dictionary and LDA as one object: saved and loaded together, one vector a text and seed, small
-topics 0.
-"""
+"""Dictionary and LDA as one object: loaded together, one vector per text and seed."""
 
 import os
 import shutil
@@ -37,7 +35,7 @@ def model():
 
 @pytest.fixture
 def one_word_a_topic():
-    """Three words, three topics: word i stands in topic i alone."""
+    """Three words, three topics: word i is in topic i alone."""
     dictionary = Dictionary([["piano", "goal", "cannon"]])
     model = TopicModel.learn(dictionary, [[(0, 1)]], 3, workers=1)
     order = [dictionary.token2id[word] for word in ("piano", "goal", "cannon")]
@@ -128,7 +126,7 @@ def test_vectors_equal_one_gensim_call_per_article():
     assert (vectors == 0).any()
     assert (vectors > 0.5).any()
     for tokens, vector in zip(documents, vectors, strict=True):
-        model.lda.random_state = topics._OneStart(3, 12)
+        model.lda.random_state = topics.OneStart(3, 12)
         wanted = dict(
             model.lda.get_document_topics(
                 model.dictionary.doc2bow(tokens), minimum_probability=0.01
@@ -151,7 +149,7 @@ def test_vectors_do_not_depend_on_the_workers(model, monkeypatch, workers):
 
 
 def test_the_seed_draws_the_start(model):
-    starts = [topics._OneStart(seed, 3).gamma(100.0, 0.01, (4, 3)) for seed in (0, 0, 1)]
+    starts = [topics.OneStart(seed, 3).gamma(100.0, 0.01, (4, 3)) for seed in (0, 0, 1)]
     assert (starts[0] == starts[0][0]).all()  # the same for every article
     np.testing.assert_array_equal(starts[0], starts[1])
     assert (starts[0] != starts[2]).all()
@@ -217,7 +215,10 @@ def test_a_model_without_words_and_another_dictionary_are_refused(model, tmp_pat
     Dictionary([["piano", "violin"]]).save(str(tmp_path / "LDA" / "dictionary.dict"))
     with pytest.raises(
         UserError,
-        match=r"dictionary.dict and .*ldamodel3.lda do not belong together: .* 2 words, the model 9",
+        match=(
+            r"dictionary.dict and .*ldamodel3.lda do not belong together: .* 2 words, the model"
+            r" 9"
+        ),
     ) as e:
         TopicModel.load(tmp_path, 3)
     assert "--force" not in str(e.value)
@@ -271,8 +272,8 @@ def test_a_model_of_another_number_of_topics_is_refused(model, tmp_path):
         TopicModel.load(tmp_path, 4)
 
 
-# ------------------------------------------------------------------------------------------------------ gensim's old files
-# gensim brings models along that its early versions saved: a dozen words, two topics, learnt from
+# ------------------------------------------------------------------------------- gensim's old files
+# gensim ships models that its early versions saved: a dozen words, two topics, learnt from
 # the nine titles of Deerwester
 OLD = {
     "pre_0_13_2_model": 0.01,
@@ -301,7 +302,7 @@ def test_models_of_early_versions_are_read(tmp_path, name, capsys):
     np.testing.assert_allclose(vectors.sum(axis=1), 1, atol=1e-5)
     assert vectors[0].argmax() != vectors[1].argmax()
     np.testing.assert_allclose(vectors[2], 0.5, atol=1e-6)  # alpha is 1/2 for each
-    loaded.lda.random_state = topics._OneStart(0, 2)
+    loaded.lda.random_state = topics.OneStart(0, 2)
     for tokens, vector in zip(texts, vectors, strict=True):  # as gensim itself infers
         wanted = dict(
             loaded.lda.get_document_topics(
@@ -382,8 +383,8 @@ def test_perplexity_by_hand(model_of):
 
 
 def test_perplexity_sees_what_a_document_is_about(model_of):
-    """Long documents of one topic's two words: 2; a word that its topic has not: dearer than all
-    four equally likely.
+    """Long documents of one topic's two words: 2; of two topics' words: as unsure as between all
+    four words.
     """
     sure = model_of([[0.5, 0.5, 0, 0], [0, 0, 0.5, 0.5]], ["a", "b", "c", "d"])
     documents = [[(0, 500), (1, 500)], [(2, 500), (3, 500)]]
@@ -393,7 +394,7 @@ def test_perplexity_sees_what_a_document_is_about(model_of):
 
 
 def test_unused_topics_do_not_change_perplexity(model_of):
-    """Twenty more topics that no document needs: gensim's own number explodes, this one does not."""
+    """Twenty more topics that no document needs: gensim's own number explodes, ours does not."""
     words = list("abcdefgh")
     useful = [[0.25] * 4 + [0] * 4, [0] * 4 + [0.25] * 4]
     few, many = model_of(useful, words), model_of(useful + [[0.125] * 8] * 20, words)

@@ -1,6 +1,4 @@
-"""Image labels: which vectors are none, of which embedding; read by number, in the order of the
-names.
-"""
+"""Image labels: the check of every embedding, and labels by number, in the order of their names."""
 
 import numpy as np
 import pytest
@@ -15,14 +13,12 @@ SHARED = (
 
 
 def refused(name, vector, num_topics):
-    """What is said of b.jpg's vector, after a good one."""
+    """The error about b.jpg's vector, which comes after a good one."""
     good = ("a.jpg", [1.0] + [0.0] * (num_topics - 1))
     passed = []
     with pytest.raises(UserError) as caught:
-        for label in training_labels.checked(
-            name, iter([good, ("b.jpg", vector)]), num_topics, "make"
-        ):
-            passed.append(label)
+        labels = iter([good, ("b.jpg", vector)])
+        passed.extend(training_labels.checked(name, labels, num_topics, "make"))
     assert passed == [good]
     said = str(caught.value)
     assert said.startswith(f"b.jpg: its label is not a vector of {num_topics} {name} numbers (")

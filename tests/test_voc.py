@@ -1,4 +1,4 @@
-"""VOC splits: classes, rows, difficult objects, and the sentences for what is wrong."""
+"""VOC splits: classes, rows, difficult objects, and the sentences for wrong files."""
 
 import pytest
 

@@ -37,7 +37,7 @@ REMEDY = f"{pickles.MOVE}, then make both with python LDA/learn_LDA_model.py"
 NEAR = 1e-5  # rounding decides about a topic so close to the minimum probability
 
 
-class _OneStart:
+class OneStart:
     """Replaces a model's random state during inference, so that every article starts from the same
     gamma.
 
@@ -231,7 +231,7 @@ class TopicModel:
             Rows sum to 1.
         """
         bags = list(map(inference.bag_of_words, articles))
-        gamma, doubtful = inference.gammas(self.lda, bags, _OneStart(seed, self.num_topics).row)
+        gamma, doubtful = inference.gammas(self.lda, bags, OneStart(seed, self.num_topics).row)
         vectors = gamma / gamma.sum(axis=1, keepdims=True)
         near = (np.abs(vectors - MINIMUM_PROBABILITY) < NEAR).any(axis=1)
         doubtful |= set(np.flatnonzero(near).tolist())
@@ -247,7 +247,7 @@ class TopicModel:
         """One article's topic distribution by gensim's own inference."""
         ids, counts = bag
         kept = self.lda.random_state
-        self.lda.random_state = _OneStart(seed, self.num_topics)
+        self.lda.random_state = OneStart(seed, self.num_topics)
         try:
             gamma, _ = self.lda.inference([list(zip(ids.tolist(), counts.tolist(), strict=True))])
         finally:
