@@ -151,8 +151,8 @@ def text(f: h5py.File, key: str, path: Path | str, size: int) -> str:
     return os.fsdecode(value.partition(b"\0")[0])
 
 
-def octets(f: h5py.File, key: str, path: Path | str, size: int) -> bytes:
-    """The bytes in dataset `key`; none if the dataset is missing."""
+def raw_bytes(f: h5py.File, key: str, path: Path | str, size: int) -> bytes:
+    """The bytes in dataset `key`; b'' if the dataset is missing."""
     where = f"{path}: /{key}"
     dataset = child(f, key.encode(), where)
     if dataset is None:

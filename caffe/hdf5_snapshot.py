@@ -8,7 +8,7 @@ name, `a/0` beside a layer `a` with blobs) gets a group ``layer_<index>`` that c
 an attribute.
 
 Solver states: ``/iter``, ``/learned_net``, ``/current_step``, ``/history/<i>``, and the bytes
-``/resume_point``, which Caffe does not look at.
+``/resume_point``, which Caffe ignores.
 """
 
 import os
@@ -124,7 +124,7 @@ def read_state(path: str) -> tuple[int, str, int, list[np.ndarray], bytes]:
                 raise CaffeError(f"{path}: /history has {len(history)} members, but no blob {i}")
             blobs.append(hdf5_file.numbers(blob, where, size))
         step = hdf5_file.integer(f, "current_step", path, size)
-        point = hdf5_file.octets(f, "resume_point", path, size)
+        point = hdf5_file.raw_bytes(f, "resume_point", path, size)
         return iteration, hdf5_file.text(f, "learned_net", path, size), step or 0, blobs, point
 
 

@@ -192,7 +192,7 @@ class Layer:
         return ()
 
     def position(self) -> Position | None:
-        """Where the layer is in its data, for a snapshot; None if there is no such thing."""
+        """The layer's position in its data, for a snapshot; None if it has none."""
         return None
 
     def move_to(self, position: Position) -> None:

@@ -250,8 +250,9 @@ class Solver:
         return losses[0] if len(losses) == 1 else torch.stack(losses).mean()
 
     def apply_update(self) -> None:
-        """Turn the parameters' diffs into updates, subtract them from the weights, and count the
-        iteration.
+        """Update the weights from the parameters' diffs, and count the iteration.
+
+        A diff becomes what was subtracted.
         """
         rate = self.updater.rate(self.iter)
         self._take_rate_step(rate)
@@ -264,8 +265,9 @@ class Solver:
 
     # ------------------------------------------------------------------------------------ testing
     def test_all(self) -> None:
-        """Run every test net for its test_iter batches and log the mean of each output; a request
-        to stop ends it early.
+        """Run every test net for its test_iter batches and log the mean of each output.
+
+        A request to stop ends it early.
         """
         if not mode.root_solver():
             return

@@ -34,14 +34,14 @@ class TrainingLog:
         self.start(0)
 
     def start(self, iteration: int) -> None:
-        """Begin a run of iterations: forget earlier losses and times, except a snapshot's losses."""
+        """Begin a run of iterations: forget earlier times, and losses unless from a snapshot."""
         if not self._resumed:
             self.losses: list[torch.Tensor] = []
         self._resumed = False
         self._last = (iteration, time.perf_counter())
 
     def resume(self, losses: Sequence[torch.Tensor]) -> None:
-        """Let the next run of iterations average these losses with its own."""
+        """Let the next run of iterations average its losses with these."""
         self.losses = list(losses)[-self.param.average_loss :]
         self._resumed = True
 

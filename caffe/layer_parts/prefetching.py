@@ -90,7 +90,7 @@ class PrefetchingLayer(Layer):
     # ------------------------------------------------------------- the reader thread
     def _start(self):
         self._seed_reader()
-        self.reached = self._place()  # behind the last batch that `forward` has returned
+        self.reached = self._place()  # after the last batch that `forward` returned
         self.stopping = threading.Event()
         # as in Caffe, every type of layer reads this field of data_param
         self.ready = queue.Queue(maxsize=min(2, max(1, self.param.data_param.prefetch)))
@@ -157,7 +157,7 @@ class PrefetchingLayer(Layer):
 
     # ------------------------------------------------------------- for snapshots
     def position(self) -> Position:
-        """The first record that `forward` has not returned yet, however far the reader is ahead."""
+        """The first record that `forward` has not returned, however far the reader is ahead."""
         if self.ready is not None:
             return self.reached
         self._seed_reader()
@@ -169,11 +169,11 @@ class PrefetchingLayer(Layer):
         if position.records != count:
             self.fail(f"has {count} records, not {position.records}")
         if position.cursor >= count or len(position.streams) != 1:
-            self.fail(f"has {count} records, and no number {position.cursor}")
+            self.fail(f"has {count} records, but none with the number {position.cursor}")
         if len(position.order) != len(self.order):
-            self.fail("shuffles its records in only one of the two")
+            self.fail("shuffles its records either here or in the snapshot, but not in both")
         if len(position.order) and sorted(position.order) != list(range(count)):
-            self.fail(f"has {count} records, of which the order names others")
+            self.fail(f"has {count} records; the order in the snapshot names others")
         self._go_to(position)
 
     def _seed_reader(self):
@@ -181,7 +181,7 @@ class PrefetchingLayer(Layer):
             self.rng = np.random.default_rng(self.seed)
 
     def _place(self):
-        """The reader's own place, between two batches."""
+        """The reader's own position, between two batches."""
         count, stream = self.record_count(), self.rng.bit_generator.state
         cursor = self.cursor if self.cursor < count else 0
         return Position(count, cursor, self.passed, self.order, (stream,))

@@ -113,8 +113,9 @@ class HDF5Data(Layer):
 
     # ------------------------------------------------------------- for snapshots
     def position(self) -> Position:
-        """The file of the round and its next row; the generator's states before the files and
-        before the rows were shuffled give both orders again.
+        """The current file of the round, and its next row.
+
+        The states of the generator before it shuffled the files and the rows reproduce both orders.
         """
         streams = self.round_stream, self.file_stream
         return Position(len(self.files), self.row, self.file, streams=streams)
@@ -123,7 +124,7 @@ class HDF5Data(Layer):
         if position.records != len(self.files):
             self.fail(f"has {len(self.files)} files, not {position.records}")
         if position.passed >= len(self.files) or len(position.streams) != 2:
-            self.fail(f"has {len(self.files)} files, and no number {position.passed}")
+            self.fail(f"has {len(self.files)} files, but none with the number {position.passed}")
         self.rng = generator(position.streams[0])
         self._new_round()
         self.file = position.passed
@@ -131,5 +132,7 @@ class HDF5Data(Layer):
         self._load()
         if position.cursor >= len(self.row_order):
             path = self.files[self.file_order[self.file]]
-            self.fail(f"{path} has {len(self.row_order)} rows, and no number {position.cursor}")
+            self.fail(
+                f"{path} has {len(self.row_order)} rows, but none with the number {position.cursor}"
+            )
         self.row = position.cursor
