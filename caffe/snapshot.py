@@ -1,7 +1,7 @@
 """Snapshots of a solver: its weights and its state, written together and restored together.
 
 Caffe: Solver::Snapshot, Restore.  A .solverstate is binary protobuf or HDF5 (see hdf5_snapshot.py),
-and is recognised by its content. weights_file.py has the weights; resume.py finds the newest
+and is recognised by its content.  weights_file.py has the weights; resume.py finds the newest
 snapshot.
 """
 

@@ -250,10 +250,7 @@ class Solver:
         return losses[0] if len(losses) == 1 else torch.stack(losses).mean()
 
     def apply_update(self) -> None:
-        """Update the weights from the parameters' diffs, and count the iteration.
-
-        A diff becomes what was subtracted.
-        """
+        """Update the weights from the diffs, which become what was subtracted; count the iteration."""
         rate = self.updater.rate(self.iter)
         self._take_rate_step(rate)
         self.updater.update_all(rate, self.iter)
@@ -265,10 +262,7 @@ class Solver:
 
     # ------------------------------------------------------------------------------------ testing
     def test_all(self) -> None:
-        """Run every test net for its test_iter batches and log the mean of each output.
-
-        A request to stop ends it early.
-        """
+        """Run every test net and log the mean of each output; a request to stop ends it early."""
         if not mode.root_solver():
             return
         for i, net in enumerate(self.test_nets):
