@@ -250,7 +250,7 @@ class Solver:
         return losses[0] if len(losses) == 1 else torch.stack(losses).mean()
 
     def apply_update(self) -> None:
-        """Update the weights from the diffs, which become what was subtracted; count the iteration."""
+        """Update the weights from the diffs, which become the updates; count the iteration."""
         rate = self.updater.rate(self.iter)
         self._take_rate_step(rate)
         self.updater.update_all(rate, self.iter)
