@@ -105,7 +105,7 @@ def distribution(record: dict) -> dict:
     return {
         "title": "Distribution of the labels: means over the images",
         "lead": [
-            "Entropy is that of the vector as it stands in the file, not normalised to sum 1."
+            "Entropy is computed from the vector in the file, which is not normalised to sum 1."
         ],
         "header": ["labels", "number", *(title for title, _ in COLUMNS.values())],
         "rows": rows,

@@ -505,9 +505,7 @@ def test_a_dictionary_of_few_words_comes_with_advice(script, capsys):
     ]
     articles = [(token_rows.packed(tokens), 1) for tokens in texts]
     assert list(script.make_dictionary(articles, 1, 10, 0.5).token2id) == ["everywhere"]
-    assert (
-        capsys.readouterr().out == "only 1 of 61 words are left: with --no-below 2 it would be 61\n"
-    )
+    assert capsys.readouterr().out == "only 1 of 61 words are left: --no-below 2 would keep 61\n"
     script.make_dictionary(articles, 1, 2, 0.5)
     assert capsys.readouterr().out == ""
 

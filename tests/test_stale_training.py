@@ -357,7 +357,7 @@ def test_pages_are_not_used_until_a_dump_was_read_as_a_whole(dumps, work_in):
         with pytest.raises(
             UserError,
             match=(
-                "the page 1 is of a dump that was not read to its end: read the dump again with"
+                "the page 1 comes from a dump that was not read to its end: read the dump again with"
                 " python"
             ),
         ):
@@ -387,7 +387,7 @@ def test_a_dump_that_could_not_be_paired_is_not_used(dumps, work_in, monkeypatch
         used.pair(*options, "--force")
     monkeypatch.undo()
     used.monkeypatch = monkeypatch
-    with pytest.raises(UserError, match="of a dump that was not read to its end"):
+    with pytest.raises(UserError, match="from a dump that was not read to its end"):
         used.learn()
 
 

@@ -28,7 +28,7 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     """Call `main()` and exit with its status; a UserError is one line on stderr and status 1."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:  # texttopicnet.startup's
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show ends no stage
+    for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
@@ -123,7 +123,7 @@ def share(option: str, zero: bool = False, one: bool = False) -> Callable[[str],
 
 
 # Options that several scripts take.  A script may say what an option means for it, or change the
-# default: add_options(parser, "--seed", help="of the order").
+# default: add_options(parser, "--seed", help="seed of the order").
 OPTIONS = {
     "--data": {
         "type": Path,
@@ -172,7 +172,7 @@ OPTIONS = {
     "--no-below": {
         "type": whole("--no-below", 0),
         "metavar": "N",
-        "help": "documents that a word must be in; up to 100 articles need 2 (default: 20)",
+        "help": "a word must be in so many documents; up to 100 articles need 2 (default: 20)",
     },
     "--no-above": {
         "type": share("--no-above", one=True),
@@ -184,7 +184,7 @@ OPTIONS = {
         "type": whole("--workers", 1, MOST_WORKERS),
         "default": 2,
         "metavar": "N",
-        "help": "processes; the result does not depend on their number",
+        "help": "processes; the result does not depend on their number (default: %(default)s)",
     },
     "--scheduler": {
         "metavar": "tcp://HOST:PORT",
@@ -193,13 +193,13 @@ OPTIONS = {
     "--note": {
         "default": "",
         "metavar": "TEXT",
-        "help": "what a reader must know beside the numbers: training corpus, iterations",
+        "help": "what a reader must know besides the numbers: training corpus, iterations",
     },
     "--seed": {
         "type": seed(),
         "default": 0,
         "metavar": "N",
-        "help": "of every random step (default: 0)",
+        "help": "seed of every random step (default: 0)",
     },
     "--force": {"action": "store_true", "help": "replace existing outputs"},
     "--trust-pickle": {
