@@ -179,7 +179,9 @@ def main() -> None:
         metavar="FILE",
         help="file whose tables are replaced (default: LDA/README.md)",
     )
-    parser.add_argument("--check", action="store_true", help="change nothing, fail at a difference")
+    parser.add_argument(
+        "--check", action="store_true", help="change nothing; fail if the tables differ"
+    )
     args = parser.parse_args()
 
     records = results.load_all(args.results)

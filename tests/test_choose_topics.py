@@ -316,7 +316,8 @@ def test_other_settings_or_articles_are_refused_without_force(run, work, other):
         dictionary.save(str(work / artefacts.DICTIONARY))
         other = []
     with pytest.raises(
-        UserError, match=r"choose_topics.json is of other settings or artefacts \(.*: give --force"
+        UserError,
+        match=r"choose_topics.json was measured with other settings .*: give --force",
     ):
         run(*ONE, *other)
     assert json.loads((work / "LDA/choose_topics.json").read_text()) == before

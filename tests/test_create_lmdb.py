@@ -340,7 +340,7 @@ def test_labels_that_are_not_topic_vectors_are_refused(files, run, tmp_path):
     path.rename(path.with_name("training_labels4.json"))
     with pytest.raises(
         UserError,
-        match=r"not a vector of 4 lda numbers .width 3.*; make the labels with python LDA/",
+        match=r"not a vector of 4 lda numbers .width 3.*; run python LDA/",
     ):
         run(topics=4)
     with pytest.raises(
@@ -383,7 +383,7 @@ def test_labels_are_checked_as_their_embedding_requires(signed, run, tmp_path):
     (folder / "training_labels_lsi3.json").rename(folder / "training_labels_tfidf3.json")
     with pytest.raises(
         UserError,
-        match=r"not a vector of 3 tfidf numbers.*; make the labels with .* --embedding tfidf",
+        match=r"not a vector of 3 tfidf numbers.*; run .* --embedding tfidf",
     ):
         run("--embedding", "tfidf")
     with pytest.raises(
@@ -455,8 +455,8 @@ def test_a_missing_collection_is_one_sentence_and_status_1(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr == (
-        f"error: {tmp_path / 'ImageCLEF_Wikipedia'} does not exist: make it with the download that"
-        " data/README.md describes\n"
+        f"error: {tmp_path / 'ImageCLEF_Wikipedia'} does not exist: data/README.md says"
+        " how to get it\n"
     )
 
 

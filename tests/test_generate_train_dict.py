@@ -207,7 +207,7 @@ def test_every_blemish_is_counted_by_its_reason_and_the_first_is_named(collectio
         f"left out: 2 images (image cannot be decoded); the first is {truncated}",
         f"left out: 1 image (image cannot be read: Is a directory): {folder}",
         f"left out: 1 image (image file is missing): {no_image}",
-        f"left out: 1 image (metadata name no image file): {unnamed}",
+        f"left out: 1 image (metadata without an image file): {unnamed}",
         f"left out: 1 image (named .jpg but is not a JPEG): {disguised}",
         f"left out: 1 image (no English article): {german}",
         f"left out: 1 image (not a JPEG): {png}",
@@ -296,7 +296,7 @@ def test_nothing_usable_is_one_sentence_and_status_1(collection, tmp_path):
 def test_missing_collection_is_named(run):
     with pytest.raises(
         UserError,
-        match=r"metadata does not exist: make it with the download that data/README.md describes",
+        match=r"metadata does not exist: data/README.md says how to get it",
     ):
         run()
 

@@ -357,8 +357,8 @@ def test_pages_are_not_used_until_a_dump_was_read_as_a_whole(dumps, work_in):
         with pytest.raises(
             UserError,
             match=(
-                "the page 1 comes from a dump that was not read to its end: read the dump again with"
-                " python"
+                "the page 1 comes from a dump that was not read to its end: read the dump again"
+                " with python"
             ),
         ):
             stage("--force")

@@ -180,7 +180,7 @@ def test_a_damaged_setting_is_one_sentence(tmp_path, value):
     with TokenStore(tmp_path) as store:
         store._database.execute("INSERT INTO settings VALUES ('bow.mm', ?)", (value,))
         with pytest.raises(
-            UserError, match=r"tokens.sqlite is damaged .*: delete it, and it is made again"
+            UserError, match=r"tokens.sqlite is damaged .*: delete it, and it is rebuilt"
         ):
             store.setting("bow.mm")
 
@@ -209,7 +209,7 @@ def test_a_file_that_is_not_a_store_is_named(tmp_path):
     path.write_bytes(b"no database " * 1000)
     with pytest.raises(
         UserError,
-        match=r"tokens.sqlite is damaged .file is not a database.: delete it, and it is made again",
+        match=r"tokens.sqlite is damaged .file is not a database.: delete it, and it is rebuilt",
     ):
         TokenStore(tmp_path)
 
@@ -220,7 +220,7 @@ def test_a_store_that_another_run_writes_to_is_named(tmp_path, monkeypatch):
     other.execute("BEGIN EXCLUSIVE")
     monkeypatch.setattr(token_store, "PATIENCE", 0.1)
     with pytest.raises(
-        UserError, match=r"tokens.sqlite: database is locked; is another run at work there"
+        UserError, match=r"tokens.sqlite: database is locked; is another run using it"
     ):
         TokenStore(tmp_path)
 

@@ -93,7 +93,7 @@ def _is_in_foreground() -> bool:
 
 
 def _copy(source: BinaryIO, log: Path) -> None:
-    """Copy a child's output to stdout and to a log; if one cannot be written, the other goes on."""
+    """Copy a child's output to stdout and to a log; one that cannot be written is dropped."""
     sys.stdout.flush()
     targets = {"the output": sys.stdout.buffer}
     with contextlib.ExitStack() as stack:

@@ -153,6 +153,16 @@ OPTIONS = {
         "metavar": "NAME",
         "help": "folder of CNN/ that holds the net (default: CaffeNet)",
     },
+    "--solver": {
+        "default": "solver.prototxt",
+        "metavar": "FILE",
+        "help": "solver in the net's folder (default: solver.prototxt)",
+    },
+    "--dump": {
+        "type": Path,
+        "metavar": "FILE",
+        "help": "articles from a MediaWiki dump (data/wikipedia_data/README.md), with --images",
+    },
     "--topics": {
         "type": whole("--topics"),
         "default": 40,
@@ -168,6 +178,11 @@ OPTIONS = {
         "default": 1,
         "metavar": "N",
         "help": "times that LDA reads the corpus (default: 1)",
+    },
+    "--update-every": {
+        "type": whole("--update-every"),
+        "metavar": "N",
+        "help": "chunks of 2000 documents per update of the model (default: %(default)s)",
     },
     "--no-below": {
         "type": whole("--no-below", 0),
@@ -200,6 +215,12 @@ OPTIONS = {
         "default": 0,
         "metavar": "N",
         "help": "seed of every random step (default: 0)",
+    },
+    "--seeds": {
+        "type": seed("--seeds"),
+        "nargs": "+",
+        "metavar": "N",
+        "help": "one model is learnt per seed (default: %(default)s)",
     },
     "--force": {"action": "store_true", "help": "replace existing outputs"},
     "--trust-pickle": {

@@ -39,7 +39,8 @@ def apply(dictionary: Dictionary, no_below: int, no_above: float) -> None:
         advice, left = options_for(documents, dictionary.num_docs, no_below, no_above)
         if left > len(dictionary):
             print(
-                f"only {len(dictionary)} of {len(documents)} words are left: {advice} would keep {left}"
+                f"only {len(dictionary)} of {len(documents)} words are left: {advice} would keep"
+                f" {left}"
             )
 
 
