@@ -1,5 +1,5 @@
-"""For all tests: Caffe's default log level whatever the environment, scripts as modules, and topic
-models made by hand.
+"""For all tests: Caffe's default log level in any environment, scripts as modules, and topic models
+made by hand.
 """
 
 import importlib.util

@@ -126,7 +126,7 @@ def test_a_kill_amid_the_renaming_leaves_no_mixture(tmp_path, moved):
     assert found["a.state"] == "new" or "a" not in found
     with atomic_files.written_whole(
         tmp_path / "c"
-    ) as temporary:  # who writes next clears away what was left
+    ) as temporary:  # the next writer removes what was left
         temporary.write_text("c")
     assert not [name for name in names_in(tmp_path) if name.startswith(".tmp-")]
 
@@ -262,7 +262,7 @@ def test_run_leaves_status_and_other_errors_alone(capsys):
     with pytest.raises(SystemExit) as stopped:
         command_line.run(lambda: 0)
     assert stopped.value.code == 0
-    with pytest.raises(ZeroDivisionError):  # a fault of ours keeps its traceback
+    with pytest.raises(ZeroDivisionError):  # a bug keeps its traceback
         command_line.run(lambda: 1 / 0)
 
 
@@ -294,9 +294,7 @@ def test_sha256_of_abc(tmp_path):
 
 @pytest.mark.parametrize("kind", ["file", "folder"])
 def test_leftovers_of_dead_processes_are_removed(tmp_path, kind):
-    """Files <name>.tmp<process> of the same name; those of a process that runs, and of other names,
-    stay.
-    """
+    """Files <name>.tmp<process> of the same name go, unless their process still runs."""
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     kept = [
@@ -337,7 +335,7 @@ def test_json_that_would_break_the_reader(tmp_path, content):
     ) as caught:
         list(json_files.stream(tmp_path / "a.json", "make"))
     assert len(str(caught.value)) < 500
-    if "udcff" not in content:  # which the other reader takes
+    if "udcff" not in content:  # which the other reader accepts
         with pytest.raises(UserError, match=r"a.json is not valid JSON"):
             json_files.read(tmp_path / "a.json", "make")
 

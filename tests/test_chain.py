@@ -45,7 +45,7 @@ def written(tmp_path):
 
 
 def of(arguments, option):
-    """The value of an option in a command line; None if it is not there."""
+    """The value of an option in a command line; None if the option is missing."""
     return arguments[arguments.index(option) + 1] if option in arguments else None
 
 
@@ -180,7 +180,7 @@ def test_a_stage_is_done_when_all_its_outputs_exist(chain, written, tmp_path):
 
 
 def test_an_interrupted_stage_starts_over_or_resumes(chain, written, tmp_path):
-    """Only with some of its outputs there does a stage that starts over need --force."""
+    """A stage that starts over needs --force only if some of its outputs exist."""
     one, two = tmp_path / "one", tmp_path / "two"
     assert not chain.decide(stage_of(chain, [one, two]), force=False).force
     written("one", 1)

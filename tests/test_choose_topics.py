@@ -31,8 +31,8 @@ def script(load_script):
 
 # ------------------------------------------------------------------------------------- the measures
 def test_coherence_by_hand(script, model_of, monkeypatch):
-    """Words that always stand together: 1; words that never do: 0, but for the smallest number in
-    the logarithms.
+    """Words that always occur together give 1, words that never do 0 (up to the smallest number in
+    the logarithms).
     """
     monkeypatch.setattr(script, "TOP_WORDS", 2)
     words = ["a", "b", "c", "d", "e"]
@@ -75,7 +75,7 @@ def test_a_share_that_leaves_nothing_is_refused(script, share, nothing):
 @pytest.fixture
 def work(tmp_path):
     """What learn_LDA_model.py leaves: articles of three themes, some with two images, each with a
-    word of its own.
+    unique word.
     """
     rng = np.random.default_rng(0)
     tokens = {
@@ -104,9 +104,7 @@ def work(tmp_path):
 
 @pytest.fixture
 def run(script, monkeypatch, work, capsys):
-    """run(...): the record, and what was printed, line by line; the plot is drawn where it is asked
-    for.
-    """
+    """run(...): the record, and the printed lines; the plot is drawn only on request."""
 
     def run(*arguments):
         command = [
@@ -189,14 +187,14 @@ def test_the_plot_is_a_picture(run, work):
     run("--plot", "--seeds", "0")
     image = cv2.imread(str(work / "LDA/choose_topics.png"))
     assert image.shape == (720, 960, 3)
-    line = np.abs(image.astype(int) - (0xB2, 0x6F, 0x1F)).max(axis=2) < 8  # in blue, in both panels
+    line = np.abs(image.astype(int) - (0xB2, 0x6F, 0x1F)).max(axis=2) < 8  # blue, in both panels
     assert line[:360].any()
     assert line[360:].any()
 
 
 def test_training_and_held_out_documents(run, script, monkeypatch, work):
-    """Every article has a word of its own: none of a held-out article is learnt from, though its
-    images are many.
+    """Every article has a unique word, so none of a held-out article's documents is learnt from,
+    however many images it has.
     """
     dictionary = Dictionary.load(str(work / artefacts.DICTIONARY))
     seen = []

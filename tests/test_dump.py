@@ -157,7 +157,7 @@ def test_pages_come_before_the_end_is_read(tmp_path):
     path = tmp_path / "dump.xml"
     path.write_text(HEAD + numbered(range(5000)))
     pages = dump.pages(path)
-    assert next(pages).id == "0"  # long before the missing end is seen
+    assert next(pages).id == "0"  # long before the missing end is reached
     pages.close()
 
 
@@ -375,7 +375,9 @@ def test_the_number_of_words():
     assert dump.long_enough("Piano, " * 50)
     assert dump.long_enough("", 0)
     assert not dump.long_enough("", 1)
-    assert not dump.long_enough("a1b2c3" * 50)  # digits part words, and letters alone are too short
+    assert not dump.long_enough(
+        "a1b2c3" * 50
+    )  # digits separate words, and single letters are too short
 
 
 def test_the_same_pages_as_gensim(tmp_path):
@@ -483,8 +485,8 @@ def test_other_files_are_not_lists(tmp_path, content, before, why):
 
 
 def test_a_list_that_would_break_the_reader(tmp_path):
-    """200,000 levels deep, entries that are not strings, names that lead out: each is counted, and
-    the good ones come.
+    """Entries nested 200,000 levels deep, entries that are not strings, names that lead out: each
+    is counted, and the good ones are read.
     """
     path, blemishes = tmp_path / "list.json", Blemishes()
     deep = "[" * 200_000 + "]" * 200_000

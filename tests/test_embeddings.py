@@ -32,7 +32,7 @@ K = 4
 
 
 class Stream:
-    """Texts that cannot be held or counted: only gone through, again and again."""
+    """Texts that cannot be indexed or counted, only iterated, any number of times."""
 
     def __init__(self, texts):
         self.texts = texts
@@ -248,8 +248,8 @@ def test_texts_are_streamed(name):
 @pytest.mark.parametrize("name", ["word2vec", "fasttext", "doc2vec"])
 @pytest.mark.parametrize("at", [1, 2])
 def test_an_error_in_reading_comes_through(name, at):
-    """gensim reads for its vocabulary, then in a thread for each epoch, and would wait for ever for
-    a thread that died.
+    """gensim reads for its vocabulary, then in a thread per epoch, and would wait forever for a
+    thread that died.
     """
 
     class Failing:
@@ -334,7 +334,7 @@ def test_a_broken_file_is_one_sentence(learnt, name, tmp_path):
 
 @pytest.mark.parametrize("name", LEARNT)
 def test_models_of_another_kind_width_or_dictionary_are_refused(learnt, name, tmp_path):
-    """Files that were renamed or mixed: the numbers would be others, or none."""
+    """Files that were renamed or mixed would give other numbers, or none."""
     embedding, path = learnt[name], tmp_path / artefacts.embedding_model(name, K)
     embedding.save(tmp_path)
     embedding.dictionary.save(str(tmp_path / artefacts.DICTIONARY))

@@ -98,7 +98,7 @@ def test_only_regular_files_are_read(collection):
     }
     found = {}
     for name in reasons:
-        with pytest.raises(UserError) as caught:  # a FIFO would be waited for, for ever
+        with pytest.raises(UserError) as caught:  # reading a FIFO would block forever
             files.read_member(collection, name)
         found[name] = caught.value.reason
     assert found == reasons
@@ -136,7 +136,7 @@ def test_text_and_its_other_name_are_one_folder(collection):
     os.mkfifo(collection / "_text/c")
     with pytest.raises(
         Unusable, match=r"_text/c: cannot be read .not a regular file"
-    ):  # says more than that text/c is missing
+    ):  # this says more than that text/c is missing
         files.find_article(collection, "text/c")
     with pytest.raises(Unusable, match="leads out"):
         files.find_article(collection, "../secret")

@@ -147,7 +147,9 @@ def test_report_draws_every_record(script, monkeypatch, tmp_path, records):
 
 
 def cells_of(markdown):
-    """The rows of a Markdown table as GitHub splits them: at bars without a backslash before."""
+    """The rows of a Markdown table as GitHub splits them: at bars that have no backslash before
+    them.
+    """
     return [
         re.split(r"(?<!\\)\|", row)[1:-1] for row in markdown.splitlines() if row.startswith("|")
     ]

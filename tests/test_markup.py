@@ -104,7 +104,7 @@ def test_a_caption_that_makes_up_a_link_as_gensim():
     """
     raw = "[[Fi[[File:x|le:b]]]] and [[File:b]]"
     assert markup.filter_wiki(raw) == filter_wiki(raw) == "File:b and File:b"
-    # of two thousand of them gensim makes the same in seconds, and of a hundred thousand in hours
+    # gensim gives the same, for two thousand of them in seconds, for a hundred thousand in hours
     assert "File:b" in markup.filter_wiki(raw * 2000)
 
 

@@ -1,4 +1,4 @@
-"""Artefacts of other stop words are recognised by their record, their words, or their store."""
+"""Artefacts made with other stop words are known by their record, their words or their store."""
 
 import json
 import sqlite3

@@ -45,7 +45,7 @@ def test_one_worker_is_this_process_and_two_are_not():
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_items_are_fetched_as_results_are_taken(workers):
-    """An endless generator is worked on, and no more than a few items ahead."""
+    """Items of an endless generator are processed, no more than a few of them ahead."""
     taken = []
     results = parallel.ordered_map(
         scaled, (taken.append(i) or i for i in itertools.count()), workers, 1, 0
@@ -112,7 +112,7 @@ def test_groups():
     ],
 )
 def test_without_semaphores_work_is_done_in_this_process(monkeypatch, capsys, error):
-    """As where /dev/shm is missing or not writable."""
+    """A machine on which /dev/shm is missing or not writable."""
 
     def refuse(*_, **__):
         raise error

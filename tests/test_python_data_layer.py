@@ -127,8 +127,8 @@ def test_a_bad_image_is_named(corpus):
 
 
 def test_the_prototxt_as_it_stands_feeds_a_batch(corpus, monkeypatch):
-    """The stage "python" of train_val.prototxt, with CaffeNet's layers left out and the batch made
-    as small as the corpus.
+    """The stage "python" of train_val.prototxt, without CaffeNet's layers and with a batch as small
+    as the corpus.
     """
     net = prototxt.read_net(FOLDER / "train_val.prototxt")
     kept = [layer for layer in net.layer if layer.name in ("data", "label")]

@@ -324,9 +324,7 @@ def test_articles_of_a_dump_begin_with_their_stored_opening(collection, work, pa
 
 
 def test_nothing_outside_the_collection_is_shown(collection, show, work):
-    """A train dict may name such a file only by a link: any other name is refused with the file
-    that holds it.
-    """
+    """Only through a link can a train dict name such a file; any other name is refused."""
     secret = work / "secret"
     secret.write_text("a secret that must not be shown")
     cv2.imwrite(str(work / "secret.jpg"), np.full((300, 300, 3), 200, np.uint8))

@@ -62,7 +62,7 @@ def test_step_2_removes_table_markup(raw, left):
 
 
 def test_step_2_comes_after_step_1():
-    # the entities become quotes first, so that the value is one string
+    # the entities become quotes first, so the value is one string
     assert text.tokenize("castle | style=&quot;violin harbour&quot; | piano") == ["castle", "piano"]
 
 
@@ -168,7 +168,7 @@ def test_files_in_their_order_by_any_number_of_workers(tmp_path, workers):
     [
         (b"piano", 1, []),
         ("caf\xe9 piano".encode("latin-1"), 2, ["not UTF-8"]),
-        ("piano \ufffd".encode(), 1, []),  # a U+FFFD of its own is UTF-8
+        ("piano \ufffd".encode(), 1, []),  # a U+FFFD in the file itself is UTF-8
         (b"", 0, ["empty after preprocessing"]),
         (b"the of and", 0, ["empty after preprocessing"]),
         (b"{{" * 41 + b"a" + b"}}" * 41 + b" piano", 1, ["templates more than 40 deep"]),

@@ -76,7 +76,7 @@ def test_a_page_of_a_dump_needs_no_file(tmp_path):
         assert store.stamp("12") == stamp
         assert store.opening("12") == ("Piano", "The piano is")
         with pytest.raises(
-            UserError, match="the page 13 is not stored, or damaged: read the dump again"
+            UserError, match="the page 13 is missing or damaged: read the dump again"
         ):
             store_articles(store, ["12", "13"], tmp_path)
 

@@ -114,7 +114,7 @@ def test_one_vector_per_text_and_seed(model, monkeypatch):
 
 
 def test_vectors_equal_one_gensim_call_per_article():
-    """Same start, same vectors: `get_document_topics` is the straightforward way."""
+    """The same start gives the same vectors as `get_document_topics`, the straightforward way."""
     rng = np.random.default_rng(0)
     words = [f"word{i}" for i in range(60)]
     documents = [
@@ -273,7 +273,7 @@ def test_a_model_of_another_number_of_topics_is_refused(model, tmp_path):
 
 
 # ------------------------------------------------------------------------------- gensim's old files
-# gensim brings models along that its early versions saved: a dozen words, two topics, learnt from
+# gensim comes with models that its early versions saved: a dozen words and two topics, learnt from
 # the nine titles of Deerwester
 OLD = {
     "pre_0_13_2_model": 0.01,
@@ -383,8 +383,8 @@ def test_perplexity_by_hand(model_of):
 
 
 def test_perplexity_sees_what_a_document_is_about(model_of):
-    """Long documents of one topic's two words: 2; a word that its topic has not: dearer than all
-    four equally likely.
+    """Long documents of one topic's two words give 2; a word that the topic lacks costs more than
+    four equally likely words.
     """
     sure = model_of([[0.5, 0.5, 0, 0], [0, 0, 0.5, 0.5]], ["a", "b", "c", "d"])
     documents = [[(0, 500), (1, 500)], [(2, 500), (3, 500)]]
@@ -394,7 +394,7 @@ def test_perplexity_sees_what_a_document_is_about(model_of):
 
 
 def test_unused_topics_do_not_change_perplexity(model_of):
-    """Twenty more topics that no document needs: gensim's own number explodes, ours does not."""
+    """Twenty more topics that no document needs make gensim's own number explode, but not ours."""
     words = list("abcdefgh")
     useful = [[0.25] * 4 + [0] * 4, [0] * 4 + [0.25] * 4]
     few, many = model_of(useful, words), model_of(useful + [[0.125] * 8] * 20, words)
