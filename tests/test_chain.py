@@ -89,7 +89,7 @@ def test_every_script_takes_the_arguments_that_the_table_gives_it(table, accept)
         accept(last.partition("$ROOT/")[2].partition('"')[0], arguments)
 
 
-def test_what_is_not_there_is_left_out_with_its_reason(table, tmp_path):
+def test_stages_without_their_data_are_left_out_with_a_reason(table, tmp_path):
     (seventh, eighth) = table()[6:8]
     assert seventh.left_out == (
         f"{tmp_path}/data/VOCdevkit does not exist (--voc names the folder that holds it)"

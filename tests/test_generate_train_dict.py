@@ -153,7 +153,7 @@ def test_names_with_two_dots_and_capitals(collection, run):
         ("_text/en/1/1", "_text/en/1/1"),
     ],
 )
-def test_the_article_as_it_lies_on_the_disk(collection, run, named, lies):
+def test_find_article_gives_the_name_on_the_disk(collection, run, named, lies):
     collection.image("images/1/1.jpg")
     collection.article(lies)
     collection.metadata("1/1", "images/1/1.jpg", named)

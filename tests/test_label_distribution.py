@@ -20,7 +20,7 @@ def script(load_script):
     return load_script("experiments/label_distribution.py")
 
 
-def test_by_hand(script):
+def test_measures_by_hand(script):
     found = script.describe(
         [[0.5, 0.25, 0, 0], [0, 1, 0, 0], [0.25, 0.25, 0.25, 0.25], [0.5, 0.25, 0.25, 0]]
     )

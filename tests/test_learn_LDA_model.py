@@ -122,7 +122,7 @@ def test_one_document_per_article(run):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_the_dictionary_is_that_of_gensims_own_counting(script, monkeypatch, workers):
+def test_the_dictionary_equals_gensims_own_counting(script, monkeypatch, workers):
     rng = np.random.default_rng(0)
     texts = [[f"word{i}" for i in rng.geometric(0.02, rng.integers(0, 60))] for _ in range(40)]
     copies = rng.integers(1, 4, 40).tolist()

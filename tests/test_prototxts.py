@@ -224,7 +224,7 @@ def test_the_samples_net_has_caffenets_layer_types():
 @pytest.mark.parametrize(
     "path", sorted(CNN.glob("*/solver*.prototxt")), ids=lambda p: f"{p.parent.name}/{p.name}"
 )
-def test_solvers_name_nets_that_are_there(path):
+def test_solvers_name_nets_that_exist(path):
     p = prototxt.read_solver(path)
     assert (path.parent / p.net).is_file()
     assert (path.parent / p.snapshot_prefix).parent.is_dir()

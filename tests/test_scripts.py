@@ -195,7 +195,7 @@ def test_a_downloaded_model_is_never_advised_to_be_replaced(tmp_path):
     )
 
 
-def test_run_all_hands_trust_pickle_on(tmp_path):
+def test_run_all_passes_trust_pickle_on(tmp_path):
     class Planted:
         def __reduce__(self):
             return open, (str(tmp_path / "ran"), "w")
@@ -216,7 +216,7 @@ def test_run_all_hands_trust_pickle_on(tmp_path):
     assert "is not a Dictionary of gensim's" in done.stderr
 
 
-def test_sets_that_are_not_there_are_left_out(tmp_path):
+def test_missing_sets_are_left_out(tmp_path):
     done = run("06_extract_features.sh", "--data", ".", "--work", "w", cwd=tmp_path)
     assert done.returncode == 0
     assert done.stdout.count("left out: ") == 3

@@ -124,7 +124,7 @@ def test_step_7_removes_tokens_of_two_letters():
 
 
 @pytest.mark.parametrize("raw", ["", " \n\t", "the and of a an", "12 34"])
-def test_nothing_left(raw):
+def test_texts_without_tokens(raw):
     assert text.tokenize(raw) == []
 
 

@@ -194,7 +194,7 @@ def test_a_store_that_lacks_its_table_is_damaged(tmp_path):
             store.tokens("text/a")
 
 
-def test_a_fifo_in_an_articles_place_is_one_sentence(collection, tmp_path):
+def test_a_fifo_instead_of_an_article_is_one_sentence(collection, tmp_path):
     os.mkfifo(collection / "text/f")
     with (
         TokenStore(tmp_path / "work") as store,
