@@ -47,13 +47,7 @@ def timed(function, *arguments):
 def main():
     parser = command_line.parser(__doc__)
     command_line.add_options(parser, "--data", "--collection", "--work", "--topics")
-    parser.add_argument(
-        "--rounds",
-        type=command_line.whole("--rounds"),
-        default=3,
-        metavar="N",
-        help="times that each side runs (default: 3)",
-    )
+    command_line.add_options(parser, "--rounds")
     command_line.add_options(parser, "--workers", help="processes of the third side (default: 2)")
     command_line.add_options(parser, "--seed")
     args = parser.parse_args()

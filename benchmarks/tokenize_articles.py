@@ -61,13 +61,7 @@ def main():
         metavar="N",
         help="articles per round, spread over the folders; 0: all of them (default: 400)",
     )
-    parser.add_argument(
-        "--rounds",
-        type=command_line.whole("--rounds"),
-        default=3,
-        metavar="N",
-        help="times that each side runs (default: 3)",
-    )
+    command_line.add_options(parser, "--rounds")
     command_line.add_options(
         parser, "--workers", help="processes of the last measurement (default: 2)"
     )

@@ -298,7 +298,7 @@ def parser() -> command_line.Parser:
         text = f"{dest} stage, 1 to {LAST} (default: {default})"
         p.add_argument(option, dest=dest, type=number, default=default, metavar="N", help=text)
     work = "folder for everything that is made (default: the project for data/, else work/<name>)"
-    solver = "solver in the net's folder (default: the one whose loss suits the embedding)"
+    solver = "solver in the net's folder (default: one whose loss suits the embedding)"
     listed = "the dump's list_of_images.json, with --dump"
     add(p, "--data", default=None)
     add(p, "--voc", default=None, help="folder that holds VOCdevkit/ (default: --data)")

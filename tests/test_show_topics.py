@@ -272,9 +272,7 @@ def test_labels_of_other_images_are_refused(collection, work, show):
         show()
 
 
-def test_labels_in_another_order_get_another_sentence(
-    collection, work, show
-):
+def test_labels_in_another_order_get_another_sentence(collection, work, show):
     json_files.write(
         work / artefacts.TRAIN_DICT, {image: f"text/{image[7]}" for image in reversed(LABELS)}
     )

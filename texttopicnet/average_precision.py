@@ -1,5 +1,5 @@
-"""The average precisions of this project, each with a name of its own: they give different numbers
-for one ranking.
+"""The average precisions of this project; each has its own name, because they give different
+numbers for one ranking.
 
 `area` is what the original's VOC script prints, `voc_11_point` what the VOC2007 devkit reports,
 `retrieval` what the original's retrieval script prints for one query.  `retrieval_by_chance` is

@@ -187,12 +187,12 @@ OPTIONS = {
     "--no-below": {
         "type": whole("--no-below", 0),
         "metavar": "N",
-        "help": "a word must be in so many documents; up to 100 articles need 2 (default: 20)",
+        "help": "fewest documents that a word must be in; 2 suits up to 100 articles (default: 20)",
     },
     "--no-above": {
         "type": share("--no-above", one=True),
         "metavar": "SHARE",
-        "help": "share of the documents that a word may be in; up to 100 articles need 1"
+        "help": "largest share of the documents that a word may be in; 1 suits up to 100 articles"
         " (default: 0.5)",
     },
     "--workers": {
@@ -204,6 +204,12 @@ OPTIONS = {
     "--scheduler": {
         "metavar": "tcp://HOST:PORT",
         "help": "address of a Dask cluster to work on",
+    },
+    "--rounds": {
+        "type": whole("--rounds"),
+        "default": 3,
+        "metavar": "N",
+        "help": "times that each side of a benchmark runs (default: 3)",
     },
     "--note": {
         "default": "",

@@ -57,7 +57,7 @@ def _other_size(data: bytes) -> tuple[int, int] | None:
     for kind in OTHER_KINDS:
         reader, accepts = Image.OPEN[kind]
         if not accepts or accepts(data[:16]):
-            try:  # not Image.open, which warns and raises at size limits of its own
+            try:  # not Image.open, which has size limits at which it warns and raises
                 with reader(io.BytesIO(data), "") as image:
                     return image.height, image.width
             except Exception:  # a damaged header fails in many ways
@@ -171,7 +171,7 @@ def encoded(image: np.ndarray) -> bytes:
 def stored(data: bytes, where: Path | str, side: int = SIDE) -> bytes:
     """An image file as the LMDBs keep it: a colour JPEG of side x side pixels.
 
-    A file that is one already stays as it is, byte for byte.
+    A file that already is one is kept byte for byte.
 
     Parameters
     ----------

@@ -39,7 +39,7 @@ class TokenStore:
     Raises
     ------
     UserError
-        The file is not such a store, or it is damaged.
+        The file is not a token store, or it is damaged.
     """
 
     def __init__(self, work: Path | str) -> None:
@@ -180,7 +180,7 @@ class TokenStore:
             self._database.execute("DELETE FROM seen")
 
     def saw_page(self, name: str) -> None:
-        """Note that the dump holds this page as it is stored."""
+        """Note that the dump holds the stored version of this page."""
         with self._checked():
             self._database.execute("INSERT OR IGNORE INTO seen VALUES (?)", (name,))
 
@@ -230,9 +230,7 @@ class TokenStore:
         return unpacked(self.packed(name))
 
     def opening(self, name: str) -> tuple[str | None, str | None]:
-        """Title and first words of a dump's page; None twice for an article with a file of its
-        own.
-        """
+        """Title and first words of a dump's page; (None, None) for an article that has a file."""
         return self._column("title, opening", name) or (None, None)
 
     def blemishes(self, names: Iterable[str]) -> Tally:

@@ -1,7 +1,7 @@
 """Dictionary and LDA as one object: tokens in, topic vector out (paper, section 3.1).
 
 They are loaded together and refused if they do not fit, so that ids cannot shift between them (D1).
-Each has a file of its own: LDA/learn_LDA_model.py writes the dictionary once, after its filter, and
+Each has its own file: LDA/learn_LDA_model.py writes the dictionary once, after its filter, and
 then the models of any numbers of topics over it.
 """
 
