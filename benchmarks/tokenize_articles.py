@@ -80,7 +80,7 @@ def main():
     text.tokenize("geese"), straightforward("geese")  # loads WordNet
     pairs = []
     for i in range(args.rounds):
-        text.token_of_word.clear()
+        text.token_cache.clear()
         ours, tokens = timed(text.tokenize, articles)
         theirs, wanted = timed(straightforward, articles)
         if tokens != wanted:

@@ -214,10 +214,10 @@ def test_endless_marks_take_linear_time(end):
 
 def test_the_map_of_words_does_not_grow_without_limit(monkeypatch):
     monkeypatch.setattr(text, "MOST_WORDS", 5)
-    monkeypatch.setattr(text, "token_of_word", text._Tokens())
+    monkeypatch.setattr(text, "token_cache", text._Tokens())
     words = [f"piano{letter}" for letter in "abcdefghijklmnop"]
     assert text.tokenize(" ".join(words)) == words
-    assert len(text.token_of_word) <= 5
+    assert len(text.token_cache) <= 5
 
 
 WITHOUT_WORDNET = """
