@@ -164,6 +164,18 @@ def text(f: h5py.File, key: str, path: Path | str, size: int) -> str:
     return os.fsdecode(value.partition(b"\0")[0])
 
 
+def octets(f: h5py.File, key: str, path: Path | str, size: int) -> bytes:
+    """The bytes in dataset `key`; none if the dataset is missing."""
+    where = f"{path}: /{key}"
+    dataset = child(f, key.encode(), where)
+    if dataset is None:
+        return b""
+    if not isinstance(dataset, h5py.Dataset) or dataset.dtype != np.uint8:
+        raise CaffeError(f"{where} does not hold bytes")
+    _check_size(dataset, where, size)
+    return dataset[()].tobytes()
+
+
 def _single(f: h5py.File, key: str, where: str, size: int, kind: int, what: str):
     """Dataset `key`, which must hold a single value of this kind; None if it is missing."""
     dataset = child(f, key.encode(), where)

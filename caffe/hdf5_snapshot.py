@@ -8,7 +8,8 @@ a net.)  A name that cannot be a path of its own (`a//b`, `/a`, `.`, a second la
 name, `a/0` beside a layer `a` with blobs) gets a group ``layer_<index>`` that carries the name as
 an attribute.
 
-Solver states: ``/iter``, ``/learned_net``, ``/current_step``, ``/history/<i>``.
+Solver states: ``/iter``, ``/learned_net``, ``/current_step``, ``/history/<i>``, and the bytes
+``/resume_point``, which Caffe does not look at.
 """
 
 import os
@@ -98,13 +99,13 @@ def _attribute_text(group: h5py.Group, where: str) -> str:
     return wire.readable(group.attrs[NAME_ATTRIBUTE].tobytes())
 
 
-def read_state(path: str) -> tuple[int, str, int, list[np.ndarray]]:
+def read_state(path: str) -> tuple[int, str, int, list[np.ndarray], bytes]:
     """Read a solver state.
 
     Returns
     -------
-    (int, str, int, list of ndarray of float32)
-        iter, learned_net, current_step, history.
+    (int, str, int, list of ndarray of float32, bytes)
+        iter, learned_net, current_step, history, and the resume point, if there is one.
 
     Raises
     ------
@@ -124,7 +125,8 @@ def read_state(path: str) -> tuple[int, str, int, list[np.ndarray]]:
                 raise CaffeError(f"{path}: /history has {len(history)} members, but no blob {i}")
             blobs.append(hdf5_file.numbers(blob, where, size))
         step = hdf5_file.integer(f, "current_step", path, size)
-        return iteration, hdf5_file.text(f, "learned_net", path, size), step or 0, blobs
+        point = hdf5_file.octets(f, "resume_point", path, size)
+        return iteration, hdf5_file.text(f, "learned_net", path, size), step or 0, blobs, point
 
 
 # ------------------------------------------------------------------------------------------ writing
@@ -206,8 +208,9 @@ def write_state(
     learned_net: str,
     current_step: int,
     history: Iterable[np.ndarray],
+    point: bytes = b"",
 ) -> None:
-    """Write a solver state; `history` yields ndarrays of float32.
+    """Write a solver state; `history` yields ndarrays of float32, `point` is a resume point.
 
     Raises
     ------
@@ -229,3 +232,5 @@ def write_state(
         group = f.create_group("history")
         for i, values in enumerate(history):
             group.create_dataset(str(i), data=values)
+        if point:
+            f.create_dataset("resume_point", data=np.frombuffer(point, dtype=np.uint8))

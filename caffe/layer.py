@@ -17,6 +17,7 @@ from caffe import allocation
 from caffe import filler as fillers
 from caffe.blob import Blob
 from caffe.error import CaffeError
+from caffe.position import Position
 from caffe.proto import caffe_pb2
 
 # What the layers' methods take and return
@@ -191,6 +192,14 @@ class Layer:
     def first_tops(self) -> Tensors:
         """What the tops hold before the first forward, in order; zeros where no value is given."""
         return ()
+
+    def position(self) -> Position | None:
+        """Where the layer is in its data, for a snapshot; None if there is no such thing."""
+        return None
+
+    def move_to(self, position: Position) -> None:
+        """Resume from a position that `position` returned; refuse one that does not fit."""
+        raise NotImplementedError
 
     def auto_top_blobs(self) -> bool:
         """Whether the net adds missing tops, as it does for losses (Caffe: AutoTopBlobs)."""

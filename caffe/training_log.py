@@ -30,12 +30,22 @@ class TrainingLog:
 
     def __init__(self, param: caffe_pb2.SolverParameter) -> None:
         self.param = param
+        self._resumed = False
         self.start(0)
 
     def start(self, iteration: int) -> None:
-        """Begin a run of iterations: earlier losses and times do not count in it."""
-        self.losses: list[torch.Tensor] = []
+        """Begin a run of iterations: earlier losses and times do not count in it, except for losses
+        that a snapshot brought.
+        """
+        if not self._resumed:
+            self.losses: list[torch.Tensor] = []
+        self._resumed = False
         self._last = (iteration, time.perf_counter())
+
+    def resume(self, losses: Sequence[torch.Tensor]) -> None:
+        """Let the next run of iterations average these losses with its own."""
+        self.losses = list(losses)[-self.param.average_loss :]
+        self._resumed = True
 
     def displays(self, iteration: int) -> bool:
         """Whether this iteration is displayed."""

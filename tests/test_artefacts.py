@@ -126,7 +126,7 @@ def test_a_kill_amid_the_renaming_leaves_no_mixture(tmp_path, moved):
     assert found["a.state"] == "new" or "a" not in found
     with atomic_files.written_whole(
         tmp_path / "c"
-    ) as temporary:  # the next writer removes what was left
+    ) as temporary:  # the next writer removes the leftovers
         temporary.write_text("c")
     assert not [name for name in names_in(tmp_path) if name.startswith(".tmp-")]
 

@@ -72,7 +72,7 @@ def test_a_pair_that_belongs_together_is_loaded(work):
 def test_a_dictionary_of_another_corpus_is_refused(work, documents):
     Dictionary(documents).save(str(work / artefacts.DICTIONARY))
     if {*Dictionary(documents).dfs.values()} == {2} and not load_is_recorded(work):
-        return  # without a record, words that are in equally many documents cannot be told apart
+        return  # without a record, words with equal counts cannot be distinguished
     with pytest.raises(
         UserError,
         match=r"dictionary.dict \(\d words\) and .*bow.mm \(3 words\) do not belong together",

@@ -31,8 +31,8 @@ def script(load_script):
 
 # ------------------------------------------------------------------------------------- the measures
 def test_coherence_by_hand(script, model_of, monkeypatch):
-    """Words that always occur together give 1, words that never do 0 (up to the smallest number in
-    the logarithms).
+    """Words that always occur together: 1; words that never do: 0, except for the smallest number
+    in the logarithms.
     """
     monkeypatch.setattr(script, "TOP_WORDS", 2)
     words = ["a", "b", "c", "d", "e"]
@@ -104,7 +104,7 @@ def work(tmp_path):
 
 @pytest.fixture
 def run(script, monkeypatch, work, capsys):
-    """run(...): the record, and the printed lines; the plot is drawn only on request."""
+    """run(...): the record and the printed lines; the plot is drawn only with --plot."""
 
     def run(*arguments):
         command = [
@@ -193,8 +193,8 @@ def test_the_plot_is_a_picture(run, work):
 
 
 def test_training_and_held_out_documents(run, script, monkeypatch, work):
-    """Every article has a unique word, so none of a held-out article's documents is learnt from,
-    however many images it has.
+    """Every article has a word of its own, so the words show that nothing of a held-out article is
+    learnt from, however many images it has.
     """
     dictionary = Dictionary.load(str(work / artefacts.DICTIONARY))
     seen = []

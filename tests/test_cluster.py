@@ -101,7 +101,7 @@ def test_no_scheduler_is_one_sentence(address, monkeypatch):
 
 
 def test_results_in_order_though_a_worker_is_killed(dask, recwarn, capfd):
-    def scaled(factor, x):  # not from this module, which the workers lack
+    def scaled(factor, x):  # not a function of this module, which the workers lack
         time.sleep(0.02)
         return os.getpid(), factor * x, b"*" * (x == 30) * 20_000_000
 
@@ -125,7 +125,7 @@ def test_results_in_order_though_a_worker_is_killed(dask, recwarn, capfd):
 
 def test_an_error_comes_through_and_a_missing_module_is_reported(dask):
     def fail(x):
-        raise TimeoutError("three")  # Dask's own waiting ends in the same way
+        raise TimeoutError("three")  # Dask's own time limit raises it too
 
     def import_what_is_not_there(x):
         import texttopicnet.no_such_module  # noqa: F401

@@ -29,7 +29,7 @@ K = 4
 
 
 class Stream:
-    """Texts that cannot be indexed or counted, only iterated, any number of times."""
+    """Texts that cannot be held or counted: only read, again and again."""
 
     def __init__(self, texts):
         self.texts = texts
@@ -318,7 +318,7 @@ def test_a_broken_file_is_one_sentence(learnt, name, tmp_path):
 
 @pytest.mark.parametrize("name", LEARNT)
 def test_models_of_another_kind_width_or_dictionary_are_refused(learnt, name, tmp_path):
-    """Files that were renamed or mixed would give other numbers, or none."""
+    """Renamed or mixed files would give wrong numbers, or none."""
     embedding, path = learnt[name], tmp_path / artefacts.embedding_model(name, K)
     embedding.save(tmp_path)
     embedding.dictionary.save(str(tmp_path / artefacts.DICTIONARY))

@@ -98,7 +98,7 @@ def test_only_regular_files_are_read(collection):
     }
     found = {}
     for name in reasons:
-        with pytest.raises(UserError) as caught:  # reading a FIFO would block forever
+        with pytest.raises(UserError) as caught:  # opening a FIFO would block
             files.read_member(collection, name)
         found[name] = caught.value.reason
     assert found == reasons

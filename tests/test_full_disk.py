@@ -93,7 +93,7 @@ def test_each_stage_names_the_file(run, corpus, capsys, load_script, monkeypatch
     sizes = {name: (work / name).stat().st_size for name in (artefacts.DICTIONARY, artefacts.BOW)}
     script = load_script(
         "LDA/learn_LDA_model.py"
-    )  # the limit begins after the store is written, which would reach it first
+    )  # the limit begins after the store, which would reach it first
     bags, temporary = (
         f"{work / artefacts.DICTIONARY} or {work / artefacts.BOW}",
         f"a temporary file in {work / 'LDA'}",

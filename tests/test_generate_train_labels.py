@@ -108,7 +108,7 @@ def test_same_seed_same_bytes(run):
 
 @pytest.mark.parametrize("name", ["lsi", "tfidf", "word2vec"])
 def test_other_embeddings(run, folder, capsys, name):
-    """The model is learnt first and kept; the files are the same for the same seed."""
+    """The model is learnt first, and then reused; the same seed gives the same files."""
     with pytest.raises(
         UserError, match=r"bow.mm does not exist: make it with python LDA/learn_LDA_model.py"
     ):
@@ -139,9 +139,7 @@ def test_other_embeddings(run, folder, capsys, name):
 
 @pytest.mark.parametrize("name", ["lsi", "tfidf", "word2vec"])
 def test_a_dictionary_of_another_bow_is_refused_for_other_embeddings(run, folder, name):
-    """The same words under other ids: without the check, the labels would be of other words, with
-    status 0.
-    """
+    """Same words with other ids: without the check, the labels would be wrong and the status 0."""
     documents = [text.tokenize(words) for words in ARTICLES.values()]
     dictionary = Dictionary.load(str(folder / "work" / artefacts.DICTIONARY))
     MmCorpus.serialize(str(folder / "work" / artefacts.BOW), map(dictionary.doc2bow, documents))

@@ -136,7 +136,7 @@ def test_network_input_of_another_crop_and_mean():
     image = np.zeros((20, 20, 3), np.uint8)
     image[1, 1] = 10, 20, 30  # BGR
     image[18, 18] = 40, 50, 60
-    image[0] = image[19] = image[:, 0] = image[:, 19] = 255  # all of the border goes
+    image[0] = image[19] = image[:, 0] = image[:, 19] = 255  # the border is cropped
     found = images.network_input(image, crop=18, mean_bgr=(1, 2, 3))
     assert found.shape == (3, 18, 18)
     assert found[:, 0, 0].tolist() == [9, 18, 27]

@@ -57,7 +57,9 @@ LENGTHS = [0, 1, 1, 2, 3, 5, 8, 31, 32, 33, 64, 90, 150, 150, 151, 400, 1000, 30
 @pytest.mark.parametrize("num_topics", [1, 2, 7, 20, 40, 100])
 def test_gensims_gamma(num_topics):
     lda, start = model(num_topics), _OneStart(3, num_topics).row
-    bags = articles(lda, LENGTHS, seed=1)  # in other draws rounding decides about a short article
+    bags = articles(
+        lda, LENGTHS, seed=1
+    )  # with other draws, rounding decides about a short article
     gamma, close = inference.gammas(lda, bags, start)
     wanted = by_gensim(lda, bags, start)
     assert gamma.dtype == np.float32

@@ -45,7 +45,7 @@ def test_one_worker_is_this_process_and_two_are_not():
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_items_are_fetched_as_results_are_taken(workers):
-    """Items of an endless generator are processed, no more than a few of them ahead."""
+    """An endless generator is processed, with only a few items ahead."""
     taken = []
     results = parallel.ordered_map(
         scaled, (taken.append(i) or i for i in itertools.count()), workers, 1, 0

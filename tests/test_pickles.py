@@ -278,7 +278,7 @@ FILES = [
 
 @pytest.mark.parametrize("name", FILES)
 def test_mutants_end_in_a_sentence(work, tmp_path, name):
-    """Whatever bytes are changed, the result is an object of the right kind or a UserError."""
+    """Changed bytes give an object of the class, or a UserError."""
     kind = {"d": Dictionary, "l": LdaModel, "w": Word2Vec, "t": TfidfModel}[name[0]]
     kind = LdaState if name.endswith("state") else kind
     whole, rng = (work / "LDA" / name).read_bytes(), random.Random(0)

@@ -129,7 +129,7 @@ def test_an_article_is_edited_before_labels_are_made(used, articles, work_in, ca
 def test_a_model_of_another_number_of_topics_sees_every_change(
     used, articles, work_in, tmp_path, capsys, change
 ):
-    """Without --force, the bags are reused only if they were made from the current articles."""
+    """Without --force, the bags are reused only if they are those of the current articles."""
     path = articles / "3"
     if change == "edited":
         path.write_text(sentence(99))
@@ -226,9 +226,7 @@ def test_an_interrupted_filling_of_the_store(used, articles, work_in, monkeypatc
 def test_a_checkpoint_of_other_texts_is_not_resumed(
     used, articles, work_in, scripts, monkeypatch, capsys
 ):
-    """Only the order of an article's words changes: the bags and the dictionary's numbers alone
-    would not tell.
-    """
+    """Only the order of an article's words changes; bags and dictionary do not show it."""
     training = scripts["learn_LDA_model"].topics.lda_training
     write = training._Checkpoint.write_if_due
 

@@ -270,7 +270,7 @@ def test_a_model_of_another_number_of_topics_is_refused(model, tmp_path):
 
 
 # ------------------------------------------------------------------------------- gensim's old files
-# gensim comes with models that its early versions saved: a dozen words and two topics, learnt from
+# gensim ships models that its early versions saved: a dozen words, two topics, learnt from
 # the nine titles of Deerwester
 OLD = {
     "pre_0_13_2_model": 0.01,
@@ -367,8 +367,8 @@ def test_perplexity_by_hand(model_of):
 
 
 def test_perplexity_sees_what_a_document_is_about(model_of):
-    """Long documents of one topic's two words give 2; a word that the topic lacks costs more than
-    four equally likely words.
+    """Long documents of one topic's two words: 2; of two topics' words: as unsure as between all
+    four words.
     """
     sure = model_of([[0.5, 0.5, 0, 0], [0, 0, 0.5, 0.5]], ["a", "b", "c", "d"])
     documents = [[(0, 500), (1, 500)], [(2, 500), (3, 500)]]

@@ -17,6 +17,7 @@ import math
 import torch
 
 from caffe.layer import Grads, Layer, Needs, Shapes, Tensors
+from caffe.position import Position
 from caffe.proto import caffe_pb2
 
 
@@ -118,6 +119,16 @@ class RecurrentLayer(Layer):
         return (
             value if kept is None or kept.shape != value.shape else kept + (value - value.detach())
         )
+
+    def position(self) -> Position | None:
+        """The states that the next forward starts from, unless they are bottoms."""
+        return None if self.exposed else Position(states=tuple(self.kept or ()))
+
+    def move_to(self, position: Position) -> None:
+        shapes = [tuple(state.shape) for state in position.states]
+        if shapes and (len(shapes) != self.states or any(s[1:] != (self.size,) for s in shapes)):
+            self.fail(f"has {self.states} state(s) of {self.size} numbers, not {shapes}")
+        self.kept = [state.to(self.device) for state in position.states] or None
 
     def _states_before(self, x: torch.Tensor, rest: Tensors):
         """The states (N, D) that a forward starts from."""

@@ -38,8 +38,10 @@ class Data(PrefetchingLayer):
     def setup(self, shapes: Shapes) -> None:
         self.transform_like(0, "data_layer.cpp:45")
         self.cursor = self.skipped()
-        self.offset = 0  # records passed so far, for several solvers
         self.seed = mode.draw_seed()
+
+    def record_count(self) -> int:
+        return len(self.database)
 
     def next_record(self) -> int:
         """The number of the next record that is this solver's; the first follows the last."""
@@ -53,10 +55,10 @@ class Data(PrefetchingLayer):
 
     def _is_anothers(self):
         """Whether the record at the cursor is another solver's: in TRAIN they take turns."""
-        return self.train and self.offset % mode.solver_count() != mode.solver_rank()
+        return self.train and self.passed % mode.solver_count() != mode.solver_rank()
 
     def _pass(self):
-        self.cursor, self.offset = self.cursor + 1, self.offset + 1
+        self.cursor, self.passed = self.cursor + 1, self.passed + 1
 
     def move_on(self, rng: np.random.Generator) -> None:
         self._pass()

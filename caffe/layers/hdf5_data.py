@@ -13,6 +13,7 @@ import torch
 from caffe import log, mode, prototxt, regular_file
 from caffe.error import CaffeError
 from caffe.layer import Layer, Shapes, Tensors, register
+from caffe.position import Position, generator
 
 
 @register("HDF5Data")
@@ -39,6 +40,7 @@ class HDF5Data(Layer):
 
     def _new_round(self):
         self.file = 0
+        self.round_stream = self.rng.bit_generator.state
         order = self.rng.permutation if self.param.hdf5_data_param.shuffle else np.arange
         self.file_order = order(len(self.files))
 
@@ -77,6 +79,7 @@ class HDF5Data(Layer):
 
     def _start_file(self):
         self.row = 0
+        self.file_stream = self.rng.bit_generator.state
         rows = len(self.arrays[0])
         shuffle = self.param.hdf5_data_param.shuffle
         self.row_order = self.rng.permutation(rows) if shuffle else np.arange(rows)
@@ -109,3 +112,26 @@ class HDF5Data(Layer):
         if self.file == len(self.files):
             self._new_round()
         self._load()
+
+    # ------------------------------------------------------------- for snapshots
+    def position(self) -> Position:
+        """The file of the round and its next row; the generator's states before the files and
+        before the rows were shuffled give both orders again.
+        """
+        streams = self.round_stream, self.file_stream
+        return Position(len(self.files), self.row, self.file, streams=streams)
+
+    def move_to(self, position: Position) -> None:
+        if position.records != len(self.files):
+            self.fail(f"has {len(self.files)} files, not {position.records}")
+        if position.passed >= len(self.files) or len(position.streams) != 2:
+            self.fail(f"has {len(self.files)} files, and no number {position.passed}")
+        self.rng = generator(position.streams[0])
+        self._new_round()
+        self.file = position.passed
+        self.rng = generator(position.streams[1])
+        self._load()
+        if position.cursor >= len(self.row_order):
+            path = self.files[self.file_order[self.file]]
+            self.fail(f"{path} has {len(self.row_order)} rows, and no number {position.cursor}")
+        self.row = position.cursor

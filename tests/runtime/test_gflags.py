@@ -11,6 +11,7 @@ OPTIONS = {
     "size": {"type": int, "default": 1},
     "share": {"type": float, "default": 0.5},
     "name": {"default": ""},
+    "from_where": {"action": "optional", "const": "auto", "default": ""},
 }
 
 
@@ -48,6 +49,25 @@ def parse(*arguments, program="tool"):
 )
 def test_read(arguments, values, rest):
     assert parse(*arguments) == (values, rest)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "value", "rest"),
+    [
+        (["a", "-from_where"], "auto", ["a"]),
+        (["a", "--from-where", "-fast"], "auto", ["a"]),
+        (["-from_where", "a"], "auto", ["a"]),  # the first word is the command's
+        (["-from_where", "auto", "a"], "auto", ["a"]),
+        (["a", "-from_where", "b"], "b", ["a"]),
+        (["-from-where=b", "a"], "b", ["a"]),
+        (["-from_where=true", "a"], "auto", ["a"]),
+        (["-from_where=b", "-from_where=0", "a"], "", ["a"]),
+        (["-from_where=b", "-nofrom-where", "a"], "", ["a"]),
+    ],
+)
+def test_an_optional_flag_is_a_switch_or_takes_a_value(arguments, value, rest):
+    values, found = parse(*arguments)
+    assert (values["from_where"], found) == (value, rest)
 
 
 @pytest.mark.parametrize(
