@@ -33,7 +33,7 @@ def draw(record, path):
     panels = {
         "perplexity": (
             "held-out perplexity (words)",
-            "Unseen articles: how many equally likely words the model chooses from; lower is better",
+            "Unseen articles: how many equally likely words it chooses from; lower is better",
         ),
         "coherence": (
             "c_v coherence (0 to 1)",
