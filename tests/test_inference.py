@@ -1,4 +1,4 @@
-"""Compiled inference, compared with gensim's own of one article after the other."""
+"""Compiled inference, compared with gensim's own, article by article."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ from texttopicnet.topics import _OneStart
 
 
 def model(num_topics, words=300, alpha="symmetric", **settings):
-    """A model whose topics are drawn, sharp as learnt ones: most words have a few topics."""
+    """A model with drawn topics, as sharp as learnt ones: most words have a few topics."""
     dictionary = Dictionary([[f"w{i:03}" for i in range(words)]])
     lda = LdaModel(
         id2word=dictionary, num_topics=num_topics, alpha=alpha, random_state=0, **settings
@@ -124,8 +124,8 @@ def test_by_hand_two_rounds():
 
 
 def test_a_topic_that_comes_back_from_alpha():
-    """The second topic begins at alpha, so small that its share is 1e-9; but the second word is its
-    alone.
+    """The second topic begins at alpha, which is so small that its share is 1e-9, but the second
+    word belongs to it alone.
     """
     lda, start = model(2, words=30, alpha=np.array([0.05, 0.05], np.float32)), np.array([1, 0.05])
     lda.expElogbeta[...] = 0

@@ -68,7 +68,7 @@ def gensims(corpus):
 
 
 def assert_same(lda, other, folder):
-    """Every byte of the files, gensim's diary of times apart."""
+    """Every byte of the files except gensim's log of times."""
     files = []
     for name, model in {"lda": lda, "other": other}.items():
         topic_models.save(TopicModel(model.id2word, model), folder / name)
@@ -78,7 +78,9 @@ def assert_same(lda, other, folder):
 
 
 class Watched:
-    """A corpus that counts the documents read of it, and calls `at` when it has given `number`."""
+    """A corpus that counts how many of its documents are read, and calls `at` after `number` of
+    them.
+    """
 
     def __init__(self, corpus, number=None, at=None):
         self.corpus, self.number, self.at, self.read = corpus, number, at, 0
@@ -108,7 +110,7 @@ def test_smaller_pieces_are_gensims_model_up_to_rounding(corpus, uninterrupted):
     np.testing.assert_array_equal(
         lda.random_state.get_state()[1], wanted.random_state.get_state()[1]
     )
-    assert lda.get_topics().max() > 0.04  # something was learnt of 68 words
+    assert lda.get_topics().max() > 0.04  # something was learnt about 68 words
 
 
 def test_the_model_does_not_depend_on_the_processes(corpus, uninterrupted, tmp_path):
@@ -125,8 +127,8 @@ def test_the_returned_model_is_gensims_and_can_continue_learning(corpus, uninter
 
 
 class Counting(parallel.Here):
-    """An executor of two processes that works when it is asked for the result, and notes what
-    waits.
+    """An executor of two processes that works when a result is requested, and notes what is
+    waiting.
     """
 
     size = 2
@@ -285,7 +287,7 @@ def test_a_broken_checkpoint_is_reported_and_ignored(
 
 
 def spoilt(**changes):
-    """A change of a checkpoint's arrays, and of what it says about itself."""
+    """Changes to a checkpoint's arrays and to its description."""
 
     def spoil(arrays):
         about = json.loads(str(arrays["about"]))
