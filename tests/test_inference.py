@@ -11,7 +11,7 @@ from gensim.models import LdaModel
 from scipy.special import psi
 
 from texttopicnet import artefacts, inference
-from texttopicnet.topics import _OneStart
+from texttopicnet.topics import OneStart
 
 
 def model(num_topics, words=300, alpha="symmetric", **settings):
@@ -56,7 +56,7 @@ LENGTHS = [0, 1, 1, 2, 3, 5, 8, 31, 32, 33, 64, 90, 150, 150, 151, 400, 1000, 30
 
 @pytest.mark.parametrize("num_topics", [1, 2, 7, 20, 40, 100])
 def test_gensims_gamma(num_topics):
-    lda, start = model(num_topics), _OneStart(3, num_topics).row
+    lda, start = model(num_topics), OneStart(3, num_topics).row
     bags = articles(
         lda, LENGTHS, seed=1
     )  # with other draws, rounding decides about a short article
@@ -73,7 +73,7 @@ def test_gensims_gamma(num_topics):
 
 
 def test_a_model_in_double_precision():
-    lda, start = model(40, dtype=np.float64), _OneStart(3, 40).row
+    lda, start = model(40, dtype=np.float64), OneStart(3, 40).row
     bags = articles(lda, LENGTHS)
     gamma, close = inference.gammas(lda, bags, start)
     assert gamma.dtype == np.float64
