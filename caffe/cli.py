@@ -37,15 +37,18 @@ commands:
   time            benchmark model execution time
   help            print this text
 
-train:  -solver FILE [-snapshot FILE.solverstate | -resume | -weights FILE[,FILE]]
-        [-gpu ID] [-level N] [-stage A,B] [-sigint_effect snapshot|stop|none]
-        [-sighup_effect snapshot|stop|none] [-collapsed_outputs VARIANCE]
+train:  -solver FILE [-snapshot FILE.solverstate | -resume [auto] | -weights FILE[,FILE]]
+        [-restart_data] [-keep N] [-gpu ID] [-level N] [-stage A,B]
+        [-sigint_effect snapshot|stop|none] [-sighup_effect snapshot|stop|none]
+        [-collapsed_outputs VARIANCE]
 test:   -model FILE -weights FILE[,FILE] [-iterations 50] [-gpu ID] [-level N] [-stage A,B]
 time:   -model FILE [-iterations 50] [-gpu ID] [-phase TRAIN|TEST] [-level N] [-stage A,B]
 device_query: -gpu ID|all
 
 -resume resumes from the newest good snapshot of the solver's snapshot_prefix, or starts from the
-beginning if there is none.
+beginning if there is none; -resume FILE.solverstate is the same as -snapshot FILE.solverstate.
+-restart_data resumes as Caffe does: with the first record, and random numbers from random_seed.
+-keep N removes all but the N newest snapshots whenever one is written (default: all are kept).
 -collapsed_outputs: at each displayed iteration, the log warns if the outputs vary less than this
 between the images of a batch (default 1e-7; 0: never).
 
@@ -62,7 +65,9 @@ FLAGS = {
     "model": {"default": ""},
     "weights": {"default": ""},
     "snapshot": {"default": ""},
-    "resume": {"action": "store_true"},
+    "resume": {"action": "optional", "const": "auto", "default": ""},
+    "restart_data": {"action": "store_true"},
+    "keep": {"type": int, "default": 0},
     "gpu": {"default": ""},
     "phase": {"default": ""},
     "stage": {"default": ""},
@@ -120,16 +125,22 @@ def train(args: argparse.Namespace) -> None:
 
     if not args.solver:
         raise Fatal("caffe.cpp:167", "Need a solver definition to train: give -solver FILE")
+    if args.resume and (args.snapshot or args.weights):
+        raise Fatal(
+            "caffe.cpp:169",
+            "-resume finds the snapshot, or names it: give neither -snapshot nor -weights with it",
+        )
+    if args.resume not in ("", "auto"):
+        args.snapshot, args.resume = args.resume, ""
     if args.snapshot and args.weights:
         raise Fatal(
             "caffe.cpp:169",
             "Give a snapshot to resume training or weights to finetune but not both.",
         )
-    if args.resume and (args.snapshot or args.weights):
-        raise Fatal(
-            "caffe.cpp:169",
-            "-resume finds the snapshot itself: give neither -snapshot nor -weights with it",
-        )
+    if args.restart_data and not (args.resume or args.snapshot):
+        raise Fatal("caffe.cpp:169", "-restart_data says how to resume: give -resume or -snapshot")
+    if args.keep < 0:
+        raise Fatal("caffe.cpp:167", f"-keep takes a number of snapshots, not {args.keep}")
     collapsed = args.collapsed_outputs
     if collapsed is not None and not 0 <= collapsed < math.inf:
         raise Fatal(
@@ -153,13 +164,14 @@ def train(args: argparse.Namespace) -> None:
     try:
         with Signals(args.sigint_effect, args.sighup_effect) as signals:
             solver.request = signals
+            solver.keep = args.keep
             if collapsed is not None:
                 solver.collapsed_outputs = collapsed
             if args.snapshot:
                 log.info("caffe.cpp:235", f"Resuming from {args.snapshot}")
-                solver.restore(args.snapshot)
+                solver.restore(args.snapshot, args.restart_data)
             elif args.resume:
-                solver.restore_newest()
+                solver.restore_newest(args.restart_data)
             log.info("caffe.cpp:239", "Starting Optimization")
             solver.solve()
     finally:

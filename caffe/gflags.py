@@ -2,7 +2,8 @@
 each of Caffe's commands.
 
 `-name value` and `-name=value`, with one dash or two, anywhere on the line; `--` ends the flags.  A
-switch is `-name`, `-noname` or `-name=false`.  If a flag is given twice, the last value counts.
+switch is `-name`, `-noname` or `-name=false`; an optional flag is one of these or takes a value.
+If a flag is given twice, the last value counts.  Dashes in a name are the same as underscores.
 """
 
 import fnmatch
@@ -75,8 +76,9 @@ class Parser:
     Parameters
     ----------
     options : dict
-        {flag: keywords}: `action` "store_true" for a switch; else `type` (int, float or str),
-        `choices` and `default`.
+        {flag: keywords}: `action` "store_true" for a switch, or "optional" for a text whose value
+        is `const` if the flag is used like a switch; else `type` (int, float or str), `choices` and
+        `default`.
     program : str
         The command's name, for flag files with sections for several programs.
     """
@@ -115,12 +117,15 @@ class Parser:
             match = re.fullmatch(r"--?([^-=][^=]*)(?:=(.*))?", argument, re.DOTALL)
             if not match:
                 self.rest.append(argument)
-            elif self._takes_the_next(*match.groups()):
+                continue
+            name, value = self._known(match[1]), match[2]
+            if self._takes_the_next(name, value):
                 if not waiting:
-                    raise FlagError(f"-{match[1]} is missing its value")
-                self._set(match[1], waiting.pop(0))
-            else:
-                self._set(*match.groups())
+                    raise FlagError(f"-{name} is missing its value")
+                value = waiting.pop(0)
+            elif value is None and self._is_optional(name) and self._is_its_value(name, waiting):
+                value = waiting.pop(0)
+            self._set(name, value)
         excused = self.values.get("undefok", "").split(",")
         for name in self._unknown:
             if name not in excused and name.removeprefix("no") not in excused:
@@ -130,19 +135,42 @@ class Parser:
     def _is_switch(self, name: str):
         return self.options.get(name, {}).get("action") == "store_true"
 
+    def _is_optional(self, name: str) -> bool:
+        return self.options.get(name, {}).get("action") == "optional"
+
+    def _is_its_value(self, name: str, waiting: list[str]) -> bool:
+        """Whether the next word is the value of an optional flag: a word that is not a flag is the
+        command's name until that was given.
+        """
+        if not waiting or waiting[0].startswith("-"):
+            return False
+        return bool(self.rest) or waiting[0] == self.options[name]["const"]
+
+    def _known(self, name: str) -> str:
+        """The flag's name as the options have it: Caffe's have no dashes."""
+        plain = name.replace("-", "_")
+        return plain if plain in self.options or plain.removeprefix("no") in self.options else name
+
     def _takes_the_next(self, name: str, value: str | None):
-        return value is None and name in self.options and not self._is_switch(name)
+        takes = name in self.options and not self._is_switch(name) and not self._is_optional(name)
+        return value is None and takes
 
     def _set(self, name: str, value: str | None):
         if name not in self.options:
-            if name.startswith("no") and self._is_switch(name[2:]) and value is None:
-                self.values[name[2:]] = False
+            turned_off = name[2:] if name.startswith("no") and value is None else ""
+            if self._is_switch(turned_off):
+                self.values[turned_off] = False
+            elif self._is_optional(turned_off):
+                self.values[turned_off] = self.options[turned_off]["default"]
             else:
                 self._unknown.append(name)
             return
-        self.values[name] = (
-            self._switch(name, value) if self._is_switch(name) else self._value(name, value)
-        )
+        if self._is_switch(name):
+            self.values[name] = self._switch(name, value)
+        elif self._is_optional(name):
+            self.values[name] = self._optional(name, value)
+        else:
+            self.values[name] = self._value(name, value)
         if name == "flagfile":
             for path in filter(None, self.values[name].split(",")):
                 self._read_file(path)
@@ -157,6 +185,11 @@ class Parser:
         if value.lower() in FALSE:
             return False
         raise FlagError(f"-{name} is true or false, not '{value}'")
+
+    def _optional(self, name: str, value: str | None) -> str:
+        if value is None or value.lower() in TRUE:
+            return self.options[name]["const"]
+        return self.options[name]["default"] if value.lower() in FALSE else value
 
     def _value(self, name: str, value: str):
         keywords = self.options[name]
@@ -196,6 +229,7 @@ class Parser:
             if line.startswith("-"):
                 names_before = False
                 name, equals, value = line.lstrip("-").partition("=")
+                name = self._known(name)
                 if ours:
                     if not equals and self._takes_the_next(name, None):
                         raise FlagError(f"-flagfile {path}: write -{name}=VALUE, on one line")

@@ -1,14 +1,14 @@
-"""Weights and solver states as HDF5, in Caffe's layout (Caffe: net.cpp ToHDF5, sgd_solver.cpp,
-util/hdf5.cpp).
+"""Weights and solver states as HDF5, in Caffe's layout (net.cpp, sgd_solver.cpp, util/hdf5.cpp).
 
 Weights: ``/data/<layer>/<i>`` and, if asked for, ``/diff/<layer>/<i>``.  A blob that several layers
 share is in ``/data`` only once, under its owner, the first of them.  A `/` in a layer's name makes
-nested groups, so a layer is a group that holds numbered datasets.  (Caffe dies while it saves such
-a net.)  A name that cannot be a path of its own (`a//b`, `/a`, `.`, a second layer of the same
+nested groups, so a layer is a group that holds numbered datasets.  (Caffe crashes when it saves
+such a net.)  A name that cannot be a path of its own (`a//b`, `/a`, `.`, a second layer of the same
 name, `a/0` beside a layer `a` with blobs) gets a group ``layer_<index>`` that carries the name as
 an attribute.
 
-Solver states: ``/iter``, ``/learned_net``, ``/current_step``, ``/history/<i>``.
+Solver states: ``/iter``, ``/learned_net``, ``/current_step``, ``/history/<i>``, and the bytes
+``/resume_point``, which Caffe ignores.
 """
 
 import os
@@ -79,7 +79,7 @@ class _Walk:
             elif isinstance(child, h5py.Group):
                 address = hdf5_file.address(child)
                 if address in self.seen:
-                    raise CaffeError(f"{where} is a group that is in the file twice")
+                    raise CaffeError(f"{where} is a group that appears twice in the file")
                 self.seen.add(address)
                 self.group(child, below)
             else:
@@ -98,13 +98,13 @@ def _attribute_text(group: h5py.Group, where: str) -> str:
     return wire.readable(group.attrs[NAME_ATTRIBUTE].tobytes())
 
 
-def read_state(path: str) -> tuple[int, str, int, list[np.ndarray]]:
+def read_state(path: str) -> tuple[int, str, int, list[np.ndarray], bytes]:
     """Read a solver state.
 
     Returns
     -------
-    (int, str, int, list of ndarray of float32)
-        iter, learned_net, current_step, history.
+    (int, str, int, list of ndarray of float32, bytes)
+        iter, learned_net, current_step, history, and the resume point, if there is one.
 
     Raises
     ------
@@ -124,7 +124,8 @@ def read_state(path: str) -> tuple[int, str, int, list[np.ndarray]]:
                 raise CaffeError(f"{path}: /history has {len(history)} members, but no blob {i}")
             blobs.append(hdf5_file.numbers(blob, where, size))
         step = hdf5_file.integer(f, "current_step", path, size)
-        return iteration, hdf5_file.text(f, "learned_net", path, size), step or 0, blobs
+        point = hdf5_file.raw_bytes(f, "resume_point", path, size)
+        return iteration, hdf5_file.text(f, "learned_net", path, size), step or 0, blobs, point
 
 
 # ------------------------------------------------------------------------------------------ writing
@@ -206,8 +207,9 @@ def write_state(
     learned_net: str,
     current_step: int,
     history: Iterable[np.ndarray],
+    point: bytes = b"",
 ) -> None:
-    """Write a solver state; `history` yields ndarrays of float32.
+    """Write a solver state; `history` yields ndarrays of float32, `point` is a resume point.
 
     Raises
     ------
@@ -229,3 +231,5 @@ def write_state(
         group = f.create_group("history")
         for i, values in enumerate(history):
             group.create_dataset(str(i), data=values)
+        if point:
+            f.create_dataset("resume_point", data=np.frombuffer(point, dtype=np.uint8))

@@ -1,5 +1,6 @@
-"""Which snapshot a training resumes from: the newest of its prefix that is whole, by iteration
-number.
+"""Which snapshot a training resumes from (the newest whole one), and which older ones are removed.
+
+The newest snapshot of a prefix is the one with the highest iteration number.
 """
 
 from __future__ import annotations
@@ -76,8 +77,9 @@ def newest(prefix: str) -> str | None:
 
 
 def good(prefix: str) -> Iterator[str]:
-    """Yield the whole snapshots of a snapshot_prefix, the newest first; damaged ones are skipped
-    with a warning.
+    """Yield the whole snapshots of a snapshot_prefix, the newest first.
+
+    Damaged ones are skipped with a warning.
     """
     for _, path in states(prefix):
         try:
@@ -88,10 +90,16 @@ def good(prefix: str) -> Iterator[str]:
             yield path
 
 
-def restore_newest(solver: Solver) -> str | None:
+def restore_newest(solver: Solver, restart_data: bool = False) -> str | None:
     """Resume from the newest snapshot of snapshot_prefix that is whole and belongs to this net.
 
     Snapshots that are damaged, of another net, or beyond max_iter are skipped with a warning.
+
+    Parameters
+    ----------
+    solver : Solver
+    restart_data : bool
+        As for snapshot.restore.
 
     Returns
     -------
@@ -107,7 +115,7 @@ def restore_newest(solver: Solver) -> str | None:
                 raise CaffeError(
                     f"iteration {iteration} is beyond max_iter, {solver.param.max_iter}"
                 )
-            snapshot.restore(solver, path)
+            solver.restore(path, restart_data)
         except CaffeError as error:
             _warn_of_skipped(path, error)
             continue
@@ -117,6 +125,57 @@ def restore_newest(solver: Solver) -> str | None:
         "caffe.cpp:235", f"Found no snapshot of {prefix} to resume from: starting at iteration 0"
     )
     return None
+
+
+def remove_older(prefix: str, iteration: int, keep: int) -> None:
+    """Remove a training's older snapshots, states and weights.
+
+    Files are removed only after the newest snapshot has reached the disk, so nothing is lost if the
+    machine crashes.  Weights without a state, and snapshots of later iterations, stay.
+
+    Parameters
+    ----------
+    prefix : str
+        The snapshot_prefix.
+    iteration : int
+        The iteration of the snapshot that was just written; it stays.
+    keep : int
+        How many snapshots stay; 0: all.
+    """
+    before = sorted({number for number, _ in states(prefix) if number < iteration})
+    old = before[: 1 - keep] if keep > 1 else before
+    if not keep or not old:
+        return
+    try:
+        for path in _files(prefix, iteration):
+            _flush(path)
+        _flush(os.path.dirname(prefix) or ".")
+        for number in old:
+            for path in _files(prefix, number):
+                os.remove(path)
+    except OSError as error:
+        log.warning(
+            "solver.cpp:464", f"old snapshots of {prefix} cannot be removed ({error.strerror})"
+        )
+
+
+def _files(prefix: str, iteration: int) -> list[str]:
+    """The regular files of a snapshot, its states before its weights."""
+    names = [
+        f"{prefix}_iter_{iteration}.{kind}{end}"
+        for kind in ("solverstate", "caffemodel")
+        for end in ("", ".h5")
+    ]
+    return [name for name in names if os.path.isfile(name)]
+
+
+def _flush(path: str) -> None:
+    """Make the system write a file, or the names in a folder, to the disk."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def _warn_of_skipped(path: str | os.PathLike[str], reason: CaffeError) -> None:

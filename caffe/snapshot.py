@@ -1,8 +1,8 @@
-"""Snapshots of a solver: its weights and its state, written together and restored together (Caffe:
-Solver::Snapshot, Restore).
+"""Snapshots of a solver: its weights and its state, written together and restored together.
 
-A .solverstate is binary protobuf or HDF5 (see hdf5_snapshot.py), and is recognised by its content.
-weights_file.py has the weights; resume.py finds the newest snapshot.
+Caffe: Solver::Snapshot, Restore.  A .solverstate is binary protobuf or HDF5 (see hdf5_snapshot.py),
+and is recognised by its content.  weights_file.py has the weights; resume.py finds the newest
+snapshot.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from caffe import hdf5_file, hdf5_snapshot, leftovers, log, weights_file, wire
+from caffe import hdf5_file, hdf5_snapshot, leftovers, log, resume_point, weights_file, wire
 from caffe.error import CaffeError
 from caffe.proto import caffe_pb2
 from caffe.whole_file import renamed_when_whole
@@ -23,7 +23,7 @@ from caffe.whole_file import renamed_when_whole
 if TYPE_CHECKING:
     from caffe.solver import Solver
 
-STATE_LEARNED_NET, STATE_HISTORY = 2, 3
+STATE_LEARNED_NET, STATE_HISTORY, STATE_RESUME_POINT = 2, 3, 7301
 MOST = 2**31 - 1  # iterations and steps are ints
 
 
@@ -39,12 +39,15 @@ class State:
     current_step : int
         Steps that the learning rate has taken.
     history : list of ndarray of float32
+    resume_point : bytes
+        See resume_point.py; empty in a state that BVLC Caffe wrote.
     """
 
     iter: int
     learned_net: str
     current_step: int
     history: list[np.ndarray]
+    resume_point: bytes = b""
 
 
 # ---------------------------------------------------------------------------------- of a solver
@@ -74,14 +77,16 @@ def take(solver: Solver) -> tuple[str, str]:
     write = solver.net.write_caffemodel_h5 if hdf5 else solver.net.write_caffemodel
     write(model, p.snapshot_diff)
     log.info("sgd_solver.cpp:284", f"Snapshotting solver state to {kind} file {state}")
-    write_solverstate(
-        state, solver.iter, model, solver.updater.current_step, solver.updater.history
-    )
+    point, updater = resume_point.of_snapshot(solver).to_bytes(), solver.updater
+    write_solverstate(state, solver.iter, model, updater.current_step, updater.history, point)
     return model, state
 
 
-def restore(solver: Solver, path: str | os.PathLike[str]) -> None:
-    """Give a solver the weights, history, iteration and step of a snapshot.
+def restore(solver: Solver, path: str | os.PathLike[str], restart_data: bool = False) -> None:
+    """Give a solver the weights, history, iteration and step of a snapshot, and its resume point.
+
+    With `restart_data`, or without a resume point (BVLC Caffe writes none), data layers and random
+    streams stay where they are.  In a new solver that is the beginning, as in Caffe.
 
     Raises
     ------
@@ -102,12 +107,18 @@ def restore(solver: Solver, path: str | os.PathLike[str]) -> None:
                 f"{path}: history blob {i} has the shape {theirs.shape}, this net needs"
                 f" {tuple(mine.shape)}"
             )
+    point = None
+    if state.resume_point and not restart_data:
+        point = resume_point.read(state.resume_point, path)
     if state.learned_net:
         solver.net.copy_trained_layers(weights_of(path, state))
     log.info("sgd_solver.cpp:336", "SGDSolver: restoring history")
     for mine, theirs in zip(history, state.history, strict=True):
         mine.copy_(torch.from_numpy(theirs.copy()))
     solver.iter, solver.updater.current_step = state.iter, state.current_step
+    solver.begun_at = None
+    if point is not None:
+        resume_point.restore(solver, point, path)
 
 
 def weights_of(path: str, state: State) -> str:
@@ -135,6 +146,7 @@ def write_solverstate(
     learned_net: str,
     current_step: int,
     history: Sequence[torch.Tensor],
+    point: bytes = b"",
 ) -> None:
     """Write a solver state; it is HDF5 if its name ends in .h5, otherwise binary.
 
@@ -145,6 +157,8 @@ def write_solverstate(
     learned_net : str
         Name of the weights' file.
     history : list of torch.Tensor
+    point : bytes
+        A resume point (see resume_point.py), if there is one.
 
     Raises
     ------
@@ -154,7 +168,9 @@ def write_solverstate(
     values = (weights_file.host(tensor) for tensor in history)
     with renamed_when_whole(path) as temporary:
         if os.fspath(path).endswith(".h5"):
-            hdf5_snapshot.write_state(temporary, iteration, learned_net, current_step, values)
+            hdf5_snapshot.write_state(
+                temporary, iteration, learned_net, current_step, values, point
+            )
             return
         with open(temporary, "wb") as f:
             f.write(
@@ -165,6 +181,8 @@ def write_solverstate(
             for array in values:
                 for piece in wire.nested(STATE_HISTORY, wire.blob_pieces(array)):
                     f.write(piece)
+            if point:
+                f.write(wire.header(STATE_RESUME_POINT, len(point)) + point)
 
 
 def read_solverstate(path: str | os.PathLike[str]) -> State:
@@ -195,7 +213,13 @@ def read_solverstate(path: str | os.PathLike[str]) -> State:
                 weights_file.parsed_blob(blob, f"{path}: history blob {i}").array()
                 for i, blob in enumerate(found[STATE_HISTORY])
             ]
-        state = State(head.iter, os.fsdecode(head.learned_net), head.current_step, history)
+        state = State(
+            head.iter,
+            os.fsdecode(head.learned_net),
+            head.current_step,
+            history,
+            head.resume_point,
+        )
     for word, value in (("iteration", state.iter), ("current_step", state.current_step)):
         if not 0 <= value <= MOST:
             raise CaffeError(f"{path}: the {word} is {value}; it must be from 0 to {MOST}")

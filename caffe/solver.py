@@ -15,6 +15,7 @@ from caffe import (
     paired_data,
     prototxt,
     resume,
+    resume_point,
     snapshot,
     solver_nets,
     solver_settings,
@@ -61,9 +62,12 @@ class Solver:
         between the images of the batch (the variance, averaged over the scores).  0: never.  The
         default is far below what is usual: nets that learn topics had 2.7e-5 and more, collapsed
         ones 1e-9.
+    keep : int
+        How many snapshots to keep.  0: all.
     """
 
     collapsed_outputs: float = 1e-7
+    keep: int = 0
     rule_type: str | None = None  # overrules the prototxt's type
 
     def __init__(
@@ -81,9 +85,9 @@ class Solver:
         if self.rule_type:
             param.type = self.rule_type
         self.param = param
-        self.iter = 0
+        self.iter, self.stopped_early = 0, False
         self.request: Callable[[], str] = lambda: NONE
-        self.stopped_early = False
+        self.begun_at: resume_point.ResumePoint | None = None
         self._callbacks: list[tuple[Callable[[], object], Callable[[], object] | None]] = []
         rule = solver_settings.check(param, self.file)
         log.info(
@@ -170,12 +174,10 @@ class Solver:
         self.training_log.start(self.iter)
         self.stopped_early = False
         while self.iter < stop:
+            self.begun_at = resume_point.take(self)
             self.net.clear_param_diffs()
-            if (
-                p.test_interval
-                and self.iter % p.test_interval == 0
-                and (self.iter > 0 or p.test_initialization)
-            ):
+            tests = p.test_interval > 0 and self.iter % p.test_interval == 0
+            if tests and (self.iter > 0 or p.test_initialization):
                 self.test_all()
                 if self.stopped_early:
                     break
@@ -217,12 +219,11 @@ class Solver:
             health.warn_of_collapse(self.net, self.collapsed_outputs)
 
     def _updates_at_once(self) -> bool:
-        """Whether each weight may be updated as soon as its gradient is there, and the gradient
-        forgotten.
+        """Whether each weight is updated once its gradient is known, and the gradient dropped.
 
-        That keeps the largest gradient out of memory while the layers below are computed.  It does
-        not go where somebody may look at the diffs (pycaffe, callbacks, snapshot_diff, debug_info)
-        or where all of them are needed first (clipping, iter_size).
+        That keeps the largest gradient out of memory while the layers below are computed.  It is
+        not done where the diffs may be read (pycaffe, callbacks, snapshot_diff, debug_info) or
+        where all of them are needed first (clipping, iter_size).
         """
         p = self.param
         looked_at = self.net.keep_blobs or self._callbacks or p.snapshot_diff or p.debug_info
@@ -249,9 +250,7 @@ class Solver:
         return losses[0] if len(losses) == 1 else torch.stack(losses).mean()
 
     def apply_update(self) -> None:
-        """Turn the parameters' diffs into updates, subtract them from the weights, and count the
-        iteration.
-        """
+        """Update the weights from the diffs, which become the updates; count the iteration."""
         rate = self.updater.rate(self.iter)
         self._take_rate_step(rate)
         self.updater.update_all(rate, self.iter)
@@ -263,9 +262,7 @@ class Solver:
 
     # ------------------------------------------------------------------------------------ testing
     def test_all(self) -> None:
-        """Run every test net for its test_iter batches and log the mean of each output; a request
-        to stop ends it early.
-        """
+        """Run every test net and log the mean of each output; a request to stop ends it early."""
         if not mode.root_solver():
             return
         for i, net in enumerate(self.test_nets):
@@ -310,15 +307,17 @@ class Solver:
             A weight is NaN or infinite (then nothing is written), or a file cannot be written.
         """
         health.check_weights(self)
-        return snapshot.take(self)
+        names = snapshot.take(self)
+        resume.remove_older(self.param.snapshot_prefix, self.iter, self.keep)
+        return names
 
-    def restore(self, path: str | os.PathLike[str]) -> None:
+    def restore(self, path: str | os.PathLike[str], restart_data: bool = False) -> None:
         """Resume from a .solverstate (or .solverstate.h5), as snapshot.restore does."""
-        snapshot.restore(self, path)
+        snapshot.restore(self, path, restart_data)
 
-    def restore_newest(self) -> str | None:
+    def restore_newest(self, restart_data: bool = False) -> str | None:
         """Resume from the newest good snapshot, as resume.restore_newest does; return its name."""
-        return resume.restore_newest(self)
+        return resume.restore_newest(self, restart_data)
 
     def close(self) -> None:
         """Stop the nets' data threads."""

@@ -25,33 +25,41 @@ class TrainingLog:
     Attributes
     ----------
     losses : list of torch.Tensor
-        Of the last average_loss iterations, each one number; reading it waits for a GPU.
+        The losses of the last average_loss iterations (0-d); reading one waits for the GPU.
     """
 
     def __init__(self, param: caffe_pb2.SolverParameter) -> None:
         self.param = param
+        self._resumed = False
         self.start(0)
 
     def start(self, iteration: int) -> None:
-        """Begin a run of iterations: earlier losses and times do not count in it."""
-        self.losses: list[torch.Tensor] = []
+        """Begin a run of iterations: forget earlier times, and losses unless from a snapshot."""
+        if not self._resumed:
+            self.losses: list[torch.Tensor] = []
+        self._resumed = False
         self._last = (iteration, time.perf_counter())
+
+    def resume(self, losses: Sequence[torch.Tensor]) -> None:
+        """Let the next run of iterations average its losses with these."""
+        self.losses = list(losses)[-self.param.average_loss :]
+        self._resumed = True
 
     def displays(self, iteration: int) -> bool:
         """Whether this iteration is displayed."""
         return bool(self.param.display) and iteration % self.param.display == 0
 
     def remember(self, loss: torch.Tensor) -> None:
-        """Take the loss of an iteration into the average."""
+        """Add the loss of an iteration to the average."""
         self.losses.append(loss)
         del self.losses[: -self.param.average_loss]
 
     def smoothed_loss(self) -> float:
-        """The mean of the losses remembered."""
+        """The mean of the remembered losses."""
         return float(torch.stack([loss.cpu() for loss in self.losses]).double().mean())
 
     def iteration(self, iteration: int, net: NetCore) -> None:
-        """The line with speed and loss, and a line per output of the training net."""
+        """Log the line with speed and loss, and a line per output of the training net."""
         loss, now = self.smoothed_loss(), time.perf_counter()
         lapse, done = now - self._last[1], iteration - self._last[0]
         per_second = log.number(done / lapse if lapse > 0 else 0)
@@ -61,24 +69,24 @@ class TrainingLog:
         log_outputs("Train", "solver.cpp:258", net, [b.tensor() for b in net.output_blobs])
 
     def last_loss(self, iteration: int) -> None:
-        """The line after the last iteration."""
+        """Log the loss after the last iteration."""
         loss = log.number(self.smoothed_loss())
         log.info("solver.cpp:327", f"Iteration {iteration}, loss = {loss}")
 
     def rate(self, iteration: int, rate: float) -> None:
-        """The learning rate's line, if this iteration is displayed."""
+        """Log the learning rate if this iteration is displayed."""
         if self.displays(iteration):
             log.info("sgd_solver.cpp:112", f"Iteration {iteration}, lr = {log.number(rate)}")
 
 
 def log_outputs(word: str, position: str, net: NetCore, values: Sequence[torch.Tensor]) -> None:
-    """A line per number of a net's outputs.
+    """Log a line per number of a net's outputs.
 
     Parameters
     ----------
     word : {'Train', 'Test'}
     position : str
-        Of the log line.
+        Caffe's source position, for the log line.
     net : NetCore
     values : sequence of torch.Tensor
         One per output blob.

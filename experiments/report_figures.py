@@ -66,10 +66,7 @@ def training(r: dict) -> tuple[str, Figure, str]:
     axes.yaxis.set_minor_locator(ticker.NullLocator())
     axes.yaxis.set_major_formatter(ticker.StrMethodFormatter("{x:g}"))
     axes.grid(axis="y", which="both", color="#eaeef2")
-    caption = (
-        "Sigmoid cross-entropy, summed over topics, mean over the batch;"
-        f" {r['seconds']:.0f} s. {r['note']}"
-    )
+    caption = f"Loss as Caffe displays it, mean over the batch; {r['seconds']:.0f} s. {r['note']}"
     return "Training loss", figure, caption
 
 

@@ -1,9 +1,10 @@
-"""For all tests: Caffe's default log level whatever the environment, scripts as modules, and topic
-models made by hand.
+"""For all tests: Caffe's default log level in any environment, scripts as modules, and topic models
+made by hand.
 """
 
 import importlib.util
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from gensim.corpora import Dictionary
 from gensim.models import LdaModel
 
-from texttopicnet import topics
+from texttopicnet import command_line, topics
 
 os.environ.pop("GLOG_minloglevel", None)
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,6 +34,42 @@ def load_script():
         return sys.modules[name]
 
     return load_script
+
+
+@pytest.fixture
+def accept(load_script):
+    """accept("LDA/x.py", arguments): pass if the script's parser takes the arguments."""
+
+    class Parsed(Exception):
+        pass
+
+    parse_args = command_line.Parser.parse_args
+
+    def parse_only(parser, args=None, namespace=None):
+        parse_args(parser, args, namespace)
+        raise Parsed
+
+    def accept(path, arguments):
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(Parsed):
+            patch.setattr(command_line.Parser, "parse_args", parse_only)
+            patch.setattr(sys, "argv", [str(path), *map(str, arguments)])
+            load_script(path).main()
+
+    return accept
+
+
+@pytest.fixture
+def printed_with_hash_seed(tmp_path):
+    """printed_with_hash_seed(program, seed): what Python prints; the program gets a new folder."""
+
+    def printed_with_hash_seed(program, seed):
+        command = [sys.executable, "-c", program, str(tmp_path / seed)]
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        return subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+        ).stdout
+
+    return printed_with_hash_seed
 
 
 @pytest.fixture(scope="session")

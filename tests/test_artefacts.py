@@ -1,4 +1,4 @@
-"""Artefacts are written whole or not at all; what the user can mend is one sentence."""
+"""Artefacts are written whole or not at all; errors that the user can correct are one sentence."""
 
 import hashlib
 import json
@@ -45,7 +45,7 @@ def test_renamed_when_whole(tmp_path):
     assert names_in(final.parent) == ["a.txt"]
 
 
-def test_the_old_output_stands_until_the_new_one_is_whole(tmp_path):
+def test_the_old_output_stays_until_the_new_one_is_whole(tmp_path):
     (tmp_path / "a.txt").write_text("old")
     with atomic_files.written_whole(tmp_path / "a.txt") as temporary:
         temporary.write_text("new")
@@ -81,7 +81,7 @@ def test_side_files_move_along(tmp_path):
     }
 
 
-def test_side_files_are_there_before_the_named_output(tmp_path, monkeypatch):
+def test_side_files_exist_before_the_named_output(tmp_path, monkeypatch):
     order, replace = [], os.replace
 
     def noted(source, target):
@@ -126,12 +126,12 @@ def test_a_kill_amid_the_renaming_leaves_no_mixture(tmp_path, moved):
     assert found["a.state"] == "new" or "a" not in found
     with atomic_files.written_whole(
         tmp_path / "c"
-    ) as temporary:  # who writes next clears away what was left
+    ) as temporary:  # the next writer removes the leftovers
         temporary.write_text("c")
     assert not [name for name in names_in(tmp_path) if name.startswith(".tmp-")]
 
 
-def test_a_folder_that_somebody_writes_in_is_no_leaving(tmp_path):
+def test_a_folder_that_another_process_writes_in_is_not_removed(tmp_path):
     with atomic_files.written_whole(tmp_path / "a") as a:
         with atomic_files.written_whole(tmp_path / "b") as b:
             b.write_text("b")
@@ -139,7 +139,7 @@ def test_a_folder_that_somebody_writes_in_is_no_leaving(tmp_path):
     assert names_in(tmp_path) == ["a", "b"]
 
 
-def test_a_folder_takes_the_place_of_a_folder(tmp_path):
+def test_a_folder_replaces_a_folder(tmp_path):
     (tmp_path / "lmdb").mkdir()
     (tmp_path / "lmdb" / "old").write_text("old")
     with atomic_files.written_whole(tmp_path / "lmdb") as temporary:
@@ -167,7 +167,7 @@ def test_json_comes_back(tmp_path, value):
     assert names_in(tmp_path) == ["a.json"]
 
 
-def test_json_keeps_the_order_one_entry_a_line(tmp_path):
+def test_json_keeps_the_order_one_entry_per_line(tmp_path):
     json_files.write(tmp_path / "a.json", {"b": [1, 2], "a": "text"})
     assert (tmp_path / "a.json").read_text() == '{"b": [1, 2],\n"a": "text"}\n'
 
@@ -236,15 +236,15 @@ def test_existing(tmp_path):
     assert str(caught.value) == f"{tmp_path / 'b'} does not exist: make it with python make.py"
 
 
-def test_no_output_is_overwritten_unasked(tmp_path):
+def test_outputs_are_not_overwritten_without_force(tmp_path):
     artefacts.refuse_existing(tmp_path / "a", force=False)
     (tmp_path / "a").mkdir()
     artefacts.refuse_existing(tmp_path / "a", force=True)
     with pytest.raises(UserError) as caught:
         artefacts.refuse_existing(tmp_path / "a", force=False)
-    assert (
-        str(caught.value)
-        == f"{tmp_path / 'a'} exists already: give --force to replace it, or another --work folder to keep it"
+    assert str(caught.value) == (
+        f"{tmp_path / 'a'} exists already: give --force to replace it, or another --work"
+        " folder to keep it"
     )
 
 
@@ -262,7 +262,7 @@ def test_run_leaves_status_and_other_errors_alone(capsys):
     with pytest.raises(SystemExit) as stopped:
         command_line.run(lambda: 0)
     assert stopped.value.code == 0
-    with pytest.raises(ZeroDivisionError):  # a fault of ours keeps its traceback
+    with pytest.raises(ZeroDivisionError):  # a bug keeps its traceback
         command_line.run(lambda: 1 / 0)
 
 
@@ -293,10 +293,8 @@ def test_sha256_of_abc(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])
-def test_what_dead_processes_left_is_cleared_away(tmp_path, kind):
-    """Files <name>.tmp<process> of the same name; those of a process that runs, and of other names,
-    stay.
-    """
+def test_leftovers_of_dead_processes_are_removed(tmp_path, kind):
+    """Files <name>.tmp<process> of the same name go, unless their process still runs."""
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     kept = [
@@ -337,7 +335,7 @@ def test_json_that_would_break_the_reader(tmp_path, content):
     ) as caught:
         list(json_files.stream(tmp_path / "a.json", "make"))
     assert len(str(caught.value)) < 500
-    if "udcff" not in content:  # which the other reader takes
+    if "udcff" not in content:  # which the other reader accepts
         with pytest.raises(UserError, match=r"a.json is not valid JSON"):
             json_files.read(tmp_path / "a.json", "make")
 
@@ -354,7 +352,7 @@ def test_a_stream_gives_values_of_every_kind(tmp_path):
     assert list(json_files.stream(tmp_path / "a.json", "-")) == list(value.items())
 
 
-def test_a_folder_in_a_files_place_is_one_sentence(tmp_path):
+def test_a_folder_instead_of_a_file_is_one_sentence(tmp_path):
     (tmp_path / "a.json").mkdir()
     for read in (json_files.read, lambda *args: list(json_files.stream(*args))):
         with pytest.raises(
@@ -363,7 +361,7 @@ def test_a_folder_in_a_files_place_is_one_sentence(tmp_path):
             read(tmp_path / "a.json", "make")
 
 
-def test_a_fifo_is_not_waited_for(tmp_path):
+def test_a_fifo_does_not_block(tmp_path):
     os.mkfifo(tmp_path / "a.json")
     for read in (json_files.read, lambda *args: list(json_files.stream(*args))):
         with pytest.raises(

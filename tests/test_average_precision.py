@@ -1,5 +1,5 @@
-"""Each average precision against values computed by hand, by its definition, and against the
-original's recording.
+"""Each average precision against values computed by hand, its definition, and the original's
+recording.
 """
 
 import importlib.util
@@ -45,7 +45,7 @@ def naive_11_point(labels, scores):
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_voc_11_point_is_its_definition_with_ties_too(seed):
+def test_voc_11_point_is_its_definition_even_with_ties(seed):
     rng = np.random.default_rng(seed)
     labels = [*rng.integers(0, 2, 40).tolist(), 1]
     scores = rng.integers(0, 12, 41).tolist()
@@ -68,8 +68,8 @@ def test_order_of_images_does_not_matter_even_in_ties(name):
     ("labels", "scores"),
     [([-1, -1], [1, 2]), ([1, -1], [1]), ([1, -1], [np.nan, 1]), ([[1]], [[1]])],
 )
-def test_what_has_no_ap_is_refused(name, labels, scores):
-    with pytest.raises(ValueError):
+def test_input_without_an_ap_is_refused(name, labels, scores):
+    with pytest.raises(ValueError, match=r"two vectors|finite|at least one positive"):
         getattr(average_precision, name)(labels, scores)
 
 
@@ -94,7 +94,7 @@ def test_chance_by_hand():
     assert average_precision.retrieval_by_chance(1, 2) == pytest.approx((1 + 1 / 2) / 2)
     assert average_precision.retrieval_by_chance(5, 5) == pytest.approx(1)
     np.testing.assert_allclose(average_precision.retrieval_by_chance([1, 1], 1), [1, 1])
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"relevant candidates must lie in 1\.\.2"):
         average_precision.retrieval_by_chance(3, 2)
 
 

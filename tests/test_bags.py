@@ -1,6 +1,4 @@
-"""dictionary.dict and bow.mm: pairs that belong together, and every way in which they do not or are
-not whole.
-"""
+"""dictionary.dict and bow.mm: pairs that belong together, and damaged or mixed ones."""
 
 import pickle
 import shutil
@@ -74,7 +72,7 @@ def test_a_pair_that_belongs_together_is_loaded(work):
 def test_a_dictionary_of_another_corpus_is_refused(work, documents):
     Dictionary(documents).save(str(work / artefacts.DICTIONARY))
     if {*Dictionary(documents).dfs.values()} == {2} and not load_is_recorded(work):
-        return  # without a record, words that are in as many documents cannot be told apart
+        return  # without a record, words with equal counts cannot be distinguished
     with pytest.raises(
         UserError,
         match=r"dictionary.dict \(\d words\) and .*bow.mm \(3 words\) do not belong together",
@@ -161,11 +159,13 @@ def test_the_index_is_the_one_gensim_wrote(work):
 
 
 @pytest.mark.parametrize("name", ["dictionary.dict", "bow.mm", "bow.mm.index"])
-def test_what_is_missing_names_its_command(work, name):
+def test_missing_artefacts_name_their_command(work, name):
     (work / "LDA" / name).unlink()
     with pytest.raises(
         UserError,
-        match=f"{name} does not exist: make it with python LDA/learn_LDA_model.py, in another --work",
+        match=(
+            f"{name} does not exist: make it with python LDA/learn_LDA_model.py, in another --work"
+        ),
     ):
         load(work)
 

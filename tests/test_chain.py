@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from texttopicnet import artefacts, child_process, command_line
+from texttopicnet import artefacts, child_process
 from texttopicnet.errors import UserError
 
 ROOT = artefacts.ROOT
@@ -45,7 +45,7 @@ def written(tmp_path):
 
 
 def of(arguments, option):
-    """The value of an option in a command line; None if it is not there."""
+    """The value of an option in a command line; None if the option is missing."""
     return arguments[arguments.index(option) + 1] if option in arguments else None
 
 
@@ -77,33 +77,19 @@ def test_every_stage_has_its_script_and_reads_what_the_one_before_wrote(table, t
     assert outputs[7:] == [["experiments/results/retrieval.json"], ["experiments/report.html"]]
 
 
-def test_every_script_takes_the_arguments_that_the_table_gives_it(table, load_script, monkeypatch):
+def test_every_script_takes_the_arguments_that_the_table_gives_it(table, accept):
     """The parsers of the scripts accept the longest command lines of the table."""
-
-    class Parsed(Exception):
-        pass
-
-    parse = command_line.Parser.parse_args
-
-    def parse_only(self, args=None, namespace=None):
-        parse(self, args, namespace)
-        raise Parsed
-
     stages = table(
         *("--scheduler", "tcp://a:1", "--dump", "d", "--images", "i", "--no-below", "1"),
         *("--no-above", "1", "--trust-pickle"),
     )
-    monkeypatch.setattr(command_line.Parser, "parse_args", parse_only)
     for stage in stages:
-        command = stage.command(force=True)
-        last = Path(command[1]).read_text().splitlines()[-1]
-        script = ROOT / last.partition("$ROOT/")[2].partition('"')[0]
-        monkeypatch.setattr(sys, "argv", [str(script), *command[2:]])
-        with pytest.raises(Parsed):
-            load_script(script.relative_to(ROOT)).main()
+        _, shell_script, *arguments = stage.command(force=True)
+        last = Path(shell_script).read_text().splitlines()[-1]
+        accept(last.partition("$ROOT/")[2].partition('"')[0], arguments)
 
 
-def test_what_is_not_there_is_left_out_with_its_reason(table, tmp_path):
+def test_stages_without_their_data_are_left_out_with_a_reason(table, tmp_path):
     (seventh, eighth) = table()[6:8]
     assert seventh.left_out == (
         f"{tmp_path}/data/VOCdevkit does not exist (--voc names the folder that holds it)"
@@ -194,7 +180,7 @@ def test_a_stage_is_done_when_all_its_outputs_exist(chain, written, tmp_path):
 
 
 def test_an_interrupted_stage_starts_over_or_resumes(chain, written, tmp_path):
-    """Only with some of its outputs there does a stage that starts over need --force."""
+    """A stage that starts over needs --force only if some of its outputs exist."""
     one, two = tmp_path / "one", tmp_path / "two"
     assert not chain.decide(stage_of(chain, [one, two]), force=False).force
     written("one", 1)

@@ -1,6 +1,4 @@
-"""The number of topics: both measures by hand, articles held out whole, runs that were stopped, the
-record and the plot.
-"""
+"""The number of topics: both measures by hand, whole articles held out, stopped runs."""
 
 import json
 import sys
@@ -31,10 +29,10 @@ def script(load_script):
     return load_script("LDA/choose_topics.py")
 
 
-# ------------------------------------------------------------------------------------------------------------ the measures
+# ------------------------------------------------------------------------------------- the measures
 def test_coherence_by_hand(script, model_of, monkeypatch):
-    """Words that always stand together: 1; words that never do: 0, but for the smallest number in
-    the logarithms.
+    """Words that always occur together: 1; words that never do: 0, except for the smallest number
+    in the logarithms.
     """
     monkeypatch.setattr(script, "TOP_WORDS", 2)
     words = ["a", "b", "c", "d", "e"]
@@ -47,7 +45,7 @@ def test_coherence_by_hand(script, model_of, monkeypatch):
     assert np.array_equal(script.coherences(model, texts, workers=2), found, equal_nan=True)
 
 
-# ---------------------------------------------------------------------------------------------------------------- the split
+# ---------------------------------------------------------------------------------------- the split
 def test_articles_are_held_out_whole(script):
     ranks = np.array([4, 0, 0, 3, 1, 4, 2, 0, 1, 4])
     for seed in range(10):
@@ -73,11 +71,11 @@ def test_a_share_that_leaves_nothing_is_refused(script, share, nothing):
         script.split(np.arange(5), 5, share, 0)
 
 
-# --------------------------------------------------------------------------------------------------------------- the script
+# --------------------------------------------------------------------------------------- the script
 @pytest.fixture
 def work(tmp_path):
     """What learn_LDA_model.py leaves: articles of three themes, some with two images, each with a
-    word of its own.
+    unique word.
     """
     rng = np.random.default_rng(0)
     tokens = {
@@ -106,9 +104,7 @@ def work(tmp_path):
 
 @pytest.fixture
 def run(script, monkeypatch, work, capsys):
-    """run(...): the record, and what was printed, line by line; the plot is drawn where it is asked
-    for.
-    """
+    """run(...): the record and the printed lines; the plot is drawn only with --plot."""
 
     def run(*arguments):
         command = [
@@ -174,7 +170,8 @@ def test_the_record_and_what_is_printed(run, work):
         for row in record["models"]
     )
     assert printed[0] == (
-        f"models of 2, 3 topics, seeds 0, 1, passes 2: learning from {record['split']['learning_documents']} documents,"
+        "models of 2, 3 topics, seeds 0, 1, passes 2: learning from"
+        f" {record['split']['learning_documents']} documents,"
         " perplexity on 3 other articles, coherence on 30 articles; 0 of 4 models exist already"
     )
     assert [line.split(": perplexity ")[0] for line in printed[1:5]] == [
@@ -190,14 +187,14 @@ def test_the_plot_is_a_picture(run, work):
     run("--plot", "--seeds", "0")
     image = cv2.imread(str(work / "LDA/choose_topics.png"))
     assert image.shape == (720, 960, 3)
-    line = np.abs(image.astype(int) - (0xB2, 0x6F, 0x1F)).max(axis=2) < 8  # in blue, in both panels
+    line = np.abs(image.astype(int) - (0xB2, 0x6F, 0x1F)).max(axis=2) < 8  # blue, in both panels
     assert line[:360].any()
     assert line[360:].any()
 
 
-def test_what_is_learnt_from_and_what_is_held_out(run, script, monkeypatch, work):
-    """Every article has a word of its own: none of a held-out article is learnt from, though its
-    images are many.
+def test_training_and_held_out_documents(run, script, monkeypatch, work):
+    """Every article has a word of its own, so the words show that nothing of a held-out article is
+    learnt from, however many images it has.
     """
     dictionary = Dictionary.load(str(work / artefacts.DICTIONARY))
     seen = []
@@ -229,13 +226,13 @@ def test_what_is_learnt_from_and_what_is_held_out(run, script, monkeypatch, work
     assert not set(learnt) & set(held_out)
     assert all(
         learnt.count(word) == (2 if word[3] == "a" else 1) for word in learnt
-    )  # one document an image
+    )  # one document per image
     assert record["split"]["learning_documents"] == len(learnt)
     run("--held-out", "0.5", "--split-seed", "1", "--force", *ONE)
     assert set(seen[-1]) != set(held_out)
 
 
-def test_bags_of_one_document_an_article(run, work):
+def test_bags_of_one_document_per_article(run, work):
     documents = list(MmCorpus(str(work / artefacts.BOW)))[:NUM_ARTICLES][
         ::-1
     ]  # in the order of the articles' names
@@ -248,13 +245,13 @@ def test_bags_of_one_document_an_article(run, work):
     assert run(*ONE)[0]["split"]["learning_documents"] == 27
 
 
-def test_three_themes_are_better_told_by_three_topics(run):
+def test_three_themes_are_best_modelled_by_three_topics(run):
     record, _ = run("--passes", "20", "--topics", "2", "3", "--held-out", "0.3")
     perplexity = record["values"]["perplexity"]
     assert perplexity["3"] < 0.9 * perplexity["2"]
 
 
-def test_a_stopped_run_goes_on(run, script, monkeypatch, work):
+def test_a_stopped_run_can_be_resumed(run, script, monkeypatch, work):
     whole, _ = run()
     (work / "LDA/choose_topics.json").unlink()
     measure, calls = script.measure, []
@@ -282,7 +279,7 @@ def test_a_stopped_run_goes_on(run, script, monkeypatch, work):
     assert record["seconds"] >= stopped["seconds"]
 
 
-def test_a_later_run_adds_models_and_one_that_is_done_learns_none(run, monkeypatch):
+def test_a_later_run_adds_models_and_a_finished_one_learns_none(run, monkeypatch):
     first, _ = run(*ONE)
     more, printed = run("--topics", "3", "2", "--seeds", "0")
     assert "1 of 2 models exist already" in printed[0]
@@ -317,7 +314,8 @@ def test_other_settings_or_articles_are_refused_without_force(run, work, other):
         dictionary.save(str(work / artefacts.DICTIONARY))
         other = []
     with pytest.raises(
-        UserError, match=r"choose_topics.json is of other settings or artefacts \(.*: give --force"
+        UserError,
+        match=r"choose_topics.json was measured with other settings .*: give --force",
     ):
         run(*ONE, *other)
     assert json.loads((work / "LDA/choose_topics.json").read_text()) == before

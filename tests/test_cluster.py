@@ -1,4 +1,4 @@
-"""A Dask cluster of two worker processes, which get killed: it costs time, not the work."""
+"""A Dask cluster of two worker processes that are killed, which costs time but loses no work."""
 
 import itertools
 import json
@@ -17,7 +17,7 @@ from texttopicnet.errors import UserError
 
 
 class Dask:
-    """`dask scheduler` and `dask worker` as a user starts them, in a folder of their own."""
+    """`dask scheduler` and `dask worker` as a user starts them, in another folder."""
 
     def __init__(self, folder):
         self.folder, self.processes = folder, []
@@ -51,7 +51,7 @@ class Dask:
         )
 
     def workers(self, count):
-        """That many running ones."""
+        """This many running workers."""
         running = [process for process in self.processes[1:] if process.poll() is None]
         running += [self.add_worker() for _ in range(count - len(running))]
         while True:
@@ -101,7 +101,7 @@ def test_no_scheduler_is_one_sentence(address, monkeypatch):
 
 
 def test_results_in_order_though_a_worker_is_killed(dask, recwarn, capfd):
-    def scaled(factor, x):  # not of this module, which the workers have not
+    def scaled(factor, x):  # not a function of this module, which the workers lack
         time.sleep(0.02)
         return os.getpid(), factor * x, b"*" * (x == 30) * 20_000_000
 
@@ -125,7 +125,7 @@ def test_results_in_order_though_a_worker_is_killed(dask, recwarn, capfd):
 
 def test_an_error_comes_through_and_a_missing_module_is_reported(dask):
     def fail(x):
-        raise TimeoutError("three")  # Dask's own waiting ends so too
+        raise TimeoutError("three")  # Dask's own time limit raises it too
 
     def import_what_is_not_there(x):
         import texttopicnet.no_such_module  # noqa: F401
@@ -142,13 +142,10 @@ def test_an_error_comes_through_and_a_missing_module_is_reported(dask):
 
 def test_a_cluster_without_the_project_is_one_sentence(dask, monkeypatch):
     dask.workers(1)
-    monkeypatch.setattr(parallel, "_answer", of_this_module)  # which the cluster has not
-    with pytest.raises(
-        UserError,
-        match=f"scheduler at {dask.address} or a worker lacks this project .*test_cluster.*: install",
-    ):
-        with parallel.executor(1, dask.address):
-            pass
+    monkeypatch.setattr(parallel, "_answer", of_this_module)  # which the cluster lacks
+    lacks = f"scheduler at {dask.address} or a worker lacks this project .*test_cluster.*: install"
+    with pytest.raises(UserError, match=lacks), parallel.executor(1, dask.address):
+        pass
 
 
 def of_this_module():

@@ -1,4 +1,4 @@
-"""Images and labels packed into LMDBs: what stands in the records, their order, and what is
+"""Images and labels packed into LMDBs: what the records hold, their order, and what is
 refused.
 """
 
@@ -33,7 +33,7 @@ def script(load_script):
 
 
 def jpeg(seed, height=SIDE, width=SIDE):
-    """A JPEG of quality 80: stored bytes differ from bytes encoded anew."""
+    """A JPEG of quality 80: the stored bytes differ from bytes encoded again."""
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     return cv2.imencode(
         ".jpg", cv2.GaussianBlur(pixels, (0, 0), 3), [cv2.IMWRITE_JPEG_QUALITY, 80]
@@ -48,8 +48,8 @@ def pil_bytes(mode, colour, kind, side=SIDE, **arguments):
 
 @pytest.fixture
 def files(tmp_path):
-    """files({image: bytes}): they lie in the collection, and image i of them has the label [i /
-    100, 0.5, 0].
+    """files({image: bytes}): puts them into the collection; image i has the label [i / 100, 0.5,
+    0].
     """
 
     def write(contents):
@@ -177,10 +177,10 @@ def test_other_images_are_warped_and_encoded_in_colour(files, run, data):
         SIDE,
     )
     own = cv2.imdecode(np.frombuffer(datum.data, np.uint8), cv2.IMREAD_UNCHANGED)
-    assert own.shape == (SIDE, SIDE, 3)  # without being told to, Caffe reads three channels
+    assert own.shape == (SIDE, SIDE, 3)  # by default, Caffe reads three channels
 
 
-def test_size_is_256_unless_told(files, script, monkeypatch, tmp_path):
+def test_the_default_size_is_256(files, script, monkeypatch, tmp_path):
     contents = {"images/a.jpg": jpeg(1, 256, 256), "images/b.jpg": jpeg(2, 255, 256)}
     files(contents)
     command = [
@@ -213,7 +213,7 @@ def test_labels_are_floats_of_40_by_1_by_1(files, run, tmp_path):
     assert not datum.encoded
 
 
-def test_a_share_is_held_out(files, run, capsys):
+def test_val_fraction_is_held_out(files, run, capsys):
     labels = files(twelve())
     folder = run("--val-fraction", "0.25")
     (train, train_labels), (val, val_labels) = pairs(folder), pairs(folder, "val")
@@ -251,7 +251,7 @@ def test_bad_images_are_counted_and_the_first_is_named(files, run, script, capsy
     assert list(packed) == list(targets)
     assert len(packed) == 9
     assert {image_of(key) for key in packed} == set(labels) - set(bad)
-    for key, datum in targets.items():  # no label slipped to a neighbour
+    for key, datum in targets.items():  # no label has slipped to a neighbour
         np.testing.assert_array_equal(datum.float_data, np.float32(labels[image_of(key)]))
         assert packed[key].data == contents[image_of(key)]
     printed = capsys.readouterr().out.splitlines()
@@ -334,26 +334,26 @@ def test_an_existing_output_is_kept_without_force(files, run, tmp_path, left):
     assert len(pairs(run("--force"))[0]) == 12
 
 
-def test_labels_that_are_no_topic_vectors_are_refused(files, run, tmp_path):
+def test_labels_that_are_not_topic_vectors_are_refused(files, run, tmp_path):
     files(twelve())
     path = tmp_path / "work" / artefacts.training_labels(TOPICS)
     path.rename(path.with_name("training_labels4.json"))
     with pytest.raises(
         UserError,
-        match=r"not a vector of 4 lda numbers .width 3.*; make the labels with python LDA/generate_train_labels.py",
+        match=r"not a vector of 4 lda numbers .width 3.*; run python LDA/",
     ):
         run(topics=4)
     with pytest.raises(
         UserError,
-        match=r"training_labels3.json does not exist: make it with python LDA/generate_train_labels.py",
+        match=r"training_labels3.json does not exist: make it with python LDA/generate_",
     ):
         run()
 
 
 @pytest.fixture
 def signed(files, tmp_path):
-    """Twelve images, red, green and blue, with signed labels beside those of lda: a unit vector for
-    each colour.
+    """Twelve red, green and blue images, with lda's labels and signed ones: a unit vector per
+    colour.
     """
     colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
     images_of = files(
@@ -373,17 +373,17 @@ def test_labels_of_another_embedding(signed, run, capsys):
         assert (datum.channels, datum.height, datum.width) == (3, 1, 1)
         assert list(datum.float_data) == np.float32(signed[image_of(key)]).tolist()
     assert "labels of lsi are signed: train with EuclideanLoss" in capsys.readouterr().out
-    _, targets = pairs(run("--force"))  # lda's, whose names lie beside them
+    _, targets = pairs(run("--force"))  # lda's, in a file beside the signed ones
     assert min(min(datum.float_data) for datum in targets.values()) == 0
     assert "signed" not in capsys.readouterr().out
 
 
-def test_labels_are_checked_as_their_embedding_asks(signed, run, tmp_path):
+def test_labels_are_checked_as_their_embedding_requires(signed, run, tmp_path):
     folder = tmp_path / "work" / "LDA"
     (folder / "training_labels_lsi3.json").rename(folder / "training_labels_tfidf3.json")
     with pytest.raises(
         UserError,
-        match=r"not a vector of 3 tfidf numbers.*; make the labels with python LDA/generate_train_labels.py --embedding tfidf",
+        match=r"not a vector of 3 tfidf numbers.*; run .* --embedding tfidf",
     ):
         run("--embedding", "tfidf")
     with pytest.raises(
@@ -394,8 +394,8 @@ def test_labels_are_checked_as_their_embedding_asks(signed, run, tmp_path):
 
 
 def test_a_net_learns_signed_labels(signed, run, tmp_path):
-    """From the LMDBs through train_val.prototxt's own data layers and its EuclideanLoss, with one
-    layer between them.
+    """From the LMDBs through train_val.prototxt's data layers and EuclideanLoss, with one layer
+    between them.
     """
     folder = run("--embedding", "lsi")
     net = prototxt.read_net(artefacts.ROOT / "CNN/CaffeNet/train_val.prototxt")
@@ -415,8 +415,8 @@ def test_a_net_learns_signed_labels(signed, run, tmp_path):
     net.layer[2].inner_product_param.weight_filler.std = 0
     (tmp_path / "net.prototxt").write_text(text_format.MessageToString(net))
     (tmp_path / "solver.prototxt").write_text(
-        f'net: "{tmp_path}/net.prototxt" base_lr: 0.0003 momentum: 0.9 lr_policy: "fixed" solver_mode: CPU random_seed: 0'
-        ' train_state { stage: "euclidean" }'
+        f'net: "{tmp_path}/net.prototxt" base_lr: 0.0003 momentum: 0.9 lr_policy: "fixed"'
+        ' solver_mode: CPU random_seed: 0 train_state { stage: "euclidean" }'
     )
     solver = caffe.get_solver(str(tmp_path / "solver.prototxt"))
     solver.step(1)
@@ -426,9 +426,7 @@ def test_a_net_learns_signed_labels(signed, run, tmp_path):
     solver.step(60)
     assert solver.net.blobs["loss"].data < 0.01
     wanted = solver.net.blobs["label"].data.reshape(12, TOPICS)
-    np.testing.assert_allclose(
-        solver.net.blobs["fc8"].data, wanted, atol=0.2
-    )  # numbers below 0 among them
+    np.testing.assert_allclose(solver.net.blobs["fc8"].data, wanted, atol=0.2)  # some are below 0
     solver.net.close()
 
 
@@ -455,14 +453,15 @@ def test_a_missing_collection_is_one_sentence_and_status_1(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr == (
-        f"error: {tmp_path / 'ImageCLEF_Wikipedia'} does not exist: make it with the download that data/README.md describes\n"
+        f"error: {tmp_path / 'ImageCLEF_Wikipedia'} does not exist: data/README.md says"
+        " how to get it\n"
     )
 
 
 def test_the_data_layer_gives_what_features_are_taken_from(files, run, tmp_path):
-    """Training's and extraction's way to an image agree: the Data layer in TEST is `network_input`."""
+    """Training and extraction see the same pixels: the Data layer in TEST gives `network_input`."""
     turned = Image.Exif()
-    turned[0x0112] = 6  # a camera's orientation, which neither heeds
+    turned[0x0112] = 6  # a camera's orientation, which both ignore
     gradient = Image.fromarray(
         np.mgrid[0:256, 0:256].astype(np.uint8)[[0, 1, 1]].transpose(1, 2, 0)
     )
@@ -477,10 +476,11 @@ def test_the_data_layer_gives_what_features_are_taken_from(files, run, tmp_path)
     names = [image_of(key) for key in pairs(folder)[0]]
     mean = " ".join(f"mean_value: {value}" for value in images.MEAN_BGR)
     (tmp_path / "net.prototxt").write_text(
-        f'layer {{ name: "d" type: "Data" top: "data" transform_param {{ crop_size: {images.CROP} {mean} }}'
-        f' data_param {{ source: "{folder}/train_images_lmdb" batch_size: 3 backend: LMDB }} }}'
-        f'layer {{ name: "l" type: "Data" top: "label" data_param {{ source: "{folder}/train_labels_lmdb"'
-        " batch_size: 3 backend: LMDB } }"
+        'layer { name: "d" type: "Data" top: "data"'
+        f" transform_param {{ crop_size: {images.CROP} {mean} }} data_param {{"
+        f' source: "{folder}/train_images_lmdb" batch_size: 3 backend: LMDB }} }}'
+        'layer { name: "l" type: "Data" top: "label" data_param {'
+        f' source: "{folder}/train_labels_lmdb" batch_size: 3 backend: LMDB }} }}'
     )
     net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST)
     net.forward()

@@ -1,4 +1,4 @@
-"""A MediaWiki dump and its list of images: small ones written here, whole, broken and spiteful."""
+"""A MediaWiki dump and its list of images, written here: whole, broken and malicious ones."""
 
 import bz2
 import gzip
@@ -31,7 +31,10 @@ def revision(text, time="2016-01-01T00:00:00Z"):
         if text is None
         else f'<text xml:space="preserve">{escape(text)}</text>'
     )
-    return f"<revision><id>99</id><timestamp>{time}</timestamp><model>wikitext</model>{body}<sha1>x</sha1></revision>"
+    return (
+        f"<revision><id>99</id><timestamp>{time}</timestamp><model>wikitext</model>{body}"
+        "<sha1>x</sha1></revision>"
+    )
 
 
 def page(number, title, *revisions, ns="<ns>0</ns>", redirect=""):
@@ -54,8 +57,7 @@ def read_until_error(path):
     """(the pages, the error's sentence)"""
     read = []
     with pytest.raises(UserError) as caught:
-        for found in dump.pages(path):
-            read.append(found)
+        read.extend(dump.pages(path))
     assert "\n" not in str(caught.value)
     assert str(path) in str(caught.value)
     return read, str(caught.value)
@@ -92,7 +94,10 @@ def test_articles_only(tmp_path):
 
 
 def test_the_dumps_own_entities_comments_and_cdata(tmp_path):
-    text = "<text>&lt;ref&gt;a&lt;/ref&gt; &amp;nbsp; &#160;&#x1D11E;<!-- no --> b<?no no?><![CDATA[<c>]]></text>"
+    text = (
+        "<text>&lt;ref&gt;a&lt;/ref&gt; &amp;nbsp; &#160;&#x1D11E;<!-- no --> b<?no"
+        " no?><![CDATA[<c>]]></text>"
+    )
     path = written(tmp_path / "dump.xml", page(1, "T", f"<revision>{text}</revision>"))
     assert [p.text for p in dump.pages(path)] == ["<ref>a</ref> &nbsp; \u00a0\U0001d11e b<c>"]
 
@@ -115,7 +120,7 @@ def test_before_version_0_6_the_title_names_the_namespace(tmp_path):
     assert [p.title for p in dump.pages(path)] == ["Violin", "Book: A Novel", "Talk", ":Talk"]
 
 
-def test_of_several_revisions_the_newest(tmp_path):
+def test_the_newest_of_several_revisions_counts(tmp_path):
     old, new = revision("old", "2015-12-31T23:59:59Z"), revision("new", "2016-01-01T00:00:00Z")
     untimed = [re.sub("<timestamp>.*</timestamp>", "", r) for r in (old, new)]
     path = written(
@@ -152,7 +157,7 @@ def test_pages_come_before_the_end_is_read(tmp_path):
     path = tmp_path / "dump.xml"
     path.write_text(HEAD + numbered(range(5000)))
     pages = dump.pages(path)
-    assert next(pages).id == "0"  # long before the missing end is seen
+    assert next(pages).id == "0"  # long before the missing end is reached
     pages.close()
 
 
@@ -257,17 +262,19 @@ def test_broken_xml_comes_after_the_pages_before_it(tmp_path):
         (b"a,b,c\n1,2,3\n", "is not a MediaWiki dump (Start tag expected"),
         (
             b"<html><body>Not found",
-            "is not a MediaWiki dump (its root is <html>): get the download that data/wikipedia_data",
+            "is not a MediaWiki dump (its root is <html>): get the download that"
+            " data/wikipedia_data",
         ),
         (bz2.compress(b"<article/>"), "is not a MediaWiki dump (its root is <article>)"),
         (
             b"BZh9 and nothing more",
-            "ends early or is damaged, the last page read is none: fetch it again (Invalid data stream)",
+            "ends early or is damaged, the last page read is none: fetch it again (Invalid data"
+            " stream)",
         ),
         (b"\x1f\x8b" + bytes(30), "ends early or is damaged, the last page read is none"),
     ],
 )
-def test_what_is_no_dump(tmp_path, content, why):
+def test_other_files_are_not_dumps(tmp_path, content, why):
     path = tmp_path / "dump.xml.bz2"
     path.write_bytes(content)
     read, error = read_until_error(path)
@@ -303,7 +310,10 @@ LAUGHS = '<!ENTITY l0 "haha">' + "".join(
 def test_entities_are_refused(tmp_path, compress, doctype, attribute):
     (tmp_path / "secret").write_text("<!ENTITY stolen 'harbour'>")
     doctype = doctype.replace("SECRET", (tmp_path / "secret").as_uri())
-    text = f"<!DOCTYPE mediawiki {doctype}>\n<mediawiki {attribute}><page><title>&l11;</title><ns>0</ns></page></mediawiki>"
+    text = (
+        f"<!DOCTYPE mediawiki {doctype}>\n<mediawiki"
+        f" {attribute}><page><title>&l11;</title><ns>0</ns></page></mediawiki>"
+    )
     path = tmp_path / "dump.xml"
     path.write_bytes(compress(text.encode()))
     read, error = read_until_error(path)
@@ -339,7 +349,8 @@ def test_memory_does_not_grow_with_the_dump(tmp_path):
         check=True,
     )
     count, grown = map(int, done.stdout.split())
-    assert count == 30_000 and grown < 2000, f"{grown} kB"
+    assert count == 30_000
+    assert grown < 2000, f"{grown} kB"
 
 
 @pytest.mark.parametrize(
@@ -364,7 +375,9 @@ def test_the_number_of_words():
     assert dump.long_enough("Piano, " * 50)
     assert dump.long_enough("", 0)
     assert not dump.long_enough("", 1)
-    assert not dump.long_enough("a1b2c3" * 50)  # digits part words, and letters alone are too short
+    assert not dump.long_enough(
+        "a1b2c3" * 50
+    )  # digits separate words, and single letters are too short
 
 
 def test_the_same_pages_as_gensim(tmp_path):
@@ -456,15 +469,14 @@ def test_images_of_a_list(tmp_path):
         ('["a/b/1", a/b/2]', 1, "is not valid JSON"),
     ],
 )
-def test_what_is_no_list(tmp_path, content, before, why):
+def test_other_files_are_not_lists(tmp_path, content, before, why):
     path, read = tmp_path / "list.json", []
     path.write_text(content)
     if why is None:
         assert list(dump.images(path, Blemishes())) == []
         return
     with pytest.raises(UserError, match=why) as caught:
-        for image in dump.images(path, Blemishes()):
-            read.append(image)
+        read.extend(dump.images(path, Blemishes()))
     assert len(read) == before
     assert "\n" not in str(caught.value)
     assert str(path) in str(caught.value)
@@ -473,8 +485,8 @@ def test_what_is_no_list(tmp_path, content, before, why):
 
 
 def test_a_list_that_would_break_the_reader(tmp_path):
-    """200,000 levels deep, entries that are not strings, names that lead out: each is counted, and
-    the good ones come.
+    """Entries nested 200,000 levels deep, entries that are not strings, names that lead out: each
+    is counted, and the good ones are read.
     """
     path, blemishes = tmp_path / "list.json", Blemishes()
     deep = "[" * 200_000 + "]" * 200_000

@@ -1,11 +1,9 @@
-"""Other text embeddings than LDA: unit lengths, one vector a text and seed, the same bytes in every
-process, gensim's files.
+"""Text embeddings: unit lengths, one vector per text and seed, the same bytes in every process,
+gensim's files.
 """
 
-import os
 import shutil
-import subprocess
-import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -31,7 +29,7 @@ K = 4
 
 
 class Stream:
-    """Texts that cannot be held or counted: only gone through, again and again."""
+    """Texts that cannot be held or counted: only read, again and again."""
 
     def __init__(self, texts):
         self.texts = texts
@@ -62,7 +60,7 @@ def learnt():
 
 
 @pytest.mark.parametrize("name", embeddings.NAMES)
-def test_vectors_have_the_width_and_the_numbers_that_are_promised(learnt, name):
+def test_vectors_have_the_promised_width_and_range(learnt, name):
     vectors = learnt[name].vectors(iter(DOCUMENTS))
     assert vectors.shape == (18, K)
     assert vectors.dtype == np.float32
@@ -93,7 +91,7 @@ def test_a_vector_depends_on_text_and_seed_alone(learnt, name):
 
 
 @pytest.mark.parametrize("name", LEARNT)
-def test_no_known_word_no_vector(learnt, name):
+def test_texts_without_known_words_have_the_vector_0(learnt, name):
     vectors = learnt[name].vectors([[], ["unheard"], DOCUMENTS[0]])
     assert not vectors[:2].any()
     assert vectors[2].any()
@@ -107,7 +105,7 @@ def test_unknown_words_do_not_count(learnt, name):
 
 
 @pytest.mark.parametrize("name", embeddings.NAMES)
-def test_what_was_saved_is_loaded(learnt, name, tmp_path):
+def test_a_saved_model_is_loaded(learnt, name, tmp_path):
     embedding = learnt[name]
     embedding.vectors(DOCUMENTS[:3])  # use does not change what is saved
     (tmp_path / "LDA").mkdir()
@@ -159,21 +157,8 @@ for path in sorted((work / "LDA").iterdir()):
 """
 
 
-def test_same_seed_same_bytes_whatever_the_process_hashes(tmp_path):
-    printed = []
-    for hash_seed in ("1", "2"):
-        command = [sys.executable, "-c", BYTES, str(tmp_path / hash_seed)]
-        environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
-        printed.append(
-            subprocess.run(
-                command,
-                cwd=artefacts.ROOT,
-                env=environment,
-                capture_output=True,
-                text=True,
-                check=True,
-            ).stdout
-        )
+def test_same_seed_same_bytes_with_any_hash_seed(printed_with_hash_seed):
+    printed = [printed_with_hash_seed(BYTES, seed) for seed in ("1", "2")]
     assert printed[0] == printed[1]
     assert len(printed[0].splitlines()) >= 2 * len(LEARNT)
 
@@ -184,9 +169,8 @@ def test_another_seed_gives_another_model(learnt, name):
     assert (other.vectors(DOCUMENTS) != learnt[name].vectors(DOCUMENTS)).any()
 
 
-# --------------------------------------------------------------------------------------------------
-# numbers by hand "common" stands in both texts: idf log2(2/2) = 0; "rare" and "odd" in one of two:
-# idf 1
+# ---------------------------------------------------------------------------------- numbers by hand
+# "common" is in both texts: idf log2(2/2) = 0; "rare" and "odd" are in one of two: idf 1
 TWO = [["common", "rare", "rare"], ["common", "odd"]]
 
 
@@ -235,7 +219,7 @@ def test_lsi_of_a_low_rank_is_filled_with_zeros():
     )  # two texts, two axes
 
 
-# ------------------------------------------------------------------------------------------------------ the corpus
+# --------------------------------------------------------------------------------------- the corpus
 @pytest.mark.parametrize("name", ["word2vec", "doc2vec", "fasttext"])
 def test_texts_are_streamed(name):
     dictionary = Dictionary(DOCUMENTS)
@@ -248,8 +232,8 @@ def test_texts_are_streamed(name):
 @pytest.mark.parametrize("name", ["word2vec", "fasttext", "doc2vec"])
 @pytest.mark.parametrize("at", [1, 2])
 def test_an_error_in_reading_comes_through(name, at):
-    """gensim reads for its vocabulary, then in a thread for each epoch, and would wait for ever for
-    a thread that died.
+    """gensim reads for its vocabulary, then in a thread per epoch, and would wait forever for a
+    thread that died.
     """
 
     class Failing:
@@ -299,7 +283,7 @@ def test_a_long_texts_end_counts_in_doc2vec(learnt, monkeypatch):
     assert (a != b).any()
 
 
-# -------------------------------------------------------------------------------------------------------- refusals
+# ----------------------------------------------------------------------------------------- refusals
 @pytest.mark.parametrize("name", LEARNT)
 def test_a_missing_model_names_the_command(name, tmp_path):
     with pytest.raises(
@@ -315,7 +299,10 @@ def test_a_model_of_another_dictionary_is_refused_with_both_sizes(learnt, name, 
     Dictionary([["piano", "goal"]]).save(str(tmp_path / artefacts.DICTIONARY))
     with pytest.raises(
         UserError,
-        match=rf"dictionary.dict \(2 words\) and .*{name}4.model.* \(learnt with 13\) do not belong",
+        match=(
+            rf"dictionary.dict \(2 words\) and .*{name}4.model.* \(learnt with 13\) do not"
+            r" belong"
+        ),
     ):
         embeddings.BY_NAME[name].load(tmp_path, K)
 
@@ -331,7 +318,7 @@ def test_a_broken_file_is_one_sentence(learnt, name, tmp_path):
 
 @pytest.mark.parametrize("name", LEARNT)
 def test_models_of_another_kind_width_or_dictionary_are_refused(learnt, name, tmp_path):
-    """Files that were renamed or mixed: the numbers would be others, or none."""
+    """Renamed or mixed files would give wrong numbers, or none."""
     embedding, path = learnt[name], tmp_path / artefacts.embedding_model(name, K)
     embedding.save(tmp_path)
     embedding.dictionary.save(str(tmp_path / artefacts.DICTIONARY))
@@ -393,3 +380,29 @@ def test_lda_is_the_topic_model(learnt, tmp_path):
     np.testing.assert_array_equal(
         embeddings.Lda.load(tmp_path, K).vectors(DOCUMENTS, seed=2), wanted
     )
+
+
+# -------------------------------------------------------------------------------------- registry
+def test_every_embedding_has_a_class_and_one_line_in_the_registry():
+    assert embeddings.NAMES == ("lda", "lsi", "tfidf", "word2vec", "doc2vec", "fasttext")
+    found = {
+        name: (
+            kind.loss,
+            kind.signed,
+            kind.bounded_by,
+            issubclass(kind, embeddings.LearntEmbedding),
+        )
+        for name, kind in embeddings.BY_NAME.items()
+    }
+    signed = ("EuclideanLoss", True, "length", True)
+    assert found == {
+        "lda": ("SigmoidCrossEntropyLoss", False, "sum", False),
+        "lsi": signed,
+        "tfidf": ("SigmoidCrossEntropyLoss", False, "length", True),
+        "word2vec": signed,
+        "doc2vec": signed,
+        "fasttext": signed,
+    }
+    for name, kind in embeddings.BY_NAME.items():
+        file = f"ldamodel{K}.lda" if name == "lda" else f"{name}{K}.model"
+        assert kind.path(Path("work"), K) == Path("work") / "LDA" / file

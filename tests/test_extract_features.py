@@ -1,8 +1,7 @@
-"""Features from image files through a small net of the runtime's, checked against a forward written
-out by hand.
-"""
+"""Features of image files from a small net, checked against a forward pass written out by hand."""
 
 import os
+import shutil
 import sys
 
 import cv2
@@ -16,9 +15,11 @@ from texttopicnet.errors import UserError
 SIDE = 9
 DEPLOY = f"""
 name: "Small"
-layer {{ name: "data" type: "Input" top: "data" input_param {{ shape {{ dim: 4 dim: 3 dim: {SIDE} dim: {SIDE} }} }} }}
+layer {{ name: "data" type: "Input" top: "data"
+  input_param {{ shape {{ dim: 4 dim: 3 dim: {SIDE} dim: {SIDE} }} }} }}
 layer {{ name: "conv" type: "Convolution" bottom: "data" top: "conv"
-  convolution_param {{ num_output: 2 kernel_size: 5 stride: 4 weight_filler {{ type: "gaussian" std: 0.01 }} }} }}
+  convolution_param {{ num_output: 2 kernel_size: 5 stride: 4
+                       weight_filler {{ type: "gaussian" std: 0.01 }} }} }}
 layer {{ name: "relu" type: "ReLU" bottom: "conv" top: "conv" }}
 layer {{ name: "fc" type: "InnerProduct" bottom: "conv" top: "fc"
   inner_product_param {{ num_output: 3 weight_filler {{ type: "gaussian" std: 0.1 }} }} }}
@@ -173,7 +174,7 @@ def test_a_layer_without_weights_is_refused(script, monkeypatch, folder):
         ({"blobs": "fc", "out": "a.txt"}, "must end in .npz"),
     ],
 )
-def test_wrong_arguments_are_answered(script, monkeypatch, folder, arguments, sentence):
+def test_wrong_arguments_are_one_sentence(script, monkeypatch, folder, arguments, sentence):
     with pytest.raises(UserError, match=sentence):
         run(script, monkeypatch, folder, "--images", str(folder / "images"), **arguments)
 
@@ -202,7 +203,7 @@ def test_broken_features_files_are_named(tmp_path):
         blob="x",
         weights_sha256="",
     )
-    with pytest.raises(UserError, match="image id a is in it twice"):
+    with pytest.raises(UserError, match="holds the image id a twice"):
         features.load(tmp_path / "g.npz")
     with pytest.raises(UserError, match="image b are not finite"):
         features.save(
@@ -211,8 +212,8 @@ def test_broken_features_files_are_named(tmp_path):
 
 
 def test_a_folder_with_cycles_and_other_files(script, tmp_path):
-    """Links to folders are followed, cycles are not; a FIFO named as an image is one sentence when
-    it is read.
+    """Links to folders are followed, cycles are not; reading a FIFO with an image's name is one
+    sentence.
     """
     (tmp_path / "set").mkdir()
     (tmp_path / "set/a.jpg").write_bytes(b"a")
@@ -227,3 +228,83 @@ def test_a_folder_with_cycles_and_other_files(script, tmp_path):
 def test_a_list_that_is_not_utf8(script, tmp_path):
     (tmp_path / "list.txt").write_bytes(b"a\xff.jpg\nb.jpg\n")
     assert list(script.image_files(listing=tmp_path / "list.txt")) == ["a\udcff", "b"]
+
+
+@pytest.fixture
+def chain(folder):
+    """The work, data and VOC folders of a net with the blobs that the experiments need."""
+    net = folder / "work" / "CNN" / "Small"
+    net.mkdir(parents=True)
+    text = (
+        DEPLOY.replace('"conv"', '"pool5"')
+        .replace('"fc"', '"fc6"')
+        .replace(
+            'layer { name: "prob" type: "Sigmoid" bottom: "fc6"',
+            'layer { name: "fc7" type: "Power" bottom: "fc6" top: "fc7" }\n'
+            'layer { name: "prob" type: "Sigmoid" bottom: "fc7"',
+        )
+    )
+    (net / "deploy.prototxt").write_text(text)
+    for seed, name in enumerate(artefacts.NETS):
+        caffe.set_random_seed(seed)
+        made = caffe.Net(str(net / "deploy.prototxt"), caffe.TEST)
+        made.save(str(net / f"{name}.caffemodel"))
+    voc = folder / "data" / "VOC2007" / "VOCdevkit" / "VOC2007" / "JPEGImages"
+    for images_folder in (voc, folder / "data" / "Wikipedia" / "images" / "art"):
+        shutil.copytree(folder / "images" / "a", images_folder)
+    return folder
+
+
+def run_all(script, monkeypatch, chain, *arguments):
+    options = ["--data", chain / "data", "--work", chain / "work", "--net", "Small", *arguments]
+    monkeypatch.setattr(sys, "argv", ["x", *map(str, options)])
+    assert script.main() == 0
+    return {path.name: path for path in (chain / "work/experiments/features").glob("*")}
+
+
+def test_without_files_all_features_of_the_experiments_are_computed(
+    script, monkeypatch, chain, capsys
+):
+    made = run_all(script, monkeypatch, chain)
+    assert sorted(made) == sorted(
+        [f"voc2007_{layer}_{net}.npz" for layer in artefacts.LAYERS for net in artefacts.NETS]
+        + ["wikipedia_prob.npz"]
+    )
+    net = chain / "work" / "CNN" / "Small"
+    for layer in artefacts.LAYERS:
+        trained, untrained = (
+            features.load(made[f"voc2007_{layer}_{n}.npz"]) for n in artefacts.NETS
+        )
+        assert trained.ids == untrained.ids == ["1", "3", "5"]
+        assert trained.blob == layer
+        assert trained.weights_sha256 == artefacts.sha256(net / "trained.caffemodel")
+        assert untrained.weights_sha256 == artefacts.sha256(net / "untrained.caffemodel")
+        assert not np.array_equal(trained.array, untrained.array)
+    assert features.load(made["wikipedia_prob.npz"]).ids == ["art/1", "art/3", "art/5"]
+    capsys.readouterr()
+
+    before = {name: path.stat().st_mtime_ns for name, path in made.items()}
+    made["voc2007_fc6_untrained.npz"].unlink()
+    run_all(script, monkeypatch, chain)
+    said = capsys.readouterr().out
+    assert said.count("exist: --force computes them again") == 2
+    assert said.count("-> ") == 1
+    changed = {name for name, path in made.items() if path.stat().st_mtime_ns != before[name]}
+    assert changed == {"voc2007_fc6_untrained.npz"}
+    run_all(script, monkeypatch, chain, "--force")
+    assert capsys.readouterr().out.count("-> ") == 7
+
+
+def test_a_data_set_that_does_not_exist_is_left_out(script, monkeypatch, chain, capsys):
+    shutil.rmtree(chain / "data" / "VOC2007")
+    assert set(run_all(script, monkeypatch, chain)) == {"wikipedia_prob.npz"}
+    said = capsys.readouterr().out
+    missing = f"{chain}/data/VOCdevkit/VOC2007/JPEGImages"
+    assert said.count(f"left out: {missing} does not exist (data/README.md says") == 2
+
+
+@pytest.mark.parametrize("arguments", [["--weights", "w"], ["--out", "a.npz"], ["--blobs", "fc7"]])
+def test_a_part_of_the_files_is_not_enough(script, monkeypatch, arguments):
+    monkeypatch.setattr(sys, "argv", ["x", *arguments])
+    with pytest.raises(UserError, match="go together: give them all, or none of them for all"):
+        script.main()

@@ -1,6 +1,4 @@
-"""Features files: what is not one is a sentence that names the file, whatever np.load would make of
-it.
-"""
+"""Features files: any other file is one sentence that names it, whatever np.load raises."""
 
 import os
 import resource

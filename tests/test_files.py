@@ -98,7 +98,7 @@ def test_only_regular_files_are_read(collection):
     }
     found = {}
     for name in reasons:
-        with pytest.raises(UserError) as caught:  # a FIFO would be waited for, for ever
+        with pytest.raises(UserError) as caught:  # opening a FIFO would block
             files.read_member(collection, name)
         found[name] = caught.value.reason
     assert found == reasons
@@ -136,7 +136,7 @@ def test_text_and_its_other_name_are_one_folder(collection):
     os.mkfifo(collection / "_text/c")
     with pytest.raises(
         Unusable, match=r"_text/c: cannot be read .not a regular file"
-    ):  # says more than that text/c is missing
+    ):  # this says more than that text/c is missing
         files.find_article(collection, "text/c")
     with pytest.raises(Unusable, match="leads out"):
         files.find_article(collection, "../secret")
@@ -176,13 +176,13 @@ def test_a_walk_goes_deeper_than_pythons_recursion(tmp_path):
         folder.rmdir()
 
 
-def test_a_folder_that_is_not_there_is_left_out(tmp_path):
+def test_a_missing_folder_is_left_out(tmp_path):
     left_out = []
     assert list(files.walk(tmp_path / "none", lambda *why: left_out.append(why))) == []
     assert left_out == [("cannot be read: No such file or directory", str(tmp_path / "none"))]
 
 
-def test_names_that_no_terminal_takes_are_shown(tmp_path):
+def test_names_that_no_terminal_can_show_are_escaped(tmp_path):
     assert files.printable("a\udcff\n\x1b[31mä") == "a\\xff\\x0a\\x1b[31mä"
     path = os.fsencode(tmp_path) + b"/\xff"
     open(path, "wb").close()

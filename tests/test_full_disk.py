@@ -1,7 +1,7 @@
-"""A full disk ends each stage with one sentence that names the file, and what was there stays.
+"""A full disk ends each stage with one sentence that names the file, and the old files stay.
 
-A limit on the size of a file stands for the full disk: the system refuses to write beyond it, as it
-does where no space is left.
+A limit on the size of files takes the place of a full disk: the system refuses to write beyond it,
+as it does when no space is left.
 """
 
 import contextlib
@@ -35,7 +35,8 @@ def corpus(tmp_path):
         (folder / f"images/{i}.jpg").write_bytes(cv2.imencode(".jpg", image)[1].tobytes())
         (folder / f"text/{i}").write_text(" ".join(rng.choice(WORDS, 60)))
         (folder / f"metadata/{i}.xml").write_text(
-            f'<image file="images/{i}.jpg"><text xml:lang="en"><caption article="text/{i}"/></text></image>'
+            f'<image file="images/{i}.jpg"><text xml:lang="en"><caption'
+            f' article="text/{i}"/></text></image>'
         )
     return tmp_path
 
@@ -72,7 +73,10 @@ def files_in(folder):
 
 def test_each_stage_names_the_file(run, corpus, capsys, load_script, monkeypatch):
     work = corpus / "work"
-    why = "cannot be written (File too large): free space there or give another folder, and run this again"
+    why = (
+        "cannot be written (File too large): free space there or give another folder, and run"
+        " this again"
+    )
     pair, learn = ("LDA/generate_train_dict.py", *ONE), ("LDA/learn_LDA_model.py", *TWO, *ALL)
     label = ("LDA/generate_train_labels.py", *TWO)
     assert run(*pair, size=20) == f"{work / artefacts.TRAIN_DICT} {why}"
@@ -89,7 +93,7 @@ def test_each_stage_names_the_file(run, corpus, capsys, load_script, monkeypatch
     sizes = {name: (work / name).stat().st_size for name in (artefacts.DICTIONARY, artefacts.BOW)}
     script = load_script(
         "LDA/learn_LDA_model.py"
-    )  # the limit begins after the store, which would meet it first
+    )  # the limit begins after the store, which would reach it first
     bags, temporary = (
         f"{work / artefacts.DICTIONARY} or {work / artefacts.BOW}",
         f"a temporary file in {work / 'LDA'}",
@@ -135,7 +139,7 @@ def test_each_stage_names_the_file(run, corpus, capsys, load_script, monkeypatch
     assert "Traceback" not in capsys.readouterr().err
 
 
-def test_features(tmp_path):
+def test_features_on_a_full_disk(tmp_path):
     found = features.Features(["a", "b"], np.ones((2, 5000), np.float32), "fc7", "0" * 64)
     with (
         files_of_at_most(20_000),
@@ -146,7 +150,7 @@ def test_features(tmp_path):
     features.save(tmp_path / "a.npz", found)
 
 
-def test_tables(load_script, tmp_path, monkeypatch):
+def test_tables_on_a_full_disk(load_script, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["x", "--work", str(tmp_path)])
     script = load_script("experiments/make_tables.py")
     with (
@@ -176,7 +180,7 @@ def test_tables(load_script, tmp_path, monkeypatch):
         ),  # NumPy
     ],
 )
-def test_whatever_the_library_raises(tmp_path, error, says):
+def test_other_errors_of_a_full_disk(tmp_path, error, says):
     (tmp_path / "a.txt").write_text("old")
     with pytest.raises(UserError) as caught, atomic_files.written_whole(tmp_path / "a.txt"):
         raise error
@@ -186,7 +190,7 @@ def test_whatever_the_library_raises(tmp_path, error, says):
 
 def test_an_error_of_something_else_keeps_its_traceback(tmp_path):
     with pytest.raises(FileNotFoundError), atomic_files.written_whole(tmp_path / "a.txt"):
-        open(tmp_path / "none")
+        (tmp_path / "none").read_text()
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
@@ -214,9 +218,9 @@ def test_output_to_a_full_disk(tmp_path):
             command, cwd=artefacts.ROOT, stdout=log, stderr=subprocess.PIPE, text=True
         )
     assert done.returncode == 1
-    assert (
-        done.stderr
-        == "error: the output cannot be written (File too large): free space there, and run this again\n"
+    assert done.stderr == (
+        "error: the output cannot be written (File too large): free space there, and run this"
+        " again\n"
     )
 
 
@@ -230,7 +234,7 @@ command_line.run(main)
 """
 
 
-def test_a_reader_that_has_had_enough(tmp_path):
+def test_a_closed_pipe_ends_quietly(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-c", PIPED],
         cwd=artefacts.ROOT,

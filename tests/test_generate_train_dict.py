@@ -1,4 +1,4 @@
-"""Images paired with their articles from a small collection that has every blemish of the real one."""
+"""Images paired with their articles, in a small collection with every blemish of the real one."""
 
 import bz2
 import json
@@ -31,7 +31,7 @@ def script(load_script):
 
 
 class Collection:
-    """A collection in the layout of ImageCLEF's that files are added to one by one."""
+    """A collection in ImageCLEF's layout, to which files are added one by one."""
 
     def __init__(self, data):
         self.data = data
@@ -153,7 +153,7 @@ def test_names_with_two_dots_and_capitals(collection, run):
         ("_text/en/1/1", "_text/en/1/1"),
     ],
 )
-def test_the_article_as_it_lies_on_the_disk(collection, run, named, lies):
+def test_find_article_gives_the_name_on_the_disk(collection, run, named, lies):
     collection.image("images/1/1.jpg")
     collection.article(lies)
     collection.metadata("1/1", "images/1/1.jpg", named)
@@ -166,7 +166,8 @@ def test_the_first_english_caption_that_names_an_article(collection, run):
     collection.image("images/1/1.jpg")
     collection.file(
         "metadata/1/1.xml",
-        b'<image id="1" file="images/1/1.jpg"><text xml:lang="de"><caption article="text/de"/></text><text xml:lang="en">'
+        b'<image id="1" file="images/1/1.jpg"><text xml:lang="de"><caption'
+        b' article="text/de"/></text><text xml:lang="en">'
         b'<caption/><caption article="text/first"/><caption article="text/second"/></text></image>',
     )
     assert run() == {"images/1/1.jpg": "text/first"}
@@ -206,7 +207,7 @@ def test_every_blemish_is_counted_by_its_reason_and_the_first_is_named(collectio
         f"left out: 2 images (image cannot be decoded); the first is {truncated}",
         f"left out: 1 image (image cannot be read: Is a directory): {folder}",
         f"left out: 1 image (image file is missing): {no_image}",
-        f"left out: 1 image (metadata name no image file): {unnamed}",
+        f"left out: 1 image (metadata without an image file): {unnamed}",
         f"left out: 1 image (named .jpg but is not a JPEG): {disguised}",
         f"left out: 1 image (no English article): {german}",
         f"left out: 1 image (not a JPEG): {png}",
@@ -215,7 +216,7 @@ def test_every_blemish_is_counted_by_its_reason_and_the_first_is_named(collectio
 
 
 def test_metadata_fetch_nothing(collection, run, tmp_path):
-    """An external entity stays unread: the metadata cannot make the script open a file."""
+    """An external entity is not read: metadata cannot make the script open a file."""
     secret = tmp_path / "secret"
     secret.write_text('<caption article="text/en/1/1"/>')
     collection.add("1/1")
@@ -235,15 +236,20 @@ CAPTION = '<text xml:lang="en"><caption article="text/en/1/1"/></text>'
 @pytest.mark.parametrize(
     "xml",
     [
-        f'<!DOCTYPE image [<!ENTITY l0 "ha">{LAUGHS}]><image file="images/1/1.jpg"><name>&l11;</name>{CAPTION}</image>',
+        f'<!DOCTYPE image [<!ENTITY l0 "ha">{LAUGHS}]><image'
+        f' file="images/1/1.jpg"><name>&l11;</name>{CAPTION}</image>',
         f'<!DOCTYPE image [<!ENTITY l0 "ha">{LAUGHS}]><image file="&l11;">{CAPTION}</image>',
-        f'<!DOCTYPE image [<!ENTITY a "{"x" * 100_000}">]><image file="{"&a;" * 10_000}">{CAPTION}</image>',
+        f'<!DOCTYPE image [<!ENTITY a "{"x" * 100_000}">]><image'
+        f' file="{"&a;" * 10_000}">{CAPTION}</image>',
         f'<!DOCTYPE image [<!ENTITY a "&b;"><!ENTITY b "&a;">]><image file="&a;">{CAPTION}</image>',
-        f'<!DOCTYPE image [<!ENTITY e SYSTEM "file:///none">]><image file="images/1/1.jpg"><name>&e;</name>{CAPTION}</image>',
+        '<!DOCTYPE image [<!ENTITY e SYSTEM "file:///none">]><image'
+        f' file="images/1/1.jpg"><name>&e;</name>{CAPTION}</image>',
         f'<!DOCTYPE image [<!ENTITY e SYSTEM "file:///none">]><image file="&e;">{CAPTION}</image>',
-        f'<!DOCTYPE image [<!ENTITY % p SYSTEM "file:///none.dtd"> %p;]><image file="images/1/1.jpg">{CAPTION}</image>',
+        '<!DOCTYPE image [<!ENTITY % p SYSTEM "file:///none.dtd"> %p;]><image'
+        f' file="images/1/1.jpg">{CAPTION}</image>',
         f'<!DOCTYPE image SYSTEM "file:///none.dtd"><image file="images/1/1.jpg">{CAPTION}</image>',
-        f'<?xml version="1.0" encoding="UTF-16"?><!DOCTYPE i [<!ENTITY a "b">]><image file="images/1/1.jpg">{CAPTION}</image>',
+        '<?xml version="1.0" encoding="UTF-16"?><!DOCTYPE i [<!ENTITY a "b">]><image'
+        f' file="images/1/1.jpg">{CAPTION}</image>',
     ],
 )
 def test_entities_are_refused(collection, run, capsys, xml):
@@ -279,7 +285,8 @@ def test_nothing_usable_is_one_sentence_and_status_1(collection, tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
-        f"error: no usable image in {collection.folder}: are images/, metadata/ and text/ of the collection there?"
+        f"error: no usable image in {collection.folder}: are images/, metadata/ and text/ of the"
+        " collection there?"
     )
     assert "Traceback" not in done.stderr
     assert "smaller than 256 pixels" in done.stdout
@@ -289,7 +296,7 @@ def test_nothing_usable_is_one_sentence_and_status_1(collection, tmp_path):
 def test_missing_collection_is_named(run):
     with pytest.raises(
         UserError,
-        match=r"metadata does not exist: make it with the download that data/README.md describes",
+        match=r"metadata does not exist: data/README.md says how to get it",
     ):
         run()
 
@@ -307,7 +314,7 @@ def test_existing_output_is_kept_without_force(collection, run, tmp_path):
     assert list(run("--force")) == ["images/1/1.jpg", "images/1/2.jpg"]
 
 
-# ----------------------------------------------------------------------------------------------------- from a dump
+# -------------------------------------------------------------------------------------- from a dump
 WORDS = " ".join(f"piano{chr(97 + i % 26)}" for i in range(50))
 PAGES = [  # id, title, namespace, text
     (7, "Piano", 0, "'''The piano''' and the [[violin|violins]] &amp;lt;b&amp;gt;. " + WORDS),
@@ -329,8 +336,8 @@ def dump_of(pages):
 
 @pytest.fixture
 def from_dump(collection, run, tmp_path):
-    """from_dump(images, ...): the dictionary the script wrote of a dump and a list;
-    images/x/<id>#*.jpg lie in the collection.
+    """from_dump(images, ...): the dictionary that the script made from a dump and a list;
+    images/x/<id>#*.jpg are in the collection.
     """
     (tmp_path / "wiki.xml.bz2").write_bytes(bz2.compress(dump_of(PAGES).encode()))
 
@@ -373,7 +380,8 @@ def test_articles_of_a_dump(collection, from_dump, tmp_path, capsys, workers):
     }
     printed = capsys.readouterr().out
     assert left_out(printed) == [
-        "left out: 3 images (article is not in the dump, or has fewer than 50 words); the first is images/x/9#a.jpg",
+        "left out: 3 images (article is not in the dump, or has fewer than 50 words); the first"
+        " is images/x/9#a.jpg",
         "left out: 1 image (image file is missing): images/x/7#gone.jpg",
         "left out: 1 list entry (not a string): entry 10",
         "left out: 1 image (smaller than 256 pixels): images/x/7#small.jpg",
@@ -389,9 +397,7 @@ def test_articles_of_a_dump(collection, from_dump, tmp_path, capsys, workers):
         assert store.blemishes(["7", "12"]) == {("article", "empty after preprocessing"): (1, "12")}
 
 
-def test_a_dump_that_ends_early_keeps_what_was_read_and_a_second_run_goes_on(
-    collection, from_dump, tmp_path
-):
+def test_a_dump_that_ends_early_keeps_its_pages_and_can_be_resumed(collection, from_dump, tmp_path):
     collection.image("images/x/7#a.jpg")
     collection.image("images/x/11#a.jpg")
     whole = dump_of(PAGES).encode()
@@ -400,7 +406,10 @@ def test_a_dump_that_ends_early_keeps_what_was_read_and_a_second_run_goes_on(
     path.write_bytes(bz2.compress(whole[: whole.index(b"harbour")]))
     with pytest.raises(
         UserError,
-        match=r"wiki.xml.bz2 ends early or is damaged, the last page read is 10 .Grand piano.: fetch it",
+        match=(
+            r"wiki.xml.bz2 ends early or is damaged, the last page read is 10 .Grand piano.:"
+            r" fetch it"
+        ),
     ):
         from_dump(listed)
     assert not (tmp_path / "work" / artefacts.TRAIN_DICT).exists()
@@ -412,7 +421,7 @@ def test_a_dump_that_ends_early_keeps_what_was_read_and_a_second_run_goes_on(
     assert from_dump(listed) == {"images/x/11#a.jpg": "11", "images/x/7#a.jpg": "7"}
 
 
-def test_a_page_is_tokenized_once_a_dump(collection, from_dump, script, monkeypatch, tmp_path):
+def test_a_page_is_tokenized_once_per_dump(collection, from_dump, script, monkeypatch, tmp_path):
     collection.image("images/x/7#a.jpg")
     from_dump(["images/x/7#a.jpg"], "--workers", "1")
     monkeypatch.setattr(token_rows.text, "tokens_of", lambda clean: 1 / 0)
@@ -433,7 +442,7 @@ def test_a_dump_needs_its_list(run):
 
 
 def test_a_model_from_a_dump(collection, from_dump, tmp_path):
-    """The stages after the first find the articles of a dump where the first has left them."""
+    """The later stages find the articles of a dump where the first stage has put them."""
     collection.image("images/x/7#a.jpg")
     collection.image("images/x/11#a.jpg")
     from_dump(["images/x/7#a.jpg", "images/x/11#a.jpg"])
@@ -462,8 +471,7 @@ def test_a_model_from_a_dump(collection, from_dump, tmp_path):
     assert len(labels["images/x/7#a.jpg"]) == 2
 
 
-# ------------------------------------------------------------------------------------ one bad item
-# never ends a stage
+# ------------------------------------------------------------ one bad item never ends a stage
 def jpeg_that_declares(height, width):
     data = bytearray(cv2.imencode(".jpg", np.zeros((16, 16, 3), np.uint8))[1].tobytes())
     at = data.find(b"\xff\xc0")
@@ -584,7 +592,7 @@ def test_a_bad_metadata_file_is_counted(collection, run, capsys, make, reason):
 def test_a_metadata_file_whose_name_is_not_utf8(collection, run, capsys):
     good = collection.add("1/1")
     folder = os.fsencode(good.parent)
-    os.link(good, folder + b"/\xff.xml")  # whole: it is used like any other
+    os.link(good, folder + b"/\xff.xml")  # a whole JPEG: it is used like any other
     with open(folder + b"/\xfe.xml", "wb") as file:
         file.write(b"<image")
     assert list(run("--workers", "2")) == ["images/1/1.jpg"]
@@ -621,6 +629,7 @@ def test_entries_of_a_list_that_lead_out_are_counted(collection, from_dump, caps
     ]
     assert list(from_dump(listed, "--workers", "1")) == ["images/x/7#a.jpg"]
     assert left_out(capsys.readouterr().out) == [
-        "left out: 1 image (image cannot be read: it is a link to a file outside the collection): images/x/7#link.jpg",
+        "left out: 1 image (image cannot be read: it is a link to a file outside the collection):"
+        " images/x/7#link.jpg",
         "left out: 3 list entries (without an article); the first is images/../../7#b.jpg",
     ]

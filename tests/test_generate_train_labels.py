@@ -51,7 +51,7 @@ def learnt(tmp_path_factory):
 
 @pytest.fixture
 def folder(learnt, tmp_path):
-    """A copy of what was learnt, to spoil."""
+    """A copy of what was learnt, which a test may damage."""
     return shutil.copytree(learnt, tmp_path / "copy")
 
 
@@ -76,7 +76,7 @@ def run(script, monkeypatch, folder):
     return run
 
 
-def test_one_label_an_article_in_the_train_dicts_order(run):
+def test_one_label_per_article_in_the_train_dicts_order(run):
     labels = json.loads(run().read_text())
     assert list(labels) == list(PAIRS)
     assert labels["images/3.jpg"] == labels["images/0.jpg"]
@@ -108,7 +108,7 @@ def test_same_seed_same_bytes(run):
 
 @pytest.mark.parametrize("name", ["lsi", "tfidf", "word2vec"])
 def test_other_embeddings(run, folder, capsys, name):
-    """Their model is learnt first, and then is there; the files are the same for the same seed."""
+    """The model is learnt first, and then reused; the same seed gives the same files."""
     with pytest.raises(
         UserError, match=r"bow.mm does not exist: make it with python LDA/learn_LDA_model.py"
     ):
@@ -139,7 +139,7 @@ def test_other_embeddings(run, folder, capsys, name):
 
 @pytest.mark.parametrize("name", ["lsi", "tfidf", "word2vec"])
 def test_a_dictionary_of_another_bow_is_refused_for_other_embeddings(run, folder, name):
-    """Same words under other ids: the labels would be of other words, with status 0."""
+    """Same words with other ids: without the check, the labels would be wrong and the status 0."""
     documents = [text.tokenize(words) for words in ARTICLES.values()]
     dictionary = Dictionary.load(str(folder / "work" / artefacts.DICTIONARY))
     MmCorpus.serialize(str(folder / "work" / artefacts.BOW), map(dictionary.doc2bow, documents))
@@ -152,7 +152,7 @@ def test_a_dictionary_of_another_bow_is_refused_for_other_embeddings(run, folder
 
 
 @pytest.mark.parametrize("name", ["lsi", "word2vec"])
-def test_articles_without_a_word_are_counted_with_what_they_get(run, folder, name, capsys):
+def test_articles_without_known_words_are_counted(run, folder, name, capsys):
     documents = [text.tokenize(words) for words in ARTICLES.values()]
     dictionary = Dictionary.load(str(folder / "work" / artefacts.DICTIONARY))
     MmCorpus.serialize(str(folder / "work" / artefacts.BOW), map(dictionary.doc2bow, documents))
@@ -166,7 +166,8 @@ def test_what_is_printed(run, capsys):
     printed = capsys.readouterr().out.splitlines()
     assert printed == [
         "labelling 5 images of 4 articles with 3 topics, seed 4",
-        "1 article has no word of the dictionary: text/empty; label: the topics of an empty article,"
+        "1 article has no word of the dictionary: text/empty; label: the topics of an empty"
+        " article,"
         " the same for all",
         f"5 labels, for SigmoidCrossEntropyLoss: {path}",
     ]
@@ -190,10 +191,13 @@ def test_with_another_dictionary_the_models_own_words_are_used(run, folder, caps
     assert "the model's own 6 words are used, not the dictionary's 2\n" in capsys.readouterr().err
 
 
-def test_what_is_missing_names_its_command(run, folder):
+def test_missing_artefacts_name_their_command(run, folder):
     with pytest.raises(
         UserError,
-        match=r"ldamodel5.lda does not exist: make it with python LDA/learn_LDA_model.py --topics 5",
+        match=(
+            r"ldamodel5.lda does not exist: make it with python LDA/learn_LDA_model.py --topics"
+            r" 5"
+        ),
     ):
         run(topics=5)
     (folder / "data" / "ImageCLEF_Wikipedia" / "text" / "both").unlink()

@@ -51,7 +51,7 @@ def test_a_palettes_colours_are_looked_up():
     assert images.decode(bytes_of(image, "PNG"), "a")[0, 0].tolist() == [50, 100, 200]
 
 
-def test_a_cameras_orientation_is_not_heeded():
+def test_a_cameras_orientation_tag_is_ignored():
     exif = Image.Exif()
     exif[0x0112] = 6  # turn by 90 degrees
     left_dark = Image.fromarray(np.repeat(np.uint8([[0] * 30 + [255] * 30]), 40, axis=0))
@@ -68,7 +68,7 @@ def test_a_cameras_orientation_is_not_heeded():
 @pytest.mark.parametrize(
     "data", [b"", b"no picture", b"\xff\xd8\xff", one_colour("RGB", (1, 2, 3))[:20]]
 )
-def test_what_cannot_be_decoded_is_named(tmp_path, data):
+def test_an_image_that_cannot_be_decoded_is_named(tmp_path, data):
     (tmp_path / "a.jpg").write_bytes(data)
     with pytest.raises(UserError) as caught:
         images.read_image(tmp_path / "a.jpg")
@@ -78,7 +78,7 @@ def test_what_cannot_be_decoded_is_named(tmp_path, data):
     )
 
 
-def test_what_cannot_be_read_is_named(tmp_path):
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(UserError) as caught:
         images.read_image(str(tmp_path / "a.jpg"))
     assert str(caught.value) == f"{tmp_path / 'a.jpg'}: cannot be read (No such file or directory)"
@@ -136,7 +136,7 @@ def test_network_input_of_another_crop_and_mean():
     image = np.zeros((20, 20, 3), np.uint8)
     image[1, 1] = 10, 20, 30  # BGR
     image[18, 18] = 40, 50, 60
-    image[0] = image[19] = image[:, 0] = image[:, 19] = 255  # all of the border goes
+    image[0] = image[19] = image[:, 0] = image[:, 19] = 255  # the border is cropped
     found = images.network_input(image, crop=18, mean_bgr=(1, 2, 3))
     assert found.shape == (3, 18, 18)
     assert found[:, 0, 0].tolist() == [9, 18, 27]
@@ -261,7 +261,7 @@ def test_the_size_of_a_jpeg_behind_other_segments(progressive):
         b"BM" + bytes(60),
     ],
 )
-def test_what_is_not_an_image(data):
+def test_other_files_are_not_images(data):
     with pytest.raises(UserError, match=r"a.jpg is not an image that OpenCV can decode"):
         images.decode(data, "a.jpg")
 

@@ -1,4 +1,4 @@
-"""Compiled inference: gensim's own, one article after the other, decides."""
+"""Compiled inference, compared with gensim's own, article by article."""
 
 import os
 import subprocess
@@ -11,11 +11,11 @@ from gensim.models import LdaModel
 from scipy.special import psi
 
 from texttopicnet import artefacts, inference
-from texttopicnet.topics import _OneStart
+from texttopicnet.topics import OneStart
 
 
 def model(num_topics, words=300, alpha="symmetric", **settings):
-    """A model whose topics are drawn, sharp as learnt ones: most words have a few topics."""
+    """A model with drawn topics, as sharp as learnt ones: most words have a few topics."""
     dictionary = Dictionary([[f"w{i:03}" for i in range(words)]])
     lda = LdaModel(
         id2word=dictionary, num_topics=num_topics, alpha=alpha, random_state=0, **settings
@@ -56,10 +56,10 @@ LENGTHS = [0, 1, 1, 2, 3, 5, 8, 31, 32, 33, 64, 90, 150, 150, 151, 400, 1000, 30
 
 @pytest.mark.parametrize("num_topics", [1, 2, 7, 20, 40, 100])
 def test_gensims_gamma(num_topics):
-    lda, start = model(num_topics), _OneStart(3, num_topics).rows
+    lda, start = model(num_topics), OneStart(3, num_topics).rows
     bags = articles(
         lda, LENGTHS, seed=1
-    )  # in other draws a short article stands on a knife's edge, and rounding decides
+    )  # with other draws, rounding decides about a short article
     gamma, close = inference.gammas(lda, bags, start)
     wanted = by_gensim(lda, bags, start)
     assert gamma.dtype == np.float32
@@ -68,12 +68,12 @@ def test_gensims_gamma(num_topics):
     assert len(clear) > 0.7 * len(bags)
     vectors, wanted = (g / g.sum(axis=1, keepdims=True) for g in (gamma, wanted))
     np.testing.assert_allclose(vectors[clear], wanted[clear], atol=5e-6)
-    # the others may have gone one round more or less
+    # the others may have made one round more or less
     np.testing.assert_allclose(vectors, wanted, atol=lda.gamma_threshold)
 
 
 def test_a_model_in_double_precision():
-    lda, start = model(40, dtype=np.float64), _OneStart(3, 40).rows
+    lda, start = model(40, dtype=np.float64), OneStart(3, 40).rows
     bags = articles(lda, LENGTHS)
     gamma, close = inference.gammas(lda, bags, start)
     assert gamma.dtype == np.float64
@@ -124,8 +124,8 @@ def test_by_hand_two_rounds():
 
 
 def test_a_topic_that_comes_back_from_alpha():
-    """The second topic begins at alpha, so small that its share is 1e-9; but the second word is its
-    alone.
+    """The second topic begins at alpha, which is so small that its share is 1e-9, but the second
+    word belongs to it alone.
     """
     lda, start = model(2, words=30, alpha=np.array([0.05, 0.05], np.float32)), np.array([1, 0.05])
     lda.expElogbeta[...] = 0
@@ -169,12 +169,15 @@ def test_bag_of_words():
         assert len(ids) == len(counts) == 0
 
 
-def test_where_nothing_can_be_written():
+def test_folders_that_cannot_be_written():
     """No folder for compiled code: it is compiled in every process."""
-    code = "from texttopicnet import inference; print(inference.exp_digamma(1.0), inference.exp_digamma._cache)"
+    code = (
+        "from texttopicnet import inference; print(inference.exp_digamma(1.0),"
+        " inference.exp_digamma._cache)"
+    )
     environment = os.environ | {
         "NUMBA_CACHE_LOCATOR_CLASSES": "ZipCacheLocator"
-    }  # refuses a folder that is no archive
+    }  # refuses a folder that is not an archive
     run = subprocess.run(
         [sys.executable, "-c", code],
         cwd=artefacts.ROOT,

@@ -20,7 +20,7 @@ def script(load_script):
     return load_script("experiments/label_distribution.py")
 
 
-def test_by_hand(script):
+def test_measures_by_hand(script):
     found = script.describe(
         [[0.5, 0.25, 0, 0], [0, 1, 0, 0], [0.25, 0.25, 0.25, 0.25], [0.5, 0.25, 0.25, 0]]
     )
@@ -30,7 +30,7 @@ def test_by_hand(script):
         "median_non_zero": 2.5,
         "sum": (0.75 + 1 + 1 + 1) / 4,
         "largest": (0.5 + 1 + 0.25 + 0.5) / 4,
-        # of the first as it stands: .5 ln 2 + .25 ln 4; normalised to 2/3 and 1/3 it would be 0.637
+        # of the first: .5 ln 2 + .25 ln 4; normalised to 2/3 and 1/3 it would be 0.637
         "entropy": (1 * ln2 + 0 + 2 * ln2 + 1.5 * ln2) / 4,
         "least_topic": 0.25 / 4,
         "most_topic": (0.25 + 1 + 0.25 + 0.25) / 4,
@@ -85,14 +85,14 @@ def test_files_side_by_side(script, monkeypatch, tmp_path, capsys):
         ([[0.5, 0.5]], "does not hold labels"),
     ],
 )
-def test_what_are_no_labels_is_refused(script, monkeypatch, tmp_path, labels, sentence):
+def test_what_is_not_labels_is_refused(script, monkeypatch, tmp_path, labels, sentence):
     path = write(tmp_path / "labels.json", labels)
     with pytest.raises(UserError, match=sentence):
         run(script, monkeypatch, f"a={path}", "--work", tmp_path)
     assert not (tmp_path / "experiments").exists()
 
 
-def test_names_are_wanted_and_each_is_one_files(script, monkeypatch, tmp_path):
+def test_each_file_needs_a_name_of_its_own(script, monkeypatch, tmp_path):
     path = write(tmp_path / "labels.json", {"1.jpg": [1, 0]})
     with pytest.raises(UserError, match="is not NAME=LABELS"):
         run(script, monkeypatch, path, "--work", tmp_path)

@@ -1,4 +1,4 @@
-"""LDA training: gensim's model, the same whatever works on it, and the same after a kill."""
+"""LDA training: gensim's model, the same with any number of processes and after a kill."""
 
 import itertools
 import json
@@ -68,7 +68,7 @@ def gensims(corpus, passes=3, seed=4):
 
 
 def assert_same(lda, other, folder):
-    """Every byte of the files, gensim's diary of times apart."""
+    """Every byte of the files except gensim's log of times."""
     files = []
     for name, model in {"lda": lda, "other": other}.items():
         topic_models.save(TopicModel(model.id2word, model), folder / name)
@@ -78,7 +78,9 @@ def assert_same(lda, other, folder):
 
 
 class Watched:
-    """A corpus that counts the documents read of it, and calls `at` when it has given `number`."""
+    """A corpus that counts how many of its documents are read, and calls `at` after `number` of
+    them.
+    """
 
     def __init__(self, corpus, number=None, at=None):
         self.corpus, self.number, self.at, self.read = corpus, number, at, 0
@@ -105,7 +107,7 @@ def test_it_is_gensims_model_up_to_rounding(corpus, monkeypatch, piece):
     np.testing.assert_array_equal(
         lda.random_state.get_state()[1], wanted.random_state.get_state()[1]
     )
-    assert lda.get_topics().max() > 0.04  # something was learnt of 68 words
+    assert lda.get_topics().max() > 0.04  # something was learnt about 68 words
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -118,7 +120,7 @@ def test_the_model_does_not_depend_on_the_processes(corpus, uninterrupted, tmp_p
     assert_same(learn(corpus, workers=2), uninterrupted, tmp_path)
 
 
-def test_what_is_returned_is_gensims_and_can_learn_on(corpus, uninterrupted, tmp_path):
+def test_the_returned_model_is_gensims_and_can_continue_learning(corpus, uninterrupted, tmp_path):
     uninterrupted.save(str(tmp_path / "lda"))
     lda = LdaModel.load(str(tmp_path / "lda"))
     assert type(uninterrupted) is type(lda) is LdaModel
@@ -128,8 +130,8 @@ def test_what_is_returned_is_gensims_and_can_learn_on(corpus, uninterrupted, tmp
 
 
 class Counting(parallel.Here):
-    """An executor of two processes that works when it is asked for the result, and notes what
-    waits.
+    """An executor of two processes that works when a result is requested, and notes what is
+    waiting.
     """
 
     size = 2
@@ -176,7 +178,7 @@ def kill():
 @pytest.mark.parametrize(
     ("killed_at", "read"),
     [
-        (50, 3 * 190),  # before the first update: there is nothing to go on from
+        (50, 3 * 190),  # before the first update: there is nothing to resume from
         (81, 3 * 190),  # after it: its 80 documents are read again, but not inferred
         (190 + 130, 2 * 190),
         (2 * 190 + 1, 190),
@@ -215,12 +217,17 @@ def test_after_the_last_update_nothing_is_learnt_again(
     assert_same(learn(corpus, **given), uninterrupted, tmp_path / "second")
 
 
-def test_a_killed_worker_is_one_sentence_and_the_second_run_goes_on(
+def test_a_killed_worker_is_one_sentence_and_the_run_can_be_resumed(
     corpus, uninterrupted, tmp_path, capsys
 ):
     dictionary, bows = corpus
     given = {"workers": 2, "checkpoint": tmp_path / "checkpoint", "seconds": 0}
-    killed = Watched(bows, CHUNK + 190 + 100, lambda: multiprocessing.active_children()[0].kill())
+    before = set(multiprocessing.active_children())  # joblib's workers of earlier tests
+
+    def kill_worker():
+        min(set(multiprocessing.active_children()) - before, key=lambda p: p.pid).kill()
+
+    killed = Watched(bows, CHUNK + 190 + 100, kill_worker)
     with pytest.raises(UserError, match=r"a worker process was killed .*: start again"):
         learn((dictionary, killed), **given)
     assert_same(learn(corpus, **given), uninterrupted, tmp_path)
@@ -228,7 +235,7 @@ def test_a_killed_worker_is_one_sentence_and_the_second_run_goes_on(
 
 
 def test_a_checkpoint_is_written_when_the_seconds_are_over(corpus, tmp_path, monkeypatch):
-    clock = itertools.count(step=25)  # a look at it, an update
+    clock = itertools.count(step=25)  # one look per update
     monkeypatch.setattr(lda_training.time, "monotonic", lambda: next(clock))
     written = []
     monkeypatch.setattr(
@@ -283,7 +290,7 @@ def test_a_broken_checkpoint_is_reported_and_ignored(
 
 
 def spoilt(**changes):
-    """A change of a checkpoint's arrays, and of what it says about itself."""
+    """Changes to a checkpoint's arrays and to its description."""
 
     def spoil(arrays):
         about = json.loads(str(arrays["about"]))

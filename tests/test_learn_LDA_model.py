@@ -38,7 +38,7 @@ def script(load_script):
 
 @pytest.fixture
 def corpus(tmp_path):
-    """The data folder; the train dict lies in work/, its images in an order that is not the
+    """The data folder; the train dict is in work/, its images in an order that is not the
     articles'.
     """
     pairs = {}
@@ -89,7 +89,7 @@ def counts(folder):
     ]
 
 
-def test_one_document_an_image(run):
+def test_one_document_per_image(run):
     folder = run(*ALL)
     a, b = {"piano": 2, "violin": 1}, {"piano": 1, "harbour": 1}
     c, d = {"harbour": 1, "castle": 1, "glacier": 1}, {"castle": 2, "glacier": 1, "volcano": 1}
@@ -107,7 +107,7 @@ def test_one_document_an_image(run):
     }
 
 
-def test_one_document_an_article(run):
+def test_one_document_per_article(run):
     folder = run(*ALL, "--unique-articles")
     assert MmCorpus(str(folder / "bow.mm")).num_docs == 5
     assert [sorted(d) for d in counts(folder)] == [
@@ -122,7 +122,7 @@ def test_one_document_an_article(run):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_the_dictionary_is_that_of_gensims_own_counting(script, monkeypatch, workers):
+def test_the_dictionary_equals_gensims_own_counting(script, monkeypatch, workers):
     rng = np.random.default_rng(0)
     texts = [[f"word{i}" for i in rng.geometric(0.02, rng.integers(0, 60))] for _ in range(40)]
     copies = rng.integers(1, 4, 40).tolist()
@@ -197,10 +197,11 @@ def test_defaults_are_the_originals(script, monkeypatch, corpus):
     with pytest.raises(UserError) as caught:
         script.main()
     assert str(caught.value) == (
-        "none of the 6 words is in at least 20 (--no-below) and at most 0.5 (--no-above) of the 8 documents: for so small a"
+        "none of the 6 words is in at least 20 (--no-below) and at most 0.5 (--no-above) of the 8"
+        " documents: for so small a"
         " corpus give --no-below 2, with which 6 words are left"
     )
-    # nothing half made is left, and no token has to be made again
+    # nothing half-made is left, and no article is preprocessed again
     assert names_in(corpus / "work" / "LDA") == LEFT
 
 
@@ -208,7 +209,8 @@ def test_what_is_printed(run, corpus, capsys):
     folder = run(*ALL)
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == (
-        "learning 3 topics from 8 documents (5 articles): passes 1, workers 1, seed 0, words in at least 1 document and at"
+        "learning 3 topics from 8 documents (5 articles): passes 1, workers 1, seed 0, words in"
+        " at least 1 document and at"
         " most 1 of them"
     )
     assert printed[1] == "1 article (empty after preprocessing): text/e"
@@ -239,9 +241,9 @@ def test_articles_with_blemishes_are_counted_and_the_first_is_named(run, corpus,
         "f": "the piano caf\xe9".encode("latin-1"),
         "g": b"\xff\xfe\x00",  # neither UTF-8 nor a word
         "h": b"{{a|" * 3000 + b"piano" + b"}}" * 3000 + b" violin",
-        "i": b"{{a|" * 3000 + b"piano",  # never closed: gone to the end
+        "i": b"{{a|" * 3000 + b"piano",  # never closed: removed to the end
         "j": b"piano " * 2_000_000,
-        "k": "the castle \ufffd".encode(),  # a U+FFFD of its own is UTF-8
+        "k": "the castle \ufffd".encode(),  # a U+FFFD in the file itself is UTF-8
     }
     for name, content in contents.items():
         (text / name).write_bytes(content)
@@ -269,7 +271,7 @@ def test_articles_with_blemishes_are_counted_and_the_first_is_named(run, corpus,
     ]
 
 
-def test_same_seed_same_bytes_whatever_the_workers(run):
+def test_same_seed_same_bytes_with_any_number_of_workers(run):
     runs = [("7", "1"), ("7", "2"), ("8", "1")]
     folders = [
         run(*ALL, "--passes", "2", "--seed", seed, work=f"w{i}", workers=n)
@@ -286,7 +288,7 @@ def test_same_seed_same_bytes_whatever_the_workers(run):
     assert (topics[0] != topics[2]).any()
 
 
-def test_dictionary_and_bags_serve_again(run, corpus, capsys):
+def test_dictionary_and_bags_are_reused(run, corpus, capsys):
     """Another number of topics needs the model alone; another corpus or other settings need all."""
     folder = run(*ALL)
     before = {name: (folder / name).stat().st_mtime_ns for name in ("dictionary.dict", "bow.mm")}
@@ -332,8 +334,8 @@ command_line.run(script.main)
         ("lda", "top_words"),
     ],
 )
-def test_a_killed_run_leaves_no_half_artefact_and_a_second_one_goes_on(run, corpus, where):
-    """Killed -9 before the tokens, the dictionary, the bags, the training, and after the model."""
+def test_a_killed_run_leaves_no_half_artefact_and_can_be_resumed(run, corpus, where):
+    """`kill -9` before tokens, dictionary, bags and training, and after the model."""
     wanted = run(*ALL, work="uninterrupted")
     arguments = [
         "--data",
@@ -391,7 +393,7 @@ def test_a_missing_train_dict_names_its_command(run, corpus):
         run(*ALL)
 
 
-def test_what_was_not_made_here_is_not_replaced_and_no_advice_says_so(run, corpus):
+def test_foreign_models_are_not_replaced_and_force_is_not_advised(run, corpus):
     """A downloaded model or dictionary: the sentence names another work folder, not --force."""
     folder = corpus / "work" / "LDA"
     downloaded = Dictionary([["piano", "an", "unfiltered", "dictionary"]])
@@ -399,7 +401,10 @@ def test_what_was_not_made_here_is_not_replaced_and_no_advice_says_so(run, corpu
     before = names_in(folder), (folder / "dictionary.dict").read_bytes()
     with pytest.raises(
         UserError,
-        match=r"dictionary.dict was not made in this work folder, and would be overwritten: give another --work folder, or move",
+        match=(
+            r"dictionary.dict was not made in this work folder, and would be overwritten: give"
+            r" another --work folder, or move"
+        ),
     ):
         run(*ALL)
     assert (names_in(folder), (folder / "dictionary.dict").read_bytes()) == (
@@ -430,7 +435,7 @@ def test_an_existing_model_is_kept_without_force(run):
     assert MmCorpus(str(folder / "bow.mm")).num_docs == 5
 
 
-# --------------------------------------------------------------------------------------------------------- small corpora
+# ------------------------------------------------------------------------------------ small corpora
 @pytest.mark.parametrize(
     ("documents", "num_documents", "no_below", "no_above", "advice"),
     [
@@ -455,7 +460,8 @@ def test_the_advice_fits_the_cause(script, documents, num_documents, no_below, n
     said = dictionary_filter.why_no_word(np.array(documents), num_documents, no_below, no_above)
     assert said.endswith(f"for so small a corpus {advice}")
     assert said.startswith(
-        f"none of the {len(documents)} words is in at least {no_below} (--no-below) and at most {no_above:g}"
+        f"none of the {len(documents)} words is in at least {no_below} (--no-below) and at most"
+        f" {no_above:g}"
     )
     for count, option in zip(documents, [(no_below, no_above)] * len(documents), strict=True):
         assert not dictionary_filter.is_kept(np.array(count), num_documents, *option)
@@ -467,7 +473,8 @@ def test_articles_that_are_all_empty_are_reported_as_such(run, corpus):
     with pytest.raises(UserError) as caught:
         run(*ALL)
     assert str(caught.value) == (
-        "no article has a word after preprocessing: all of them are empty, or hold nothing but markup and stop words"
+        "no article has a word after preprocessing: all of them are empty, or hold nothing but"
+        " markup and stop words"
     )
 
 
@@ -488,8 +495,8 @@ def test_small_corpora_are_learnt_from_as_the_message_says(run, corpus, count):
 
 
 def test_a_dictionary_of_few_words_comes_with_advice(script, capsys):
-    """60 words in 2 of 30 documents each, and one in 15: that one is a dictionary, but hardly one
-    to learn from.
+    """60 words in 2 of 30 documents each, and one in 15: a dictionary of that one word is hardly
+    enough to learn from.
     """
     texts = [
         ["everywhere"] * (i < 15)
@@ -498,9 +505,7 @@ def test_a_dictionary_of_few_words_comes_with_advice(script, capsys):
     ]
     articles = [(token_rows.packed(tokens), 1) for tokens in texts]
     assert list(script.make_dictionary(articles, 1, 10, 0.5).token2id) == ["everywhere"]
-    assert (
-        capsys.readouterr().out == "only 1 of 61 words are left: with --no-below 2 it would be 61\n"
-    )
+    assert capsys.readouterr().out == "only 1 of 61 words are left: --no-below 2 would keep 61\n"
     script.make_dictionary(articles, 1, 2, 0.5)
     assert capsys.readouterr().out == ""
 
@@ -512,7 +517,10 @@ def test_a_dictionary_that_was_not_made_here_is_not_overwritten(run, corpus):
     before = path.read_bytes()
     with pytest.raises(
         UserError,
-        match=r"dictionary.dict was not made in this work folder, and would be overwritten: give another",
+        match=(
+            r"dictionary.dict was not made in this work folder, and would be overwritten: give"
+            r" another"
+        ),
     ):
         run(*ALL)
     assert path.read_bytes() == before

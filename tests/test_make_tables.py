@@ -77,7 +77,7 @@ def test_without_records_every_own_row_reads_not_run(script, paper):
     assert "not run" in own(script.stl10(paper))[0]
 
 
-def test_every_number_of_the_papers_carries_its_mark(script, paper):
+def test_every_number_of_the_paper_has_a_mark(script, paper):
     for table in paper.values():
         assert {row["mark"] for row in table["rows"]} <= {"V", "R", "D"}
     for row in script.retrieval(paper, {})["rows"]:
@@ -90,7 +90,7 @@ def test_remembered_averages_are_the_means_of_their_directions(paper):
         assert v["average"] == pytest.approx((v["image_query"] + v["text_query"]) / 2, abs=0.0051)
 
 
-def test_markdown_has_one_cell_a_column(script, paper, records):
+def test_markdown_has_one_cell_per_column(script, paper, records):
     text = tables.markdown(script.svm_layers(paper, records))
     rows = [row for row in text.splitlines() if row.startswith("|")]
     assert len({row.count("|") for row in rows}) == 1
@@ -147,16 +147,19 @@ def test_report_draws_every_record(script, monkeypatch, tmp_path, records):
 
 
 def cells_of(markdown):
-    """The rows of a GitHub table as GitHub splits them: at bars that no backslash escapes."""
+    """The rows of a Markdown table as GitHub splits them: at bars that have no backslash before
+    them.
+    """
     return [
         re.split(r"(?<!\\)\|", row)[1:-1] for row in markdown.splitlines() if row.startswith("|")
     ]
 
 
 def test_notes_and_names_are_shown_as_they_are(script, paper, records, monkeypatch, tmp_path):
-    note = "a | b\nc `d` <script>alert(1)</script> <!-- results:end --> [x](http://y) **z** \\ &amp; \udcff"
-    shown = "a \\| b c \\`d\\` &lt;script&gt;alert(1)&lt;/script&gt; &lt;!-- results:end --&gt; \\[x\\](http://y) \\*\\*z\\*\\*"
-    shown += " \\\\ &amp;amp; \udcff"
+    note = "a | b\nc `d` <script>alert(1)</script> <!-- results:end --> [x](http://y) **z**"
+    note += " \\ &amp; \udcff"
+    shown = "a \\| b c \\`d\\` &lt;script&gt;alert(1)&lt;/script&gt; &lt;!-- results:end --&gt;"
+    shown += " \\[x\\](http://y) \\*\\*z\\*\\* \\\\ &amp;amp; \udcff"
     for record in records.values():
         record["note"] = note
     for make in (script.retrieval, script.svm_layers, script.svm_classes):

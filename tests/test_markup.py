@@ -1,4 +1,4 @@
-"""Markup goes exactly as gensim's filter_wiki takes it away, and in time linear in the text."""
+"""Markup is removed exactly as by gensim's filter_wiki, and in linear time."""
 
 from pathlib import Path
 
@@ -87,7 +87,7 @@ PIECES += [
         ("5 &lt; 6", "5 < 6"),
     ],
 )
-def test_by_hand(raw, text):
+def test_markup_by_hand(raw, text):
     assert markup.filter_wiki(raw).strip() == text == filter_wiki(raw).strip()
 
 
@@ -98,13 +98,11 @@ def test_as_gensim_on_random_markup(pieces):
     assert markup.filter_wiki(raw) == filter_wiki(raw)
 
 
-def test_a_caption_that_makes_up_a_link_as_gensim():
-    """gensim replaces the first occurrence of a link's text: here the one that the first caption
-    made.
-    """
+def test_a_caption_that_forms_a_link_is_treated_as_by_gensim():
+    """gensim replaces the first occurrence of a link's text, which here the first caption forms."""
     raw = "[[Fi[[File:x|le:b]]]] and [[File:b]]"
     assert markup.filter_wiki(raw) == filter_wiki(raw) == "File:b and File:b"
-    # of two thousand of them gensim makes the same in seconds, and of a hundred thousand in hours
+    # gensim needs seconds for two thousand of them, and hours for a hundred thousand
     assert "File:b" in markup.filter_wiki(raw * 2000)
 
 
@@ -151,6 +149,6 @@ def test_as_gensim_on_real_articles():
     "mark",
     ["{{", "[[File:", "<!--", "<ref>", "<", "[", "[[", "[a://b ", "|", "\n[[en:b", "<math ", "{|"],
 )
-def test_marks_that_nothing_closes_do_not_stall(mark):
-    """gensim's expressions take time with the square of such a text: minutes for this one."""
+def test_marks_that_are_never_closed_take_linear_time(mark):
+    """gensim's expressions take quadratic time for such a text: minutes for this one."""
     assert isinstance(markup.filter_wiki(mark * 50_000), str)

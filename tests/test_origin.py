@@ -1,6 +1,4 @@
-"""Artefacts of other stop words are recognised, by their record, by their words, or by the store
-beside them.
-"""
+"""Artefacts made with other stop words are known by their record, their words or their store."""
 
 import json
 import sqlite3
@@ -95,15 +93,17 @@ def test_a_model_with_the_record_of_another_list_is_refused(tmp_path, pairs, mon
     with pytest.raises(UserError) as caught:
         topics.TopicModel.load(tmp_path, 2)
     assert str(caught.value) == (
-        f"{tmp_path / artefacts.DICTIONARY} was made with {len(set(OTHER_LIST))} other stop words, not with the current 174: learn"
-        " it again with python LDA/learn_LDA_model.py --force, or in another --work folder to keep it"
+        f"{tmp_path / artefacts.DICTIONARY} was made with {len(set(OTHER_LIST))} other stop"
+        " words, not with the current 174: learn"
+        " it again with python LDA/learn_LDA_model.py --force, or in another --work folder to"
+        " keep it"
     )
 
 
 @pytest.mark.parametrize("more", [0, 1])
 def test_a_large_dictionary_without_a_record_is_known_by_its_words(tmp_path, more):
     """1,000 words of which none is among those that the other list removes; with one of them it is
-    taken as it is.
+    accepted.
     """
     dictionary = saved(
         tmp_path, Dictionary([[f"word{i}" for i in range(1000)] + origin.TELLING[:more]])
@@ -118,15 +118,15 @@ def test_a_large_dictionary_without_a_record_is_known_by_its_words(tmp_path, mor
             topics.TopicModel.load(tmp_path, 2)
 
 
-def test_the_telling_words_are_of_the_other_list_alone():
-    """A token that only the other list removes, whatever its form in the text."""
+def test_only_the_other_list_removes_the_telling_words():
+    """A token that only the other list removes, in any form in the text."""
     assert len(set(origin.TELLING)) >= 20
     for word in origin.TELLING:
         assert word in OTHER_LIST
         assert text.token_of(word) == word
 
 
-def test_a_small_dictionary_without_a_record_is_taken_as_it_is(tmp_path):
+def test_a_small_dictionary_without_a_record_is_accepted(tmp_path):
     saved(tmp_path, Dictionary([["piano", "violin"]]))
     assert len(topics.TopicModel.load(tmp_path, 2).dictionary) == 2
 
@@ -138,7 +138,8 @@ def old_store(work, stop_words="2025.11.4", bow=("sha", False, 20, 0.5)):
     database = sqlite3.connect(path)
     database.execute("CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT)")
     database.execute(
-        "CREATE TABLE articles (name TEXT PRIMARY KEY, stamp TEXT, blemishes TEXT, title TEXT, opening TEXT, tokens BLOB)"
+        "CREATE TABLE articles (name TEXT PRIMARY KEY, stamp TEXT, blemishes TEXT, title TEXT,"
+        " opening TEXT, tokens BLOB)"
     )
     versions = [origin.versions()[name] for name in ("gensim", "nltk")]
     rows = {"made with": [1, *versions, stop_words], "bow.mm": bow}
@@ -152,26 +153,32 @@ def old_store(work, stop_words="2025.11.4", bow=("sha", False, 20, 0.5)):
 
 
 @pytest.mark.parametrize("opened", [False, True])
-def test_the_store_of_the_other_list_tells_of_a_dictionary_without_a_record(
+def test_a_store_of_the_other_list_shows_it_for_a_dictionary_without_a_record(
     tmp_path, capsys, opened
 ):
     old_store(tmp_path)
     saved(tmp_path, Dictionary([["piano", "violin"]]))
-    if opened:  # emptied, and it says so; what it knew of the dictionary stays
+    if opened:  # the store is emptied with a message, but still knows about the dictionary
         with TokenStore(tmp_path) as store:
             assert "text/1" not in store
-        said = "was made with stop-words 2025.11.4 (now 2018.7.23): its articles are preprocessed again"
+        said = (
+            "was made with stop-words 2025.11.4 (now 2018.7.23): its articles are preprocessed"
+            " again"
+        )
         assert capsys.readouterr().out == f"{tmp_path / artefacts.TOKENS} {said}\n"
         with TokenStore(tmp_path):
             assert capsys.readouterr().out == ""  # once
     with pytest.raises(
         UserError,
-        match=r"dictionary.dict was made with other stop words .according to .*tokens.sqlite.*--force",
+        match=(
+            r"dictionary.dict was made with other stop words .according to"
+            r" .*tokens.sqlite.*--force"
+        ),
     ):
         topics.TopicModel.load(tmp_path, 2)
 
 
-def test_an_old_store_of_the_same_list_tells_nothing_against_the_model(tmp_path):
+def test_an_old_store_of_the_same_stop_words_accepts_the_model(tmp_path):
     old_store(tmp_path, stop_words="2018.7.23")
     saved(tmp_path, Dictionary([["piano", "violin"]]))
     topics.TopicModel.load(tmp_path, 2)
@@ -181,7 +188,7 @@ def test_an_old_store_of_the_same_list_tells_nothing_against_the_model(tmp_path)
     topics.TopicModel.load(tmp_path, 2)
 
 
-def test_a_damaged_store_says_nothing(tmp_path):
+def test_a_damaged_store_gives_no_verdict(tmp_path):
     (tmp_path / "LDA").mkdir()
     (tmp_path / artefacts.TOKENS).write_bytes(b"not a database" * 100)
     saved(tmp_path, Dictionary([["piano", "violin"]]))

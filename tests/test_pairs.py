@@ -1,4 +1,4 @@
-"""Pairs of image and article: the train dict's order, the order of names, and what is refused."""
+"""Pairs of image and article: the train dict's order, the order of names, and refused files."""
 
 import json
 
@@ -41,7 +41,7 @@ def test_articles_are_sorted_and_counted(pairs):
     assert not pairs.has_article("text/3")
 
 
-def test_of_two_articles_for_one_image_the_later_one_stays():
+def test_the_later_of_two_articles_for_one_image_stays():
     pairs = Pairs()
     for image, article in (("b", "one"), ("a", "first"), ("b", "two")):
         pairs.add(image, article)
@@ -57,17 +57,19 @@ def test_of_two_articles_for_one_image_the_later_one_stays():
         ),
         (
             "{}",
-            "train.json holds no pairs of image and article: rebuild it with python LDA/generate_train_dict.py --force",
+            "train.json holds no pairs of image and article: rebuild it with python"
+            " LDA/generate_train_dict.py --force",
         ),
         ('["a", "b"]', "holds no pairs"),
         (
             '{"a": ["b"]}',
-            "train.json: the article of an image, list, is not a file of the collection .it is not a name.",
+            "train.json: the article of an image, list, is not a file of the collection .it is"
+            " not a name.",
         ),
         (None, "train.json does not exist: make it with python LDA/generate_train_dict.py"),
     ],
 )
-def test_what_is_no_train_dict(tmp_path, content, says):
+def test_other_files_are_not_train_dicts(tmp_path, content, says):
     if content is not None:
         (tmp_path / "train.json").write_text(content)
     with pytest.raises(UserError, match=says):
@@ -87,7 +89,10 @@ def test_a_name_that_leads_out_of_the_collection_is_refused(tmp_path, name, plac
     json_files.write(tmp_path / "train.json", rows)
     with pytest.raises(
         UserError,
-        match=r"train.json: the .* is not a file of the collection .*generate_train_dict.py --force",
+        match=(
+            r"train.json: the .* is not a file of the collection .*generate_train_dict.py"
+            r" --force"
+        ),
     ) as caught:
         Pairs.load(tmp_path / "train.json")
     assert "\n" not in str(caught.value)

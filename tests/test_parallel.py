@@ -1,4 +1,4 @@
-"""Work in several processes: in order, streamed, and a dead process is said."""
+"""Work in several processes: in order, streamed, and a dead process is reported."""
 
 import itertools
 import multiprocessing
@@ -45,7 +45,7 @@ def test_one_worker_is_this_process_and_two_are_not():
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_items_are_fetched_as_results_are_taken(workers):
-    """An endless generator is worked on, and no more than a few items ahead."""
+    """An endless generator is processed, with only a few items ahead."""
     taken = []
     results = parallel.ordered_map(
         scaled, (taken.append(i) or i for i in itertools.count()), workers, 1, 0
@@ -86,7 +86,7 @@ def test_the_workers_of_a_killed_process_end():
     writer.close()
     main.join()
     assert main.exitcode == -signal.SIGKILL
-    with pytest.raises(EOFError):  # comes when nobody has the writer any more
+    with pytest.raises(EOFError):  # raised when no process has the writer any more
         if reader.poll(20):
             reader.recv()
 
@@ -112,7 +112,7 @@ def test_groups():
     ],
 )
 def test_without_semaphores_work_is_done_in_this_process(monkeypatch, capsys, error):
-    """As where /dev/shm is missing or not writable."""
+    """A machine on which /dev/shm is missing or not writable."""
 
     def refuse(*_, **__):
         raise error

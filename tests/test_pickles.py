@@ -1,6 +1,4 @@
-"""gensim's files are read without running what is in them, in every version's form, and written in
-a form for every version.
-"""
+"""gensim's files of every version are read without running code in them, and written for all."""
 
 import collections
 import contextlib
@@ -13,6 +11,7 @@ import random
 import struct
 import subprocess
 import sys
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -46,7 +45,7 @@ def work(tmp_path_factory):
     return work
 
 
-# ------------------------------------------------------------------------------------------------------- planted pickles
+# ---------------------------------------------------------------------------------- planted pickles
 class Call:
     """Pickles as a call of a function."""
 
@@ -153,8 +152,7 @@ def _copied(work, folder):
     return folder
 
 
-# ------------------------------------------------------------------------- calls of what is
-# allowed, with other arguments
+# ------------------------------------------- calls of allowed names, with other arguments
 NDARRAY = named("numpy", "ndarray")
 RECONSTRUCT = named("numpy.core.multiarray", "_reconstruct")
 DTYPE = named("numpy", "dtype")
@@ -187,7 +185,8 @@ DTYPE = named("numpy", "dtype")
         DTYPE + b"X\x01\x00\x00\x00O\x85R.",  # arrays of objects, of structures
         DTYPE + b"X\x05\x00\x00\x00i4,f8\x85R.",
         DTYPE
-        + b"X\x02\x00\x00\x00f8\x85R(K\x03X\x01\x00\x00\x00<N(X\x01\x00\x00\x00at}J\xff\xff\xff\xffJ\xff\xff\xff\xffK?tb.",
+        + b"X\x02\x00\x00\x00f8\x85R(K\x03X\x01\x00\x00\x00<N(X\x01\x00\x00\x00at}"
+        + b"J\xff\xff\xff\xffJ\xff\xff\xff\xffK?tb.",
         DTYPE + b"N}X\x05\x00\x00\x00shapeK\x01s\x86b.",  # an allowed name is changed
         named("gensim.utils", "identity") + b"N}X\x05\x00\x00\x00valueK\x01s\x86b.",
         named("numpy.random._pickle", "__generator_ctor") + b")R.",
@@ -199,7 +198,7 @@ DTYPE = named("numpy", "dtype")
         + b"K\x01\x87R.",
     ],
 )
-def test_what_is_allowed_cannot_be_called_otherwise(tmp_path, data):
+def test_allowed_names_cannot_be_called_with_other_arguments(tmp_path, data):
     path = tmp_path / "dictionary.dict"
     path.write_bytes(data)
     with pytest.raises(
@@ -210,7 +209,7 @@ def test_what_is_allowed_cannot_be_called_otherwise(tmp_path, data):
 
 
 def test_a_class_of_gensims_cannot_be_changed(tmp_path):
-    """BUILD with a slot state calls setattr: on a class, that would last for the process."""
+    """BUILD with a slot state calls setattr, which on a class would last for the whole process."""
     path, kept = tmp_path / "dictionary.dict", Dictionary.doc2bow
     path.write_bytes(
         b"\x80\x02"
@@ -279,7 +278,7 @@ FILES = [
 
 @pytest.mark.parametrize("name", FILES)
 def test_mutants_end_in_a_sentence(work, tmp_path, name):
-    """Whatever bytes are changed: an object of the kind, or a UserError."""
+    """Changed bytes give an object of the class, or a UserError."""
     kind = {"d": Dictionary, "l": LdaModel, "w": Word2Vec, "t": TfidfModel}[name[0]]
     kind = LdaState if name.endswith("state") else kind
     whole, rng = (work / "LDA" / name).read_bytes(), random.Random(0)
@@ -304,13 +303,13 @@ def test_mutants_end_in_a_sentence(work, tmp_path, name):
             assert "\n" not in str(error)
 
 
-# --------------------------------------------------------------------------------------------------- forms of all versions
+# ---------------------------------------------------------------------------- forms of all versions
 class Python2(pickle._Pickler):
     """Pickles as Python 2 with the NumPy and gensim of 2016 did: protocol 2, byte strings, its
     names of modules.
     """
 
-    dispatch = dict(pickle._Pickler.dispatch)
+    dispatch: ClassVar = dict(pickle._Pickler.dispatch)
 
     def save_bytes(self, data):
         short = len(data) < 256
@@ -389,7 +388,7 @@ def originals(work, tmp_path, request):
             vars(dictionary).pop(name, None)
     lda, state = model.lda, model.lda.state
     expected = model.topic_vectors(DOCUMENTS)
-    state.eta = np.full((K, 1), 1 / K)  # a column, as then
+    state.eta = np.full((K, 1), 1 / K)  # a column, as in 2016
     for name in (
         "dtype",
         "lifecycle_events",
@@ -480,8 +479,7 @@ def test_copy_regs_objects_are_read(tmp_path):
         assert vocabulary.load(tmp_path / "p").token2id == dictionary.token2id
 
 
-# -----------------------------------------------------------------------------------------------
-# written for other versions
+# ----------------------------------------------------------------------- written for other versions
 ANY_NUMPY = {
     ("numpy", "ndarray"),
     ("numpy", "dtype"),

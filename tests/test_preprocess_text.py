@@ -1,4 +1,4 @@
-"""The tokens of files on standard output, one line a file."""
+"""The tokens of files on standard output, one line per file."""
 
 import importlib.util
 import sys
@@ -27,7 +27,7 @@ def run(monkeypatch, tmp_path, capsys):
     return run
 
 
-def test_one_line_a_file_tokens_separated_by_blanks(run, tmp_path):
+def test_one_line_per_file_with_tokens_separated_by_blanks(run, tmp_path):
     (tmp_path / "b.xml").write_text(
         "<text>The [[violin|pianos]],\nthe harbour\n\nand geese.</text>"
     )
@@ -49,7 +49,7 @@ def test_a_missing_file_is_one_sentence(run, tmp_path):
     )
 
 
-def test_no_file_is_a_wrong_call(run):
+def test_a_call_without_files_is_refused(run):
     status, out, err = run()
     assert status == 1
     assert out == ""

@@ -33,7 +33,7 @@ def git(folder, *arguments):
     )
 
 
-def test_record_says_what_it_takes(tmp_path):
+def test_record_holds_all_that_is_needed(tmp_path):
     record = make(tmp_path, layer="fc7")
     assert set(results.FIELDS) < set(record)
     assert record["inputs"]["features"] == {
@@ -60,7 +60,7 @@ def test_saved_and_loaded(tmp_path):
 
 
 def test_no_nan_in_a_record(tmp_path):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="not JSON compliant"):
         results.save(tmp_path / "a.json", make(tmp_path, values={"average": float("nan")}))
     assert not (tmp_path / "a.json").exists()
 
@@ -70,7 +70,7 @@ def test_further_entries_do_not_replace(tmp_path):
         make(tmp_path, commit="mine")
 
 
-def test_what_is_no_record_is_named(tmp_path):
+def test_a_file_that_is_not_a_record_is_named(tmp_path):
     (tmp_path / "x.json").write_text('{"values": {}}')
     with pytest.raises(UserError, match=r"x.json is not a result record: it lacks experiment"):
         results.load_all(tmp_path)

@@ -1,5 +1,6 @@
-"""The retrieval set's lists, the divergence and the ranking; the original's recording is in
-test_average_precision.py.
+"""The retrieval set's lists, the divergence and the ranking.
+
+The original's recording is in test_average_precision.py.
 """
 
 import numpy as np
@@ -30,7 +31,7 @@ def test_zeros_on_both_sides():
     assert found[1, 0] == pytest.approx(0)  # nothing above the threshold: uniform
 
 
-def test_equal_vectors_give_equal_scores_wherever_they_stand():
+def test_equal_vectors_give_equal_scores_in_any_place():
     rng = np.random.default_rng(0)
     texts, images = rng.random((67, 40)), rng.random((131, 40))
     texts[[3, 40, 66]] = texts[3]
@@ -48,7 +49,7 @@ def test_ties_in_the_order_of_sorted_ids():
     assert ranking.tolist() == [[2, 1, 0], [1, 2, 0]]
 
 
-def test_the_training_list_is_read_as_the_test_list(tmp_path):
+def test_the_training_list_is_read_like_the_test_list(tmp_path):
     (tmp_path / "categories.list").write_text("a\nb\n")
     (tmp_path / retrieval.TEST_LIST).write_text("t1\ti1\t1\n")
     (tmp_path / retrieval.TRAIN_LIST).write_text("t2\ti2\t2\n\nt3\ti3\t1\n")

@@ -1,6 +1,4 @@
-"""The top words of every topic, as the saved model has them, and the page with their images and
-articles.
-"""
+"""The top words of every topic of the saved model, and the page with their images and articles."""
 
 import base64
 import importlib.util
@@ -35,7 +33,8 @@ ARTICLES = {
     "text/a": "'''Cannons & <b>battles</b>'''\n[[Cannon|Cannons]] stand in a row.",
     "text/b": "<document>\n&lt;script&gt;alert(1)&amp;lt;/script&gt;Goals\n"
     + "goal after goal " * 50,
-    "text/c": "A first line that is too long to be anything like the title of an article in an encyclopedia of music",
+    "text/c": "A first line that is too long to be anything like the title of an article in an"
+    " encyclopedia of music",
 }
 
 
@@ -117,7 +116,7 @@ def test_most_probable_words_first_with_their_probabilities(work):
     ]
 
 
-def test_more_words_than_there_are(show):
+def test_more_words_than_the_model_has(show):
     assert [line.count(",") for line in show()[:2]] == [3, 3]
 
 
@@ -134,7 +133,7 @@ def test_a_missing_model_is_one_sentence(work):
     )
 
 
-# ------------------------------------------------------------------------------------------------------------ the page
+# ----------------------------------------------------------------------------------------- the page
 def texts(tree, path):
     return [" ".join(found.text_content().split()) for found in tree.xpath(path)]
 
@@ -173,7 +172,7 @@ def test_words_with_bars_of_their_probability(collection, page):
     ]
 
 
-def test_one_image_an_article_the_most_typical_first(collection, page):
+def test_one_image_per_article_the_most_typical_first(collection, page):
     first, second = page().xpath("//section")
     assert first.xpath(".//img/@alt") == ["images/a1.jpg", "images/b.jpg", "images/c.jpg"]
     assert texts(first, ".//figcaption") == ["0.90", "0.50", "0.25"]
@@ -215,7 +214,7 @@ def test_the_page_is_one_file_and_escapes_what_it_shows(collection, page, work):
     assert "alert(1)&amp;lt;/script&gt;Goals" in raw
 
 
-def test_images_that_are_gone_make_room_for_others(collection, page):
+def test_missing_images_are_replaced_by_others(collection, page):
     (collection / "images/a1.jpg").unlink()
     (collection / "images/b.jpg").write_bytes(b"no image")
     (collection / "text/a").unlink()
@@ -244,7 +243,10 @@ def test_labels_of_other_images_are_refused(collection, work, show):
     json_files.write(work / artefacts.TRAIN_DICT, {"images/b.jpg": "text/b"})
     with pytest.raises(
         UserError,
-        match=r"other images than the train dict: 4 only in the labels, such as images/a1.jpg; move it",
+        match=(
+            r"other images than the train dict: 4 only in the labels, such as images/a1.jpg;"
+            r" move it"
+        ),
     ):
         show()
     json_files.write(
@@ -252,19 +254,25 @@ def test_labels_of_other_images_are_refused(collection, work, show):
     )
     with pytest.raises(
         UserError,
-        match=r"other images than the train dict: 1 only in the train dict, such as images/d.jpg; move",
+        match=(
+            r"other images than the train dict: 1 only in the train dict, such as images/d.jpg;"
+            r" move"
+        ),
     ):
         show()
     both = {image: "text/a" for image in ["images/d.jpg", *LABELS] if image != "images/c.jpg"}
     json_files.write(work / artefacts.TRAIN_DICT, both)
     with pytest.raises(
         UserError,
-        match=r"1 only in the labels, such as images/c.jpg, 1 only in the train dict, such as images/d",
+        match=(
+            r"1 only in the labels, such as images/c.jpg, 1 only in the train dict, such as"
+            r" images/d"
+        ),
     ):
         show()
 
 
-def test_labels_in_another_order_are_told_from_those_of_other_images(collection, work, show):
+def test_labels_in_another_order_get_another_sentence(collection, work, show):
     json_files.write(
         work / artefacts.TRAIN_DICT, {image: f"text/{image[7]}" for image in reversed(LABELS)}
     )
@@ -299,7 +307,7 @@ def test_planted_code_is_refused_and_trusted(work, show, tmp_path):
     assert (tmp_path / "ran").exists()
 
 
-def test_articles_of_a_dump_open_with_what_was_kept_of_them(collection, work, page):
+def test_articles_of_a_dump_begin_with_their_stored_opening(collection, work, page):
     with TokenStore(work) as store:
         stamp = f"{token_rows.PAGE} wiki.xml.bz2, 7 bytes"
         opening = "''Cannons'' are\nlarge " + "guns " * 100
@@ -316,11 +324,9 @@ def test_articles_of_a_dump_open_with_what_was_kept_of_them(collection, work, pa
 
 
 def test_nothing_outside_the_collection_is_shown(collection, show, work):
-    """A train dict may name such a file only by a link: any other name is refused with the file
-    that holds it.
-    """
+    """Only through a link can a train dict name such a file; any other name is refused."""
     secret = work / "secret"
-    secret.write_text("a secret that nobody is to see")
+    secret.write_text("a secret that must not be shown")
     cv2.imwrite(str(work / "secret.jpg"), np.full((300, 300, 3), 200, np.uint8))
     for place, target in (("text/a", secret), ("images/b.jpg", work / "secret.jpg")):
         (collection / place).unlink()

@@ -1,6 +1,4 @@
-"""Whatever changes between two runs in one work folder, the second leaves what a fresh folder would
-have got, byte for byte.
-"""
+"""After any change, a second run in a work folder leaves the bytes of a run in a new one."""
 
 import bz2
 import json
@@ -81,10 +79,10 @@ def work_in(scripts, monkeypatch, tmp_path):
     return lambda name: Work(scripts, monkeypatch, tmp_path / "data", tmp_path / name)
 
 
-# ---------------------------------------------------------------------------------------------------- articles in files
+# -------------------------------------------------------------------------------- articles in files
 @pytest.fixture
 def articles(tmp_path):
-    """The folder of six articles, of seven images."""
+    """The folder of six articles and seven images."""
     folder = tmp_path / "data/ImageCLEF_Wikipedia/text"
     folder.mkdir(parents=True)
     for i in range(6):
@@ -105,14 +103,14 @@ def used(articles, work_in):
 
 
 def test_an_article_is_edited_before_labels_are_made(used, articles, work_in, capsys):
-    """Making labels refreshes the tokens: the learning that follows must still notice."""
+    """Making labels refreshes the tokens; the next learning must still notice the change."""
     (articles / "3").write_text(sentence(99))
     capsys.readouterr()
     used.label("--force")
     said = capsys.readouterr().out
     assert (
-        f"{used.work / 'LDA/ldamodel2.lda'} was learnt from other articles, or from other texts of them"
-        in said
+        f"{used.work / 'LDA/ldamodel2.lda'} was learnt from other articles, or from other texts"
+        " of them" in said
     )
     used.learn("--force")
     assert "exist already" not in capsys.readouterr().out
@@ -131,7 +129,7 @@ def test_an_article_is_edited_before_labels_are_made(used, articles, work_in, ca
 def test_a_model_of_another_number_of_topics_sees_every_change(
     used, articles, work_in, tmp_path, capsys, change
 ):
-    """Without --force: the bags serve again only if they are those of the articles as they are."""
+    """Without --force, the bags are reused only if they are those of the current articles."""
     path = articles / "3"
     if change == "edited":
         path.write_text(sentence(99))
@@ -161,8 +159,8 @@ def test_a_model_of_another_number_of_topics_sees_every_change(
 
 
 def test_a_model_that_is_older_than_the_dictionary_is_reported(used, articles, capsys):
-    """The dictionary was rebuilt for another number of topics, with the same words: the first
-    model's own record tells.
+    """The dictionary was rebuilt for another number of topics, with the same words; the first
+    model's record shows it.
     """
     (articles / "3").write_text(sentence(99))
     used.learn("--topics", "3")
@@ -174,7 +172,7 @@ def test_a_model_that_is_older_than_the_dictionary_is_reported(used, articles, c
     )
 
 
-def test_without_a_change_the_bags_serve_again(used, capsys):
+def test_without_a_change_the_bags_are_reused(used, capsys):
     capsys.readouterr()
     used.learn("--topics", "3")
     assert (
@@ -184,7 +182,7 @@ def test_without_a_change_the_bags_serve_again(used, capsys):
 
 
 @pytest.mark.parametrize("name", ["dictionary.dict", "bow.mm", "bow.mm.index"])
-def test_bags_that_something_else_wrote_do_not_serve(used, work_in, name):
+def test_bags_of_another_program_are_not_reused(used, work_in, name):
     path = used.work / "LDA" / name
     path.write_bytes(path.read_bytes()[:-20] if name == "bow.mm" else b"x")
     used.learn("--topics", "3")
@@ -201,7 +199,7 @@ def test_force_rebuilds_dictionary_and_bags(used):
 
 
 def test_an_interrupted_filling_of_the_store(used, articles, work_in, monkeypatch):
-    """Some of the edited articles are preprocessed, then the run stops: the next one does the rest."""
+    """The run stops after some of the edited articles; the next one preprocesses the rest."""
     for i in (1, 3, 5):
         (articles / str(i)).write_text(sentence(90 + i))
     monkeypatch.setattr(article_files, "GROUP", 1)
@@ -228,9 +226,7 @@ def test_an_interrupted_filling_of_the_store(used, articles, work_in, monkeypatc
 def test_a_checkpoint_of_other_texts_is_not_resumed(
     used, articles, work_in, scripts, monkeypatch, capsys
 ):
-    """Only the order of an article's words changes: the bags and the dictionary's numbers alone
-    would not tell.
-    """
+    """Only the order of an article's words changes; bags and dictionary do not show it."""
     training = scripts["learn_LDA_model"].topics.lda_training
     write = training._Checkpoint.write_if_due
 
@@ -249,8 +245,8 @@ def test_a_checkpoint_of_other_texts_is_not_resumed(
     capsys.readouterr()
     used.learn("--force", "--passes", "3")
     assert (
-        "ldamodel2.lda.checkpoint is of another corpus or other settings: learning from the beginning"
-        in capsys.readouterr().err
+        "ldamodel2.lda.checkpoint is of another corpus or other settings: learning from the"
+        " beginning" in capsys.readouterr().err
     )
     fresh = work_in("fresh")
     fresh.learn("--passes", "3")
@@ -266,10 +262,11 @@ def test_a_train_dict_that_names_the_folder_by_its_other_name(articles, work_in)
         assert len(store.tokens("text/0")) == 60
 
 
-# ------------------------------------------------------------------------------------------------------------- of a dump
+# ---------------------------------------------------------------------------------------- of a dump
 def dump_of(pages):
     rows = "".join(
-        f"<page><title>Page {number}</title><ns>0</ns><id>{number}</id><revision><text>{text}</text></revision></page>\n"
+        f"<page><title>Page {number}</title><ns>0</ns><id>{number}</id>"
+        f"<revision><text>{text}</text></revision></page>\n"
         for number, text in pages.items()
     )
     return f'<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.11/">\n{rows}</mediawiki>\n'.encode()
@@ -280,7 +277,7 @@ FIRST = {number: sentence(number) for number in range(1, 7)}
 
 @pytest.fixture
 def dumps(tmp_path):
-    """write(pages): the options that name the dump; one image per page lies in the collection."""
+    """write(pages): the options that name the dump; one image per page is in the collection."""
     image = cv2.imencode(".jpg", np.full((256, 256, 3), 90, np.uint8))[1].tobytes()
     folder = tmp_path / "data/ImageCLEF_Wikipedia/images/x"
     folder.mkdir(parents=True)
@@ -305,7 +302,7 @@ LACKS = {number: text for number, text in CHANGED.items() if number != 4} | {
 
 
 @pytest.mark.parametrize("second", [CHANGED, LACKS], ids=["same pages", "pages lack"])
-def test_another_dump_takes_the_place_of_the_first(dumps, work_in, second):
+def test_another_dump_replaces_the_first(dumps, work_in, second):
     used, fresh = work_in("used"), work_in("fresh")
     options = dumps(FIRST)
     used.pair(*options)
@@ -345,7 +342,7 @@ def test_a_dump_of_the_same_size_and_time(dumps, work_in, tmp_path):
 
 
 def test_pages_are_not_used_until_a_dump_was_read_as_a_whole(dumps, work_in):
-    """The second dump ends early: the train dict is the first one's, the store holds pages of both."""
+    """The second dump ends early: the train dict is the first one's, the pages are of both."""
     used, fresh = work_in("used"), work_in("fresh")
     options = dumps(FIRST)
     used.pair(*options)
@@ -357,7 +354,10 @@ def test_pages_are_not_used_until_a_dump_was_read_as_a_whole(dumps, work_in):
     for stage in (used.learn, used.label):
         with pytest.raises(
             UserError,
-            match="the page 1 is of a dump that was not read to its end: read the dump again with python",
+            match=(
+                "the page 1 comes from a dump that was not read to its end: read the dump again"
+                " with python"
+            ),
         ):
             stage("--force")
     dumps(LACKS)
@@ -385,7 +385,7 @@ def test_a_dump_that_could_not_be_paired_is_not_used(dumps, work_in, monkeypatch
         used.pair(*options, "--force")
     monkeypatch.undo()
     used.monkeypatch = monkeypatch
-    with pytest.raises(UserError, match="of a dump that was not read to its end"):
+    with pytest.raises(UserError, match="from a dump that was not read to its end"):
         used.learn()
 
 
@@ -396,7 +396,9 @@ def test_a_train_dict_of_a_dump_without_its_store(dumps, work_in):
     (used.work / artefacts.TOKENS).unlink()
     with pytest.raises(
         UserError,
-        match="the page 1 is not stored, or damaged: read the dump again with python LDA/generate_train",
+        match=(
+            "the page 1 is missing or damaged: read the dump again with python LDA/generate_train"
+        ),
     ):
         used.learn()
     used.pair(*options, "--force")
@@ -410,7 +412,8 @@ def test_the_errors_of_a_dump_name_its_files(dumps, work_in, tmp_path):
         used.pair(*options)
     assert str(caught.value) == (
         f"no usable image: are the images that {tmp_path / 'list.json'} lists in"
-        f" {tmp_path / 'data/ImageCLEF_Wikipedia'}, and their articles in {tmp_path / 'wiki.xml.bz2'}?"
+        f" {tmp_path / 'data/ImageCLEF_Wikipedia'}, and their articles in"
+        f" {tmp_path / 'wiki.xml.bz2'}?"
     )
     shutil.rmtree(tmp_path / "data")
     with pytest.raises(UserError, match=r"no usable image: are the images that .*list.json lists"):

@@ -1,6 +1,4 @@
-"""Article text to tokens: each step by hand, and the recorded tokens of the original's
-preprocessing.
-"""
+"""Article text to tokens: each step by hand, and the recorded tokens of the original."""
 
 import gzip
 import hashlib
@@ -33,7 +31,7 @@ needs_recording = pytest.mark.skipif(not RECORDING.exists(), reason="needs ../sh
         ("&lt;b&gt;piano&lt;/b&gt; harbour&amp;castle", ["piano", "harbour", "castle"]),
     ],
 )
-def test_step_1_wiki_markup_goes(raw, tokens):
+def test_step_1_removes_wiki_markup(raw, tokens):
     assert text.tokenize(raw) == tokens
 
 
@@ -50,7 +48,7 @@ def test_step_1_wiki_markup_goes(raw, tokens):
         ('{|a="1\n2"c=3|}x', "x"),  # a quoted value spans lines
         ('|a="x|y" z', "z"),  # and holds bars
         ('|a="x"y"', 'y"'),  # and is the shortest
-        ('|a="x', ""),  # an unpaired quote is no quoted value
+        ('|a="x', ""),  # an unpaired quote does not begin a quoted value
         ("|a=b|c=d", "c=d"),  # a bar ends an unquoted value, and one closing mark goes along
         ("!a=1!b", ""),  # an exclamation mark does not
         ("||a=1 b", "|b"),  # one opening mark
@@ -59,12 +57,12 @@ def test_step_1_wiki_markup_goes(raw, tokens):
         ("| a =1", "| a =1"),  # no blank before `=`
     ],
 )
-def test_step_2_table_markup_goes(raw, left):
+def test_step_2_removes_table_markup(raw, left):
     assert text.TABLE_MARKUP.sub("", raw) == left
 
 
 def test_step_2_comes_after_step_1():
-    # the entities become quotes first, so that the value is one string
+    # the entities become quotes first, so the value is one string
     assert text.tokenize("castle | style=&quot;violin harbour&quot; | piano") == ["castle", "piano"]
 
 
@@ -79,7 +77,7 @@ def test_step_3_lower_case_runs_of_word_characters():
     assert text.tokenize("piano_violin") == ["pianoviolin"]  # `_` is a word character
 
 
-def test_step_4_stop_words_go_as_they_stand():
+def test_step_4_removes_exactly_the_stop_words():
     assert text.tokenize("The piano AND the violin of these") == ["piano", "violin"]
     assert text.tokenize("being beings") == [
         "being"
@@ -108,7 +106,7 @@ def test_the_authors_dictionary_was_made_with_these_stop_words():
     later = (Path(__file__).parent / "stop_words_2025.txt").read_text("utf-8").splitlines()[1:]
     assert len(later) == 1333
     assert sum(word in documents for word in later) == 653
-    assert documents["within"] == 50_111  # of 100,785 documents: nobody had removed it
+    assert documents["within"] == 50_111  # of 100,785 documents: it had not been removed
 
 
 def test_step_5_lemmas_are_those_of_nouns():
@@ -117,16 +115,16 @@ def test_step_5_lemmas_are_those_of_nouns():
     assert text.tokenize("geese2") == ["geese"]  # digits go later
 
 
-def test_step_6_all_but_a_to_z_goes_from_the_token():
+def test_step_6_removes_all_but_a_to_z():
     assert text.tokenize("naïve MÜLLER b2b4c 日本語 1984") == ["nave", "mller", "bbc"]
 
 
-def test_step_7_tokens_of_two_letters_go():
+def test_step_7_removes_tokens_of_two_letters():
     assert text.tokenize("ox oak b2b 3rd") == ["oak"]
 
 
 @pytest.mark.parametrize("raw", ["", " \n\t", "the and of a an", "12 34"])
-def test_nothing_left(raw):
+def test_texts_without_tokens(raw):
     assert text.tokenize(raw) == []
 
 
@@ -134,7 +132,7 @@ def test_order_and_repetitions_are_kept():
     assert text.tokenize("violin piano violin violins") == ["violin", "piano", "violin", "violin"]
 
 
-def test_bytes_that_are_no_utf8_leave_no_token(tmp_path):
+def test_bytes_that_are_not_utf8_leave_no_token(tmp_path):
     (tmp_path / "a").write_bytes("piano \xe9t\xe9 caf\xe9".encode("latin-1") + " café".encode())
     raw = text.read_article(tmp_path / "a")
     assert raw == "piano \ufffdt\ufffd caf\ufffd café"
@@ -170,7 +168,7 @@ def test_files_in_their_order_by_any_number_of_workers(tmp_path, workers):
     [
         (b"piano", 1, []),
         ("caf\xe9 piano".encode("latin-1"), 2, ["not UTF-8"]),
-        ("piano \ufffd".encode(), 1, []),  # a U+FFFD of its own is UTF-8
+        ("piano \ufffd".encode(), 1, []),  # a U+FFFD in the file itself is UTF-8
         (b"", 0, ["empty after preprocessing"]),
         (b"the of and", 0, ["empty after preprocessing"]),
         (b"{{" * 41 + b"a" + b"}}" * 41 + b" piano", 1, ["templates more than 40 deep"]),
@@ -195,31 +193,31 @@ def test_examine_says_what_is_wrong_with_an_article(monkeypatch, data, count, bl
     assert (len(tokens), found) == (count, blemishes)
 
 
-# what no expression of step 1 or 2 may go over again and again: each would take from minutes to
-# hours
+# markup that a naive expression of step 1 or 2 would reread endlessly, for minutes to hours
 STALLING = """
 import sys
 from texttopicnet import text
-UNITS = ["{{", "{{a|", "[[File:", "[[File: a] ", "[[Fi[[File:x|le:b]]]] ", "<!--", "<ref>", "<ref ", "<math ", "<", "[",
-         "[a://b ", "[a|b|", "|", "  !", "\\n|", "{|", "\\n[[en:b", "\\n[[en:b]]", '|a="', "|a=b ", "!a", "&amp", '|a="b"']
+UNITS = ["{{", "{{a|", "[[File:", "[[File: a] ", "[[Fi[[File:x|le:b]]]] ", "<!--", "<ref>", "<ref ",
+         "<math ", "<", "[", "[a://b ", "[a|b|", "|", "  !", "\\n|", "{|", "\\n[[en:b",
+         "\\n[[en:b]]", '|a="', "|a=b ", "!a", "&amp", '|a="b"']
 for unit in UNITS:
     text.tokenize(unit * (300_000 // len(unit)) + sys.argv[1])
 """
 
 
 @pytest.mark.parametrize("end", ["", "]] }} > --> | \n"])
-def test_marks_without_end_do_not_stall(end):
+def test_endless_marks_take_linear_time(end):
     subprocess.run(
         [sys.executable, "-c", STALLING, end], cwd=artefacts.ROOT, check=True, timeout=300
     )
 
 
-def test_the_map_of_words_does_not_grow_without_end(monkeypatch):
+def test_the_map_of_words_does_not_grow_without_limit(monkeypatch):
     monkeypatch.setattr(text, "MOST_WORDS", 5)
-    monkeypatch.setattr(text, "_tokens", text._Tokens())
+    monkeypatch.setattr(text, "token_cache", text._Tokens())
     words = [f"piano{letter}" for letter in "abcdefghijklmnop"]
     assert text.tokenize(" ".join(words)) == words
-    assert len(text._tokens) <= 5
+    assert len(text.token_cache) <= 5
 
 
 WITHOUT_WORDNET = """
@@ -243,7 +241,8 @@ def test_missing_wordnet_is_reported_once_in_one_line(tmp_path):
     assert done.stdout == ""
     folder = tmp_path / "nltk_data"
     assert done.stderr == (
-        f"error: WordNet is neither in {folder} nor on NLTK's path: get it with bash scripts/00_install.sh\n"
+        f"error: WordNet is neither in {folder} nor on NLTK's path: get it with bash"
+        " scripts/00_install.sh\n"
     )
 
 

@@ -31,12 +31,13 @@ def test_a_list_as_a_train_dict(script, retrieval_set):
     }
 
 
-def test_the_scripts_and_what_is_kept(script, retrieval_set, tmp_path, monkeypatch):
+def test_the_scripts_and_what_is_kept(script, retrieval_set, tmp_path, monkeypatch, accept):
     """Labels after 1 and 20 passes are kept; the train dict of the test texts comes last."""
     made, ran = tmp_path / "made", []
 
     def run(command):
         name, options = Path(command[1]).name, list(map(str, command[2:]))
+        accept(Path(command[1]).relative_to(artefacts.ROOT), options)
         ran.append((name, options))
         work = Path(options[options.index("--work") + 1]) if "--work" in options else None
         outputs = {

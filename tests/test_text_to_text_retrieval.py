@@ -18,7 +18,7 @@ WORDS = {
     "war": ["cannon", "soldier", "battle", "trench", "cavalry", "siege"],
 }
 TOPICS = 6
-CHEAP = ("lda", "lsi", "tfidf", "tfidf of all words")  # those whose learning takes no seconds
+CHEAP = ("lda", "lsi", "tfidf", "tfidf of all words")  # those that are learnt in less than a second
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +161,7 @@ def test_articles_of_another_folder_can_be_learnt_from(script, monkeypatch, fold
     options = ["--articles", tmp_path / "articles", "--embeddings", script.ALL_WORDS, "--topics", 4]
     with pytest.raises(
         UserError,
-        match=r"none of the 4 words is in at least 2 .* of the 3 documents: .* give --no-above 1, with",
+        match=r"none of the 4 words is in at least 2 .* of the 3 documents: .* give --no-above 1,",
     ):
         run(script, monkeypatch, folder, tmp_path, *options)
     with pytest.raises(
@@ -194,7 +194,7 @@ def test_inputs_are_checked_before_anything_is_learnt(script, monkeypatch, folde
     monkeypatch.setattr(script, "measure", lambda *_: pytest.fail("learnt"))
     with pytest.raises(
         UserError,
-        match="tfidf of 19 numbers needs as many words, and the dictionary has 18: give a lower --topics",
+        match="tfidf of 19 numbers needs as many words, and the dictionary has 18: give a lower",
     ):
         run(script, monkeypatch, folder, tmp_path, "--topics", 19)
     copy = tmp_path / "copy"
@@ -207,8 +207,8 @@ def test_inputs_are_checked_before_anything_is_learnt(script, monkeypatch, folde
 def test_what_was_measured_is_kept_and_a_stopped_run_resumes(
     script, monkeypatch, folder, tmp_path, capsys
 ):
-    """The record is whole after each embedding; a second run measures the rest, and its record is
-    an uninterrupted one's.
+    """The record is whole after each embedding; a second run measures the rest, and its record
+    equals that of an uninterrupted run.
     """
     options = ["--passes", 2, "--seeds", 0, 1, "--embeddings", "lda", "lsi", "tfidf"]
     expected = run(script, monkeypatch, folder, tmp_path / "whole", *options)
@@ -275,7 +275,7 @@ def test_a_category_of_one_text_is_named(script, monkeypatch, folder, tmp_path):
         run(script, monkeypatch, tmp_path, tmp_path)
 
 
-# --------------------------------------------------------------------------------------------------------------- tables
+# ------------------------------------------------------------------------------------------- tables
 
 
 def record_of(rows, **more):

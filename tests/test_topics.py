@@ -1,11 +1,6 @@
-"""Dictionary and LDA as one object: saved and loaded together, one vector a text and seed, small
-topics 0.
-"""
+"""Dictionary and LDA as one object: loaded together, one vector per text and seed."""
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +32,7 @@ def model():
 
 @pytest.fixture
 def one_word_a_topic():
-    """Three words, three topics: word i stands in topic i alone."""
+    """Three words, three topics: word i is in topic i alone."""
     dictionary = Dictionary([["piano", "goal", "cannon"]])
     model = TopicModel.learn(dictionary, [[(0, 1)]], 3, workers=1)
     order = [dictionary.token2id[word] for word in ("piano", "goal", "cannon")]
@@ -55,7 +50,7 @@ def test_subjects_become_topics(model):
     assert {word for word, _ in model.top_words(groups[0, 0], 3)} == {"piano", "violin", "melody"}
 
 
-def test_what_was_saved_is_loaded(model, tmp_path):
+def test_a_saved_model_is_loaded(model, tmp_path):
     topic_models.save(model, tmp_path)
     loaded = TopicModel.load(tmp_path, 3)
     assert loaded.num_topics == 3
@@ -91,7 +86,7 @@ def test_vectors_by_hand(one_word_a_topic):
     np.testing.assert_allclose(vectors, wanted, atol=1e-5)
 
 
-def test_topics_below_a_hundredth_are_zero_and_the_rest_is_left(one_word_a_topic):
+def test_topics_below_a_hundredth_are_zero_and_the_rest_unchanged(one_word_a_topic):
     # 32 words: (1/3) / 33 = 0.0101 stays; 33 words: (1/3) / 34 = 0.0098 goes, and nothing is made
     # up for it
     stays, goes = one_word_a_topic.topic_vectors([["piano"] * 32, ["piano"] * 33])
@@ -106,7 +101,7 @@ def test_an_empty_article_of_many_topics_is_all_zero():
     assert learn(num_topics=200).topic_vectors([[]]).tolist() == [[0.0] * 200]
 
 
-def test_one_vector_a_text_and_seed(model, monkeypatch):
+def test_one_vector_per_text_and_seed(model, monkeypatch):
     mixed = DOCUMENTS[0] + DOCUMENTS[4] + DOCUMENTS[9]
     alone = model.topic_vectors([mixed], seed=5)
     among = model.topic_vectors([*DOCUMENTS, mixed, DOCUMENTS[3], mixed], seed=5)
@@ -115,8 +110,8 @@ def test_one_vector_a_text_and_seed(model, monkeypatch):
     assert model.topic_vectors([*DOCUMENTS, mixed], seed=5).tobytes() == among[:13].tobytes()
 
 
-def test_as_one_call_of_gensims_an_article():
-    """Same start, same vectors: `get_document_topics` is the straightforward way."""
+def test_vectors_equal_one_gensim_call_per_article():
+    """The same start gives the same vectors as `get_document_topics`, the straightforward way."""
     rng = np.random.default_rng(0)
     words = [f"word{i}" for i in range(60)]
     documents = [
@@ -128,7 +123,7 @@ def test_as_one_call_of_gensims_an_article():
     assert (vectors == 0).any()
     assert (vectors > 0.5).any()
     for tokens, vector in zip(documents, vectors, strict=True):
-        model.lda.random_state = topics._OneStart(3, 12)
+        model.lda.random_state = topics.OneStart(3, 12)
         wanted = dict(
             model.lda.get_document_topics(
                 model.dictionary.doc2bow(tokens), minimum_probability=0.01
@@ -151,7 +146,7 @@ def test_vectors_do_not_depend_on_the_workers(model, monkeypatch, workers):
 
 
 def test_the_seed_draws_the_start(model):
-    starts = [topics._OneStart(seed, 3).gamma(100.0, 0.01, (4, 3)) for seed in (0, 0, 1)]
+    starts = [topics.OneStart(seed, 3).gamma(100.0, 0.01, (4, 3)) for seed in (0, 0, 1)]
     assert (starts[0] == starts[0][0]).all()  # the same for every article
     np.testing.assert_array_equal(starts[0], starts[1])
     assert (starts[0] != starts[2]).all()
@@ -170,7 +165,7 @@ def test_documents_may_be_a_generator_and_none(model):
     assert model.topic_vectors([]).shape == (0, 3)
 
 
-def test_one_model_a_seed_whatever_the_workers(tmp_path):
+def test_one_model_per_seed_with_any_number_of_workers(tmp_path):
     models = {"a": learn(seed=1), "b": learn(seed=1, workers=2), "c": learn(seed=2)}
     for name, model in models.items():
         topic_models.save(model, tmp_path / name)
@@ -217,7 +212,10 @@ def test_a_model_without_words_and_another_dictionary_are_refused(model, tmp_pat
     Dictionary([["piano", "violin"]]).save(str(tmp_path / "LDA" / "dictionary.dict"))
     with pytest.raises(
         UserError,
-        match=r"dictionary.dict and .*ldamodel3.lda do not belong together: .* 2 words, the model 9",
+        match=(
+            r"dictionary.dict and .*ldamodel3.lda do not belong together: .* 2 words, the model"
+            r" 9"
+        ),
     ) as e:
         TopicModel.load(tmp_path, 3)
     assert "--force" not in str(e.value)
@@ -271,8 +269,8 @@ def test_a_model_of_another_number_of_topics_is_refused(model, tmp_path):
         TopicModel.load(tmp_path, 4)
 
 
-# ------------------------------------------------------------------------------------------------------ gensim's old files
-# gensim brings models along that its early versions saved: a dozen words, two topics, learnt from
+# ------------------------------------------------------------------------------- gensim's old files
+# gensim ships models that its early versions saved: a dozen words, two topics, learnt from
 # the nine titles of Deerwester
 OLD = {
     "pre_0_13_2_model": 0.01,
@@ -301,7 +299,7 @@ def test_models_of_early_versions_are_read(tmp_path, name, capsys):
     np.testing.assert_allclose(vectors.sum(axis=1), 1, atol=1e-5)
     assert vectors[0].argmax() != vectors[1].argmax()
     np.testing.assert_allclose(vectors[2], 0.5, atol=1e-6)  # alpha is 1/2 for each
-    loaded.lda.random_state = topics._OneStart(0, 2)
+    loaded.lda.random_state = topics.OneStart(0, 2)
     for tokens, vector in zip(texts, vectors, strict=True):  # as gensim itself infers
         wanted = dict(
             loaded.lda.get_document_topics(
@@ -325,21 +323,8 @@ for path in sorted((work / "LDA").iterdir()):
 """
 
 
-def test_same_seed_same_bytes_whatever_the_process_hashes(tmp_path):
-    printed = []
-    for hash_seed in ("1", "2", "3"):
-        command = [sys.executable, "-c", BYTES, str(tmp_path / hash_seed)]
-        environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
-        printed.append(
-            subprocess.run(
-                command,
-                cwd=artefacts.ROOT,
-                env=environment,
-                capture_output=True,
-                text=True,
-                check=True,
-            ).stdout
-        )
+def test_same_seed_same_bytes_with_any_hash_seed(printed_with_hash_seed):
+    printed = [printed_with_hash_seed(BYTES, seed) for seed in ("1", "2", "3")]
     assert printed[0] == printed[1] == printed[2]
     assert len(printed[0].splitlines()) == 5
 
@@ -382,8 +367,8 @@ def test_perplexity_by_hand(model_of):
 
 
 def test_perplexity_sees_what_a_document_is_about(model_of):
-    """Long documents of one topic's two words: 2; a word that its topic has not: dearer than all
-    four equally likely.
+    """Long documents of one topic's two words: 2; of two topics' words: as unsure as between all
+    four words.
     """
     sure = model_of([[0.5, 0.5, 0, 0], [0, 0, 0.5, 0.5]], ["a", "b", "c", "d"])
     documents = [[(0, 500), (1, 500)], [(2, 500), (3, 500)]]
@@ -392,8 +377,8 @@ def test_perplexity_sees_what_a_document_is_about(model_of):
     assert crossed.perplexity(documents) == pytest.approx(4, rel=0.02)
 
 
-def test_more_topics_of_no_use_cost_nothing_for_being_there(model_of):
-    """Twenty more topics that no document needs: gensim's own number explodes, this one does not."""
+def test_unused_topics_do_not_change_perplexity(model_of):
+    """Twenty more topics that no document needs make gensim's own number explode, but not ours."""
     words = list("abcdefgh")
     useful = [[0.25] * 4 + [0] * 4, [0] * 4 + [0.25] * 4]
     few, many = model_of(useful, words), model_of(useful + [[0.125] * 8] * 20, words)

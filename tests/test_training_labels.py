@@ -1,6 +1,4 @@
-"""Image labels: which vectors are none, of which embedding; read by number, in the order of the
-names.
-"""
+"""Image labels: the check of every embedding, and labels by number, in the order of their names."""
 
 import numpy as np
 import pytest
@@ -15,18 +13,16 @@ SHARED = (
 
 
 def refused(name, vector, num_topics):
-    """What is said of b.jpg's vector, after a good one."""
+    """The error about b.jpg's vector, which comes after a good one."""
     good = ("a.jpg", [1.0] + [0.0] * (num_topics - 1))
     passed = []
     with pytest.raises(UserError) as caught:
-        for label in training_labels.checked(
-            name, iter([good, ("b.jpg", vector)]), num_topics, "make"
-        ):
-            passed.append(label)
+        labels = iter([good, ("b.jpg", vector)])
+        passed.extend(training_labels.checked(name, labels, num_topics, "make"))
     assert passed == [good]
     said = str(caught.value)
     assert said.startswith(f"b.jpg: its label is not a vector of {num_topics} {name} numbers (")
-    assert said.endswith("; make the labels with make")
+    assert said.endswith("; run make again")
     return said
 
 
@@ -47,7 +43,7 @@ def refused(name, vector, num_topics):
         ([[0.5], [0.5], [0.0]], "([[0.5], [0.5], [0.0]])"),
     ],
 )
-def test_what_is_no_topic_vector_is_refused(vector, said):
+def test_labels_that_are_not_topic_vectors_are_refused(vector, said):
     assert said in refused("lda", vector, 3)
 
 
@@ -64,7 +60,7 @@ def test_what_is_no_topic_vector_is_refused(vector, said):
     ],
     ids=["narrow", "long", "NaN", "NaN later", "inf", "empty"],
 )
-def test_what_is_no_vector_of_another_embedding_is_refused(name, vector, said):
+def test_labels_that_are_not_vectors_of_an_embedding_are_refused(name, vector, said):
     assert said in refused(name, vector, 2)
 
 
@@ -110,7 +106,7 @@ def test_labels_by_number():
             labels[number]
 
 
-def test_of_two_labels_the_later_one_counts():
+def test_the_later_of_two_labels_counts():
     labels = Labels([("a", [1.0]), ("b", [0.0]), ("a", [0.5])])
     assert [(image, vector.tolist()) for image, vector in map(labels.__getitem__, range(2))] == [
         ("a", [0.5]),
@@ -118,7 +114,7 @@ def test_of_two_labels_the_later_one_counts():
     ]
 
 
-def test_what_is_refused_while_it_is_read_is_reported():
+def test_files_refused_during_reading_are_reported():
     with pytest.raises(UserError, match=r"b.jpg: its label is not a vector of 1 lda numbers"):
         Labels(
             training_labels.checked("lda", iter([("a.jpg", [1.0]), ("b.jpg", [2.0])]), 1, "make")

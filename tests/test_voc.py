@@ -1,4 +1,4 @@
-"""VOC splits: classes, rows, difficult objects, and the sentences for what is wrong."""
+"""VOC splits: classes, rows, difficult objects, and the sentences for wrong files."""
 
 import pytest
 
@@ -134,7 +134,7 @@ def test_an_id_that_leads_out_of_the_set_is_named(main, tmp_path, name):
         voc.read_split(tmp_path, "bird", "test")
 
 
-def test_a_list_that_is_not_utf8_or_no_file(main, tmp_path):
+def test_a_list_that_is_not_utf8_or_not_a_file(main, tmp_path):
     (main / "bird_test.txt").write_bytes(b"06 1\n\xff\xfe x -1\n")
     with pytest.raises(UserError, match=r"bird_test.txt, line 2"):
         voc.read_split(tmp_path, "bird", "test")

@@ -16,18 +16,15 @@ from texttopicnet.errors import UserError
 SHA = "0" * 64
 
 
-def load_script():
+@pytest.fixture(scope="module")
+def script():
+    """The script, not put into sys.modules: joblib's processes get its functions by value."""
     spec = importlib.util.spec_from_file_location(
         "script", artefacts.ROOT / "experiments/voc_2007_classification.py"
     )
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     return script
-
-
-@pytest.fixture(scope="module")
-def script():
-    return load_script()
 
 
 @pytest.fixture
@@ -180,3 +177,35 @@ def test_without_features_the_command_that_makes_them_is_named(script, monkeypat
     folder, _, _ = voc
     with pytest.raises(UserError, match=r"extract_features.py"):
         run(script, monkeypatch, folder, "--name", "untrained")
+
+
+def test_without_a_layer_all_layers_of_both_nets_are_scored(script, monkeypatch, voc, capsys):
+    folder, array, _ = voc
+    for name in artefacts.NETS:
+        for layer in artefacts.LAYERS:
+            found = features.Features([f"{i:06d}" for i in range(60)], array, layer, SHA)
+            features.save(folder / artefacts.voc_features(layer, name), found)
+
+    def run_all(*arguments):
+        options = ["--voc", folder, "--work", folder, "--workers", "1", *arguments]
+        monkeypatch.setattr(sys, "argv", ["x", *map(str, options)])
+        assert script.main() == 0
+        return capsys.readouterr().out.count(" -> ")
+
+    assert run_all("--note", "trained on x") == 6
+    for name, note in zip(artefacts.NETS, ("trained on x", script.UNTRAINED_NOTE), strict=True):
+        for layer in artefacts.LAYERS:
+            record = json.loads((folder / artefacts.voc_record(layer, name)).read_text())
+            assert (record["layer"], record["name"], record["note"]) == (layer, name, note)
+    assert run_all() == 0
+    (folder / artefacts.voc_record("fc6", "trained")).unlink()
+    assert run_all() == 1
+    assert run_all("--difficult", "positive") == 6  # they have files of their own
+    assert run_all("--force") == 6
+
+
+@pytest.mark.parametrize("arguments", [["--name", "trained"], ["--features", "f.npz"]])
+def test_what_belongs_to_one_layer_needs_it(script, monkeypatch, arguments):
+    monkeypatch.setattr(sys, "argv", ["x", *arguments])
+    with pytest.raises(UserError, match="--name and --features need a LAYER"):
+        script.main()

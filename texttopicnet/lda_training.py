@@ -135,8 +135,8 @@ class _Documents:
 class _Training:
     """The dispatcher that `LdaModel.update` calls (`reset`, `putjob`, `getstate`), and its M-step.
 
-    Before the place from which the training resumes, neither does anything, while gensim's own loop
-    keeps counting.
+    Up to the place from which the training resumes, both do nothing, while gensim's own loop keeps
+    counting.
     """
 
     def __init__(
@@ -216,7 +216,7 @@ def _packed(documents: Sequence[Bow]) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
 def _sstats(model: LdaModel, ids: np.ndarray, counts: np.ndarray, ends: np.ndarray) -> np.ndarray:
     """Sufficient statistics of packed documents: float32, shape (num_topics, n_words)."""
-    # not taken back: a worker has one core, and the threads of a Dask worker share the limit
+    # the limit stays: a worker has one core, and the threads of a Dask worker share the limit
     _one_blas_thread()
     return inference.sufficient_statistics(model, ids, counts, ends)
 

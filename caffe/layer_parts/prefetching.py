@@ -1,13 +1,17 @@
 """What Data and ImageData share: a thread that reads batches ahead (Caffe: base_data_layer.cpp).
 
-The reader thread starts with the first forward, so that a net made for its shapes alone starts
-none.  It chooses records and draws crops and mirrors one after the other, and only spreads reading
-and decoding over threads: how many of them there are changes no number.
+The reader thread starts with the first forward, so a net that is made only for its shapes starts
+none.  It chooses records and draws crops and mirrors one after the other, and spreads only reading
+and decoding over threads.  The number of threads therefore changes no number.
+
+If the reader is stopped, the next forward reads again what it had read ahead.
 """
 
+import contextlib
 import os
 import queue
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
 
@@ -17,6 +21,7 @@ import torch
 from caffe import log, mode, opencv_threads
 from caffe.data_transformer import DataTransformer
 from caffe.layer import Layer, Shapes
+from caffe.position import Position, generator
 from caffe.proto import caffe_pb2
 
 
@@ -36,9 +41,16 @@ class PrefetchingLayer(Layer):
         self.batch_size = self.settings.batch_size
         if self.batch_size < 1:
             self.fail(f"{self.settings_field}.batch_size must be at least 1")
-        self.ready: queue.Queue | None = None  # there while the reader thread runs
+        self.ready: queue.Queue | None = None  # None unless the reader thread runs
+        self.rng: np.random.Generator | None = None  # the reader's, from the first forward on
+        self.passed = 0  # records passed so far, for a source that counts them
+        self.order: Sequence[int] = ()  # of the records, for a source that shuffles them
 
-    # ------------------------------------------------------------- what a subclass brings
+    # ------------------------------------------------------------- to be overridden
+    def record_count(self) -> int:
+        """How many records the source has."""
+        raise NotImplementedError
+
     def next_record(self) -> Any:
         """The record at the cursor, in whatever form `read` takes."""
         raise NotImplementedError
@@ -56,7 +68,7 @@ class PrefetchingLayer(Layer):
         raise NotImplementedError
 
     def record_name(self, record: Any) -> str:
-        """What the record is called in errors."""
+        """The name of a record in errors."""
         raise NotImplementedError
 
     # ------------------------------------------------------------- for setup
@@ -77,8 +89,10 @@ class PrefetchingLayer(Layer):
 
     # ------------------------------------------------------------- the reader thread
     def _start(self):
+        self._seed_reader()
+        self.reached = self._place()  # after the last batch that `forward` returned
         self.stopping = threading.Event()
-        # for every type of layer the field is that of data_param, as in Caffe
+        # as in Caffe, every type of layer reads this field of data_param
         self.ready = queue.Queue(maxsize=min(2, max(1, self.param.data_param.prefetch)))
         self.reader = threading.Thread(
             target=self._read_ahead, name=f"data layer {self.name}", daemon=True
@@ -86,18 +100,19 @@ class PrefetchingLayer(Layer):
         self.reader.start()
 
     def _read_ahead(self):
-        rng = np.random.default_rng(self.seed)
+        rng = self.rng
         pool = ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1))
         try:
             with opencv_threads.off():
                 while not self.stopping.is_set():
-                    self._offer(self._batch(rng, pool))
+                    batch = self._batch(rng, pool)
+                    self._offer((*batch, self._place()))
         except BaseException as error:  # handed to the thread that waits for the batch
             self._offer(error)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _offer(self, item: tuple[np.ndarray, np.ndarray] | BaseException):
+    def _offer(self, item: tuple[np.ndarray, np.ndarray, Position] | BaseException):
         while not self.stopping.is_set():
             try:
                 return self.ready.put(item, timeout=0.2)
@@ -124,15 +139,53 @@ class PrefetchingLayer(Layer):
         if isinstance(batch, BaseException):
             self.ready = None
             raise batch
-        pixels, labels = batch
+        pixels, labels, self.reached = batch
         tops = [self.transformer.to_tensor(pixels, self.device)]
         if len(self.param.top) > 1:
             tops.append(torch.from_numpy(labels).to(self.device))
         return tops
 
     def close(self) -> None:
-        """Stop the reader thread."""
+        """Stop the reader thread; what it has read ahead is read again by the next forward."""
         if self.ready is not None:
             self.stopping.set()
+            with contextlib.suppress(queue.Empty):
+                self.ready.get_nowait()  # the reader may be waiting for room
             self.reader.join(timeout=5)
             self.ready = None
+            self._go_to(self.reached)
+
+    # ------------------------------------------------------------- for snapshots
+    def position(self) -> Position:
+        """The first record that `forward` has not returned, however far the reader is ahead."""
+        if self.ready is not None:
+            return self.reached
+        self._seed_reader()
+        return self._place()
+
+    def move_to(self, position: Position) -> None:
+        self.close()
+        count = self.record_count()
+        if position.records != count:
+            self.fail(f"has {count} records, not {position.records}")
+        if position.cursor >= count or len(position.streams) != 1:
+            self.fail(f"has {count} records, but none with the number {position.cursor}")
+        if len(position.order) != len(self.order):
+            self.fail("shuffles its records either here or in the snapshot, but not in both")
+        if len(position.order) and sorted(position.order) != list(range(count)):
+            self.fail(f"has {count} records; the order in the snapshot names others")
+        self._go_to(position)
+
+    def _seed_reader(self):
+        if self.rng is None:
+            self.rng = np.random.default_rng(self.seed)
+
+    def _place(self):
+        """The reader's own position, between two batches."""
+        count, stream = self.record_count(), self.rng.bit_generator.state
+        cursor = self.cursor if self.cursor < count else 0
+        return Position(count, cursor, self.passed, self.order, (stream,))
+
+    def _go_to(self, position: Position):
+        self.cursor, self.passed, self.order = position.cursor, position.passed, position.order
+        self.rng = generator(position.streams[0])

@@ -1,6 +1,6 @@
 """HDF5Data: rows of the HDF5 files that a text file lists, file after file, again and again.
 
-Each top takes the data set of its own name: (rows, ...), integers or floats; all data sets of a
+Each top takes the dataset of its own name: (rows, ...), integers or floats; all datasets of a
 file have the same number of rows.  Honours hdf5_data_param: source, batch_size, shuffle (the order
 of the files in each round, and of the rows in each file).  transform_param is refused, as in Caffe.
 One file is held in memory at a time.
@@ -13,6 +13,7 @@ import torch
 from caffe import log, mode, prototxt, regular_file
 from caffe.error import CaffeError
 from caffe.layer import Layer, Shapes, Tensors, register
+from caffe.position import Position, generator
 
 
 @register("HDF5Data")
@@ -39,6 +40,7 @@ class HDF5Data(Layer):
 
     def _new_round(self):
         self.file = 0
+        self.round_stream = self.rng.bit_generator.state
         order = self.rng.permutation if self.param.hdf5_data_param.shuffle else np.arange
         self.file_order = order(len(self.files))
 
@@ -53,30 +55,29 @@ class HDF5Data(Layer):
             with h5py.File(path, "r") as f:
                 self.arrays = [self._array(f, path, name) for name in self.param.top]
         except (OSError, RuntimeError, KeyError, ValueError) as error:
-            raise CaffeError(
-                f"layer '{self.name}' (HDF5Data): {path} cannot be read as HDF5 ({error})"
-            ) from error
+            self.fail(f"{path} cannot be read as HDF5 ({error})")
         rows = {len(a) for a in self.arrays}
         if len(rows) > 1 or rows == {0}:
             self.fail(
-                f"{path}: its data sets have {sorted(rows)} rows; all must have the same number, at"
+                f"{path}: its datasets have {sorted(rows)} rows; all must have the same number, at"
                 " least 1"
             )
         self._start_file()
 
     def _array(self, file: h5py.File, path: str, name: str):
         if name not in file or not isinstance(file[name], h5py.Dataset):
-            self.fail(f"{path} has no data set '{name}'; it has {', '.join(file) or 'none'}")
+            self.fail(f"{path} has no dataset '{name}'; it has {', '.join(file) or 'none'}")
         data = file[name]
         if data.ndim < 1 or data.dtype.kind not in "iuf":
             self.fail(
-                f"{path}: data set '{name}' ({data.dtype}, shape {data.shape}) does not hold rows"
+                f"{path}: dataset '{name}' ({data.dtype}, shape {data.shape}) does not hold rows"
                 " of numbers"
             )
         return data[...].astype(np.float32)
 
     def _start_file(self):
         self.row = 0
+        self.file_stream = self.rng.bit_generator.state
         rows = len(self.arrays[0])
         shuffle = self.param.hdf5_data_param.shuffle
         self.row_order = self.rng.permutation(rows) if shuffle else np.arange(rows)
@@ -109,3 +110,29 @@ class HDF5Data(Layer):
         if self.file == len(self.files):
             self._new_round()
         self._load()
+
+    # ------------------------------------------------------------- for snapshots
+    def position(self) -> Position:
+        """The current file of the round, and its next row.
+
+        The states of the generator before it shuffled the files and the rows reproduce both orders.
+        """
+        streams = self.round_stream, self.file_stream
+        return Position(len(self.files), self.row, self.file, streams=streams)
+
+    def move_to(self, position: Position) -> None:
+        if position.records != len(self.files):
+            self.fail(f"has {len(self.files)} files, not {position.records}")
+        if position.passed >= len(self.files) or len(position.streams) != 2:
+            self.fail(f"has {len(self.files)} files, but none with the number {position.passed}")
+        self.rng = generator(position.streams[0])
+        self._new_round()
+        self.file = position.passed
+        self.rng = generator(position.streams[1])
+        self._load()
+        if position.cursor >= len(self.row_order):
+            path = self.files[self.file_order[self.file]]
+            self.fail(
+                f"{path} has {len(self.row_order)} rows, but none with the number {position.cursor}"
+            )
+        self.row = position.cursor

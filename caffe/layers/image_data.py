@@ -1,7 +1,7 @@
 """ImageData: batches of images listed in a text file, one "path label" per line.
 
-Tops: data (N, C, H, W) float32, BGR, and labels (N,).  The images are read ahead by a thread of the
-layer.  Honours image_data_param: source, batch_size, root_folder (put in front of the paths as it
+Tops: data (N, C, H, W) float32, BGR, and labels (N,).  A thread of the layer reads the images
+ahead.  Honours image_data_param: source, batch_size, root_folder (put in front of the paths as it
 is), new_height and new_width (resized with OpenCV's INTER_LINEAR), is_color, shuffle, rand_skip;
 transform_param (see caffe/data_transformer.py).
 """
@@ -34,7 +34,8 @@ class ImageData(PrefetchingLayer):
         self.seed = mode.draw_seed()
         if p.shuffle:
             log.info("image_data_layer.cpp:51", "Shuffling data")
-            np.random.default_rng(self.seed).shuffle(self.lines)
+            self.order = range(len(self.lines))
+            self._shuffle(np.random.default_rng(self.seed))
         log.info("image_data_layer.cpp:61", f"A total of {len(self.lines)} images.")
         self.cursor = self.skipped()
         if self.cursor >= len(self.lines):
@@ -49,9 +50,17 @@ class ImageData(PrefetchingLayer):
         except CaffeError as error:
             self.fail(str(error))
 
+    def _shuffle(self, rng: np.random.Generator):
+        order = list(self.order)  # a new one: positions that were taken keep theirs
+        rng.shuffle(order)
+        self.order = order
+
+    def record_count(self) -> int:
+        return len(self.lines)
+
     def next_record(self) -> tuple[str, int]:
         """The line (path, label) at the cursor."""
-        return self.lines[self.cursor]
+        return self.lines[self.order[self.cursor] if self.order else self.cursor]
 
     def move_on(self, rng: np.random.Generator) -> None:
         self.cursor += 1
@@ -59,7 +68,7 @@ class ImageData(PrefetchingLayer):
             log.info("image_data_layer.cpp:163", "Restarting data prefetching from start.")
             self.cursor = 0
             if self.settings.shuffle:
-                rng.shuffle(self.lines)
+                self._shuffle(rng)
 
     def read(self, record: tuple[str, int]) -> np.ndarray:
         """The image of a line, uint8 (H, W, C)."""

@@ -1,9 +1,9 @@
-"""MemoryData: batches of arrays that the user hands over with
-``net.set_input_arrays(data, labels)`` or the layer's `reset`.
+"""MemoryData: batches of arrays that the user hands over.
 
-Honours batch_size, channels, height, width, all required.  Tops: data (batch_size, C, H, W) and
-labels (batch_size,).  The batches go through the arrays in order, again and again; transform_param
-does not apply to them, as in Caffe.
+They come from ``net.set_input_arrays(data, labels)`` or the layer's `reset`.  Honours batch_size,
+channels, height, width, all required.  Tops: data (batch_size, C, H, W) and labels (batch_size,).
+The batches go through the arrays in order, again and again; transform_param does not apply to them,
+as in Caffe.
 """
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 
 from caffe import log
 from caffe.layer import Layer, Shapes, Tensors, register
+from caffe.position import Position
 
 
 @register("MemoryData")
@@ -29,6 +30,7 @@ class MemoryData(Layer):
             )
         self.batch_size = p.batch_size
         self.data = self.labels = None
+        self.place = 0
 
     def reshape(self, shapes: Shapes) -> Shapes:
         return [(self.batch_size, *self.size), (self.batch_size,)]
@@ -56,11 +58,28 @@ class MemoryData(Layer):
             )
         self.data = torch.from_numpy(data)
         self.labels = torch.from_numpy(labels.reshape(-1))
-        self.position = 0
+        self.place = 0
 
     def forward(self) -> Tensors:
         if self.data is None:
             self.fail("has no data; call net.set_input_arrays(data, labels)")
-        part = slice(self.position, self.position + self.batch_size)
-        self.position = part.stop % len(self.data)
+        part = slice(self.place, self.place + self.batch_size)
+        self.place = part.stop % len(self.data)
         return [array[part].to(self.device, copy=True) for array in (self.data, self.labels)]
+
+    # ------------------------------------------------------------- for snapshots
+    def position(self) -> Position:
+        return Position(0 if self.data is None else len(self.data), self.place)
+
+    def move_to(self, position: Position) -> None:
+        if position.cursor and self.data is None:
+            self.fail("has no data yet; hand it over before the snapshot is restored")
+        if position.cursor and (position.records, position.cursor % self.batch_size) != (
+            len(self.data),
+            0,
+        ):
+            self.fail(
+                f"has {len(self.data)} items in batches of {self.batch_size}, the snapshot was at"
+                f" item {position.cursor} of {position.records}"
+            )
+        self.place = position.cursor

@@ -1,6 +1,4 @@
-"""Flags as gflags reads them: their forms, flag files, the environment, and the flags that every
-command takes.
-"""
+"""Flags as gflags reads them: forms, flag files, the environment, flags of every command."""
 
 import pytest
 
@@ -11,6 +9,7 @@ OPTIONS = {
     "size": {"type": int, "default": 1},
     "share": {"type": float, "default": 0.5},
     "name": {"default": ""},
+    "from_where": {"action": "optional", "const": "auto", "default": ""},
 }
 
 
@@ -51,6 +50,25 @@ def test_read(arguments, values, rest):
 
 
 @pytest.mark.parametrize(
+    ("arguments", "value", "rest"),
+    [
+        (["a", "-from_where"], "auto", ["a"]),
+        (["a", "--from-where", "-fast"], "auto", ["a"]),
+        (["-from_where", "a"], "auto", ["a"]),  # the first word is the command's
+        (["-from_where", "auto", "a"], "auto", ["a"]),
+        (["a", "-from_where", "b"], "b", ["a"]),
+        (["-from-where=b", "a"], "b", ["a"]),
+        (["-from_where=true", "a"], "auto", ["a"]),
+        (["-from_where=b", "-from_where=0", "a"], "", ["a"]),
+        (["-from_where=b", "-nofrom-where", "a"], "", ["a"]),
+    ],
+)
+def test_an_optional_flag_is_a_switch_or_takes_a_value(arguments, value, rest):
+    values, found = parse(*arguments)
+    assert (values["from_where"], found) == (value, rest)
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["-colour"], "unknown flag -colour"),
@@ -77,8 +95,9 @@ def test_refused(monkeypatch, arguments, message):
 
 
 def test_a_flag_file(tmp_path):
-    """Comments, switches, sections for programs by name, and a file in a file.  Later flags on the
-    command line override them.
+    """Comments, switches, sections for programs by name, and a file that names another one.
+
+    Later flags on the command line override those of the file.
     """
     inner, outer = tmp_path / "inner", tmp_path / "outer"
     inner.write_text("-size=7\n")

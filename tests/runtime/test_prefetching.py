@@ -1,6 +1,7 @@
 """The base of Data and ImageData: what a layer with a source of its own has to bring."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -24,6 +25,9 @@ def counting():
         def setup(self, shapes):
             self.cursor, self.seed = 0, 0
             self.transform_like(0, "counting.py:1")
+
+        def record_count(self):
+            return 5
 
         def next_record(self):
             return self.cursor
@@ -82,9 +86,22 @@ def test_the_thread_runs_from_the_first_forward_until_close(counting, net_from):
     assert len(readers()) == 1
     net.close()
     assert not readers()
-    net.forward()  # reads on behind what it had read ahead
+    net.forward()
     assert len(readers()) == 1
     net.close()
+
+
+def test_what_was_read_ahead_is_read_again_after_close(counting, net_from):
+    """The queue holds two batches more than were asked for when the reader is stopped."""
+    net = net_of(net_from)
+    found = []
+    for _ in range(3):
+        net.forward()
+        found.append(net.blobs["x"].data.ravel().tolist())
+        while not net.nodes[0].layer.ready.full():
+            time.sleep(0.01)
+        net.close()
+    assert found == [[0, 1], [2, 3], [4, 0]]
 
 
 def test_an_error_of_the_reader_is_raised_by_forward(counting, net_from):

@@ -1,5 +1,5 @@
-"""The interface of all embeddings, and what those have in common that a stage learns when it first
-needs them.
+"""The interface of all embeddings, and the common part of those that generate_train_labels.py
+learns.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from gensim.models import TfidfModel
 from texttopicnet import artefacts, atomic_files, origin, pickles, vocabulary
 from texttopicnet.errors import UserError
 
-# passes over the texts of word2vec, doc2vec and fasttext; more passes did not improve retrieval of
-# Wikipedia texts, and made doc2vec worse
+# passes of word2vec, doc2vec and fasttext over the texts; more passes did not improve retrieval of
+# Wikipedia texts, and made it worse with doc2vec
 EPOCHS = 5
 Bow = list[tuple[int, float]]
 
 
 class Training(NamedTuple):
-    """What an embedding is learnt from, and how: see `LearntEmbedding.learn`."""
+    """The data and settings of a training; `LearntEmbedding.learn` describes them."""
 
     tfidf: TfidfModel
     bows: Collection[Bow]
@@ -35,7 +35,7 @@ class Training(NamedTuple):
 
 
 class Embedding(ABC):
-    """What turns a text into a vector.
+    """Turns texts into vectors.
 
     Attributes
     ----------
@@ -46,9 +46,9 @@ class Embedding(ABC):
     loss : str
         The Caffe loss layer that suits such numbers.
     bounded_by : {'sum', 'length'}
-        What of a vector is at most 1.
+        Whether a vector's sum or its length is at most 1.
     of_unknown_text : str
-        What a text without any word of the dictionary gets, for messages.
+        Describes the vector of a text without any word of the dictionary.
     dictionary : gensim.corpora.Dictionary
         The words that it knows.
     num_topics : int
@@ -103,12 +103,12 @@ class Embedding(ABC):
         documents : iterable of list of str
             All are held at once: pass them in groups.
         seed : int
-            Seeds the inference of lda and doc2vec; the others have nothing random.
+            Seeds the inference of lda and doc2vec; the others have no random step.
 
         Returns
         -------
         ndarray of float32, shape (n_documents, num_topics)
-            Their range: the table in `texttopicnet.embeddings`.
+            For their range see the table in `texttopicnet.embeddings`.
         """
 
     def described(self) -> str:
@@ -261,7 +261,7 @@ class LearntEmbedding(Embedding):
     def _checked(
         cls, tfidf: TfidfModel, model: Any, num_topics: int, dictionary: Dictionary
     ) -> LearntEmbedding:
-        """The embedding of loaded parts, tried once; ValueError and others if they do not fit."""
+        """Make an embedding of loaded parts and try it; ValueError or others if they do not fit."""
         width, digest = cls.width(model), vocabulary.digest(dictionary)
         if getattr(model, vocabulary.MARK, digest) != digest:
             raise ValueError("it was learnt with another dictionary")
