@@ -56,7 +56,7 @@ LENGTHS = [0, 1, 1, 2, 3, 5, 8, 31, 32, 33, 64, 90, 150, 150, 151, 400, 1000, 30
 
 @pytest.mark.parametrize("num_topics", [1, 2, 7, 20, 40, 100])
 def test_gensims_gamma(num_topics):
-    lda, start = model(num_topics), OneStart(3, num_topics).row
+    lda, start = model(num_topics), OneStart(3, num_topics).rows
     bags = articles(
         lda, LENGTHS, seed=1
     )  # with other draws, rounding decides about a short article
@@ -73,7 +73,7 @@ def test_gensims_gamma(num_topics):
 
 
 def test_a_model_in_double_precision():
-    lda, start = model(40, dtype=np.float64), OneStart(3, 40).row
+    lda, start = model(40, dtype=np.float64), OneStart(3, 40).rows
     bags = articles(lda, LENGTHS)
     gamma, close = inference.gammas(lda, bags, start)
     assert gamma.dtype == np.float64
@@ -189,3 +189,40 @@ def test_folders_that_cannot_be_written():
     value, cache = run.stdout.split(maxsplit=1)
     assert float(value) == pytest.approx(0.561459483566885)
     assert "NullCache" in cache
+
+
+def packed(bags):
+    ids, counts = (np.concatenate(arrays) for arrays in zip(*bags, strict=True))
+    return ids, counts, np.cumsum([len(ids) for ids, _ in bags])
+
+
+@pytest.mark.parametrize(
+    ("num_topics", "dtype"), [(1, np.float32), (40, np.float32), (7, np.float64)]
+)
+def test_gensims_sufficient_statistics(num_topics, dtype):
+    lda = model(num_topics, dtype=dtype)
+    bags = articles(lda, LENGTHS)
+    lda.random_state = np.random.RandomState(5)
+    documents = [list(zip(ids.tolist(), counts.tolist(), strict=True)) for ids, counts in bags]
+    _, wanted = lda.inference(documents, collect_sstats=True)
+    lda.random_state = np.random.RandomState(5)
+    sstats = inference.sufficient_statistics(lda, *packed(bags))
+    assert sstats.dtype == dtype
+    np.testing.assert_allclose(sstats, wanted, rtol=1e-4, atol=1e-4)
+    # every running word counts for some topics; gensim's epsilon takes a little
+    np.testing.assert_allclose(sstats.sum(), sum(LENGTHS), rtol=1e-3)
+
+
+def test_gensim_infers_documents_that_rounding_decides(monkeypatch):
+    """With every document so close, all of the statistics are gensim's, to the bit."""
+    monkeypatch.setattr(
+        inference, "_run", lambda lda, ids, counts, ends, gamma, sums: np.ones(len(ends), bool)
+    )
+    lda = model(7)
+    bags = articles(lda, LENGTHS[:18])
+    documents = [list(zip(ids.tolist(), counts.tolist(), strict=True)) for ids, counts in bags]
+    lda.random_state = np.random.RandomState(5)
+    _, wanted = lda.inference(documents, collect_sstats=True)
+    lda.random_state = np.random.RandomState(5)
+    sstats = inference.sufficient_statistics(lda, *packed(bags))
+    np.testing.assert_array_equal(sstats, wanted)

@@ -53,14 +53,14 @@ def uninterrupted(corpus):
         return learn(corpus)
 
 
-def gensims(corpus):
+def gensims(corpus, passes=3, seed=4):
     dictionary, bows = corpus
     return LdaModel(
         bows,
         id2word=dictionary,
         num_topics=5,
-        passes=3,
-        random_state=4,
+        passes=passes,
+        random_state=seed,
         chunksize=CHUNK,
         update_every=2,
         eval_every=None,
@@ -96,13 +96,10 @@ class Watched:
             yield document
 
 
-def test_a_chunk_as_one_piece_is_gensims_model_to_the_bit(corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr(lda_training, "PIECE", CHUNK)
-    assert_same(learn(corpus), gensims(corpus), tmp_path)
-
-
-def test_smaller_pieces_are_gensims_model_up_to_rounding(corpus, uninterrupted):
-    lda, wanted = uninterrupted, gensims(corpus)
+@pytest.mark.parametrize("piece", [15, CHUNK])
+def test_it_is_gensims_model_up_to_rounding(corpus, monkeypatch, piece):
+    monkeypatch.setattr(lda_training, "PIECE", piece)
+    lda, wanted = learn(corpus), gensims(corpus)
     np.testing.assert_allclose(lda.state.sstats, wanted.state.sstats, rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(lda.get_topics(), wanted.get_topics(), atol=1e-5)
     assert lda.num_updates == wanted.num_updates == 190
@@ -111,6 +108,12 @@ def test_smaller_pieces_are_gensims_model_up_to_rounding(corpus, uninterrupted):
         lda.random_state.get_state()[1], wanted.random_state.get_state()[1]
     )
     assert lda.get_topics().max() > 0.04  # something was learnt about 68 words
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_twenty_passes_are_gensims_model(corpus, seed):
+    lda, wanted = (run(corpus, passes=20, seed=seed).get_topics() for run in (learn, gensims))
+    np.testing.assert_allclose(lda, wanted, atol=1e-5)
 
 
 def test_the_model_does_not_depend_on_the_processes(corpus, uninterrupted, tmp_path):

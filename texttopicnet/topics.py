@@ -37,7 +37,7 @@ REMEDY = f"{pickles.MOVE}, then make both with python LDA/learn_LDA_model.py"
 NEAR = 1e-5  # rounding decides about a topic so close to the minimum probability
 
 
-class OneStart:
+class OneStart(inference.Starts):
     """Replaces a model's random state during inference, so that every article starts from the same
     gamma.
 
@@ -47,10 +47,7 @@ class OneStart:
     """
 
     def __init__(self, seed: int, num_topics: int) -> None:
-        self.row = np.random.RandomState(seed).gamma(100.0, 1.0 / 100.0, num_topics)
-
-    def gamma(self, _shape: float, _scale: float, size: tuple[int, int]) -> np.ndarray:
-        return np.tile(self.row, (size[0], 1))
+        super().__init__(np.random.RandomState(seed).gamma(100.0, 1.0 / 100.0, num_topics))
 
 
 class TopicModel:
@@ -231,7 +228,7 @@ class TopicModel:
             Rows sum to 1.
         """
         bags = list(map(inference.bag_of_words, articles))
-        gamma, doubtful = inference.gammas(self.lda, bags, OneStart(seed, self.num_topics).row)
+        gamma, doubtful = inference.gammas(self.lda, bags, OneStart(seed, self.num_topics).rows)
         vectors = gamma / gamma.sum(axis=1, keepdims=True)
         near = (np.abs(vectors - MINIMUM_PROBABILITY) < NEAR).any(axis=1)
         doubtful |= set(np.flatnonzero(near).tolist())
