@@ -1,6 +1,4 @@
-"""Caffe on PyTorch: Caffe's own files (prototxt, solver, LMDB, .caffemodel, .solverstate) run here,
-with pycaffe's names.
-"""
+"""Caffe on PyTorch: runs Caffe's own files (prototxt, LMDB, .caffemodel) under pycaffe's names."""
 
 # ruff: noqa: E402
 from caffe.interrupt import quiet_start

@@ -49,12 +49,12 @@ def check_loss(loss: torch.Tensor, iteration: int, param: SolverParameter, file:
     iteration : int
     param : SolverParameter
     file : str
-        The solver's.
+        The solver's file, for the error.
 
     Raises
     ------
     Diverged
-        Naming the newest good snapshot.
+        The loss is not finite; the message names the newest good snapshot.
     """
     value = float(loss)
     if not math.isfinite(value):
@@ -79,7 +79,7 @@ def check_weights(solver: Solver) -> None:
     Raises
     ------
     Diverged
-        Naming layer and blob, and the newest good snapshot.
+        The message names layer and blob, and the newest good snapshot.
     """
     bad = next(
         (
@@ -101,7 +101,7 @@ def check_weights(solver: Solver) -> None:
 
 
 def warn_of_collapse(net: NetCore, threshold: float) -> None:
-    """Warn where the scores that go into a loss hardly differ between the images of the last batch.
+    """Warn if the scores that go into a loss hardly differ between the images of the last batch.
 
     Parameters
     ----------
@@ -115,5 +115,5 @@ def warn_of_collapse(net: NetCore, threshold: float) -> None:
                 "solver.cpp:260",
                 f"Outputs into layer {layer} hardly differ between the images of the batch"
                 f" (variance {log.number(variance)}): the network has collapsed, or has not begun"
-                " to learn; if this goes on, look at the labels, the order of the data and base_lr",
+                " to learn; if this continues, check the labels, the order of the data and base_lr",
             )

@@ -1,4 +1,4 @@
-"""Ctrl-C while a command is still importing: it ends at once, without a traceback."""
+"""Ending a command without a traceback if Ctrl-C is pressed while it is still importing."""
 
 import os
 import signal
@@ -21,9 +21,10 @@ COMMANDS = (  # the console scripts of pyproject.toml
 
 
 def _is_command() -> bool:
-    """Whether this process is one of Caffe's commands: a console script, which is beside the
-    interpreter that it was installed for, or ``python -m caffe.<module>``.  A user's program of the
-    same name elsewhere is not.
+    """Whether this process is one of Caffe's commands.
+
+    A command is a console script in the folder of the interpreter that it was installed for, or
+    ``python -m caffe.<module>``.  A user's program of the same name elsewhere is not a command.
     """
     if sys.argv[0] == "-m":  # Python puts the module's path there later
         words = sys.orig_argv
@@ -33,8 +34,9 @@ def _is_command() -> bool:
 
 
 def quiet_start() -> None:
-    """Let SIGINT end the process the system's way until `heard` is called; only in a command, never
-    in a user's program.
+    """In a command, let SIGINT end the process silently until `raise_keyboard_interrupt` is called.
+
+    A user's program is left alone.
     """
     main_thread = threading.current_thread() is threading.main_thread()
     if not main_thread or not sys.argv or not _is_command():
@@ -43,8 +45,8 @@ def quiet_start() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def heard() -> None:
-    """From now on Ctrl-C is a KeyboardInterrupt again, which the command catches."""
+def raise_keyboard_interrupt() -> None:
+    """Let Ctrl-C raise KeyboardInterrupt again, from now on; the command catches it."""
     if (
         threading.current_thread() is threading.main_thread()
         and signal.getsignal(signal.SIGINT) is signal.SIG_DFL

@@ -21,8 +21,7 @@ def has_nccl() -> bool:
 
 
 class NCCL:
-    """The exchange of weights and gradients between solvers: with one solver there is nothing to
-    exchange.
+    """The exchange of weights and gradients between solvers; one solver has nothing to exchange.
 
     Parameters
     ----------

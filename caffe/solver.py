@@ -233,10 +233,10 @@ class Solver:
             health.warn_of_collapse(self.net, self.collapsed_outputs)
 
     def _updates_at_once(self) -> bool:
-        """Whether each weight is updated as soon as its gradient, then forgotten, is there.
+        """Whether each weight is updated once its gradient is known, and the gradient dropped.
 
         That keeps the largest gradient out of memory while the layers below are computed.  It is
-        not done where the diffs may be looked at (pycaffe, callbacks, snapshot_diff, debug_info) or
+        not done where the diffs may be read (pycaffe, callbacks, snapshot_diff, debug_info) or
         where all of them are needed first (clipping, iter_size).
         """
         p = self.param
@@ -264,9 +264,7 @@ class Solver:
         return losses[0] if len(losses) == 1 else torch.stack(losses).mean()
 
     def apply_update(self) -> None:
-        """Turn the parameters' diffs into updates, subtract them from the weights, and count the
-        iteration.
-        """
+        """Update the weights from the diffs, which become the updates; count the iteration."""
         rate = self.updater.rate(self.iter)
         self._take_rate_step(rate)
         self.updater.update_all(rate, self.iter)
@@ -278,9 +276,7 @@ class Solver:
 
     # ------------------------------------------------------------------------------------ testing
     def test_all(self) -> None:
-        """Run every test net for its test_iter batches and log the mean of each output; a request
-        to stop ends it early.
-        """
+        """Run every test net and log the mean of each output; a request to stop ends it early."""
         if not mode.root_solver():
             return
         for i, net in enumerate(self.test_nets):

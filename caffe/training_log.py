@@ -29,7 +29,7 @@ class TrainingLog:
     Attributes
     ----------
     losses : list of torch.Tensor
-        Of the last average_loss iterations, each one number; reading it waits for a GPU.
+        The losses of the last average_loss iterations (0-d); reading one waits for the GPU.
     watchers : progress.Watchers
         A list of what else is told of displays and tests.
     time_left : float
@@ -47,9 +47,7 @@ class TrainingLog:
         self.start(0)
 
     def start(self, iteration: int) -> None:
-        """Begin a run of iterations: earlier losses and times do not count in it, except for losses
-        that a snapshot brought.
-        """
+        """Begin a run of iterations: forget earlier times, and losses unless from a snapshot."""
         if not self._resumed:
             self.losses: list[torch.Tensor] = []
         self._resumed = False
@@ -57,7 +55,7 @@ class TrainingLog:
         self.watchers.tell("begin", iteration)
 
     def resume(self, losses: Sequence[torch.Tensor]) -> None:
-        """Let the next run of iterations average these losses with its own."""
+        """Let the next run of iterations average its losses with these."""
         self.losses = list(losses)[-self.param.average_loss :]
         self._resumed = True
 
@@ -66,16 +64,16 @@ class TrainingLog:
         return bool(self.param.display) and iteration % self.param.display == 0
 
     def remember(self, loss: torch.Tensor) -> None:
-        """Take the loss of an iteration into the average."""
+        """Add the loss of an iteration to the average."""
         self.losses.append(loss)
         del self.losses[: -self.param.average_loss]
 
     def smoothed_loss(self) -> float:
-        """The mean of the losses remembered."""
+        """The mean of the remembered losses."""
         return float(torch.stack([loss.cpu() for loss in self.losses]).double().mean())
 
     def iteration(self, iteration: int, net: NetCore) -> None:
-        """The line with speed and loss, and a line per output of the training net."""
+        """Log the line with speed and loss, and a line per output of the training net."""
         loss, (done, lapse) = self.smoothed_loss(), self._pace.mark(iteration)
         per_second = done / lapse if lapse > 0 else 0
         speed = (
@@ -101,12 +99,12 @@ class TrainingLog:
             )
 
     def last_loss(self, iteration: int) -> None:
-        """The line after the last iteration."""
+        """Log the loss after the last iteration."""
         loss = log.number(self.smoothed_loss())
         log.info("solver.cpp:327", f"Iteration {iteration}, loss = {loss}")
 
     def rate(self, iteration: int, rate: float) -> None:
-        """The learning rate's line, if this iteration is displayed."""
+        """Log the learning rate if this iteration is displayed."""
         if self.displays(iteration):
             log.info("sgd_solver.cpp:112", f"Iteration {iteration}, lr = {log.number(rate)}")
             if self._point is not None and self._point.iteration == iteration:
@@ -116,20 +114,20 @@ class TrainingLog:
     def test(
         self, iteration: int, index: int, net: NetCore, values: Sequence[torch.Tensor]
     ) -> None:
-        """The lines of a test net's outputs, each the mean over the batches."""
+        """Log a line per output of a test net, each the mean over the batches."""
         log_outputs("Test", "solver.cpp:414", net, values)
         if self.watchers:
             self.watchers.tell("test", iteration, index, progress.named(net, values))
 
 
 def log_outputs(word: str, position: str, net: NetCore, values: Sequence[torch.Tensor]) -> None:
-    """A line per number of a net's outputs.
+    """Log a line per number of a net's outputs.
 
     Parameters
     ----------
     word : {'Train', 'Test'}
     position : str
-        Of the log line.
+        Caffe's source position, for the log line.
     net : NetCore
     values : sequence of torch.Tensor
         One per output blob.

@@ -53,14 +53,14 @@ def uninterrupted(corpus):
         return learn(corpus)
 
 
-def gensims(corpus):
+def gensims(corpus, passes=3, seed=4):
     dictionary, bows = corpus
     return LdaModel(
         bows,
         id2word=dictionary,
         num_topics=5,
-        passes=3,
-        random_state=4,
+        passes=passes,
+        random_state=seed,
         chunksize=CHUNK,
         update_every=2,
         eval_every=None,
@@ -68,7 +68,7 @@ def gensims(corpus):
 
 
 def assert_same(lda, other, folder):
-    """Every byte of the files, gensim's diary of times apart."""
+    """Every byte of the files except gensim's log of times."""
     files = []
     for name, model in {"lda": lda, "other": other}.items():
         topic_models.save(TopicModel(model.id2word, model), folder / name)
@@ -78,7 +78,9 @@ def assert_same(lda, other, folder):
 
 
 class Watched:
-    """A corpus that counts the documents read of it, and calls `at` when it has given `number`."""
+    """A corpus that counts how many of its documents are read, and calls `at` after `number` of
+    them.
+    """
 
     def __init__(self, corpus, number=None, at=None):
         self.corpus, self.number, self.at, self.read = corpus, number, at, 0
@@ -94,13 +96,10 @@ class Watched:
             yield document
 
 
-def test_a_chunk_as_one_piece_is_gensims_model_to_the_bit(corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr(lda_training, "PIECE", CHUNK)
-    assert_same(learn(corpus), gensims(corpus), tmp_path)
-
-
-def test_smaller_pieces_are_gensims_model_up_to_rounding(corpus, uninterrupted):
-    lda, wanted = uninterrupted, gensims(corpus)
+@pytest.mark.parametrize("piece", [15, CHUNK])
+def test_it_is_gensims_model_up_to_rounding(corpus, monkeypatch, piece):
+    monkeypatch.setattr(lda_training, "PIECE", piece)
+    lda, wanted = learn(corpus), gensims(corpus)
     np.testing.assert_allclose(lda.state.sstats, wanted.state.sstats, rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(lda.get_topics(), wanted.get_topics(), atol=1e-5)
     assert lda.num_updates == wanted.num_updates == 190
@@ -108,7 +107,13 @@ def test_smaller_pieces_are_gensims_model_up_to_rounding(corpus, uninterrupted):
     np.testing.assert_array_equal(
         lda.random_state.get_state()[1], wanted.random_state.get_state()[1]
     )
-    assert lda.get_topics().max() > 0.04  # something was learnt of 68 words
+    assert lda.get_topics().max() > 0.04  # something was learnt about 68 words
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_twenty_passes_are_gensims_model(corpus, seed):
+    lda, wanted = (run(corpus, passes=20, seed=seed).get_topics() for run in (learn, gensims))
+    np.testing.assert_allclose(lda, wanted, atol=1e-5)
 
 
 def test_the_model_does_not_depend_on_the_processes(corpus, uninterrupted, tmp_path):
@@ -125,8 +130,8 @@ def test_the_returned_model_is_gensims_and_can_continue_learning(corpus, uninter
 
 
 class Counting(parallel.Here):
-    """An executor of two processes that works when it is asked for the result, and notes what
-    waits.
+    """An executor of two processes that works when a result is requested, and notes what is
+    waiting.
     """
 
     size = 2
@@ -285,7 +290,7 @@ def test_a_broken_checkpoint_is_reported_and_ignored(
 
 
 def spoilt(**changes):
-    """A change of a checkpoint's arrays, and of what it says about itself."""
+    """Changes to a checkpoint's arrays and to its description."""
 
     def spoil(arrays):
         about = json.loads(str(arrays["about"]))

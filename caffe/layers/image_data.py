@@ -1,7 +1,7 @@
 """ImageData: batches of images listed in a text file, one "path label" per line.
 
-Tops: data (N, C, H, W) float32, BGR, and labels (N,).  The images are read ahead by a thread of the
-layer.  Honours image_data_param: source, batch_size, root_folder (put in front of the paths as it
+Tops: data (N, C, H, W) float32, BGR, and labels (N,).  A thread of the layer reads the images
+ahead.  Honours image_data_param: source, batch_size, root_folder (put in front of the paths as it
 is), new_height and new_width (resized with OpenCV's INTER_LINEAR), is_color, shuffle, rand_skip;
 transform_param (see caffe/data_transformer.py).
 """

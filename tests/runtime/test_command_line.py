@@ -46,7 +46,7 @@ def test_refused(arguments):
     assert caught.value.position == "x.cpp:1"
 
 
-def test_statuses(capsys):
+def test_exit_statuses(capsys):
     def fail(arguments):
         raise caffe.CaffeError("two\nlines")
 
@@ -127,7 +127,7 @@ def test_a_flag_file_for_caffe(tmp_path, capsys):
         ),
     ],
 )
-def test_what_the_system_refuses_is_one_fatal_line(capsys, error, message):
+def test_an_error_of_the_system_is_one_fatal_line(capsys, error, message):
     def fail(arguments):
         raise error
 
@@ -186,7 +186,7 @@ def test_console_commands_start_quietly(monkeypatch, name):
     try:
         interrupt.quiet_start()
         assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
-        interrupt.heard()
+        interrupt.raise_keyboard_interrupt()
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGINT, before)
