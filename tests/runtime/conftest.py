@@ -5,6 +5,8 @@ import pytest
 import recorded
 
 import caffe
+from caffe.database import Writer
+from caffe.proto import caffe_pb2
 
 CASES = recorded.SHARED / "cases" / "caffe"
 
@@ -31,6 +33,20 @@ def net_from(tmp_path):
         path = tmp_path / "net.prototxt"
         path.write_text(text)
         return caffe.Net(str(path), phase)
+
+    return build
+
+
+@pytest.fixture
+def float_lmdb(tmp_path):
+    """float_lmdb(rows): the folder of an LMDB with one Datum of float_data per row of numbers."""
+
+    def build(rows):
+        with Writer(tmp_path / "db") as database:
+            for i, row in enumerate(rows):
+                datum = caffe_pb2.Datum(channels=len(row), height=1, width=1, float_data=row)
+                database.put(f"{i:04}", datum)
+        return tmp_path / "db"
 
     return build
 

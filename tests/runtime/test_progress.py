@@ -13,7 +13,6 @@ import caffe
 from caffe import cli, event_file, log_grammar, loss_page, progress, wire
 from caffe.event_file import EventFile
 from caffe.loss_page import LOSS, LossPage
-from caffe.proto import caffe_pb2
 from caffe.tools.parse_log import parse_log
 
 NET = """
@@ -29,14 +28,9 @@ layer { name: "loss" type: "EuclideanLoss" bottom: "y" bottom: "t" top: "loss" }
 
 
 @pytest.fixture
-def solver_file(tmp_path):
+def solver_file(tmp_path, float_lmdb):
     """The file of a solver: 6 updates, each second one displayed, a test before each third."""
-    rng = np.random.default_rng(0)
-    with caffe.database.Writer(tmp_path / "db") as database:
-        for i in range(5):
-            datum = caffe_pb2.Datum(channels=4, height=1, width=1)
-            datum.float_data.extend(rng.standard_normal(4))
-            database.put(f"{i:04}", datum)
+    float_lmdb(np.random.default_rng(0).standard_normal((5, 4)))
     (tmp_path / "net.prototxt").write_text(NET % {"folder": tmp_path})
     path = tmp_path / "solver.prototxt"
     path.write_text(

@@ -38,19 +38,15 @@ def diverging(regression_net, tmp_path):
 
 
 @pytest.fixture
-def records(tmp_path):
+def records(tmp_path, float_lmdb):
     """records(bad): the file of a solver of 12 updates, of 7 random records or, with `bad`, of 60,
     of which number 16, for iteration 5, is NaN.
     """
 
     def build(bad=False):
-        rng = np.random.default_rng(0)
-        with caffe.database.Writer(tmp_path / "db") as database:
-            for i in range(60 if bad else 7):
-                datum = caffe_pb2.Datum(channels=4, height=1, width=1)
-                values = rng.standard_normal(4)
-                datum.float_data.extend([np.nan] * 4 if bad and i == 16 else values)
-                database.put(f"{i:04}", datum)
+        rows = np.random.default_rng(0).standard_normal((60 if bad else 7, 4))
+        rows[16:17] = np.nan
+        float_lmdb(rows)
         (tmp_path / "net.prototxt").write_text(RECORDS % {"folder": tmp_path})
         path = tmp_path / "solver.prototxt"
         path.write_text(
