@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import sysconfig
 import threading
 
 COMMANDS = (  # the console scripts of pyproject.toml
@@ -23,14 +24,17 @@ COMMANDS = (  # the console scripts of pyproject.toml
 def _is_command() -> bool:
     """Whether this process is one of Caffe's commands.
 
-    A command is a console script in the folder of the interpreter that it was installed for, or
-    ``python -m caffe.<module>``.  A user's program of the same name elsewhere is not a command.
+    A command is a console script in one of the folders into which pip installs them (the
+    interpreter's, or with --user the user's), or ``python -m caffe.<module>``.  A user's program of
+    the same name elsewhere is not a command.
     """
     if sys.argv[0] == "-m":  # Python puts the module's path there later
         words = sys.orig_argv
         return words[words.index("-m") + 1].startswith("caffe.") if "-m" in words else False
     folder, name = os.path.split(os.path.abspath(sys.argv[0]))
-    return name in COMMANDS and folder == os.path.dirname(sys.executable)
+    users = sysconfig.get_path("scripts", sysconfig.get_preferred_scheme("user"))
+    folders = (os.path.dirname(sys.executable), sysconfig.get_path("scripts"), users)
+    return name in COMMANDS and folder in folders
 
 
 def quiet_start() -> None:

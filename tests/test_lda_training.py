@@ -11,7 +11,7 @@ import pytest
 import topic_models
 from gensim.corpora import Dictionary
 from gensim.models import LdaModel
-from threadpoolctl import threadpool_info, threadpool_limits
+from threadpoolctl import ThreadpoolController, threadpool_info, threadpool_limits
 
 from texttopicnet import lda_training, parallel
 from texttopicnet.errors import UserError
@@ -151,6 +151,17 @@ class Counting(parallel.Here):
             library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"
         }
         return function(*arguments)
+
+
+def test_each_training_looks_for_blas_again(corpus, monkeypatch):
+    """A library that is loaded between two trainings is limited in the second one, too."""
+    lda_training._libraries()
+    looked = []
+    monkeypatch.setattr(
+        lda_training, "ThreadpoolController", lambda: looked.append(1) or ThreadpoolController()
+    )
+    learn(corpus, passes=1)
+    assert looked == [1]
 
 
 def test_few_pieces_wait_and_blas_has_one_thread(corpus, monkeypatch):

@@ -100,6 +100,7 @@ def learn(
     with tqdm(desc="topics", unit="document", total=passes * len(corpus), initial=done) as bar:
         training = _Training(lda, documents, executor or parallel.Here(), checkpoint, bar)
         lda.dispatcher, lda.do_mstep = training, training.do_mstep
+        _libraries.cache_clear()  # a BLAS may have been loaded since the last training
         with _one_blas_thread():
             lda.update(documents)
     lda.dispatcher = None

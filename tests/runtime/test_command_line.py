@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
 from pathlib import Path
 
@@ -178,10 +179,15 @@ def test_importing_caffe_changes_no_signal_handling(tmp_path):
     assert subprocess.run(line).returncode == 0
 
 
+@pytest.mark.parametrize("user", [False, True])
 @pytest.mark.parametrize("name", interrupt.COMMANDS)
-def test_console_commands_start_quietly(monkeypatch, name):
-    """Until `heard`, SIGINT has the system's own effect."""
-    monkeypatch.setattr(sys, "argv", [str(Path(sys.executable).parent / name)])
+def test_console_commands_start_quietly(monkeypatch, name, user):
+    """Until `raise_keyboard_interrupt`, SIGINT has the system's own effect; also after
+    ``pip install --user``.
+    """
+    scheme = sysconfig.get_preferred_scheme("user")
+    folder = sysconfig.get_path("scripts", scheme) if user else Path(sys.executable).parent
+    monkeypatch.setattr(sys, "argv", [str(Path(folder) / name)])
     before = signal.getsignal(signal.SIGINT)
     try:
         interrupt.quiet_start()
