@@ -1,7 +1,7 @@
 """A page with the curve of a training: losses and test outputs as SVG, in one HTML file.
 
-The page needs nothing but a browser, loads itself again every minute, and holds its own numbers, so
-that a resumed training goes on with the same curve.
+The page needs nothing but a browser and reloads itself every minute.  It holds its own numbers, so
+that a resumed training continues the same curve.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from caffe.error import CaffeError
 from caffe.progress import Point, Watcher
 from caffe.whole_file import renamed_when_whole
 
-MOST_POINTS = 2000  # of a curve; of more, every second one is dropped
+MOST_POINTS = 2000  # of a curve; beyond that every second one is dropped
 MOST_TESTS = 12  # curves of test outputs
 WIDTH, HEIGHT = 860, 260  # of a panel, in pixels
 LEFT, RIGHT, TOP, BOTTOM = 70, 30, 24, 24  # its margins
@@ -39,14 +39,14 @@ class LossPage(Watcher):
     Parameters
     ----------
     path : str
-        The HTML file.  One that a training wrote before goes on with its curves up to the iteration
-        at which the training begins.
+        The HTML file.  If a training wrote it, its curves are kept up to the iteration at which
+        this training starts.
     title : str
 
     Raises
     ------
     CaffeError
-        The file is there and is not such a page, or cannot be written.
+        The file exists and is not such a page, or cannot be written.
     """
 
     def __init__(self, path: str | os.PathLike[str], title: str = "training") -> None:

@@ -1,5 +1,6 @@
-"""How a training is doing, for those who look on besides its log: TensorBoard's files
-(event_file.py), and a page with its curve (loss_page.py).
+"""The progress of a training: its speed, and what is shown besides the log.
+
+TensorBoard's files (event_file.py) and the page with the curve (loss_page.py) are watchers.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from caffe.layer_parts.prefetching import PrefetchingLayer
 if TYPE_CHECKING:
     from caffe.net import NetCore
 
-DISPLAYS = 10  # so many intervals between displays give the speed that the time left is told from
+DISPLAYS = 10  # the time left follows from the speed over this many displays
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,10 @@ class Point:
 
 
 class Watcher:
-    """Base of what looks on at a training, at its displays and tests; each method does nothing."""
+    """Base of what is told about a training's displays and tests; each method does nothing."""
 
     def begin(self, iteration: int) -> None:
-        """The training begins, or goes back to, this iteration: later points are void."""
+        """The training starts at this iteration, or goes back to it; later points do not count."""
 
     def train(self, point: Point) -> None:
         """An iteration is displayed."""
@@ -69,7 +70,7 @@ class Watcher:
 
 
 class Watchers(list[Watcher]):
-    """The watchers of a training; one that fails is left out from then on, with a warning."""
+    """The watchers of a training; one that fails is dropped with a warning."""
 
     def tell(self, event: str, *details: object) -> None:
         """Call the method `event` of every watcher."""
@@ -78,11 +79,11 @@ class Watchers(list[Watcher]):
                 getattr(watcher, event)(*details)
             except (CaffeError, OSError) as error:
                 self.remove(watcher)
-                log.warning("solver.cpp:239", f"{error}; the training goes on without it")
+                log.warning("solver.cpp:239", f"{error}; the training continues without it")
 
 
 class Pace:
-    """How fast a training goes, and how much of its time it waits for data.
+    """The speed of a training, and the share of its time in which it waits for data.
 
     Parameters
     ----------
@@ -95,25 +96,25 @@ class Pace:
         self._waited: float | None = None
 
     def mark(self, iteration: int) -> tuple[int, float]:
-        """Note a display; the iterations and seconds since the one before."""
+        """Note a display; returns the iterations and seconds since the previous one."""
         before, now = self._marks[-1], time.perf_counter()
         self._marks.append((iteration, now))
         return iteration - before[0], now - before[1]
 
     def data_wait(self, net: NetCore, lapse: float) -> float | None:
-        """The share of the last `lapse` seconds in which the data layers were waited for."""
+        """The share of the last `lapse` seconds in which the training waited for data layers."""
         total = sum(n.layer.waited for n in net.nodes if isinstance(n.layer, PrefetchingLayer))
         before, self._waited = self._waited, total
         return None if before is None or lapse <= 0 else min(1.0, (total - before) / lapse)
 
     def seconds_left(self, iterations: int) -> float | None:
-        """How long so many iterations take at the speed of the last displays; None if unknown."""
+        """The seconds that `iterations` take at the speed of the last displays; None if unknown."""
         (first, begun), (last, now) = self._marks[0], self._marks[-1]
         return iterations * (now - begun) / (last - first) if last > first else None
 
 
 def batch_size(net: NetCore) -> int:
-    """The number of images of one pass: the first axis of the first blob that a layer brings in."""
+    """The images of one pass: the first axis of the first top of a layer without bottoms."""
     shapes = (top.shape for node in net.nodes if not node.bottoms for top in node.tops)
     return next((shape[0] for shape in shapes if len(shape)), 1) * mode.solver_count()
 
@@ -131,7 +132,7 @@ def named(net: NetCore, values: Sequence[torch.Tensor]) -> dict[str, float]:
 def time_left(seconds: float) -> str:
     """The log's line: how long a training still takes, and when it ends.
 
-    None of the words that parse_log looks for is in it, neither ours nor BVLC's.
+    It matches no pattern of parse_log, neither ours nor BVLC's.
     """
     minutes = round(seconds / 60)
     days, hours = divmod(minutes // 60, 24)

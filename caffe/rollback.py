@@ -15,19 +15,19 @@ PLACE = "solver.cpp:296"
 
 
 class Rollback:
-    """Brings a diverged solver back to a snapshot that this training has written or resumed from.
+    """Takes a diverged solver back to a snapshot that this training has written or resumed from.
 
     Weights, history, data positions and random streams become those of the snapshot, so the same
-    records come again in the same order: only the rate differs.  It is multiplied by `factor` each
+    records come again in the same order; only the rate differs.  It is multiplied by `factor` each
     time, and later snapshots hold that.  If the training diverges again before its next snapshot,
-    it goes back to the snapshot before: weights may be past saving long before they are NaN.
+    it goes back to the snapshot before: weights may be beyond rescue long before they are NaN.
 
     Parameters
     ----------
     factor : float
         Above 0 and below 1.
     most : int
-        After so many rollbacks the training ends as it does without them.
+        After this many rollbacks the training ends, as it does without them.
 
     Attributes
     ----------
@@ -38,8 +38,8 @@ class Rollback:
     def __init__(self, factor: float = 0.1, most: int = 3) -> None:
         if mode.solver_count() > 1:
             raise CaffeError(
-                "a rollback works for a training in one process: here are"
-                f" {mode.solver_count()} solvers, of which one may diverge before the others"
+                "a rollback works only in one process; one of these"
+                f" {mode.solver_count()} solvers may diverge before the others"
             )
         if not 0 < factor < 1:
             raise CaffeError(f"a rollback's factor must be above 0 and below 1, not {factor:g}")

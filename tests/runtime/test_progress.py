@@ -116,7 +116,7 @@ def test_a_watcher_that_fails_does_not_end_the_training(solver_file, capfd):
     assert run(solver_file, Full(), seen).iter == 6
     assert len(seen.points) == 3
     error = capfd.readouterr().err
-    assert error.count("No space left on device; the training goes on without it") == 1
+    assert error.count("No space left on device; the training continues without it") == 1
 
 
 # ------------------------------------------------------------------------------ TensorBoard

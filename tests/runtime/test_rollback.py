@@ -264,7 +264,7 @@ def test_a_factor_that_does_not_lower_is_refused(factor):
 
 def test_several_solvers_are_refused(monkeypatch):
     monkeypatch.setitem(mode._state, "solver_count", 2)
-    with pytest.raises(caffe.CaffeError, match="in one process: here are 2 solvers"):
+    with pytest.raises(caffe.CaffeError, match="only in one process; one of these 2 solvers"):
         Rollback()
 
 
