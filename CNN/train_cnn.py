@@ -166,7 +166,8 @@ def train(run: Run, force: bool) -> None:
     with atomic_files.written_whole(run.folder / run.file) as temporary:
         head = f"# {run.file.removeprefix('run_')} as CNN/train_cnn.py runs it\n"
         temporary.write_text(head + prototxt.to_text(run.solver), encoding="utf-8")
-    command = [caffe_command(), "train", "--solver", run.file, "--resume"]
+    # the record reads the losses from the log, whatever GLOG_minloglevel says
+    command = [caffe_command(), "train", "--solver", run.file, "--resume", "--minloglevel", "0"]
     ended = child_process.run(command, run.folder, run.log)
     if ended.status and ended.signal not in STOPPING:
         raise UserError(

@@ -15,8 +15,15 @@ from gensim.models import LdaModel
 
 from texttopicnet import command_line, topics
 
-os.environ.pop("GLOG_minloglevel", None)
 ROOT = Path(__file__).resolve().parents[1]
+os.environ.pop("GLOG_minloglevel", None)
+
+
+@pytest.fixture(autouse=True)
+def default_log_level():
+    """A script that runs within a test sets Caffe's log level for its own process."""
+    yield
+    os.environ.pop("GLOG_minloglevel", None)
 
 
 @pytest.fixture(scope="session")

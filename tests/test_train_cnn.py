@@ -98,6 +98,7 @@ def training_record(folder):
 
 
 def test_it_trains_both_nets_and_records(script, tiny, monkeypatch, capfd):
+    monkeypatch.setenv("GLOG_minloglevel", "2")  # the log is complete all the same
     work = tiny.parents[1]
     run(script, monkeypatch, work, "--note", "tiny")
     assert sorted(p.name for p in tiny.iterdir() if p.is_file()) == [
