@@ -9,7 +9,7 @@ its position, so a net with such a layer resumes with the first record, too.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -53,6 +53,8 @@ class ResumePoint:
         That of the net's GPU.
     nets : list of list of (str, str, Position)
         Name, type and position of each layer that has one: of the training net, then the test nets.
+    others : list of bytes
+        In the root's point, those of the other processes of this training.
     """
 
     iteration: int | None
@@ -61,6 +63,7 @@ class ResumePoint:
     cpu_stream: torch.Tensor
     cuda_stream: torch.Tensor | None
     nets: Sequence[Sequence[tuple[str, str, Position]]]
+    others: Sequence[bytes] = ()
 
     def to_bytes(self) -> bytes:
         """The point as the bytes that `read` takes."""
@@ -69,6 +72,7 @@ class ResumePoint:
             solver_rank=self.solver[1],
             loss=[float(loss) for loss in self.losses],
             cpu_stream=self.cpu_stream.numpy().tobytes(),
+            other=self.others,
         )
         if self.cuda_stream is not None:
             message.cuda_stream = self.cuda_stream.numpy().tobytes()
@@ -77,13 +81,30 @@ class ResumePoint:
         return message.SerializeToString()
 
 
+@dataclass(frozen=True)
+class Restored:
+    """The resume points of a snapshot that a solver has resumed from.
+
+    Attributes
+    ----------
+    path : str
+        The solver state.
+    points : list of bytes
+        One per process that trained, in the order of their numbers.
+    """
+
+    path: str
+    points: Sequence[bytes]
+
+
 def of_snapshot(solver: Solver) -> ResumePoint:
     """Where a snapshot taken now resumes: if an iteration is under way, where that began.
 
     An iteration is under way during the tests before it, too: the resumed training tests again.
     """
     begun = solver.begun_at
-    return begun if begun and begun.iteration == solver.iter else take(solver)
+    point = begun if begun and begun.iteration == solver.iter else take(solver)
+    return replace(point, others=solver.others)
 
 
 def take(solver: Solver) -> ResumePoint:
@@ -135,6 +156,7 @@ def read(data: bytes, path: str) -> ResumePoint:
                 ]
                 for net in message.net
             ],
+            list(message.other),
         )
     except DAMAGES as error:
         raise CaffeError(damaged) from error
