@@ -1,8 +1,7 @@
 """Pack images and their topic vectors into two LMDBs with equal keys, in one shuffled order.
 
-Reads:   WORK/LDA/training_labels<topics>.json (of another embedding:
-         training_labels_<embedding><topics>.json), the images in DATA/ImageCLEF_Wikipedia/ (or
-         another --collection)
+Reads:   WORK/LDA/training_labels<topics>.json (or training_labels_<embedding><topics>.json), the
+         images in DATA/ImageCLEF_Wikipedia/ (or another --collection)
 Writes:  WORK/CNN/<net>/train_images_lmdb and train_labels_lmdb (with --val-fraction also
          val_images_lmdb, val_labels_lmdb)
 Paper:   section 4.2 (training data)
@@ -10,8 +9,8 @@ Usage:   python CNN/create_lmdb.py [--data DIR] [--work DIR] [--net CaffeNet] [-
                                    [--val-fraction 0] [--seed 0]
 
 Images are warped to --size x --size and stored as JPEG inside the Datum; a JPEG that has that size
-already is stored byte for byte.  The order is shuffled with the seed (D5: the original's is that of
-a dict).
+already is stored byte for byte.  The order is shuffled with the seed (D5: the original
+takes the order of a dict).
 """
 
 import texttopicnet.startup  # noqa: F401  isort: skip
@@ -128,12 +127,12 @@ def main() -> int:
     parser = command_line.parser(__doc__)
     command_line.add_options(parser, "--data", "--collection", "--work", "--net", "--topics")
     command_line.add_options(parser, "--embedding", choices=embeddings.NAMES)
-    command_line.add_options(parser, "--seed", help="of the order (default: 0)")
+    command_line.add_options(parser, "--seed", help="seed of the order (default: 0)")
     parser.add_argument(
         "--val-fraction",
         type=command_line.share("--val-fraction", zero=True),
         default=0,
-        help="share of the images held out in a second pair of LMDBs (default: 0)",
+        help="share of the images to hold out in a second pair of LMDBs (default: 0)",
     )
     parser.add_argument(
         "--size",
@@ -172,9 +171,7 @@ def main() -> int:
     labels = training_labels.Labels(
         training_labels.checked(args.embedding, entries, args.topics, made_by)
     )
-    collection = artefacts.existing(
-        args.data / args.collection, "the download that data/README.md describes"
-    )
+    collection = artefacts.downloaded(args.data / args.collection, "data/README.md")
     order = shuffled(len(labels), args.seed)
     split_at = len(order) - round(args.val_fraction * len(order))
     if args.val_fraction and split_at in (0, len(order)):

@@ -7,8 +7,8 @@ Paper:   section 4.2 (training)
 Usage:   python CNN/train_cnn.py [--work DIR] [--net CaffeNet] [--solver solver.prototxt] [--seed N]
                                  [--note TEXT] [--force]
 
-A training that was stopped (Ctrl-C, SIGTERM) resumes from its newest good snapshot.  A net that is
-there already is not trained again without --force; its training is recorded from its log.
+A training that was stopped (Ctrl-C, SIGTERM) resumes from its newest good snapshot.  A net that
+exists is not trained again without --force; its training is recorded from its log.
 """
 
 import texttopicnet.startup  # noqa: F401  isort: skip
@@ -30,9 +30,13 @@ from texttopicnet.errors import UserError
 
 UNTRAINED_SOLVER = "solver_untrained.prototxt"
 KINDS = (".caffemodel", ".solverstate", ".caffemodel.h5", ".solverstate.h5")
-STOPPING = (signal.SIGINT, signal.SIGTERM)  # caffe train snapshots and stops; at SIGHUP it goes on
-SOURCES = ("solver.cpp", "caffe.cpp")  # whose lines tell the time of a training; not data threads'
-LEAP_YEAR = 2000  # for a log that names no year: 29 February is a day of it
+STOPPING = (
+    signal.SIGINT,
+    signal.SIGTERM,
+)  # caffe train writes a snapshot and stops; SIGHUP does not stop it
+# log lines of these files tell how long a training took; data threads' lines do not
+SOURCES = ("solver.cpp", "caffe.cpp")
+LEAP_YEAR = 2000  # assumed for a log without a year, so that 29 February can be read
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Run:
     Attributes
     ----------
     name : str
-        Of the weights and the log, without their endings.
+        Name of the weights and the log, without their endings.
     folder : Path
         Work folder of the net, where Caffe runs.
     solver : caffe_pb2.SolverParameter
@@ -96,7 +100,7 @@ def run_of(name: str, path: Path, folder: Path, seed: int | None, stages: list[s
     Parameters
     ----------
     name : str
-        Of the run.
+        Name of the run.
     path : Path
         The solver.
     folder : Path
@@ -104,7 +108,7 @@ def run_of(name: str, path: Path, folder: Path, seed: int | None, stages: list[s
     seed : int or None
         None keeps the solver's own random_seed.
     stages : list of str
-        Of the net's train_state.
+        Stages of the net's train_state.
     """
     solver = read_solver(path)
     if seed is not None:
@@ -143,7 +147,7 @@ def net_of(solver: caffe_pb2.SolverParameter) -> str:
 
 
 def copy_net(source: Path, folder: Path) -> None:
-    """Copy a net's prototxts and Python layers into its work folder, unless they are one."""
+    """Copy a net's prototxts and Python layers into its work folder, if that is another one."""
     if source.resolve() == folder.resolve():
         return
     for path in (*source.glob("*.prototxt"), *source.glob("*.py")):
@@ -151,7 +155,7 @@ def copy_net(source: Path, folder: Path) -> None:
 
 
 def train(run: Run, force: bool) -> None:
-    """Train until max_iter, resuming from the newest good snapshot; skip a net that is there."""
+    """Train until max_iter, resuming from the newest good snapshot; skip a net that exists."""
     if force:
         for path in run.made():
             path.unlink(missing_ok=True)
@@ -245,19 +249,13 @@ def record(run: Run, work: Path, net: str, note: str) -> None:
 
 
 def is_recorded(run: Run, output: Path) -> bool:
-    """Whether the record is there and not older than the weights."""
+    """Whether the record exists and is not older than the weights."""
     return output.exists() and output.stat().st_mtime_ns >= run.weights.stat().st_mtime_ns
 
 
 def main() -> int:
     parser = command_line.parser(__doc__)
-    command_line.add_options(parser, "--work", "--net")
-    parser.add_argument(
-        "--solver",
-        default="solver.prototxt",
-        metavar="FILE",
-        help="solver in the net's folder (default: solver.prototxt)",
-    )
+    command_line.add_options(parser, "--work", "--net", "--solver")
     command_line.add_options(
         parser, "--seed", default=None, help="random_seed of both runs (default: the solver's own)"
     )
@@ -271,7 +269,9 @@ def main() -> int:
             f"{source / args.solver} does not exist: --net names a folder of CNN/, --solver a file"
             " in it"
         )
-    log.set_flags({"minloglevel": log.LEVELS["W"]})  # of this process: which layers it leaves out
+    log.set_flags(
+        {"minloglevel": log.LEVELS["W"]}
+    )  # no lines about the layers that filter_net leaves out
     given = read_solver(source / args.solver)
     check_lmdbs(given, source, folder)
     folder.mkdir(parents=True, exist_ok=True)

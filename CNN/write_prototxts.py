@@ -1,6 +1,6 @@
 """Write train_val.prototxt and deploy.prototxt of CaffeNet and of the sample's smaller CaffeNet.
 
-Reads:   nothing: what the two nets share and where they differ is said below
+Reads:   nothing; this file says what the two nets share and where they differ
 Writes:  CNN/<net>/train_val.prototxt and deploy.prototxt
 Paper:   section 4.2 (the net)
 Usage:   python CNN/write_prototxts.py [--check]
@@ -25,7 +25,7 @@ from texttopicnet.images import MEAN_BGR
 HERE = Path(__file__).resolve().parent
 NAME, BATCH, TOPICS = "TextTopicNet", 64, 40
 LEARNING = [{"lr_mult": 1, "decay_mult": 1}, {"lr_mult": 2, "decay_mult": 0}]  # weights, biases
-NARROW, ZERO = {"type": "gaussian", "std": 0.01}, {"type": "constant", "value": 0}
+NARROW = {"type": "gaussian", "std": 0.01}
 MEAN_COMMENT = "    # mean of ImageNet in B, G, R\n"
 
 LMDBS = """\
@@ -43,7 +43,7 @@ EUCLIDEAN = """\
 
 @dataclass(frozen=True)
 class Net:
-    """A net of CaffeNet's layers: where it lies, and what is its own.
+    """A net of CaffeNet's layers: its folder, and where it differs from the other net.
 
     Attributes
     ----------
@@ -232,7 +232,9 @@ def text(head: str, parts: list[tuple[str, list]]) -> str:
 
 def main() -> int:
     parser = command_line.parser(__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing, fail at a difference")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; fail if a file differs"
+    )
     args = parser.parse_args()
     for net in (CAFFENET, SAMPLE):
         for name, written in (("train_val", train_val(net)), ("deploy", deploy(net))):

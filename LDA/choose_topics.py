@@ -1,4 +1,4 @@
-"""Measure models with more and fewer topics by held-out perplexity and coherence.
+"""Compare models with more and fewer topics by held-out perplexity and coherence.
 
 Reads:   WORK/LDA/train_dict_ImageCLEF_Wikipedia.json; dictionary.dict, bow.mm and tokens.sqlite of
          learn_LDA_model.py
@@ -33,7 +33,7 @@ from texttopicnet.errors import UserError
 from texttopicnet.pairs import Pairs
 from texttopicnet.token_store import Texts, TokenStore
 
-TOP_WORDS = 10  # per topic, whose coherence is measured; as Röder et al., and as many as are shown
+TOP_WORDS = 10  # words per topic whose coherence is measured, as by Röder et al.
 RECORD, PLOT = "LDA/choose_topics.json", "LDA/choose_topics.png"
 
 
@@ -151,8 +151,8 @@ def measure(model, held_out, texts, workers):
     }
 
 
-def told(row):
-    """A line about one model."""
+def summary(row):
+    """The line that is printed about one model."""
     left_out, without = row["topics_without_coherence"], ""
     if left_out:
         without = f" ({counted(left_out, 'topic')} left out, for words that are in no article)"
@@ -184,13 +184,14 @@ def resume(record, path):
     for field in ("experiment", "seed", "split", "settings", "inputs"):
         if found.get(field) != record[field]:
             raise UserError(
-                f"{path} is of other settings or artefacts ({field}: {found.get(field)}): give"
+                f"{path} was measured with other settings or artefacts ({field}:"
+                f" {found.get(field)}): give"
                 " --force to replace it"
             )
     record |= {name: found[name] for name in ("models", "values", "seconds")}
 
 
-def described(args, pairs, learning, held_out, texts):
+def new_record(args, pairs, learning, held_out, texts):
     """The record, without models."""
     words = int(sum(count for document in held_out for _, count in document))
     if not words:
@@ -225,54 +226,38 @@ def described(args, pairs, learning, held_out, texts):
 def main():
     parser = command_line.parser(__doc__)
     command_line.add_options(parser, "--work")
-    parser.add_argument(
+    command_line.add_options(
+        parser,
         "--topics",
         type=command_line.whole("--topics", 2),
         nargs="+",
         default=[10, 20, 40, 60, 80, 100],
-        metavar="K",
-        help="numbers of topics",
+        help="numbers of topics to compare (default: 10 20 40 60 80 100)",
     )
-    parser.add_argument(
-        "--passes",
-        type=command_line.whole("--passes"),
-        default=1,
-        help="passes over the documents",
-    )
-    parser.add_argument(
-        "--update-every",
-        type=command_line.whole("--update-every"),
-        default=topics.UPDATE_EVERY,
-        help="chunks of 2000 documents per update",
-    )
-    parser.add_argument(
-        "--seeds",
-        type=command_line.seed("--seeds"),
-        nargs="+",
-        default=[0, 1],
-        metavar="SEED",
-        help="one model each, for the spread",
-    )
+    command_line.add_options(parser, "--passes")
+    command_line.add_options(parser, "--update-every", default=topics.UPDATE_EVERY)
+    command_line.add_options(parser, "--seeds", default=[0, 1])
     command_line.add_options(parser, "--workers", default=3)
     parser.add_argument(
         "--held-out",
         type=command_line.share("--held-out"),
         default=0.1,
         metavar="SHARE",
-        help="share of the articles on which perplexity is measured",
+        help="share of the articles on which perplexity is measured (default: %(default)s)",
     )
     parser.add_argument(
         "--coherence-articles",
         type=command_line.whole("--coherence-articles"),
         default=2000,
         metavar="N",
-        help="articles on which coherence is measured",
+        help="articles on which coherence is measured (default: %(default)s)",
     )
     parser.add_argument(
         "--split-seed",
         type=command_line.seed("--split-seed"),
         default=0,
-        help="seed of the draw of both, the same for all models",
+        metavar="N",
+        help="seed that draws both, the same for all models (default: %(default)s)",
     )
     command_line.add_options(parser, "--force", "--trust-pickle")
     args = parser.parse_args()
@@ -287,7 +272,7 @@ def main():
             for numbers in split(ranks, pairs.num_articles, args.held_out, args.split_seed)
         )
         texts = sample(store, pairs, args.coherence_articles, args.split_seed)
-        record = described(args, pairs, learning, held_out, texts)
+        record = new_record(args, pairs, learning, held_out, texts)
         if not args.force:
             resume(record, record_path)
         numbers, seeds = sorted(set(args.topics)), sorted(set(args.seeds))
@@ -316,7 +301,7 @@ def main():
             row |= measure(model, held_out, texts, args.workers)
             add(record, row, time.perf_counter() - start)
             results.save(record_path, record)
-            tqdm.write(told(row))
+            tqdm.write(summary(row))
     topic_numbers_plot.draw(record, args.work / PLOT)
     print(f"record: {record_path}; plot: {args.work / PLOT}")
     return 0

@@ -79,9 +79,9 @@ def parsed_metadata(file):
             for caption in element.iter("caption"):
                 if caption.get("article"):
                     if not image:
-                        raise LeftOut("metadata name no image file")
+                        raise LeftOut("metadata without an image file")
                     return image, caption.get("article")
-    raise LeftOut("no English article" if image else "metadata name no image file")
+    raise LeftOut("no English article" if image else "metadata without an image file")
 
 
 @contextlib.contextmanager
@@ -183,13 +183,12 @@ def read_dump(args, left_out):
 def main():
     parser = command_line.parser(__doc__)
     command_line.add_options(parser, "--data", "--collection", "--work")
-    parser.add_argument(
-        "--dump", type=Path, help="take the articles from a MediaWiki dump (pages-articles.xml.bz2)"
-    )
+    command_line.add_options(parser, "--dump")
     parser.add_argument(
         "--images",
         type=Path,
-        help="the dump's list_of_images.json; its images are in the collection",
+        metavar="FILE",
+        help="the dump's list_of_images.json, with --dump; its images are in the collection",
     )
     command_line.add_options(parser, "--workers")
     command_line.add_options(
@@ -199,8 +198,7 @@ def main():
     args = parser.parse_args()
     if bool(args.dump) != bool(args.images):
         raise UserError(
-            "--dump and --images go together: the articles, and the list of the images that"
-            " illustrate them"
+            "--dump and --images go together: give the articles and the list of their images"
         )
 
     collection = args.data / args.collection
@@ -211,9 +209,7 @@ def main():
         print(f"pairing the images in {collection} with the articles of {args.dump}")
         read, items, total = from_list, read_dump(args, left_out), None
     else:
-        metadata = artefacts.existing(
-            collection / "metadata", "the download that data/README.md describes"
-        )
+        metadata = artefacts.downloaded(collection / "metadata", "data/README.md")
         total = sum(1 for _ in metadata_files(metadata))
         print(f"pairing the images of {total} metadata files in {collection} with their articles")
         read, items = from_metadata, metadata_files(metadata, left_out)

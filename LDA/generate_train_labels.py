@@ -77,7 +77,9 @@ def main():
     parser = command_line.parser(__doc__)
     command_line.add_options(parser, "--data", "--collection", "--work", "--topics")
     command_line.add_options(parser, "--embedding", choices=embeddings.NAMES)
-    command_line.add_options(parser, "--seed", help="draws the start of the inference (default: 0)")
+    command_line.add_options(
+        parser, "--seed", help="seed that draws the start of the inference (default: 0)"
+    )
     command_line.add_options(parser, "--workers", "--force", "--trust-pickle")
     args = parser.parse_args()
 

@@ -39,7 +39,7 @@ from texttopicnet.token_rows import unpacked
 from texttopicnet.token_store import TokenStore
 
 TOGETHER = 250  # articles that a process gets at once
-PRUNED_EVERY = 10_000  # articles; gensim's value, as the next one
+PRUNED_EVERY = 10_000  # articles; this and the next are gensim's values
 PRUNE_AT = 2_000_000  # words in memory
 MEASURED = 2000  # documents whose perplexity is printed
 
@@ -190,12 +190,7 @@ def main():
     command_line.add_options(
         parser, "--scheduler", help="work on this Dask cluster instead of --workers processes"
     )
-    parser.add_argument(
-        "--update-every",
-        type=command_line.whole("--update-every"),
-        default=topics.UPDATE_EVERY,
-        help="chunks of 2000 documents an update",
-    )
+    command_line.add_options(parser, "--update-every", default=topics.UPDATE_EVERY)
     command_line.add_options(parser, "--seed")
     parser.add_argument(
         "--unique-articles",

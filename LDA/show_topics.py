@@ -55,8 +55,14 @@ def print_words(model, count):
 class Corpus:
     """The articles and images with their labels.
 
+    Attributes
+    ----------
+    articles : tuple of str
+        Names of the articles.
     vectors : ndarray of float32, shape (n_articles, num_topics)
-        The topic vector of each article, whose names are in `articles`.
+        Their topic vectors.
+    shares : ndarray of float64, shape (num_topics,)
+        The topics' shares of the corpus; they sum to 1.
     """
 
     def __init__(self, work, num_topics):
@@ -121,8 +127,8 @@ def thumbnail(collection, name):
 
 
 def opening(store, collection, name):
-    """First line and following text of an article without its markup; the file's name and '' if it
-    cannot be read.
+    """First line and following text of an article without its markup, or the file's name and '' if
+    it cannot be read.
     """
     path = collection / name
     title, quote = store.opening(name)
@@ -216,10 +222,9 @@ def main():
     model = topics.TopicModel.load(args.work, args.topics, args.trust_pickle)
     print_words(model, args.words)
 
-    labelled = (
-        args.work / artefacts.training_labels(args.topics)
-    ).exists()  # without: a page of words alone
-    corpus = Corpus(args.work, args.topics) if labelled else None
+    # without labels the page shows words alone
+    is_labelled = (args.work / artefacts.training_labels(args.topics)).exists()
+    corpus = Corpus(args.work, args.topics) if is_labelled else None
     with TokenStore(args.work) as store:
         rows = rows_of(model, corpus, store, args.data / args.collection, args.words, args.images)
     template = jinja2.Template(TEMPLATE.read_text(encoding="utf-8"), autoescape=True)

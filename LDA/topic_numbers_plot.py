@@ -33,7 +33,7 @@ def draw(record, path):
     panels = {
         "perplexity": (
             "held-out perplexity (words)",
-            "Unseen articles: between how many words the model wavers; lower is better",
+            "Unseen articles: how many equally likely words it chooses from; lower is better",
         ),
         "coherence": (
             "c_v coherence (0 to 1)",

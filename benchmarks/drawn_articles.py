@@ -43,9 +43,7 @@ METADATA = """<?xml version="1.0" encoding="UTF-8" ?>
 
 
 def name_of(rank):
-    """A made-up word for a rank beyond WordNet's nouns, different for each: real text is full of
-    rare names.
-    """
+    """A made-up word for a rank beyond WordNet's nouns, because real text is full of rare names."""
     word = ""
     while rank or len(word) < 6:
         rank, syllable = divmod(rank, 100)
@@ -77,11 +75,8 @@ class Lexicon:
         years = [str(year) for year in range(1800, 2010)]
         plurals = [noun if noun[-1] in "shxyz" else noun + "s" for noun in nouns]
         self.words = np.array([*stop_words, *years, *nouns, *plurals], object)
-        self.num_stop_words, self.num_years, self.num_nouns = (
-            len(stop_words),
-            len(years),
-            len(nouns),
-        )
+        parts = stop_words, years, nouns
+        self.num_stop_words, self.num_years, self.num_nouns = map(len, parts)
         self.first_noun = self.num_stop_words + self.num_years
 
     def numbers(self, ranks, plural):
@@ -171,8 +166,8 @@ def draw_article(rng, lexicon):
 
 
 def make_folder(lexicon, collection, image, num_articles, seed, folder):
-    """Articles from number folder * PER_FOLDER on, each with metadata and an image; returns how
-    many.
+    """Make the articles of one folder, from number folder * PER_FOLDER, each with metadata and an
+    image; returns how many.
     """
     rng = np.random.default_rng((seed, folder))
     images, metadata, texts = folders = [
@@ -182,7 +177,7 @@ def make_folder(lexicon, collection, image, num_articles, seed, folder):
         path.mkdir(parents=True)
     first = folder * PER_FOLDER
     numbers = range(first, min(first + PER_FOLDER, num_articles))
-    # a file can have at most 65,000 names, so each folder has an image of its own
+    # a file can have at most 65,000 hard links, so each folder has its own image
     (images / f"{first}.jpg").write_bytes(image)
     for n in numbers:
         if n < DRAWN:
@@ -202,9 +197,8 @@ def make_folder(lexicon, collection, image, num_articles, seed, folder):
 def make_corpus(collection, num_articles, seed, workers):
     """Make a corpus in ImageCLEF's layout, whole or not at all."""
     noise = np.random.default_rng(seed).integers(0, 256, (16, 16, 3), dtype=np.uint8)
-    image = cv2.imencode(".jpg", cv2.resize(noise, (256, 256), interpolation=cv2.INTER_CUBIC))[
-        1
-    ].tobytes()
+    smooth = cv2.resize(noise, (256, 256), interpolation=cv2.INTER_CUBIC)
+    image = cv2.imencode(".jpg", smooth)[1].tobytes()
     with (
         atomic_files.written_whole(collection) as folder,
         tqdm(desc="drawn", unit="article", total=num_articles) as bar,

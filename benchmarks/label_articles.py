@@ -9,13 +9,11 @@ Usage:   python benchmarks/label_articles.py [--data DIR] [--work DIR] [--topics
 
 All sides get the same tokens and the same start.  They run in turn, round by round, so that other
 work on the machine affects all of them.  The straightforward way is gensim's:
-`get_document_topics(dictionary.doc2bow(tokens))` for one article after the other.  BLAS has one
+`get_document_topics(dictionary.doc2bow(tokens))`, one article after the other.  BLAS has one
 thread, so that one process uses one core.
 """
 
-import argparse
 import time
-from pathlib import Path
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -47,19 +45,15 @@ def timed(function, *arguments):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--data", type=Path, default=artefacts.DATA, help="folder that holds ImageCLEF_Wikipedia/"
-    )
-    parser.add_argument("--work", type=Path, default=artefacts.ROOT, help="folder for artefacts")
-    parser.add_argument("--topics", type=int, default=40)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--workers", type=int, default=2, help="processes of the third side")
-    parser.add_argument("--seed", type=int, default=0)
+    parser = command_line.parser(__doc__)
+    command_line.add_options(parser, "--data", "--collection", "--work", "--topics")
+    command_line.add_options(parser, "--rounds")
+    command_line.add_options(parser, "--workers", help="processes of the third side (default: 2)")
+    command_line.add_options(parser, "--seed")
     args = parser.parse_args()
     model = topics.TopicModel.load(args.work, args.topics)
     pairs = json_files.read(args.work / artefacts.TRAIN_DICT, "python LDA/generate_train_dict.py")
-    paths = [args.data / "ImageCLEF_Wikipedia" / article for article in sorted(set(pairs.values()))]
+    paths = [args.data / args.collection / article for article in sorted(set(pairs.values()))]
     tokens = text.tokenize_files(tqdm(paths, desc="articles", unit="article"), args.workers)
     documents = list(tokens)
     mean = np.mean([len(tokens) for tokens in documents])

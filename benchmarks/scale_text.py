@@ -1,21 +1,21 @@
 """Measure seconds and memory of the three scripts of LDA/ as the number of articles grows.
 
 Reads:   nothing; the articles are drawn (drawn_articles.py), and all have one image of 256x256
-Writes:  OUT (JSON) and a table beside it (Markdown); FOLDER/: the corpora and what is made from
-         them, deleted at the end
+Writes:  OUT (JSON) and a table beside it (Markdown); FOLDER/: the corpora and the artefacts made
+         from them, deleted at the end
 Paper:   sections 3.1 and 3.2 (from articles to topic vectors)
 Usage:   python benchmarks/scale_text.py [--articles 3500 35000 350000] [--out FILE] [--folder DIR]
          [--workers 2] [--keep]
 
 Each size has a corpus of its own in ImageCLEF's layout, with one image per article.  The scripts
 run on it one after the other, as a user runs them, with one pass.  An interrupted run can be
-resumed: whole corpora and the numbers of finished sizes are kept.  The articles have the real
-collection's length (2,039 tokens and 875 distinct words on average) and real markup.  The
-vocabulary grows with the text as it does in Wikipedia, up to DRAWN articles; then they repeat.
+resumed: whole corpora and the numbers of finished sizes are kept.  The articles are
+about as long as the real collection's (2,039 tokens and 875 distinct words on average) and have
+such markup.  The vocabulary grows with the text as in Wikipedia, up to DRAWN articles; then the
+articles repeat.
 Needs Linux (/proc).
 """
 
-import argparse
 import os
 import re
 import resource
@@ -42,12 +42,12 @@ from texttopicnet.errors import UserError
 
 STAGES = ("generate_train_dict.py", "learn_LDA_model.py", "generate_train_labels.py")
 INTERVAL = 0.5  # seconds between two looks at the memory
-BYTES_AN_ARTICLE = 80_000  # of disk, corpus and everything the scripts make from it
+BYTES_PER_ARTICLE = 80_000  # on the disk: the corpus and all that the scripts make from it
 
 
 def length(collection):
-    """{'bytes', 'tokens', 'distinct'}: means of the first folder's articles, the last two of their
-    tokens.
+    """{'bytes', 'tokens', 'distinct'}: means over the first folder's articles of their size, their
+    tokens and their distinct tokens.
     """
     articles = [path.read_text() for path in sorted((collection / "text/en/0").iterdir())]
     rows = [
@@ -186,7 +186,7 @@ def table(rows):
 def check_disk(folder, num_articles):
     """Refuse a size for which the disk is too small."""
     folder.mkdir(parents=True, exist_ok=True)
-    needed, free = BYTES_AN_ARTICLE * num_articles / 1e9, shutil.disk_usage(folder).free / 1e9
+    needed, free = BYTES_PER_ARTICLE * num_articles / 1e9, shutil.disk_usage(folder).free / 1e9
     if needed > free:
         raise UserError(
             f"{folder} has {free:.1f} GB free and {num_articles} articles need {needed:.1f}:"
@@ -195,23 +195,34 @@ def check_disk(folder, num_articles):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = command_line.parser(__doc__)
     parser.add_argument(
-        "--articles", type=int, nargs="+", default=[3_500, 35_000, 350_000], metavar="N"
+        "--articles",
+        type=command_line.whole("--articles"),
+        nargs="+",
+        default=[3_500, 35_000, 350_000],
+        metavar="N",
+        help="sizes to measure (default: 3500 35000 350000)",
     )
     parser.add_argument(
         "--out",
         type=Path,
         default=Path("scale_text.json"),
-        help="the table is FILE with .md for its ending",
+        metavar="FILE",
+        help="the numbers; the table is FILE with the ending .md (default: scale_text.json)",
     )
     parser.add_argument(
-        "--folder", type=Path, default=Path("scale_text"), help="for corpora and work"
+        "--folder",
+        type=Path,
+        default=Path("scale_text"),
+        metavar="DIR",
+        help="for corpora and artefacts (default: scale_text)",
     )
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--keep", action="store_true", help="leave corpora and work in FOLDER")
-    parser.add_argument("--force", action="store_true", help="measure finished sizes again")
+    command_line.add_options(parser, "--workers", "--seed")
+    parser.add_argument(
+        "--keep", action="store_true", help="keep corpora and artefacts in --folder"
+    )
+    command_line.add_options(parser, "--force", help="measure finished sizes again")
     args = parser.parse_args()
     rows = json_files.read(args.out, "benchmarks/scale_text.py") if args.out.exists() else {}
     asked = {"seed": args.seed, "workers": args.workers}

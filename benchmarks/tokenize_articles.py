@@ -11,7 +11,6 @@ that other work on the machine affects both; they must give the same tokens.  Th
 begins each round with an empty cache of words.
 """
 
-import argparse
 import re
 import time
 from pathlib import Path
@@ -46,22 +45,26 @@ def timed(function, articles):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = command_line.parser(__doc__)
     parser.add_argument(
         "folders",
         nargs="*",
         type=Path,
         default=[artefacts.DATA / "ImageCLEF_Wikipedia" / "text"],
         metavar="FOLDER",
+        help="folder of article files (default: data/ImageCLEF_Wikipedia/text)",
     )
     parser.add_argument(
         "--articles",
-        type=int,
+        type=command_line.whole("--articles", 0),
         default=400,
-        help="articles per round, spread over the folders; 0: all of them",
+        metavar="N",
+        help="articles per round, spread over the folders; 0: all of them (default: 400)",
     )
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--workers", type=int, default=2, help="processes of the last measurement")
+    command_line.add_options(parser, "--rounds")
+    command_line.add_options(
+        parser, "--workers", help="processes of the last measurement (default: 2)"
+    )
     args = parser.parse_args()
     files = sorted(path for folder in args.folders for path in folder.rglob("*") if path.is_file())
     if not files:
@@ -77,7 +80,7 @@ def main():
     text.tokenize("geese"), straightforward("geese")  # loads WordNet
     pairs = []
     for i in range(args.rounds):
-        text.token_of_word.clear()
+        text.token_cache.clear()
         ours, tokens = timed(text.tokenize, articles)
         theirs, wanted = timed(straightforward, articles)
         if tokens != wanted:

@@ -1,6 +1,4 @@
-"""Caffe on PyTorch: Caffe's own files (prototxt, solver, LMDB, .caffemodel, .solverstate) run here,
-with pycaffe's names.
-"""
+"""Caffe on PyTorch: runs Caffe's own files (prototxt, LMDB, .caffemodel) under pycaffe's names."""
 
 # ruff: noqa: E402
 from caffe.interrupt import quiet_start
@@ -29,7 +27,7 @@ from caffe.net_spec import NetSpec, params, to_proto
 from caffe.parallel import NCCL, Timer, has_nccl
 from caffe.pycaffe import TEST, TRAIN, Net
 from caffe.python_layer import PythonLayer as Layer
-from caffe.solver import (
+from caffe.solver_types import (
     AdaDeltaSolver,
     AdaGradSolver,
     AdamSolver,

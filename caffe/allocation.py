@@ -1,5 +1,6 @@
-"""Not enough memory: one sentence that names the layer and the field that asks for so much, instead
-of torch's allocation error.
+"""Running out of memory: one sentence that names the layer and the field to lower.
+
+It takes the place of torch's allocation error.
 """
 
 import contextlib
@@ -12,7 +13,7 @@ import torch
 from caffe.error import CaffeError
 
 # how torch, oneDNN and C++ say that an allocation failed
-SIGNS = (
+FAILURES = (
     "defaultcpuallocator",
     "can't allocate memory",
     "bad_alloc",
@@ -29,8 +30,9 @@ class OutOfMemoryError(CaffeError):
 
 @contextlib.contextmanager
 def enough_for(what: str, remedy: str) -> Iterator[None]:
-    """Turn a failed allocation inside the block into a CaffeError: "<what>: not enough memory;
-    lower <remedy>".
+    """Turn a failed allocation inside the block into a CaffeError.
+
+    Its message is "<what>: not enough memory; lower <remedy>".
 
     Parameters
     ----------
@@ -43,17 +45,18 @@ def enough_for(what: str, remedy: str) -> Iterator[None]:
         yield
     except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError is a RuntimeError
         failed = isinstance(error, (MemoryError, OutOfMemoryError)) or (
-            not isinstance(error, CaffeError) and any(sign in str(error).lower() for sign in SIGNS)
+            not isinstance(error, CaffeError)
+            and any(text in str(error).lower() for text in FAILURES)
         )
-        if failed:  # by a blob, too: its layer is the better name
+        if failed:  # even if a blob has named it already: the layer's name says more
             raise OutOfMemoryError(f"{what}: not enough memory; lower {remedy}") from error
         raise
 
 
 def available(device: torch.device) -> int:
-    """Bytes that a GPU has, or that are free for this process on the CPU.
+    """The memory of a GPU, or the memory that is free for this process on the CPU, in bytes.
 
-    On the CPU that includes swap, within the limit of the process's control group.
+    On the CPU it includes swap, and does not exceed the limit of the process's control group.
     """
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory
@@ -71,7 +74,12 @@ def available(device: torch.device) -> int:
 def check(what: str, numbers: int, device: torch.device, remedy: str) -> None:
     """Refuse `numbers` float32 values that do not fit into memory.
 
-    Linux would grant the memory, and kill the process once it is used.
+    Linux would grant the memory, and kill the process when it uses it.
+
+    Raises
+    ------
+    CaffeError
+        "<what>: needs ... GiB, there are ... GiB of memory; lower <remedy>".
     """
     there = available(device)
     if 4 * numbers > there:

@@ -28,14 +28,14 @@ def run(
     net : Net
         The first axis of its first input is the batch.
     run_batch : callable
-        Takes and returns {name: ndarray} of one batch; the last one is filled up with zeros.
+        Takes and returns {name: ndarray} of one batch.  The last batch is padded with zeros.
     arrays : dict
         {blob name: ndarray of shape (n, ...)}; all of the net's inputs must be there.
 
     Returns
     -------
     dict
-        {name: ndarray of shape (n, ...)}; of single numbers, one per batch.
+        {name: ndarray of shape (n, ...)}; an output that is a single number has one per batch.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def run(
     lengths = {len(array) for array in arrays.values()}
     if set(net.inputs) - arrays.keys():
         raise CaffeError(
-            f"{net.file}: the inputs are {', '.join(net.inputs)}; given were"
+            f"{net.file}: expected the inputs {', '.join(net.inputs)}; got"
             f" {', '.join(arrays) or 'none'}"
         )
     if len(lengths) != 1 or 0 in lengths:
@@ -57,7 +57,7 @@ def run(
     size = net.blobs[net.inputs[0]].shape[0]
     found: dict[Key, list[np.ndarray]] = {}
     for start in range(0, count, size):
-        batch = {name: _filled(array[start : start + size], size) for name, array in arrays.items()}
+        batch = {name: _padded(array[start : start + size], size) for name, array in arrays.items()}
         for key, value in run_batch(batch).items():
             found.setdefault(key, []).append(np.array(value))
     return {
@@ -66,8 +66,8 @@ def run(
     }
 
 
-def _filled(items: npt.ArrayLike, size: int) -> np.ndarray:
-    """The items as float32, filled up with zeros to `size` items."""
+def _padded(items: npt.ArrayLike, size: int) -> np.ndarray:
+    """The items as float32, padded with zeros to `size` items."""
     part = np.asarray(items, dtype=np.float32)
     missing = np.zeros((size - len(part), *part.shape[1:]), dtype=np.float32)
     return np.concatenate([part, missing]) if len(missing) else part

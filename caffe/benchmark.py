@@ -1,4 +1,4 @@
-"""caffe time: how long each layer takes, forward and backward, as `caffe time` prints it."""
+"""`caffe time`: how long each layer takes, forward and backward."""
 
 import time
 from collections.abc import Callable

@@ -1,6 +1,4 @@
-"""Blob: an N-d float32 array and its diff, on the net's device, with live NumPy views (Caffe's Blob
-and SyncedMemory).
-"""
+"""Blob: an N-d float32 array and its diff, with live NumPy views (Caffe: Blob, SyncedMemory)."""
 
 from __future__ import annotations
 
@@ -12,6 +10,7 @@ import torch
 
 from caffe import allocation
 from caffe.error import CaffeError
+from caffe.wire import MAX_AXES, MAX_INT
 
 
 class Memory:
@@ -19,8 +18,8 @@ class Memory:
 
     Several blobs may share it, each with a shape of its own; a blob of fewer elements uses the
     front.  The array is made when it is first asked for.  A value that a net has computed is taken
-    over without a copy until somebody has seen a NumPy view of the memory.  From then on values are
-    copied into that same memory, so that the view stays live.
+    over without a copy, until the first NumPy view of the memory is handed out.  From then on
+    values are copied into that same memory, so that the view stays live.
     """
 
     __slots__ = ("device", "host", "host_is_newer", "persistent", "value")
@@ -47,7 +46,7 @@ class Memory:
             self.host_is_newer = False
         if tuple(self.value.shape) == tuple(shape):
             return self.value
-        if not self.holds(math.prod(shape)):  # another blob has put less into the shared memory
+        if not self.holds(math.prod(shape)):  # another blob has put fewer elements into the memory
             grown = torch.zeros(math.prod(shape), device=self.device)
             grown[: self.value.numel()] = self.value.reshape(-1)
             self.value = grown
@@ -70,15 +69,13 @@ class Memory:
             self.value = tensor
 
     def forget(self) -> bool:
-        """Let go of the value, unless somebody may hold a view of it; return whether it is gone."""
+        """Drop the value, unless someone may hold a view of it; return whether it was dropped."""
         if not self.persistent:
             self.value = None
         return not self.persistent
 
     def numpy(self, shape: Sequence[int]) -> np.ndarray:
-        """A writable NumPy view, float32, C-contiguous; the next computation sees what is written
-        there.
-        """
+        """A writable NumPy view (float32, C-contiguous); the next computation sees its changes."""
         if self.value is None or not self.holds(math.prod(shape)):
             self.tensor(shape)
         self.persistent = True
@@ -100,8 +97,7 @@ def _front(tensor: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
 
 
 class Blob:
-    """Caffe's unit of data: `data` and `diff`, both float32 of the same shape (N, C, H, W for
-    images).
+    """Caffe's unit of data: `data` and `diff`, float32 of one shape, (N, C, H, W) for images.
 
     Parameters
     ----------
@@ -109,11 +105,8 @@ class Blob:
         Up to 32 axes; () is one number.
     device : torch.device
     name : str
-        In its net; a parameter has none.
+        The blob's name in its net; a parameter has none.
     """
-
-    MAX_AXES = 32
-    MAX_COUNT = 2**31 - 1
 
     def __init__(
         self, shape: Sequence[int] = (), device: torch.device | None = None, name: str = ""
@@ -172,7 +165,8 @@ class Blob:
     def reshape(self, *shape: int | Sequence[int]) -> None:
         """Change the shape, given as numbers or as one sequence.
 
-        As in Caffe, what fits into the memory stays; a larger blob gets new memory, of zeros.
+        As in Caffe, a blob that fits into its memory keeps it; a larger one gets new memory, filled
+        with zeros.
 
         Raises
         ------
@@ -219,9 +213,9 @@ class Blob:
             self.diff_tensor().zero_()
 
     def keep_memory(self) -> None:
-        """Copy later values of `data` into the memory that it has now.
+        """From now on copy new values of `data` into its current memory.
 
-        Parameters need that: nets share their memory.
+        Parameters need this, because nets share their memory.
         """
         self.tensor()
         self._data.persistent = True
@@ -231,7 +225,7 @@ class Blob:
         return any(self._data is other._data for other in others)
 
     def forget(self) -> None:
-        """Let go of `data`, unless somebody may hold a view of it."""
+        """Drop `data`, unless someone may hold a view of it."""
         self._data.forget()
 
     def share_data(self, other: Blob) -> None:
@@ -247,15 +241,15 @@ class Blob:
 
 
 def _checked(shape: Iterable[int]) -> tuple[int, ...]:
-    """A shape as a tuple of int; one that Caffe's blobs cannot have is refused."""
+    """A shape as a tuple of int; a shape that Caffe's blobs cannot have is refused."""
     shape = tuple(int(d) for d in shape)
-    if len(shape) > Blob.MAX_AXES or any(d < 0 for d in shape):
+    if len(shape) > MAX_AXES or any(d < 0 for d in shape):
         raise CaffeError(
-            f"a blob cannot have the shape {shape}: at most {Blob.MAX_AXES} axes, none negative"
+            f"a blob cannot have the shape {shape}: at most {MAX_AXES} axes, none negative"
         )
-    if math.prod(shape) > Blob.MAX_COUNT:
+    if math.prod(shape) > MAX_INT:
         raise CaffeError(
             f"a blob of shape {shape} would hold {math.prod(shape)} numbers; Caffe's hold"
-            f" {Blob.MAX_COUNT} at most"
+            f" {MAX_INT} at most"
         )
     return shape

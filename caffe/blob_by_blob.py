@@ -1,8 +1,8 @@
 """Running a net blob by blob, pycaffe's way (Caffe: Net::ForwardFromTo, BackwardFromTo).
 
-Every layer reads its bottoms' blobs and writes its tops', so that they can be looked at and changed
-in between.  Nothing but the blobs, and what a layer has kept of its last forward, carries over from
-forward to backward.  Backward may therefore run at any time: it uses the blobs as they are.
+Every layer reads its bottoms' blobs and writes its tops', so that these can be read and changed in
+between.  Nothing but the blobs, and what a layer has kept of its last forward, carries over from
+forward to backward.  Backward may therefore run at any time: it uses the blobs' current values.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def forward(net: NetCore, start: int, end: int) -> float:
         with node.enough_memory():
             _forward_node(node)
         for top, weight in zip(node.tops, node.loss_weights, strict=True):
-            if weight:  # as in Caffe, the weights are the loss's own diff
+            if weight:  # as in Caffe, the diff of a loss holds its weight
                 loss += float((top.tensor() * top.diff_tensor()).sum())
         if net.debug_info:
             debug_info.log_forward(node)
@@ -64,7 +64,7 @@ def _forward_node(node: Node) -> None:
 def backward(net: NetCore, start: int, end: int) -> None:
     """Run layers `start` down to `end` (both included) backward from their tops' diffs.
 
-    Parameter diffs add up.  The blobs' data stay as they are, whatever ran before.
+    Parameter diffs add up.  The blobs' data do not change.
     """
     for node in net.nodes[: start + 1]:  # a blob may have been reshaped by hand
         node.reshape()
@@ -83,9 +83,7 @@ def backward(net: NetCore, start: int, end: int) -> None:
 
 @torch.no_grad()
 def backward_node(node: Node) -> None:
-    """Compute the diffs of a layer's bottoms and parameters, whether the net's loss needs them or
-    not.
-    """
+    """Compute the diffs of a layer's bottoms and parameters, even if the net's loss needs none."""
     layer = node.layer
     needs = [*node.bottom_needs, *node.param_needs]
     if layer.always_propagates:

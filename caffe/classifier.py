@@ -45,6 +45,7 @@ class Classifier(Net):
         Parameters
         ----------
         inputs : iterable of ndarray of shape (H, W, K)
+            As caffe.io.load_image returns them.
         oversample : bool
             Mean over the ten crops of caffe.io.oversample; False: the middle crop only.
 

@@ -8,11 +8,15 @@ import importlib
 import math
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from caffe import command_line, launch, log, mode, processes, prototxt
 from caffe.command_line import Fatal
 from caffe.proto import caffe_pb2
 from caffe.signals import EFFECTS, Signals
+
+if TYPE_CHECKING:
+    from caffe.solver import Solver
 
 TOOLS = {  # each is a module of caffe/tools/ with flags and a -help of its own
     "convert_imageset": "images and their labels into an LMDB",
@@ -40,7 +44,8 @@ commands:
 train:  -solver FILE [-snapshot FILE.solverstate | -resume [auto] | -weights FILE[,FILE]]
         [-restart_data] [-keep N] [-gpu ID[,ID]|all] [-level N] [-stage A,B]
         [-sigint_effect snapshot|stop|none] [-sighup_effect snapshot|stop|none]
-        [-collapsed_outputs VARIANCE]
+        [-collapsed_outputs VARIANCE] [-on_nan stop|rollback]
+        [-tensorboard DIR] [-plot FILE.html] [-noeta]
 test:   -model FILE -weights FILE[,FILE] [-iterations 50] [-gpu ID] [-level N] [-stage A,B]
 time:   -model FILE [-iterations 50] [-gpu ID] [-phase TRAIN|TEST] [-level N] [-stage A,B]
 device_query: -gpu ID|all
@@ -53,6 +58,11 @@ machines.  The batch is then batch_size times the number of processes.
 -keep N removes all but the N newest snapshots whenever one is written (default: all are kept).
 -collapsed_outputs: at each displayed iteration, the log warns if the outputs vary less than this
 between the images of a batch (default 1e-7; 0: never).
+-on_nan says what happens when the loss or a weight is NaN or infinite: the training stops, or goes
+back to its last good snapshot with a tenth of the learning rate, up to three times (rollback).
+-tensorboard DIR writes the scalars of each display and test for TensorBoard (-log_dir is glog's).
+-plot FILE.html draws the curves of loss and test outputs at each display.
+-noeta: no line with the time left, which is shown at each display if it is a minute or more.
 
 tools (caffe <tool> -help says more):
 """
@@ -62,6 +72,7 @@ Every command takes the flags of glog and gflags: -log_dir DIR, -minloglevel N, 
 -version, ...
 """
 )
+SHORTEST = 60  # seconds: a shorter time left is not logged
 FLAGS = {
     "solver": {"default": ""},
     "model": {"default": ""},
@@ -78,6 +89,10 @@ FLAGS = {
     "sigint_effect": {"choices": EFFECTS, "default": "stop"},
     "sighup_effect": {"choices": EFFECTS, "default": "snapshot"},
     "collapsed_outputs": {"type": float, "default": None},
+    "on_nan": {"choices": ("stop", "rollback"), "default": "stop"},
+    "tensorboard": {"default": ""},
+    "plot": {"default": ""},
+    "eta": {"action": "store_true", "default": True},
 }
 
 
@@ -126,6 +141,7 @@ def choose_device(chosen: str, position: str) -> None:
 def train(args: argparse.Namespace) -> None:
     """caffe train: start with fresh or given weights, or resume from a snapshot."""
     from caffe import shared_training
+    from caffe.rollback import Rollback
     from caffe.solver import Solver
 
     if not args.solver:
@@ -153,6 +169,15 @@ def train(args: argparse.Namespace) -> None:
             f"-collapsed_outputs takes a variance, or 0 for no warning, not {collapsed:g}",
         )
     param = prototxt.read_solver(args.solver)
+    if (args.tensorboard or args.plot) and not param.display:
+        raise Fatal(
+            "caffe.cpp:167",
+            "-tensorboard and -plot show what is displayed: set display in the solver",
+        )
+    if args.on_nan == "rollback" and not (param.snapshot or args.snapshot or args.resume):
+        raise Fatal(
+            "caffe.cpp:167", "-on_nan rollback goes back to a snapshot: set snapshot in the solver"
+        )
     param.train_state.level = args.level
     param.train_state.stage.extend(args.stage.split(","))
     gpu = args.gpu
@@ -176,6 +201,9 @@ def train(args: argparse.Namespace) -> None:
             solver.keep = args.keep
             if collapsed is not None:
                 solver.collapsed_outputs = collapsed
+            if args.on_nan == "rollback":
+                solver.rollback = Rollback()
+            watch(solver, args)
             if args.snapshot and mode.root_solver():
                 log.info("caffe.cpp:235", f"Resuming from {args.snapshot}")
                 solver.restore(args.snapshot, args.restart_data)
@@ -185,8 +213,24 @@ def train(args: argparse.Namespace) -> None:
             log.info("caffe.cpp:239", "Starting Optimization")
             solver.solve()
     finally:
+        solver.training_log.watchers.tell("close")
         solver.close()
     log.info("caffe.cpp:250", "Optimization Done.")
+
+
+def watch(solver: "Solver", args: argparse.Namespace) -> None:
+    """Let the solver show what -eta, -tensorboard and -plot ask for."""
+    from caffe.event_file import EventFile
+    from caffe.loss_page import LossPage
+
+    if not mode.root_solver():
+        return
+    if args.eta:
+        solver.training_log.time_left = SHORTEST
+    if args.tensorboard:
+        solver.training_log.watchers.append(EventFile(args.tensorboard))
+    if args.plot:
+        solver.training_log.watchers.append(LossPage(args.plot, args.solver))
 
 
 def test(args: argparse.Namespace) -> None:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from caffe import gflags, interrupt, log
-from caffe.allocation import SIGNS
+from caffe.allocation import FAILURES
 from caffe.error import CaffeError
 
 VERSION = "1.0.0"  # of the Caffe that this package behaves like
@@ -20,8 +20,8 @@ class Fatal(CaffeError):
         self.position = position
 
 
-class Question(Exception):
-    """-help or -version, which is answered instead of running the command."""
+class HelpRequested(Exception):
+    """-help or -version was given; it is answered instead of running the command."""
 
 
 def run(
@@ -56,21 +56,21 @@ def run(
     name = program(position)
     with log.of_program(name):
         try:
-            interrupt.heard()
+            interrupt.raise_keyboard_interrupt()
             if usage and not arguments:
                 return _answer(usage, bare_status)
             if usage and arguments[0] == "-h":
                 return _answer(usage, help_status)
             command(arguments)
             sys.stdout.flush()
-        except Question as question:
-            if str(question) == "version":
+        except HelpRequested as request:
+            if str(request) == "version":
                 return _answer(f"{name} version {VERSION}\n", 0)
             return _answer(usage or f"usage: {name}\n", help_status)
         except CaffeError as error:
             return _fatal(getattr(error, "position", position), str(error))
         except OSError as error:
-            _leave_stdout()
+            _discard_stdout()
             where = f"{error.filename}: " if error.filename else ""
             return _fatal(position, f"{where}{error.strerror or error}")
         except (MemoryError, RuntimeError) as error:
@@ -88,8 +88,10 @@ def run(
 
 
 def program(position: str) -> str:
-    """The command's name: that of the process, or that of Caffe's source file if the command runs
-    as a module, as a sub-command or from Python.
+    """The command's name.
+
+    It is that of the process, or that of Caffe's source file if the command runs as a module, as a
+    sub-command or from Python.
     """
     name = os.path.basename(sys.argv[0]).removesuffix(".py")
     return name if position.startswith(f"{name}.") else position.partition(".")[0]
@@ -97,20 +99,21 @@ def program(position: str) -> str:
 
 def out_of_memory(error: Exception) -> bool:
     """Whether an exception of NumPy or PyTorch means that there was not enough memory."""
-    return isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in SIGNS)
+    return isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in FAILURES)
 
 
 def _answer(text: str, status: int):
     try:
         print(text, end="", flush=True)
     except OSError:
-        _leave_stdout()
+        _discard_stdout()
     return status
 
 
-def _leave_stdout():
-    """Keep Python from writing to stdout again when it ends, if stdout cannot be written (a full
-    disk, a closed pipe).
+def _discard_stdout():
+    """If stdout cannot be written (a full disk, a closed pipe), discard what is left for it.
+
+    Otherwise Python would try again at its end, and print a traceback.
     """
     try:
         sys.stdout.flush()
@@ -126,8 +129,9 @@ def _fatal(position: str, text: str):
 def flags(
     arguments: Sequence[str], options: gflags.Options, position: str, names: str = ""
 ) -> argparse.Namespace:
-    """Read a command's flags, and those of gflags and glog, which every command takes (see
-    caffe/gflags.py and caffe/log.py).
+    """Read a command's flags, and those of gflags and glog, which every command takes.
+
+    See caffe/gflags.py and caffe/log.py.
 
     Parameters
     ----------
@@ -149,7 +153,7 @@ def flags(
     ------
     Fatal
         One sentence that starts with "command line: ".
-    Question
+    HelpRequested
         -help or -version is among the flags.
     """
     try:
@@ -158,9 +162,9 @@ def flags(
         raise Fatal(position, f"command line: {error}") from error
     log.set_flags(given)
     if any(given.get(name) for name in gflags.HELP):
-        raise Question("help")
+        raise HelpRequested("help")
     if given.get("version"):
-        raise Question("version")
+        raise HelpRequested("version")
     most = names.split()
     least = sum(not name.startswith("[") for name in most)
     if not least <= len(rest) <= len(most):

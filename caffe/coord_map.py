@@ -1,10 +1,9 @@
-"""caffe.coord_map: how the coordinates of two tops relate, and Crop layers made from that
-(pycaffe's coord_map module).
+"""caffe.coord_map: how the coordinates of two tops relate, and the Crop layers that align them.
 
-A coordinate map is a tuple (axis, scale, shift): position x in a layer's input is position ``scale
-* x + shift`` in its output.  `axis` is the last axis without coordinates (1 for N x C x H x W), or
-None where a layer treats all axes alike.  `scale` and `shift` are numbers, or arrays with one entry
-per spatial axis.
+This is pycaffe's coord_map module.  A coordinate map is a tuple (axis, scale, shift): position x in
+a layer's input is position ``scale * x + shift`` in its output.  `axis` is the last axis without
+coordinates (1 for N x C x H x W), or None if the layer treats all axes alike.  `scale` and `shift`
+are numbers, or arrays with one entry per spatial axis.
 """
 
 from collections import deque
@@ -163,8 +162,9 @@ def coord_map_from_to(top_from: Top, top_to: Top) -> Map:
 
 
 def _ancestors(top: Top):
-    """(ancestor, map from it to `top`) for `top` itself and all that it is computed from, the
-    nearest ones first.
+    """Yield (ancestor, map from it to `top`): `top` itself, then what it is computed from.
+
+    The nearest ancestors come first.
     """
     maps, waiting = {top: IDENTITY}, deque([top])
     while waiting:

@@ -1,9 +1,8 @@
-"""From a record to the net's input: decode, crop, mirror, subtract the mean, scale (Caffe:
-data_transformer.cpp).
+"""From a record to the net's input: decode, crop, mirror, subtract the mean, scale.
 
-Order as in Caffe: crop, subtract the mean, scale.  In TEST the crop starts at floor((H - crop) /
-2), in TRAIN anywhere; the mean of mean_file is taken at the crop's position, before mirroring; one
-mean_value serves all channels.
+The order is Caffe's (data_transformer.cpp): crop, subtract the mean, scale.  In TEST the crop is in
+the middle, starting at floor((H - crop) / 2); in TRAIN it is anywhere.  The mean of mean_file is
+taken at the crop's position, before mirroring.  A single mean_value serves all channels.
 """
 
 from collections.abc import Sequence
@@ -22,8 +21,9 @@ Draw = tuple[float, float, bool]  # the crop's place, as two fractions, and whet
 
 
 class DataTransformer:
-    """Honours transform_param: scale, mirror, crop_size, mean_file, mean_value, force_color,
-    force_gray.
+    """Applies transform_param.
+
+    Honours scale, mirror, crop_size, mean_file, mean_value, force_color and force_gray.
 
     Parameters
     ----------
@@ -49,9 +49,9 @@ class DataTransformer:
             self.mean = np.array(param.mean_value, dtype=np.float32)
 
     def draw(self, rng: np.random.Generator) -> Draw:
-        """The random part of one image.
+        """Draw one image's crop and whether it is mirrored.
 
-        It is drawn in the order of the records, so the number of threads changes nothing.
+        The reader draws in the order of the records, so the number of threads changes nothing.
         """
         place = rng.random(2) if self.layer.train and self.crop else (0.0, 0.0)
         mirror = bool(self.param.mirror and rng.integers(2))
@@ -59,7 +59,7 @@ class DataTransformer:
 
     # ------------------------------------------------------------- one record
     def pixels(self, record: Record, where: str) -> np.ndarray:
-        """A Datum as an array (H, W, C), uint8 or float32 (see caffe/datum.py); an array as it is.
+        """A Datum as an array (H, W, C), uint8 or float32 (see caffe/datum.py); arrays stay.
 
         An encoded image keeps its own number of channels unless force_gray, force_color or
         force_encoded_color says otherwise.  `where` names the record in errors.
@@ -127,15 +127,15 @@ class DataTransformer:
         ----------
         records : sequence of Datum or of ndarray (H, W, C)
         draws : sequence
-            What `draw` returned for each of them.
+            What `draw` returned for each record.
         pool : Executor
         names : sequence of str
-            What the records are called in errors.
+            Names the records in errors.
 
         Returns
         -------
         ndarray of shape (N, H, W, C)
-            uint8 where the mean can still be subtracted later, else float32.
+            float32 if the records hold floats or a mean image was subtracted, else uint8.
         """
 
         def cut(record: Record, draw: Draw, name: str):
@@ -155,8 +155,9 @@ class DataTransformer:
         return out
 
     def to_tensor(self, batch: np.ndarray, device: torch.device) -> torch.Tensor:
-        """The batch as float32 (N, C, H, W) on `device`, channels last in memory, mean subtracted
-        and scaled.
+        """The batch on `device`: float32 (N, C, H, W), mean subtracted and scaled.
+
+        In memory its channels are last.
         """
         x = torch.from_numpy(batch)
         if device.type == "cuda":

@@ -20,8 +20,7 @@ MAGIC = 0xBEEFC0DE
 
 
 def check_length(path: str) -> None:
-    """Refuse a data.mdb that is shorter than its pages: reading a missing page kills the process
-    (SIGBUS).
+    """Refuse a truncated data.mdb: reading a missing page would kill the process (SIGBUS).
 
     Parameters
     ----------
@@ -115,7 +114,7 @@ class LMDB:
         return self.keys[index].decode("utf-8", "replace")
 
     def record_name(self, index: int) -> str:
-        """What record number `index` is called in errors."""
+        """The name of record number `index` in errors."""
         return f"{self.path}: record {self.key_text(index)}"
 
     def datum(self, index: int) -> caffe_pb2.Datum:
@@ -132,7 +131,7 @@ class LMDB:
 
 
 class Writer:
-    """A new LMDB, filled in the order of its keys; it gets its name when it is whole.
+    """A new LMDB, filled in the order of its keys; it gets its final name when it is complete.
 
     ``with Writer(path) as database: database.put(key, datum)``.  If the block fails, nothing is
     left behind.
@@ -145,7 +144,7 @@ class Writer:
     Raises
     ------
     CaffeError
-        It exists already, or cannot be made.
+        It already exists, or cannot be made.
     """
 
     BATCH, BATCH_BYTES = 1000, 1 << 26  # the most records and bytes of a transaction
@@ -157,7 +156,7 @@ class Writer:
         self.count = 0
         self._waiting, self._bytes = [], 0
         if os.path.lexists(self.path):
-            raise CaffeError(f"{self.path}: is there already; remove it first or give another name")
+            raise CaffeError(f"{self.path}: already exists; remove it first or give another name")
 
     def __enter__(self) -> "Writer":
         leftovers.remove(self.path)
@@ -178,7 +177,12 @@ class Writer:
         key : str
             Greater than all keys before it.
         datum : Datum or bytes
-            Bytes: a Datum already serialized.
+            Bytes are a Datum that is already serialized.
+
+        Raises
+        ------
+        CaffeError
+            The key is too long or not greater than the last one, or the disk is full.
         """
         record = key.encode(), datum if isinstance(datum, bytes) else datum.SerializeToString()
         if len(record[0]) > self._lmdb.max_key_size():

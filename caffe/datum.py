@@ -17,9 +17,9 @@ def numbers(datum: caffe_pb2.Datum, where: str, floats: type = np.float32) -> np
     ----------
     datum : Datum
     where : str
-        The record, for the error.
+        Names the record in the error.
     floats : type
-        What float_data becomes.
+        The dtype for float_data.
 
     Returns
     -------
@@ -45,13 +45,13 @@ def numbers(datum: caffe_pb2.Datum, where: str, floats: type = np.float32) -> np
 
 
 def pixels(datum: caffe_pb2.Datum, where: str, flags: int = cv2.IMREAD_UNCHANGED) -> np.ndarray:
-    """The pixels of a Datum, decoded if need be.
+    """The pixels of a Datum; an encoded image is decoded.
 
     Parameters
     ----------
     datum : Datum
     where : str
-        The record, for errors.
+        Names the record in errors.
     flags : int
         OpenCV's IMREAD flags for an encoded image; by default it keeps its own number of channels.
 

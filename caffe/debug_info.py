@@ -1,5 +1,6 @@
-"""debug_info: the log lines with the mean absolute values of every blob, as Caffe prints them
-(Caffe: Net::ForwardDebugInfo, BackwardDebugInfo).
+"""debug_info: log lines with the mean absolute value of every blob.
+
+Caffe: Net::ForwardDebugInfo, Net::BackwardDebugInfo.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from caffe.node import Node, Parameter
 
 
 def log_forward(node: Node) -> None:
-    """The tops and parameters of a layer that has run forward."""
+    """Log the tops and parameters of a layer that has run forward."""
     start = f"    [Forward] Layer {node.name},"
     for top in node.tops:
         log.info("net.cpp:593", f"{start} top blob {top.name} data: {_mean(top.tensor())}")
@@ -20,7 +21,7 @@ def log_forward(node: Node) -> None:
 
 
 def log_backward(node: Node) -> None:
-    """The gradients that a layer's backward has computed."""
+    """Log the gradients that a layer's backward has computed."""
     start = f"    [Backward] Layer {node.name},"
     for blob, need in zip(node.bottoms, node.bottom_needs, strict=True):
         if need:
@@ -33,7 +34,7 @@ def log_backward(node: Node) -> None:
 
 
 def log_parameters(parameters: Sequence[Parameter]) -> None:
-    """The line with the L1 and L2 norms of all parameters and their diffs."""
+    """Log the L1 and L2 norms of all parameters and their diffs, in one line."""
     data = [parameter.blob.tensor() for parameter in parameters]
     diff = [parameter.blob.diff_tensor() for parameter in parameters]
     l1 = [log.number(sum(float(t.abs().sum()) for t in ts)) for ts in (data, diff)]

@@ -43,11 +43,11 @@ class Detector(Net):
         self.configure_crop(context_pad)
 
     def configure_crop(self, context_pad: int | None) -> None:
-        """Set the context, and the mean that is used outside the image, in the range and channel
-        order of the images.
+        """Set how many pixels of context surround a window.
 
-        `crop_dims` becomes the shape (H, W, K) of a window with its context, and `crop_mean` an
-        array of that shape, or None without context.
+        `crop_dims` becomes the shape (H, W, K) of a window with its context.  `crop_mean`, which
+        fills the part outside the image, becomes an array of that shape, in the range and channel
+        order of the images, or None without context.
         """
         name = self.inputs[0]
         channels, height, width = self.blobs[name].data.shape[1:]
@@ -66,8 +66,8 @@ class Detector(Net):
     def crop(self, im: np.ndarray, window: Sequence[float]) -> np.ndarray:
         """The pixels of a window; if context is configured, with context and warped to the input.
 
-        With context, the last row and column belong to the window, as in Caffe: it is
-        ymax - ymin + 1 pixels high.
+        With context, the last row and column belong to the window, as in Caffe: its height is
+        ymax - ymin + 1 pixels.
 
         Parameters
         ----------

@@ -1,8 +1,7 @@
-"""Graphs in Graphviz's language, with the calls and the text of the module pydot, but without that
-module.
+"""Graphs in Graphviz's language, with pydot's methods and output, but without pydot.
 
-It has what `caffe.draw` needs, and what scripts call on its graphs: to_string, create, write,
-create_png, write_svg and so on.
+The module has what `caffe.draw` needs and what scripts call on its graphs: to_string, create,
+write, create_png, write_svg and so on.
 """
 
 import os
@@ -72,7 +71,7 @@ class Dot:
     ----------
     graph_name : str
     **attributes
-        Of the graph, such as ``rankdir="LR"``.
+        The graph's attributes, such as ``rankdir="LR"``.
     """
 
     def __init__(self, graph_name: str = "G", graph_type: str = "digraph", **attributes: str):

@@ -11,7 +11,7 @@ from caffe.error import CaffeError
 from caffe.proto import caffe_pb2
 
 BLOB_STYLE = {"shape": "octagon", "fillcolor": "#E0E0E0", "style": "filled"}
-# of layers that work in place: top and bottom are one blob
+# for layers that work in place: top and bottom are one blob
 NEURON_LAYER_STYLE = {"shape": "record", "fillcolor": "#90EE90", "style": "filled"}
 LAYER_STYLE_DEFAULT = {"shape": "record", "fillcolor": "#6495ED", "style": "filled"}
 COLOURS = {
@@ -38,9 +38,7 @@ def get_pooling_types_dict() -> dict[int, str]:
 
 
 def get_edge_label(layer: Layer) -> str:
-    """The label of the edges to a layer's tops: the batch size or the number of outputs; '""' for
-    other layers.
-    """
+    """The label of the edges to a layer's tops: its batch size or number of outputs, or '""'."""
     if layer.type == "Data":
         return f"Batch {layer.data_param.batch_size}"
     if layer.type in ("Convolution", "Deconvolution"):
@@ -70,8 +68,7 @@ def get_layer_lr_mult(layer: Layer) -> tuple[float, float]:
 
 
 def get_layer_label(layer: Layer, rankdir: str, display_lrm: bool = False) -> str:
-    """The label of a layer, in quotes: its name and type, the window of convolutions and poolings,
-    and the learning rate multipliers if asked for.
+    """The label of a layer, in quotes: its name, its type, and its window if it has one.
 
     Parameters
     ----------
@@ -187,8 +184,12 @@ def get_pydot_graph(
 
 
 def in_phase(layer: Layer, phase: int | None) -> bool:
-    """Whether a layer belongs to `phase`: it has no include rule or one for it, and no exclude rule
-    for it.
+    """Whether a layer belongs to `phase`, by its include and exclude rules.
+
+    Raises
+    ------
+    DrawingError
+        The layer has both kinds of rules.
     """
     if phase is None:
         return True

@@ -1,5 +1,6 @@
-"""Decoding image files' bytes, with a bound on the size that a header may declare: a damaged header
-would fill the memory.
+"""Decoding the bytes of image files, with a limit on the size that a header may declare.
+
+Without the limit, a damaged header could fill the memory.
 """
 
 import struct
@@ -10,8 +11,8 @@ import numpy as np
 from caffe.error import CaffeError
 
 PNG = b"\x89PNG\r\n\x1a\n"
-MOST_PIXELS = 100_000_000  # 300 MB of three bytes each
-DEFLATE = 1032  # a PNG's compression shrinks no bytes more than this
+MOST_PIXELS = 100_000_000  # 300 MB at three bytes per pixel
+DEFLATE = 1032  # a PNG's compression shrinks data by this factor at most
 
 
 def decode(data: bytes, flags: int, where: str) -> np.ndarray:
@@ -24,7 +25,7 @@ def decode(data: bytes, flags: int, where: str) -> np.ndarray:
     flags : int
         OpenCV's IMREAD flags.
     where : str
-        The record or file, for the error.
+        Names the record or file in the error.
 
     Returns
     -------
@@ -48,17 +49,17 @@ def decode(data: bytes, flags: int, where: str) -> np.ndarray:
     ):
         try:
             image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
-        except cv2.error:  # there are no bytes, or OpenCV refuses the header
+        except cv2.error:  # `data` is empty, or OpenCV refuses the header
             image = None
     if image is None:
-        raise CaffeError(f"{where} holds no image that OpenCV can decode")
+        raise CaffeError(f"{where} does not hold an image that OpenCV can decode")
     return image
 
 
 def decode_8_bits(data: bytes, flags: int, where: str) -> np.ndarray:
     """Decode an image of 8 bits per channel, as the data layers need it.
 
-    Parameters and errors as `decode`; more bits are an error as well.
+    Parameters and errors are those of `decode`; more than 8 bits are an error, too.
 
     Returns
     -------
@@ -88,8 +89,9 @@ def declared_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _chunks_fit(data: bytes):
-    """Whether the chunks of a PNG end within the data; OpenCV makes room for whatever length a
-    chunk declares.
+    """Whether the chunks of a PNG end within the data.
+
+    OpenCV allocates as many bytes as a chunk declares, however few there are.
     """
     at = len(PNG)
     while at + 12 <= len(data):

@@ -2,7 +2,7 @@
 
 
 class CaffeError(RuntimeError):
-    """What Caffe ends with SIGABRT for: bad files, shapes that do not fit, unsupported settings.
+    """Raised where Caffe ends with SIGABRT: bad files, misfitting shapes, unsupported settings.
 
     The message is one line; the command line prints it and ends with status 1.
     """

@@ -1,8 +1,8 @@
 """HDF5 files: read without trusting them, and written as a whole.
 
 HDF5's C library believes what a file says about itself.  Links, types and sizes are therefore
-checked before anything is read, and what the library does not survive (strings of variable length,
-a full disk) is done without it.
+checked before anything is read.  Where the library would hang or crash (damaged strings of variable
+length, a full disk), this module does without it.
 """
 
 import contextlib
@@ -19,11 +19,10 @@ import numpy as np
 
 from caffe.error import CaffeError
 from caffe.regular_file import open_regular
+from caffe.wire import MAX_AXES, MAX_INT
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
-MAX_AXES = 32  # Caffe's kMaxBlobAxes, and HDF5's limit
-MOST = 2**31 - 1  # Caffe counts values with an int
-DEFLATE = 1032  # no filter that Caffe's files may use shrinks values more
+DEFLATE = 1032  # no filter that Caffe's files may use compresses more than this
 LAYOUTS = (h5py.h5d.COMPACT, h5py.h5d.CONTIGUOUS, h5py.h5d.CHUNKED)
 
 # what h5py raises for a file that is damaged
@@ -42,9 +41,7 @@ ERRORS = (
 
 
 def is_hdf5(path: Path | str) -> bool:
-    """Whether the file at `path` is HDF5, by its content: the signature is at byte 0, 512, 1024,
-    2048, ... (H5Fis_hdf5).
-    """
+    """Whether the content of a file is HDF5: a signature at byte 0, 512, 1024, ... (H5Fis_hdf5)."""
     with open_regular(path) as f:
         size, at = os.fstat(f.fileno()).st_size, 0
         while at + len(SIGNATURE) <= size:
@@ -60,9 +57,7 @@ def is_hdf5(path: Path | str) -> bool:
 
 @contextlib.contextmanager
 def reading(path: Path | str) -> Iterator[h5py.File]:
-    """An opened HDF5 file; whatever goes wrong while it is read becomes one CaffeError that names
-    the file.
-    """
+    """Yield an opened HDF5 file; any error while it is read becomes a CaffeError that names it."""
     try:
         with h5py.File(path, "r", locking=False) as f:
             yield f
@@ -76,9 +71,7 @@ def reading(path: Path | str) -> Iterator[h5py.File]:
 
 
 def child(group: h5py.Group, key: bytes, where: str) -> h5py.Group | h5py.Dataset | None:
-    """The member of `group` named `key`, or None if it is missing; links to other places are
-    refused.
-    """
+    """The member of `group` named `key`, or None if it is missing; links elsewhere are refused."""
     if key in (b"", b".") or b"/" in key:
         raise CaffeError(f"{where} has a name that HDF5 does not allow; the file is damaged")
     if not group.id.links.exists(key):
@@ -104,9 +97,7 @@ def numbers(dataset: h5py.Dataset, where: str, size: int) -> np.ndarray:
 
 
 def _check_size(dataset: h5py.Dataset, where: str, size: int):
-    """Refuse a dataset that does not fit into a file of `size` bytes, before memory is allocated
-    for it.
-    """
+    """Refuse a dataset that cannot fit into a file of `size` bytes, before memory is allocated."""
     shape, width = dataset.shape, dataset.id.get_type().get_size()
     if shape is None or len(shape) > MAX_AXES:
         raise CaffeError(f"{where} does not have a shape that a blob can have")
@@ -124,14 +115,12 @@ def _check_size(dataset: h5py.Dataset, where: str, size: int):
             <= _chunk_bytes(dataset, create, size) * DEFLATE
             >= math.prod(dataset.chunks) * width
         )
-    if count > MOST or not whole:
+    if count > MAX_INT or not whole:
         raise CaffeError(f"{where} has the shape {shape}, for which the file is too small")
 
 
 def _chunk_bytes(dataset: h5py.Dataset, create: h5py.h5p.PropDCID, size: int):
-    """The bytes that all chunks of a dataset take in a file of `size` bytes; 0 if one of them is
-    outside the file.
-    """
+    """The bytes of all chunks of a dataset in a file of `size` bytes; 0 if one is outside it."""
     filters = {create.get_filter(i)[0] for i in range(create.get_nfilters())}
     # HDF5 crashes where the 4 bytes of a checksum are missing
     least = 5 if h5py.h5z.FILTER_FLETCHER32 in filters else 1
@@ -150,9 +139,7 @@ def integer(f: h5py.File, key: str, path: Path | str, size: int) -> int | None:
 
 
 def text(f: h5py.File, key: str, path: Path | str, size: int) -> str:
-    """The string in dataset `key`, of fixed or variable length, up to its first NUL; '' if the
-    dataset is missing.
-    """
+    """The string in dataset `key`, up to its first NUL; '' if the dataset is missing."""
     where = f"{path}: /{key}"
     dataset = _single(f, key, where, size, h5py.h5t.STRING, "string")
     if dataset is None:
@@ -164,8 +151,8 @@ def text(f: h5py.File, key: str, path: Path | str, size: int) -> str:
     return os.fsdecode(value.partition(b"\0")[0])
 
 
-def octets(f: h5py.File, key: str, path: Path | str, size: int) -> bytes:
-    """The bytes in dataset `key`; none if the dataset is missing."""
+def raw_bytes(f: h5py.File, key: str, path: Path | str, size: int) -> bytes:
+    """The bytes in dataset `key`; b'' if the dataset is missing."""
     where = f"{path}: /{key}"
     dataset = child(f, key.encode(), where)
     if dataset is None:
@@ -223,11 +210,10 @@ def _from_global_heap(dataset: h5py.Dataset, f: h5py.File, where: str):
 
 
 class _Sink(io.RawIOBase):
-    """The file that h5py writes to; the first failed write is kept in `error`, and later ones are
-    dropped.
+    """The file that h5py writes to; it keeps the first failure in `error` and drops later writes.
 
-    HDF5's C library cannot close a file on a full disk: it prints, or crashes when the process
-    ends.
+    HDF5's C library cannot close a file on a full disk: it prints errors, or crashes when the
+    process ends.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -249,7 +235,7 @@ class _Sink(io.RawIOBase):
         return self._unless_failed(lambda: self.file.truncate(size), size)
 
     def flush(self) -> None:
-        if not self.file.closed:  # Python flushes once more when the sink itself is freed
+        if not self.file.closed:  # Python flushes again when the sink itself is freed
             self._unless_failed(self.file.flush, None)
 
     def seek(self, *place: int) -> int:
@@ -264,7 +250,7 @@ class _Sink(io.RawIOBase):
 
 @contextlib.contextmanager
 def writing(path: Path | str, append: bool = False) -> Iterator[h5py.File]:
-    """A new HDF5 file, or with `append` the existing one; a full disk is an OSError."""
+    """Yield a new HDF5 file, or the existing one with `append`; a full disk raises OSError."""
     with open(path, "r+b" if append else "w+b") as file:
         sink = _Sink(file)
         try:

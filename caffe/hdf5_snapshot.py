@@ -1,15 +1,14 @@
-"""Weights and solver states as HDF5, in Caffe's layout (Caffe: net.cpp ToHDF5, sgd_solver.cpp,
-util/hdf5.cpp).
+"""Weights and solver states as HDF5, in Caffe's layout (net.cpp, sgd_solver.cpp, util/hdf5.cpp).
 
 Weights: ``/data/<layer>/<i>`` and, if asked for, ``/diff/<layer>/<i>``.  A blob that several layers
 share is in ``/data`` only once, under its owner, the first of them.  A `/` in a layer's name makes
-nested groups, so a layer is a group that holds numbered datasets.  (Caffe dies while it saves such
-a net.)  A name that cannot be a path of its own (`a//b`, `/a`, `.`, a second layer of the same
+nested groups, so a layer is a group that holds numbered datasets.  (Caffe crashes when it saves
+such a net.)  A name that cannot be a path of its own (`a//b`, `/a`, `.`, a second layer of the same
 name, `a/0` beside a layer `a` with blobs) gets a group ``layer_<index>`` that carries the name as
 an attribute.
 
 Solver states: ``/iter``, ``/learned_net``, ``/current_step``, ``/history/<i>``, and the bytes
-``/resume_point``, which Caffe does not look at.
+``/resume_point``, which Caffe ignores.
 """
 
 import os
@@ -80,7 +79,7 @@ class _Walk:
             elif isinstance(child, h5py.Group):
                 address = hdf5_file.address(child)
                 if address in self.seen:
-                    raise CaffeError(f"{where} is a group that is in the file twice")
+                    raise CaffeError(f"{where} is a group that appears twice in the file")
                 self.seen.add(address)
                 self.group(child, below)
             else:
@@ -125,7 +124,7 @@ def read_state(path: str) -> tuple[int, str, int, list[np.ndarray], bytes]:
                 raise CaffeError(f"{path}: /history has {len(history)} members, but no blob {i}")
             blobs.append(hdf5_file.numbers(blob, where, size))
         step = hdf5_file.integer(f, "current_step", path, size)
-        point = hdf5_file.octets(f, "resume_point", path, size)
+        point = hdf5_file.raw_bytes(f, "resume_point", path, size)
         return iteration, hdf5_file.text(f, "learned_net", path, size), step or 0, blobs, point
 
 

@@ -18,6 +18,20 @@ if TYPE_CHECKING:
 CHUNK = 1 << 20  # elements that are checked at once
 
 
+class Diverged(CaffeError):
+    """A training has gone wrong: a sentence of what happened, and what to do about it.
+
+    Attributes
+    ----------
+    what : str
+        The first part.
+    """
+
+    def __init__(self, what: str, param: SolverParameter) -> None:
+        super().__init__(f"{what}: {_advice(param)}")
+        self.what = what
+
+
 def _advice(param: SolverParameter) -> str:
     """What to do about a divergence: the newest good snapshot, and which settings to change."""
     newest = resume.newest(param.snapshot_prefix)
@@ -35,17 +49,17 @@ def check_loss(loss: torch.Tensor, iteration: int, param: SolverParameter, file:
     iteration : int
     param : SolverParameter
     file : str
-        The solver's.
+        The solver's file, for the error.
 
     Raises
     ------
-    CaffeError
-        Naming the newest good snapshot.
+    Diverged
+        The loss is not finite; the message names the newest good snapshot.
     """
     value = float(loss)
     if not math.isfinite(value):
         word = "NaN" if math.isnan(value) else "infinite"
-        raise CaffeError(f"{file}: the loss is {word} at iteration {iteration}: {_advice(param)}")
+        raise Diverged(f"{file}: the loss is {word} at iteration {iteration}", param)
 
 
 def _finite(tensor: torch.Tensor) -> bool:
@@ -64,8 +78,8 @@ def check_weights(solver: Solver) -> None:
 
     Raises
     ------
-    CaffeError
-        Naming layer and blob, and the newest good snapshot.
+    Diverged
+        The message names layer and blob, and the newest good snapshot.
     """
     bad = next(
         (
@@ -79,14 +93,15 @@ def check_weights(solver: Solver) -> None:
     if bad is None and not all(map(_finite, solver.updater.history)):
         bad = "the history of the updates"
     if bad:
-        raise CaffeError(
+        raise Diverged(
             f"{solver.file}: {bad} holds NaN or infinite values at iteration {solver.iter}, no"
-            f" snapshot was written: {_advice(solver.param)}"
+            " snapshot was written",
+            solver.param,
         )
 
 
 def warn_of_collapse(net: NetCore, threshold: float) -> None:
-    """Warn where the scores that go into a loss hardly differ between the images of the last batch.
+    """Warn if the scores that go into a loss hardly differ between the images of the last batch.
 
     Parameters
     ----------
@@ -100,5 +115,5 @@ def warn_of_collapse(net: NetCore, threshold: float) -> None:
                 "solver.cpp:260",
                 f"Outputs into layer {layer} hardly differ between the images of the batch"
                 f" (variance {log.number(variance)}): the network has collapsed, or has not begun"
-                " to learn; if this goes on, look at the labels, the order of the data and base_lr",
+                " to learn; if this continues, check the labels, the order of the data and base_lr",
             )

@@ -8,15 +8,15 @@ from caffe.error import CaffeError
 
 
 def read(source: Path | str) -> list[tuple[str, int]]:
-    """The lines of a list of images; the label is what follows the last blank.
+    """Read the lines of a list of images; the label follows the last space.
 
-    As in Caffe, the label is read by C's atoi: "1.7" is 1, and a line without a number has the
-    label 0 and loses what follows its last blank, if it has one.
+    As in Caffe, the label is read with C's atoi: "1.7" is 1.  If a line does not end in a number,
+    its label is 0, and whatever follows its last space is lost.
 
     Returns
     -------
     list of (path, label)
-        In the file's order, without its empty lines.
+        In the file's order; empty lines are left out.
 
     Raises
     ------
@@ -35,6 +35,6 @@ def read(source: Path | str) -> list[tuple[str, int]]:
 
 
 def atoi(text: str) -> int:
-    """The whole number at the beginning of a text, or 0; beyond 32 bits it wraps round, as in C."""
+    """The integer at the beginning of a text, or 0; beyond 32 bits it wraps round, as in C."""
     match = re.match(r"\s*([-+]?\d+)", text, re.ASCII)
     return (int(match[1]) + 2**31) % 2**32 - 2**31 if match else 0

@@ -27,9 +27,7 @@ class ShapeError(CaffeError, ValueError):
 
 
 def as_float(image: np.ndarray) -> np.ndarray:
-    """Integers divided by the largest value of their type (255, 65535), at least -1; floats
-    unchanged.
-    """
+    """Integers divided by their type's maximum (255, 65535), at least -1; floats unchanged."""
     image = np.asarray(image)
     if image.dtype.kind == "f":
         return image
@@ -87,11 +85,10 @@ def resize(
     anti_aliasing: bool | None = None,
     anti_aliasing_sigma: float | tuple[float, ...] | None = None,
 ) -> np.ndarray:
-    """Resize an array, as ``skimage.transform.resize`` (version 0.26) does; pycaffe's io module
-    exports that function.
+    """Resize an array as ``skimage.transform.resize`` 0.26 does.
 
-    What shrinks is smoothed first, by a Gaussian of sigma (factor - 1) / 2; pixel centres lie at
-    half-integers.
+    pycaffe's io module exports that function.  Axes that shrink are smoothed first, by a Gaussian
+    of sigma (factor - 1) / 2.  Pixel centres are at half-integers.
 
     Parameters
     ----------
@@ -107,7 +104,7 @@ def resize(
     preserve_range : bool
         Do not divide integers by the largest value of their type.
     anti_aliasing : bool, optional
-        Smooth what shrinks; by default True except for booleans, and for integers with order 0.
+        Smooth axes that shrink; by default True, except for booleans and integers of order 0.
     anti_aliasing_sigma : float or tuple of float, optional
 
     Returns
@@ -118,7 +115,7 @@ def resize(
     Raises
     ------
     ShapeError
-        `output_shape` has too few numbers, or the mode or order is unknown.
+        `output_shape` does not fit the image, the image is empty, or the mode or order is unknown.
     """
     image, output_shape = np.asarray(image), tuple(int(d) for d in output_shape)
     kind = image.dtype.kind
@@ -153,7 +150,7 @@ def resize(
     )
     if clip:
         low, high = np.nanmin(image), np.nanmax(image)
-        # with `cval` among the values
+        # `cval` counts as one of the image's values
         if mode == "constant" and np.nanmin(out) <= cval <= np.nanmax(out):
             low, high = min(low, image.dtype.type(cval)), max(high, image.dtype.type(cval))
         out = np.clip(out, low, high)

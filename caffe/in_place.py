@@ -1,9 +1,9 @@
-"""Layers that work in place: what may destroy its bottom, and what a gradient still reads.
+"""In-place layers: which may destroy their bottom, and which destroy what a gradient still reads.
 
-A layer whose top is its bottom's blob overwrites that blob.  A whole-graph pass lets it destroy the
-old values where no gradient needs them; everywhere else the layer writes a new tensor.  Caffe
-overwrites always, and its gradients then read the new values: nets where that makes a difference
-have to run blob by blob.
+A layer whose top is its bottom's blob overwrites that blob.  In a whole-graph pass it may destroy
+the old values only where no gradient needs them; elsewhere it writes a new tensor.  Caffe always
+overwrites, and its gradients then read the new values.  Nets where that makes a difference must run
+blob by blob.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ OUTPUT_NOT_NEEDED = {"Convolution", "Deconvolution", "InnerProduct", "Scale", "B
 
 
 def mark_overwriting(nodes: Sequence[Node]) -> None:
-    """Set `may_overwrite` of all nodes of a net: in one graph, which may destroy their bottoms."""
+    """Set `may_overwrite` of all nodes: whether they may destroy their bottom in a whole graph."""
     writers: dict[Blob, Layer] = {}  # the layer that last wrote each blob
     for node in nodes:
         if node.layer.can_overwrite and node.bottoms == node.tops:

@@ -1,4 +1,4 @@
-"""caffe.io: images and protos to NumPy and back, as pycaffe's io module names them."""
+"""caffe.io: images and protobuf messages to NumPy and back, as in pycaffe's io module."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -36,8 +36,8 @@ __all__ = [
 def blobproto_to_array(blob: caffe_pb2.BlobProto, return_diff: bool = False) -> np.ndarray:
     """A BlobProto as an ndarray of float32.
 
-    Its shape is num x channels x height x width if the blob has any of these old fields, else that
-    of its field `shape`; a blob with neither holds a single number, and the array has no axes.
+    Its shape is num x channels x height x width if the blob has any of these old fields, else its
+    field `shape`.  A blob with neither holds a single number, and the array has no axes.
 
     Raises
     ------
@@ -218,8 +218,9 @@ class Transformer:
         self.raw_scale[in_] = scale
 
     def set_mean(self, in_: str, mean: np.ndarray) -> None:
-        """The mean to subtract: (K,), (H, W) or (K, H, W) in the net's channel order; a mean image
-        is resized to the input.
+        """The mean to subtract: (K,), (H, W) or (K, H, W) in the net's channel order.
+
+        A mean image is resized to the input.
         """
         self._known(in_)
         mean, shape = np.asarray(mean, dtype=np.float32), tuple(self.inputs[in_][1:])
@@ -264,9 +265,7 @@ class Transformer:
         return out
 
     def deprocess(self, in_: str, data: np.ndarray) -> np.ndarray:
-        """A net's input (K, H', W') as the image it came from, at the net's size: `preprocess`
-        undone.
-        """
+        """Undo `preprocess`: a net's input (K, H', W') as an image, at the net's size."""
         self._known(in_)
         out = np.array(data, dtype=np.float32)
         if out.ndim == 4 and len(out) == 1:  # one image's blob

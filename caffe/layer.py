@@ -39,9 +39,7 @@ NOT_SUPPORTED = {
 
 
 def register(type_name: str) -> Callable[[type[AnyLayer]], type[AnyLayer]]:
-    """Class decorator: register a Layer class under Caffe's type string; a second class under the
-    same string is refused.
-    """
+    """Class decorator: register a Layer class under Caffe's type string, which must be new."""
 
     def add(cls: type[AnyLayer]) -> type[AnyLayer]:
         if type_name in _registry:
@@ -99,11 +97,11 @@ class Layer:
     that autograd can follow.  Where Caffe's gradient is not autograd's, `forward` uses a
     torch.autograd.Function.
 
-    net.backward() may come at any time, also long after the forward and after changes to blobs.  It
-    calls `backward`, which by default differentiates `forward` at the bottoms and parameters as
-    they are now.  A layer whose gradient in Caffe also depends on its top's data, or on what the
-    last forward has kept (`remember`, `recall`), or whose forward draws or counts, brings a
-    `backward` of its own.
+    net.backward() may be called at any time, even long after the forward pass and after changes to
+    blobs.  It calls `backward`, which by default differentiates `forward` at the current bottoms
+    and parameters.  A layer needs its own `backward` if its gradient in Caffe also depends on its
+    top's data or on what the last forward kept (`remember`, `recall`), or if its `forward` draws or
+    counts.
 
     Attributes
     ----------
@@ -139,7 +137,7 @@ class Layer:
     reads_own_bottom = NOTHING  # the same for the bottom, if the layer itself overwrites it
     always_propagates = False  # as in Caffe, writes its bottom's diff even if the net does not ask
     keeps_signs = False  # the top has the bottom's signs, or is 0 where no gradient passes
-    LARGE = 1 << 24  # so many numbers, or more, are first checked against the machine's memory
+    LARGE = 1 << 24  # from this many elements on, the machine's memory is checked first
 
     def __init__(self, param: caffe_pb2.LayerParameter, device: torch.device) -> None:
         self.param = param
@@ -172,7 +170,7 @@ class Layer:
         Parameters
         ----------
         bottoms, tops : list of torch.Tensor
-            The blobs' data as they are now; those of an in-place layer are the same tensor.
+            The blobs' current data; top and bottom of an in-place layer are the same tensor.
         diffs : list of torch.Tensor
             The tops' diffs.
         needs : list of bool
@@ -181,7 +179,7 @@ class Layer:
         Returns
         -------
         list of torch.Tensor or None
-            As `needs`; None leaves the diff alone.
+            In the order of `needs`; None leaves the diff unchanged.
         """
         return self.differentiate(self.forward, bottoms, diffs, needs)
 
@@ -194,7 +192,7 @@ class Layer:
         return ()
 
     def position(self) -> Position | None:
-        """Where the layer is in its data, for a snapshot; None if there is no such thing."""
+        """The layer's position in its data, for a snapshot; None if it has none."""
         return None
 
     def move_to(self, position: Position) -> None:
@@ -206,6 +204,7 @@ class Layer:
         return self.is_loss
 
     def default_loss_weight(self, index: int) -> float:
+        """The loss_weight of top `index` if the prototxt gives none."""
         return 1.0 if self.is_loss and index == 0 else 0.0
 
     # ------------------------------------------------------------------------------------ helpers
@@ -216,8 +215,9 @@ class Layer:
         diffs: Tensors,
         needs: Needs,
     ) -> Grads:
-        """What `backward` returns, by autograd: the gradients of function(*bottoms) with respect to
-        bottoms and parameters.
+        """Compute what `backward` returns with autograd.
+
+        These are the gradients of ``function(*bottoms)`` with respect to bottoms and parameters.
         """
         leaves = [
             t.detach().requires_grad_(need)
@@ -250,10 +250,10 @@ class Layer:
         )
 
     def recall(self, name: str, shape: Shape, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-        """What `remember` kept, in `shape`: after a reshape its front, or zeros if it is too small
-        or was never kept.
+        """The tensor that `remember` kept, in `shape`.
 
-        This is what Caffe's buffers hold, which are zeros until the first forward fills them.
+        After a reshape this is its front.  It is zeros if the tensor is too small or was never
+        kept, as Caffe's buffers are zeros until the first forward fills them.
         """
         found = self.remembered.get(name)
         if found is None or found.numel() < math.prod(shape):
@@ -282,11 +282,17 @@ class Layer:
 
     @property
     def train(self) -> bool:
+        """Whether the phase is TRAIN."""
         return self.phase == caffe_pb2.TRAIN
 
+    @property
+    def where(self) -> str:
+        """The layer's name and type, for errors."""
+        return f"layer '{self.name}' ({self.type})"
+
     def fail(self, what: str) -> NoReturn:
-        """Raise CaffeError naming this layer."""
-        raise CaffeError(f"layer '{self.name}' ({self.type}): {what}")
+        """Raise a CaffeError that names this layer."""
+        raise CaffeError(f"{self.where}: {what}")
 
     def check_counts(self, bottoms: int, tops: int) -> None:
         """Refuse a number of bottoms or tops that the type does not take."""
@@ -314,7 +320,7 @@ class Layer:
 
     def add_blob(self, shape: Shape, filler: caffe_pb2.FillerParameter | None = None) -> Blob:
         """Append a parameter blob of `shape`, filled by `filler`, or with zeros if it is None."""
-        where = f"layer '{self.name}' ({self.type}), blob {len(self.blobs)}"
+        where = f"{self.where}, blob {len(self.blobs)}"
         try:
             blob = Blob(shape, self.device)
         except CaffeError as error:

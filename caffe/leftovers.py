@@ -1,6 +1,4 @@
-"""What killed processes have left behind: files and LMDBs under a temporary name,
-`<name>.tmp<process>`.
-"""
+"""Removing what killed processes left behind: files and LMDBs named `<name>.tmp<process id>`."""
 
 import contextlib
 import glob
@@ -15,7 +13,7 @@ def _runs(process: int) -> bool:
     except ProcessLookupError:
         return False
     except (OSError, OverflowError):
-        return True  # another user's, or a number that is not a process's
+        return True  # another user's process, or a number that no process can have
     return True
 
 
@@ -27,7 +25,7 @@ def remove(name: str | os.PathLike[str], pattern: str = "") -> None:
     name : str
         The finished file's name, or its beginning.
     pattern : str
-        A glob pattern for the rest of the finished name; it is the whole name if not given.
+        A glob pattern for the rest of the finished file's name; '' if `name` is the whole name.
     """
     for path in glob.glob(f"{glob.escape(os.fspath(name))}{pattern}.tmp*"):
         process = re.fullmatch(r".*\.tmp(\d+)", path, re.DOTALL)

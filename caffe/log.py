@@ -1,5 +1,6 @@
-"""Log lines in glog's grammar, as Caffe writes them:
-``I1123 15:06:43.027683 32129 solver.cpp:45] text``.
+"""Log lines in glog's grammar, as Caffe writes them.
+
+``I1123 15:06:43.027683 32129 solver.cpp:45] text``
 
 The positions (`solver.cpp:239`) are those of BVLC Caffe 1.0, because tools that parse Caffe's logs
 look for them.  The prefix has no year, as parse_log.py and extract_seconds.py expect.  The module
@@ -11,7 +12,7 @@ glog's settings come from a command's flags (`-minloglevel 1`) or from the envir
 minloglevel
     0 INFO, 1 WARNING, 2 ERROR, 3 FATAL.  Lower levels are dropped; FATAL is always written.
 alsologtostderr
-    On, as in Caffe's tools.  Without it only levels from stderrthreshold (2) on go to stderr.
+    On, as in Caffe's tools.  Without it, only ERROR and FATAL go to stderr (stderrthreshold 2).
 log_dir
     A folder for a copy of the log, PROGRAM.HOST.USER.log.LEVEL.DATE-TIME.PID, with PROGRAM.LEVEL as
     a link to it.  Unlike glog, no copy is written to /tmp if log_dir is not given.
@@ -77,9 +78,7 @@ def set_flags(values: Mapping[str, bool | int | float | str]) -> None:
 
 @contextlib.contextmanager
 def of_program(name: str) -> Iterator[None]:
-    """Log as the program `name` while the block runs; the flags that it sets are forgotten
-    afterwards.
-    """
+    """Log as the program `name` inside the block; the flags set there are forgotten afterwards."""
     global _program
     before = _program, dict(_given), dict(_copies)
     _copies.clear()
@@ -89,7 +88,9 @@ def of_program(name: str) -> Iterator[None]:
     finally:
         _close()
         _program = before[0]
-        _given.clear(), _given.update(before[1]), _copies.update(before[2])
+        _given.clear()
+        _given.update(before[1])
+        _copies.update(before[2])
 
 
 def init_log(level: int = 0, stderr: bool = False) -> None:

@@ -41,7 +41,7 @@ class Line(NamedTuple):
 def prefix(
     level: str, moment: time.struct_time, microsecond: int, thread: int, position: str, year: bool
 ) -> str:
-    """A line's prefix, up to the space before its text; with `year`, the date has one.
+    """A line's prefix, up to the space before its text; `year` adds the year to the date.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def parse(row: str, year: int) -> Line | None:
     ----------
     row : str
     year : int
-        Of rows whose prefix has none.
+        For rows whose prefix has none.
     """
     match = PREFIX.match(row)
     if not match:

@@ -1,5 +1,6 @@
-"""Learning rate policies: the rate of iteration i, counted from 0 (Caffe: sgd_solver.cpp,
-GetLearningRate).
+"""Learning rate policies: the rate of iteration i, counted from 0.
+
+Caffe: sgd_solver.cpp, GetLearningRate.
 """
 
 import numpy as np

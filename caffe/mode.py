@@ -9,12 +9,12 @@ _state = {"gpu": False, "device_id": 0, "solver_count": 1, "solver_rank": 0}
 
 
 def set_mode_cpu() -> None:
-    """Compute on the CPU from now on: nets live where they were made."""
+    """Make new nets on the CPU from now on; existing nets stay on their device."""
     _state["gpu"] = False
 
 
 def set_mode_gpu() -> None:
-    """Compute on the GPU from now on; where there is no CUDA, warn and stay on the CPU."""
+    """Make new nets on the GPU from now on; without CUDA, warn and stay on the CPU."""
     if not torch.cuda.is_available():
         log.warning(
             "common.cpp:66",
@@ -33,7 +33,7 @@ def set_device(device_id: int) -> None:
 
 
 def device() -> torch.device:
-    """The device on which a net made now lives."""
+    """The device of nets that are made now."""
     if _state["gpu"]:
         return torch.device("cuda", _state["device_id"])
     return torch.device("cpu")
@@ -66,9 +66,7 @@ def common_seed() -> int:
 
 
 def draw_seed() -> int:
-    """Draw a seed from the global stream, for a thread with a stream of its own (a data layer's
-    crops).
-    """
+    """Draw a seed for a thread that has a random stream of its own (a data layer's crops)."""
     return int(torch.randint(0, 2**31 - 1, (1,)).item())
 
 
@@ -81,7 +79,7 @@ def solver_count() -> int:
 
 
 def set_solver_count(count: int) -> None:
-    """Say how many solvers train together; in TRAIN the data layers skip the others' records."""
+    """Set how many solvers train together; in TRAIN, Data layers skip the others' records."""
     if int(count) < 1:
         raise CaffeError(f"the number of solvers must be at least 1, not {count}")
     _state["solver_count"] = int(count)
@@ -93,7 +91,7 @@ def solver_rank() -> int:
 
 
 def set_solver_rank(rank: int) -> None:
-    """Say which of the solvers this process is; only number 0 tests and writes snapshots."""
+    """Set which of the solvers this process is; only number 0 tests and writes snapshots."""
     if int(rank) < 0:
         raise CaffeError(f"a solver's rank counts from 0, it cannot be {rank}")
     _state["solver_rank"] = int(rank)
@@ -105,6 +103,4 @@ def root_solver() -> bool:
 
 
 def set_multiprocess(multiprocess: bool) -> None:
-    """Take pycaffe's word for whether the solvers are processes or threads; it makes no difference
-    here.
-    """
+    """Do nothing: whether the solvers are processes or threads makes no difference here."""

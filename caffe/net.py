@@ -49,12 +49,12 @@ class NetCore:
     learnable : list of Parameter
         Each once, however many layers share it.
     keep_blobs : bool
-        After `forward_backward`, keep every blob's data (True), or the net's outputs only.
+        After `forward_backward`, keep every blob's data, or (False) only the net's outputs.
     debug_info : bool
         Log every blob's mean absolute value while the net runs blob by blob.
     callbacks : dict
-        {"before_forward", "after_forward", "before_backward", "after_backward": list of functions
-        of the layer's index}.
+        {"before_forward", "after_forward", "before_backward", "after_backward": list of
+        functions}, each called with the layer's index.
     overwrites_needed : bool
         A layer overwrites in place what a gradient reads.
     """
@@ -130,7 +130,7 @@ class NetCore:
     def debug_forward_backward(self) -> torch.Tensor:
         """Run the whole net once, blob by blob, with debug_info's log lines; return the loss.
 
-        As in Caffe, later passes are without these lines, whatever the net's prototxt says.
+        As in Caffe, later passes log no such lines, even if the net's prototxt asks for them.
         """
         self.debug_info = True
         loss = blob_by_blob.forward_backward(self, True, None)
@@ -227,8 +227,8 @@ class NetCore:
         Raises
         ------
         CaffeError
-            Naming file, layer, blob and both shapes where they do not fit; the net is then
-            unchanged.
+            A blob does not fit; the message names file, layer, blob and both shapes, and the net
+            is unchanged.
         """
         path = os.fspath(path)
         waiting: dict[str, list[tuple[Node, list[bool]]]] = {}
@@ -296,7 +296,7 @@ def _matched(
 
 
 def _same_shape(source: weights_file.BlobArray, shape: tuple[int, ...]) -> bool:
-    """Caffe's rule: equal shapes; the four axes of an old blob may have leading ones more."""
+    """Caffe's rule: the shapes are equal; an old blob's four axes may begin with surplus 1s."""
     if not source.legacy:
         return source.shape == tuple(shape)
     return len(shape) <= 4 and source.shape == (1,) * (4 - len(shape)) + tuple(shape)

@@ -1,5 +1,6 @@
-"""A NetParameter before its layers are made: rules by state, and inserted Split layers (Caffe:
-net.cpp, insert_splits.cpp).
+"""What happens to a NetParameter before its layers are made: state rules, and Split layers.
+
+Caffe: net.cpp, insert_splits.cpp.
 """
 
 from caffe import log, upgrade
@@ -53,7 +54,7 @@ def filter_net(param: NetParameter, name: str) -> NetParameter:
     Raises
     ------
     CaffeError
-        A layer has include and exclude rules.
+        A layer has both include and exclude rules.
     """
     whole, out = NetParameter(), NetParameter()
     whole.CopyFrom(param)

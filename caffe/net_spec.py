@@ -1,9 +1,9 @@
-"""Nets written in Python: ``n = caffe.NetSpec(); n.conv1 = L.Convolution(n.data, kernel_size=3,
-num_output=8)``.
+"""Nets written in Python, with ``from caffe import layers as L, params as P``.
 
-``from caffe import layers as L, params as P``: L.<Type>(bottoms..., fields...) makes a layer,
-P.<Message>.<VALUE> is a value of an enum of <Message>Parameter.  Field names are those of
-caffe.proto; ``str(n.to_proto())`` is the prototxt.
+``n = caffe.NetSpec(); n.conv1 = L.Convolution(n.data, kernel_size=3, num_output=8)``
+
+L.<Type>(bottoms..., fields...) makes a layer; P.<Message>.<VALUE> is a value of an enum of
+<Message>Parameter.  Field names are those of caffe.proto.  ``str(n.to_proto())`` is the prototxt.
 """
 
 from collections import Counter, OrderedDict
@@ -32,8 +32,9 @@ OWN_FIELDS = {type_name: f"{name}_param" for type_name, name in param_name_dict(
 
 
 def assign_proto(proto: Message, name: str, val: Any) -> None:
-    """Set a field of a protobuf message from Python: a message from a dict, a repeated field from a
-    list or a single value.
+    """Set a field of a protobuf message from Python.
+
+    A message may be given as a dict, a repeated field as a list or as a single value.
 
     Raises
     ------
@@ -172,8 +173,9 @@ class _Writer:
 
 
 def to_proto(*tops: Top | Function) -> caffe_pb2.NetParameter:
-    """NetParameter of all layers that `tops` need; unnamed tops are named after their layer's type
-    and numbered.
+    """NetParameter of all layers that `tops` need.
+
+    Unnamed tops are named after their layer's type and numbered.
     """
     writer = _Writer({})
     for top in tops:
@@ -182,15 +184,16 @@ def to_proto(*tops: Top | Function) -> caffe_pb2.NetParameter:
 
 
 def _function(part: Any, where: str):
-    """The layer of a top, or the layer itself where it has none."""
+    """The layer of a top; a layer without tops is returned as it is."""
     if isinstance(part, (Top, Function)):
         return part.fn if isinstance(part, Top) else part
     raise TypeError(f"{where} is not a Top (type is {type(part)})")
 
 
 class NetSpec:
-    """A net whose tops are attributes (or items); the attribute's name is the name of the top, and
-    of the layer whose first top it is.
+    """A net whose tops are attributes (or items).
+
+    An attribute's name becomes the name of the top, and of the layer whose first top it is.
     """
 
     def __init__(self) -> None:
@@ -217,9 +220,7 @@ class NetSpec:
         del self.tops[name]
 
     def to_proto(self) -> caffe_pb2.NetParameter:
-        """NetParameter of all layers, in the order of the attributes, each after those that it
-        reads.
-        """
+        """NetParameter of all layers, in the attributes' order, each after those that it reads."""
         functions = [_function(top, f"NetSpec's {name}") for name, top in self.tops.items()]
         writer = _Writer({top: name for name, top in self.tops.items()})
         for function in functions:
@@ -241,8 +242,9 @@ def layer_function(type_name: str) -> Callable[..., Top | tuple[Top, ...] | Func
 
 
 class Layers:
-    """L: L.Convolution makes a Convolution layer.  ``caffe.layers``, the package, has the same
-    attributes.
+    """L: L.Convolution makes a Convolution layer.
+
+    The package ``caffe.layers`` has the same attributes.
     """
 
     def __getattr__(self, name: str) -> Callable[..., Top | tuple[Top, ...] | Function]:
@@ -252,6 +254,8 @@ class Layers:
 
 
 class _Enums:
+    """The enum values of one message."""
+
     def __init__(self, message: type[Message]) -> None:
         self._message = message
 

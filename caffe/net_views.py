@@ -1,6 +1,4 @@
-"""What pycaffe shows of a net: its blobs, parameters and layers by name and by number; callbacks
-between the layers.
-"""
+"""pycaffe's view of a net: blobs, parameters and layers by name and number, and callbacks."""
 
 from __future__ import annotations
 
@@ -15,8 +13,7 @@ from caffe.net import NetCore
 
 
 class LayerView:
-    """A layer of the runtime as pycaffe shows it: `type`, `blobs`, `setup(bottom, top)`,
-    `reshape(bottom, top)`.
+    """A layer as pycaffe shows it: `type`, `blobs`, `setup(bottom, top)`, `reshape(bottom, top)`.
 
     The layer's other attributes can be read through it, too.
     """
@@ -50,7 +47,7 @@ class LayerView:
 class NetViews(NetCore):
     """A net with pycaffe's attributes and callbacks.
 
-    Names that begin with _ are those of pycaffe's C++ half, which some scripts use.
+    The names that begin with _ are those of pycaffe's C++ part; some scripts use them.
     """
 
     @property
@@ -155,7 +152,7 @@ class NetViews(NetCore):
         self.callbacks["after_forward"].append(run)
 
     def before_backward(self, run: Callable[[int], object]) -> None:
-        """Call `run(i)` before layer i's turn in the backward pass, even if nothing is to do."""
+        """Call `run(i)` before layer i's turn in the backward pass, even if it has no gradient."""
         self.callbacks["before_backward"].append(run)
 
     def after_backward(self, run: Callable[[int], object]) -> None:

@@ -22,7 +22,7 @@ class Parameter:
     Attributes
     ----------
     blob : Blob
-        Of the first layer that uses it.
+        That of the first layer that uses it.
     lr_mult, decay_mult : float
     owner : Layer
         The first layer that uses it.
@@ -59,9 +59,9 @@ class Node:
     may_overwrite : bool
         The layer works in place, and no gradient needs what it overwrites.
     shapes : list of tuple or None
-        Of bottoms and tops, when the layer was last reshaped or run.
+        The shapes of bottoms and tops when the layer was last reshaped or run.
     scores : torch.Tensor or None
-        What the layer, a loss, was last given as its first bottom.
+        If the layer is a loss: its first bottom in the last run.
     """
 
     layer: Layer
@@ -82,9 +82,7 @@ class Node:
         return self.layer.name
 
     def reshape(self, always: bool = False) -> None:
-        """Give the tops their shapes, if a shape has changed since the layer's last run or if
-        `always`.
-        """
+        """Give the tops their shapes, if a shape has changed since the last run or if `always`."""
         if not always and self.shapes is not None and self.shapes == self._shapes_now():
             return
         before = [top.count for top in self.tops]
@@ -93,7 +91,7 @@ class Node:
             for top, shape in zip(self.tops, shapes, strict=True):
                 top.reshape(*shape)
         except CaffeError as error:
-            if str(error).startswith("a blob "):  # of a shape that no blob can have
+            if str(error).startswith("a blob "):  # its shape is one that no blob can have
                 self.layer.fail(f"{error}; lower {self.layer.size_fields}")
             raise
         for top, count, weight in zip(self.tops, before, self.loss_weights, strict=True):
@@ -107,13 +105,11 @@ class Node:
         self.shapes = self._shapes_now()
 
     def _shapes_now(self) -> list[tuple[int, ...]]:
-        """The shapes of bottoms and tops.  A data layer chooses its tops' shapes itself, so those
-        do not count.
-        """
+        """The shapes of bottoms and tops, except the tops of a data layer, which it sets itself."""
         return [blob.shape for blob in (*self.bottoms, *(self.tops if self.bottoms else ()))]
 
     def share_memory(self) -> None:
-        """Lay the tops of a layer that only passes its bottom on into the bottom's memory."""
+        """Let the tops use the bottom's memory if the layer only passes its bottom on."""
         if self.layer.shares_data:
             source = self.bottoms[0] if self.bottoms else self.layer.blobs[0]
             for top in self.tops:
@@ -122,9 +118,8 @@ class Node:
                     top.share_diff(source)
 
     def enough_memory(self) -> AbstractContextManager[None]:
-        """A block in which a failed allocation is an error that names this layer."""
-        layer = self.layer
-        return allocation.enough_for(f"layer '{layer.name}' ({layer.type})", layer.size_fields)
+        """A context in which a failed allocation raises an error that names this layer."""
+        return allocation.enough_for(self.layer.where, self.layer.size_fields)
 
     def compute(
         self, bottoms: Sequence[torch.Tensor], params: list[torch.Tensor], overwrite: bool

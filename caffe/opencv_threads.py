@@ -1,9 +1,9 @@
-"""OpenCV without threads of its own, while our threads decode images.
+"""Keeping OpenCV from starting threads of its own while the runtime's threads decode images.
 
-One image is one thread's work, and a batch is spread over several.  Where OpenCV splits each image
-over its own pool as well, the threads outnumber the cores and wait for each other.  Its setting
-belongs to the whole process: it is changed only while images are being read, and restored
-afterwards, so that a program which imports caffe keeps the setting it has made.
+Several threads decode a batch, one image each.  If OpenCV splits every image over its own pool as
+well, there are more threads than cores, and they wait for each other.  OpenCV's setting belongs to
+the whole process.  It is therefore changed only while images are read, and restored afterwards, so
+that a program that imports caffe keeps its own setting.
 """
 
 import contextlib
@@ -18,9 +18,9 @@ _state = {"users": 0, "before": 0, "off": 0}
 
 @contextlib.contextmanager
 def off() -> Iterator[None]:
-    """Keep OpenCV to the calling thread; the last of several users restores its number of threads.
+    """Turn OpenCV's threads off in the block; the last of several blocks to end restores them.
 
-    A program that sets the number itself in the meantime keeps what it has set.
+    If the program changes the number of threads in the meantime, its number stays.
     """
     with _lock:
         if not _state["users"]:

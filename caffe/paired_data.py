@@ -1,8 +1,8 @@
-"""Two LMDBs that belong together, such as images and their targets.  Caffe pairs their records by
-position alone.
+"""Two LMDBs that belong together, such as images and their targets.
 
-Caffe never compares the two.  If one lacks a record, every pair after it is wrong, and the training
-learns nothing, while its log looks healthy.  So a net is checked before it trains.
+Caffe pairs their records by position alone, and never compares the two.  If one lacks a record,
+every pair after it is wrong, and the training learns nothing, while its log looks healthy.
+Therefore every net is checked before it trains.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def check(net: NetCore) -> None:
     Raises
     ------
     CaffeError
-        Naming the two LMDBs and the first record that differs.
+        Two LMDBs do not belong together; the message names them and the first record that
+        differs.
     """
     pairs = _targets(net)
     for data, target in pairs:
@@ -92,7 +93,7 @@ def _targets(net: NetCore) -> list[tuple[Layer, Layer]]:
 
 
 def _difference(data: LMDB, target: LMDB) -> str | None:
-    """Why two LMDBs do not belong together, or None if nothing speaks against it."""
+    """Why two LMDBs do not belong together, or None if they may."""
     if data.keys == target.keys or len(target) == 1:
         return None
     mine, theirs = _names(data), _names(target)
@@ -112,13 +113,14 @@ def _difference(data: LMDB, target: LMDB) -> str | None:
     for i, (one, other) in enumerate(zip(mine, theirs, strict=False)):
         if one != other:
             keys = data.key_text(i), target.key_text(i)
-            return f"{counts}: record {i} is {keys[0]} in the one and {keys[1]} in the other"
+            return f"{counts}: record {i} is {keys[0]} in the first and {keys[1]} in the second"
     return counts
 
 
 def _names(database: LMDB) -> list[str] | None:
-    """The names that follow the numbers in the keys, as convert_imageset writes them; None if a key
-    is only a number.
+    """The names that follow the numbers in the keys; None if a key is only a number.
+
+    convert_imageset writes such keys.
     """
     found = []
     for key in database.keys:

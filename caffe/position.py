@@ -1,4 +1,4 @@
-"""Where a layer is in its data: what a snapshot holds of it besides its parameters."""
+"""The position of a layer in its data, which a snapshot holds besides the layer's parameters."""
 
 from __future__ import annotations
 
@@ -15,13 +15,12 @@ from caffe.proto.caffe_pb2 import BlobProto, LayerPosition
 
 @dataclass(frozen=True)
 class Position:
-    """The next record of a data layer with the state of its random streams, or the hidden states of
-    a recurrent layer.
+    """A data layer's next record and random streams, or a recurrent layer's hidden states.
 
     Attributes
     ----------
     records : int
-        In the source, to tell another source from this one.
+        Number of records in the source, to recognise another source.
     cursor : int
         The next record.
     passed : int
@@ -44,14 +43,14 @@ class Position:
 
 
 def generator(state: Mapping[str, object]) -> np.random.Generator:
-    """A NumPy generator in the state of another one (``rng.bit_generator.state``)."""
+    """A NumPy generator with the state of another one (``rng.bit_generator.state``)."""
     bits = np.random.PCG64(0)
     bits.state = state
     return np.random.Generator(bits)
 
 
 def to_message(name: str, type_name: str, position: Position) -> LayerPosition:
-    """The message that a snapshot holds of a layer's position."""
+    """A layer's position as the message that a snapshot holds."""
     return LayerPosition(
         name=name,
         type=type_name,

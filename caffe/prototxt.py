@@ -117,7 +117,7 @@ def read_message(path: Path | str, message: wire.M) -> wire.M:
 
 
 def _string(match: re.Match[bytes], path: str):
-    """A string of a prototxt as it is, or in UTF-8 with a warning."""
+    """A string literal of a prototxt; one that is not UTF-8 is converted, with a warning."""
     whole, inner = match[0], match[2]
     if inner.isascii() and b"\\" not in inner:
         return whole
@@ -136,11 +136,12 @@ def _string(match: re.Match[bytes], path: str):
 
 
 def read_net(path: Path | str) -> caffe_pb2.NetParameter:
-    """Read a net's prototxt, bringing older forms up to date (see caffe/upgrade.py).
+    """Read a net's prototxt and upgrade older forms (see caffe/upgrade.py).
 
-    Returns
-    -------
-    NetParameter
+    Raises
+    ------
+    CaffeError
+        The file cannot be read, parsed or upgraded.
     """
     net = read_message(path, caffe_pb2.NetParameter())
     upgrade.upgrade_net(net, os.fspath(path))
@@ -148,11 +149,12 @@ def read_net(path: Path | str) -> caffe_pb2.NetParameter:
 
 
 def read_solver(path: Path | str) -> caffe_pb2.SolverParameter:
-    """Read a solver's prototxt.
+    """Read a solver's prototxt and upgrade older forms (see caffe/upgrade.py).
 
-    Returns
-    -------
-    SolverParameter
+    Raises
+    ------
+    CaffeError
+        The file cannot be read, parsed or upgraded.
     """
     solver = read_message(path, caffe_pb2.SolverParameter())
     upgrade.upgrade_solver(solver, os.fspath(path))

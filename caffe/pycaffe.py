@@ -80,7 +80,7 @@ class Net(NetViews):
 
     @classmethod
     def from_param(cls, param: caffe_pb2.NetParameter, file: str | os.PathLike[str] = "net") -> Net:
-        """A net from a NetParameter as it is, with the phase, level and stages of its state.
+        """A net from a NetParameter, with the phase, level and stages of its own state.
 
         Parameters
         ----------
@@ -170,7 +170,7 @@ class Net(NetViews):
     ) -> dict[str, np.ndarray]:
         """Run forward over any number of items, a batch at a time.
 
-        The last batch is filled up with zeros.
+        The last batch is padded with zeros.
 
         Parameters
         ----------
@@ -252,7 +252,7 @@ class Net(NetViews):
     ) -> None:
         if arrays and set(arrays) != set(allowed):
             raise CaffeError(
-                f"{self.file}: the {word}s are {', '.join(allowed) or 'none'}; given were"
+                f"{self.file}: expected the {word}s {', '.join(allowed) or 'none'}; got"
                 f" {', '.join(arrays)}: give all, or none"
             )
         by_name = self.blobs
@@ -269,7 +269,7 @@ class Net(NetViews):
         return self._known("layer", name, self._layer_names)
 
     def _known(self, word: str, name: str, names: Sequence[str]) -> int:
-        """The index of a name that must be there."""
+        """The index of a name, which must be among `names`."""
         if name not in names:
             raise CaffeError(
                 f"{self.file}: there is no {word} '{name}'; there are {', '.join(names)}"

@@ -26,10 +26,9 @@ class BlobVector(list[Blob]):
 class PythonLayer:
     """Base class: override setup, reshape, forward and backward.
 
-    Each is given lists of Blob, the net's own.  `forward` reads bottom[i].data and writes
-    top[i].data.  `backward` reads top[i].diff, writes bottom[i].diff and adds to
-    self.blobs[i].diff.  `self.param_str` is the prototxt's, `self.phase` is caffe.TRAIN or
-    caffe.TEST.  `net.layers[i]` is the object itself, with all that it has kept.
+    Each receives the net's own blobs, as lists of Blob.  `self.param_str` is the string from the
+    prototxt, `self.phase` is caffe.TRAIN or caffe.TEST.  `net.layers[i]` is the layer object
+    itself, with all its attributes.
     """
 
     type = "Python"
@@ -40,15 +39,22 @@ class PythonLayer:
         self.blobs = BlobVector()
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        """Check the settings and make the parameters; called once."""
         raise NotImplementedError
 
     def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        """Give the tops their shapes (`top[i].reshape(...)`); called before every forward."""
         raise NotImplementedError
 
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        """Read `bottom[i].data` and write `top[i].data`."""
         raise NotImplementedError
 
     def backward(
         self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]
     ) -> None:
+        """Read `top[i].diff`, write `bottom[i].diff` and add to `self.blobs[i].diff`.
+
+        `propagate_down[i]` is False for a bottom that needs no gradient.
+        """
         raise NotImplementedError

@@ -15,7 +15,7 @@ KINDS = (
     (stat.S_ISBLK, "a device"),
     (stat.S_ISSOCK, "a socket"),
 )
-# the shell's <(command) has a writer at its other end
+# what `pipes` allows: the shell's <(command), for example, has a writer at its other end
 PIPES = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
 
 
@@ -27,7 +27,7 @@ def check(path: Path | str, pipes: bool = False) -> None:
     path : str or Path
         Links are followed.
     pipes : bool
-        Accept /dev/stdin and /dev/fd/N.
+        Accept /dev/stdin, /dev/fd/N and /proc/self/fd/N as well.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def check(path: Path | str, pipes: bool = False) -> None:
 def open_regular(path: Path | str, pipes: bool = False) -> BinaryIO:
     """Open a regular file for reading bytes.
 
-    Parameters and errors as `check`; a file that may not be read is a CaffeError as well.
+    Parameters and errors are those of `check`; a file without read permission is an error, too.
 
     Returns
     -------

@@ -1,5 +1,6 @@
-"""Which snapshot a training resumes from: the newest of its prefix that is whole, by iteration
-number.  Which older ones are removed.
+"""Which snapshot a training resumes from (the newest whole one), and which older ones are removed.
+
+The newest snapshot of a prefix is the one with the highest iteration number.
 """
 
 from __future__ import annotations
@@ -76,8 +77,9 @@ def newest(prefix: str) -> str | None:
 
 
 def good(prefix: str) -> Iterator[str]:
-    """Yield the whole snapshots of a snapshot_prefix, the newest first; damaged ones are skipped
-    with a warning.
+    """Yield the whole snapshots of a snapshot_prefix, the newest first.
+
+    Damaged ones are skipped with a warning.
     """
     for _, path in states(prefix):
         try:
@@ -128,15 +130,15 @@ def restore_newest(solver: Solver, restart_data: bool = False) -> str | None:
 def remove_older(prefix: str, iteration: int, keep: int) -> None:
     """Remove a training's older snapshots, states and weights.
 
-    The files are removed only when the newest snapshot is on the disk for good, so a machine that
-    crashes loses nothing.  Weights without a state, and snapshots of later iterations, stay.
+    Files are removed only after the newest snapshot has reached the disk, so nothing is lost if the
+    machine crashes.  Weights without a state, and snapshots of later iterations, stay.
 
     Parameters
     ----------
     prefix : str
         The snapshot_prefix.
     iteration : int
-        That of the snapshot just written, which stays.
+        The iteration of the snapshot that was just written; it stays.
     keep : int
         How many snapshots stay; 0: all.
     """
@@ -168,7 +170,7 @@ def _files(prefix: str, iteration: int) -> list[str]:
 
 
 def _flush(path: str) -> None:
-    """Have the system write a file, or a folder's names, to the disk."""
+    """Make the system write a file, or the names in a folder, to the disk."""
     number = os.open(path, os.O_RDONLY)
     try:
         os.fsync(number)

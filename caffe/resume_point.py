@@ -1,9 +1,10 @@
-"""Where a training is between two iterations: the positions of its nets in their data, the states
-of its random streams, and the losses that its log averages.
+"""Resume points: the state of a training between two iterations.
 
-A snapshot holds this, so that a resumed training equals one that was never stopped.  BVLC Caffe
-ignores it and resumes with the first record.  A Python layer that reads data cannot be asked for
-its position, so a net with such a layer resumes with the first record, too.
+A resume point holds the positions of the nets in their data, the states of the random streams, and
+the losses that the log averages.  It is part of a snapshot, so that a resumed training equals one
+that was never stopped.  BVLC Caffe ignores it and resumes with the first record.  A Python layer
+that reads data cannot be asked for its position, so a net with such a layer also resumes with the
+first record.
 """
 
 from __future__ import annotations
@@ -26,33 +27,30 @@ if TYPE_CHECKING:
 
 LOG_PLACE = "solver.cpp:296"
 FROM_THE_START = "its data starts at the first record, as in Caffe"
-DAMAGES = (
-    ValueError,
-    TypeError,
-    KeyError,
-    OverflowError,
-    RuntimeError,
-)  # what a damaged one raises
+# what a damaged resume point raises when it is read
+DAMAGES = (ValueError, TypeError, KeyError, OverflowError, RuntimeError)
 
 
 @dataclass(frozen=True)
 class ResumePoint:
-    """A place between two iterations; cheap to take, as it copies no data.
+    """A point between two iterations; it is cheap to take, because it copies no data.
 
     Attributes
     ----------
     iteration : int or None
-        The next one; None in a point read from a file, which does not hold it.
+        The next iteration; None in a point read from a file, which does not hold it.
     solver : (int, int)
         The number of solvers, and which of them this is.
     losses : list of torch.Tensor
-        Of the last average_loss iterations, each one number.
+        The losses of the last average_loss iterations (0-d).
     cpu_stream : torch.Tensor of uint8
         The state of PyTorch's generator.
     cuda_stream : torch.Tensor of uint8, or None
-        That of the net's GPU.
+        The state of the generator of the net's GPU.
     nets : list of list of (str, str, Position)
-        Name, type and position of each layer that has one: of the training net, then the test nets.
+        For the training net, then each test net: name, type and position of the layers with one.
+    rate_scale : float
+        What rollbacks have made of the learning rate, above 0; 1 without any.
     others : list of bytes
         In the root's point, those of the other processes of this training.
     """
@@ -63,6 +61,7 @@ class ResumePoint:
     cpu_stream: torch.Tensor
     cuda_stream: torch.Tensor | None
     nets: Sequence[Sequence[tuple[str, str, Position]]]
+    rate_scale: float = 1.0
     others: Sequence[bytes] = ()
 
     def to_bytes(self) -> bytes:
@@ -76,6 +75,8 @@ class ResumePoint:
         )
         if self.cuda_stream is not None:
             message.cuda_stream = self.cuda_stream.numpy().tobytes()
+        if self.rate_scale != 1:
+            message.rate_scale = self.rate_scale
         for layers in self.nets:
             message.net.add(layer=[position.to_message(*layer) for layer in layers])
         return message.SerializeToString()
@@ -98,9 +99,9 @@ class Restored:
 
 
 def of_snapshot(solver: Solver) -> ResumePoint:
-    """Where a snapshot taken now resumes: if an iteration is under way, where that began.
+    """The point from which a snapshot taken now resumes: if an iteration is under way, its start.
 
-    An iteration is under way during the tests before it, too: the resumed training tests again.
+    The tests before an iteration are part of it: the resumed training tests again.
     """
     begun = solver.begun_at
     point = begun if begun and begun.iteration == solver.iter else take(solver)
@@ -108,7 +109,7 @@ def of_snapshot(solver: Solver) -> ResumePoint:
 
 
 def take(solver: Solver) -> ResumePoint:
-    """The point at which a solver is now."""
+    """The current point of a solver."""
     device = solver.net.device
     return ResumePoint(
         solver.iter,
@@ -120,6 +121,7 @@ def take(solver: Solver) -> ResumePoint:
             [(layer.name, layer.type, place) for layer, place in _positions(net)]
             for net in (solver.net, *solver.test_nets)
         ],
+        solver.updater.scale,
     )
 
 
@@ -135,7 +137,7 @@ def read(data: bytes, path: str) -> ResumePoint:
     Raises
     ------
     CaffeError
-        It is damaged.
+        The point is damaged.
     """
     damaged = (
         f"{path}: its data positions and random streams are damaged; -restart_data resumes without"
@@ -156,6 +158,7 @@ def read(data: bytes, path: str) -> ResumePoint:
                 ]
                 for net in message.net
             ],
+            _scale(message.rate_scale),
             list(message.other),
         )
     except DAMAGES as error:
@@ -163,18 +166,24 @@ def read(data: bytes, path: str) -> ResumePoint:
 
 
 def _stream(state: bytes, device: str) -> torch.Tensor:
-    """The state of a generator as a tensor, tried out if the device is there."""
+    """The state of a generator as a tensor; it is tried out if the device exists."""
     tensor = torch.frombuffer(bytearray(state), dtype=torch.uint8)
     if device == "cpu" or torch.cuda.is_available():
         torch.Generator(device).set_state(tensor)
     return tensor
 
 
+def _scale(scale: float) -> float:
+    if not 0 < scale <= 1:
+        raise ValueError("not what a rollback makes of a learning rate")
+    return scale
+
+
 def restore(solver: Solver, point: ResumePoint, path: str) -> None:
     """Bring a solver's nets, random streams and log to a point.
 
-    A net that does not fit is left where it is, with a warning: its positions belong together, so
-    all of them are taken or none.
+    A net that does not fit stays where it is, with a warning.  The positions of a net belong
+    together, so either all of them are restored or none.
 
     Parameters
     ----------
@@ -183,6 +192,13 @@ def restore(solver: Solver, point: ResumePoint, path: str) -> None:
     path : str
         The state's file, for the log.
     """
+    solver.updater.scale = point.rate_scale
+    if point.rate_scale != 1:
+        log.warning(
+            LOG_PLACE,
+            f"{path} was written after a rollback: the learning rate is"
+            f" {log.number(point.rate_scale)} times that of {solver.file}",
+        )
     if point.solver != (mode.solver_count(), mode.solver_rank()):
         count, rank = point.solver
         log.warning(
@@ -215,15 +231,15 @@ def restore(solver: Solver, point: ResumePoint, path: str) -> None:
 
 
 def _positions(net: NetCore) -> list[tuple[Layer, Position]]:
-    """The layers that have a position, with it; none if a Python layer is a source, too."""
-    if _source_of_the_users(net) is not None:
+    """(layer, position) of the layers that have one; none if a Python layer is also a source."""
+    if _python_source(net) is not None:
         return []
     pairs = [(node.layer, node.layer.position()) for node in net.nodes]
     return [(layer, place) for layer, place in pairs if place is not None]
 
 
-def _source_of_the_users(net: NetCore) -> Layer | None:
-    """A layer of the user's own that has no bottoms, if there is one."""
+def _python_source(net: NetCore) -> Layer | None:
+    """The first Python layer without bottoms, or None."""
     return next((n.layer for n in net.nodes if n.layer.calls_user and not n.bottoms), None)
 
 
@@ -235,7 +251,7 @@ def _move(net: NetCore, layers: Sequence[tuple[str, str, Position]]) -> None:
     CaffeError
         They do not fit.
     """
-    source = _source_of_the_users(net)
+    source = _python_source(net)
     if source is not None:
         source.fail("a snapshot does not hold the position of a Python layer")
     before = _positions(net)

@@ -35,8 +35,10 @@ def share_start(solver: Solver) -> None:
     processes.take_from_root(solver.updater.history)
     places = solver.restored.points if solver.restored else []
     path = solver.restored.path if solver.restored else ""
-    start = (solver.iter, solver.updater.current_step, places, path)
-    solver.iter, solver.updater.current_step, places, path = processes.of_root(start)
+    updater = solver.updater
+    start = (solver.iter, updater.current_step, updater.scale, places, path)
+    start = processes.of_root(start)
+    solver.iter, updater.current_step, updater.scale, places, path = start
     if 0 < mode.solver_rank() < len(places):
         resume_point.restore(solver, resume_point.read(places[mode.solver_rank()], path), path)
 

@@ -1,5 +1,6 @@
-"""What signals ask of a training: SIGINT and SIGHUP what `-sigint_effect` and `-sighup_effect` say,
-SIGTERM to stop.
+"""Signals during training: SIGINT and SIGHUP stop it, take a snapshot or do nothing; SIGTERM stops.
+
+The flags `-sigint_effect` and `-sighup_effect` choose what the first two do.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ EFFECTS = (SNAPSHOT, STOP, NONE)
 class Signals:
     """Turns signals into requests, which the solver reads after each iteration and each test batch.
 
-    A scheduler that ends a job sends SIGTERM first: it stops the training as Ctrl-C does, with a
+    A scheduler that ends a job sends SIGTERM first.  It stops the training as Ctrl-C does, with a
     snapshot.
 
     Parameters
@@ -47,7 +48,7 @@ class Signals:
         self.received.add(number)
 
     def __call__(self) -> str:
-        """The effect of one signal received, SIGHUP's first; 'none' if no signal is left."""
+        """Return and forget the effect of one received signal, SIGHUP's first, or 'none'."""
         for number, effect in self.effects.items():
             if number in self.received:
                 self.received.remove(number)

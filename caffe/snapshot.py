@@ -1,8 +1,8 @@
-"""Snapshots of a solver: its weights and its state, written together and restored together (Caffe:
-Solver::Snapshot, Restore).
+"""Snapshots of a solver: its weights and its state, written together and restored together.
 
-A .solverstate is binary protobuf or HDF5 (see hdf5_snapshot.py), and is recognised by its content.
-weights_file.py has the weights; resume.py finds the newest snapshot.
+Caffe: Solver::Snapshot, Restore.  A .solverstate is binary protobuf or HDF5 (see hdf5_snapshot.py),
+and is recognised by its content.  weights_file.py has the weights; resume.py finds the newest
+snapshot.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class State:
         Steps that the learning rate has taken.
     history : list of ndarray of float32
     resume_point : bytes
-        See resume_point.py; empty in a state of BVLC Caffe's.
+        See resume_point.py; empty in a state that BVLC Caffe wrote.
     """
 
     iter: int
@@ -94,8 +94,8 @@ def take(solver: Solver) -> tuple[str, str]:
 def restore(solver: Solver, path: str | os.PathLike[str], restart_data: bool = False) -> None:
     """Give a solver the weights, history, iteration and step of a snapshot, and its resume point.
 
-    Without a resume point, which BVLC Caffe does not write, and with `restart_data` the data layers
-    and random streams are left where they are: in a new solver that is the beginning, as in Caffe.
+    With `restart_data`, or without a resume point (BVLC Caffe writes none), data layers and random
+    streams stay where they are.  In a new solver that is the beginning, as in Caffe.
 
     Raises
     ------

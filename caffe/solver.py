@@ -23,9 +23,10 @@ from caffe import (
 )
 from caffe.proto.caffe_pb2 import SolverParameter
 from caffe.pycaffe import Net
+from caffe.rollback import Rollback
 from caffe.signals import NONE, SNAPSHOT, STOP
-from caffe.training_log import TrainingLog, log_outputs
-from caffe.update_rule import RULES, Updater
+from caffe.training_log import TrainingLog
+from caffe.update_rule import Updater
 
 # Reading the loss waits for a GPU, so there it is checked only once in so many iterations.
 LOSS_CHECK_INTERVAL = 100
@@ -68,10 +69,13 @@ class Solver:
         The resume points of the snapshot that the training has resumed from.
     others : list of bytes
         Where the other processes of this training were when they last said so: their resume points.
+    rollback : Rollback or None
+        Brings the training back to a snapshot when it diverges.  None: it ends then.
     """
 
     collapsed_outputs: float = 1e-7
     keep: int = 0
+    rollback: Rollback | None = None
     rule_type: str | None = None  # overrules the prototxt's type
 
     def __init__(
@@ -175,35 +179,44 @@ class Solver:
         log.info("solver.cpp:332", "Optimization Done.")
 
     def step(self, iterations: int) -> None:
-        """Make `iterations` updates.
+        """Make `iterations` updates; after a rollback, go on to the same iteration.
 
         Raises
         ------
         CaffeError
-            The loss or, at a snapshot, a weight is NaN or infinite.
+            The loss or, at a snapshot, a weight is NaN or infinite, and there is no rollback.
         """
-        p, stop = self.param, self.iter + iterations
+        stop = self.iter + iterations
         self.training_log.start(self.iter)
         self.stopped_early = False
-        while self.iter < stop:
-            self.begun_at = resume_point.take(self)
-            self.net.clear_param_diffs()
-            tests = p.test_interval > 0 and self.iter % p.test_interval == 0
-            if tests and (self.iter > 0 or p.test_initialization):
-                self.test_all()
-                if self.stopped_early:
-                    break
-            for on_start, _ in self._callbacks:
-                on_start()
-            self._iterate()
-            request = processes.agreed(self.request())
-            due = p.snapshot > 0 and self.iter % p.snapshot == 0
-            due = due and (mode.root_solver() or processes.together())
-            if due or request == SNAPSHOT:
-                self.snapshot()
-            if request == STOP:
-                self.stopped_early = True
-                break
+        while self.iter < stop and not self.stopped_early:
+            try:
+                self._turn()
+                if self.rollback and self.iter == stop:
+                    health.check_weights(self)
+            except health.Diverged as error:
+                if self.rollback is None:
+                    raise
+                self.rollback.go_back(self, error)
+
+    def _turn(self) -> None:
+        """One iteration, with the tests before it, and the snapshot after it, that are due."""
+        p = self.param
+        self.begun_at = resume_point.take(self)
+        self.net.clear_param_diffs()
+        tests = p.test_interval > 0 and self.iter % p.test_interval == 0
+        if tests and (self.iter > 0 or p.test_initialization):
+            self.test_all()
+            if self.stopped_early:
+                return
+        for on_start, _ in self._callbacks:
+            on_start()
+        self._iterate()
+        request = processes.agreed(self.request())
+        self.stopped_early = request == STOP
+        due = p.snapshot > 0 and self.iter % p.snapshot == 0
+        if (due and (mode.root_solver() or processes.together())) or request == SNAPSHOT:
+            self.snapshot()
 
     def _iterate(self) -> None:
         """One iteration: the gradients, the log lines, the update."""
@@ -232,9 +245,7 @@ class Solver:
             health.warn_of_collapse(self.net, self.collapsed_outputs)
 
     def apply_update(self) -> None:
-        """Turn the parameters' diffs into updates, subtract them from the weights, and count the
-        iteration.
-        """
+        """Update the weights from the diffs, which become the updates; count the iteration."""
         rate = self.updater.rate(self.iter)
         self._take_rate_step(rate)
         self.updater.update_all(rate, self.iter)
@@ -273,7 +284,7 @@ class Solver:
             sums = outputs if sums is None else [a + b for a, b in zip(sums, outputs, strict=True)]
         if self.param.test_compute_loss:
             log.info("solver.cpp:399", f"Test loss: {log.number(float(loss) / iterations)}")
-        log_outputs("Test", "solver.cpp:414", net, [s / iterations for s in sums or []])
+        self.training_log.test(self.iter, index, net, [s / iterations for s in sums or []])
 
     def _answer_requests(self) -> None:
         """Between two test batches: snapshot at once, note a request to stop."""
@@ -300,12 +311,16 @@ class Solver:
     def _write_snapshot(self) -> tuple[str, str]:
         health.check_weights(self)
         names = snapshot.take(self)
+        if self.rollback:
+            self.rollback.note(names[1])
         resume.remove_older(self.param.snapshot_prefix, self.iter, self.keep)
         return names
 
     def restore(self, path: str | os.PathLike[str], restart_data: bool = False) -> None:
         """Resume from a .solverstate (or .solverstate.h5), as snapshot.restore does."""
         snapshot.restore(self, path, restart_data)
+        if self.rollback:
+            self.rollback.note(os.fspath(path))
 
     def restore_newest(self, restart_data: bool = False) -> str | None:
         """Resume from the newest good snapshot, as resume.restore_newest does; return its name."""
@@ -315,23 +330,3 @@ class Solver:
         """Stop the nets' data threads."""
         for net in (self.net, *self.test_nets):
             net.close()
-
-
-def _solver_class(kind: str) -> type[Solver]:
-    return type(
-        f"{kind}Solver",
-        (Solver,),
-        {"rule_type": kind, "__doc__": f"A Solver that trains by {kind}, whatever its type says."},
-    )
-
-
-_classes = {kind: _solver_class(kind) for kind in RULES}
-SGDSolver, NesterovSolver, AdaGradSolver, RMSPropSolver, AdaDeltaSolver, AdamSolver = (
-    _classes.values()
-)
-
-
-def get_solver(solver: str | os.PathLike[str] | SolverParameter) -> Solver:
-    """The solver of the type that a prototxt (a path, or a SolverParameter) names."""
-    kind = solver.type if isinstance(solver, SolverParameter) else prototxt.read_solver(solver).type
-    return _classes.get(kind, Solver)(solver)  # Solver refuses an unknown type

@@ -1,6 +1,4 @@
-"""The nets of a solver: one to train and any number to test, each from a file or from the solver's
-prototxt itself.
-"""
+"""A solver's nets: one to train, any number to test, from files or the solver's prototxt."""
 
 from __future__ import annotations
 
@@ -50,8 +48,13 @@ def _source(field: str, given: str | NetParameter, file: str) -> Source:
     return Source(field, given, lambda: prototxt.read_net(given))
 
 
-def _made(source: Source, phase: int, state: NetState | None, solver_param: SolverParameter) -> Net:
-    """A net with the phase, then its own state, then the solver's; with the solver's `weights`."""
+def _build(
+    source: Source, phase: int, state: NetState | None, solver_param: SolverParameter
+) -> Net:
+    """Build a net, and load the solver's `weights` into it.
+
+    Its state is the phase, overlaid with the net's own state, and that with the solver's.
+    """
     param = NetParameter()
     param.CopyFrom(source.read())
     whole = NetState(phase=phase)
@@ -92,7 +95,7 @@ def train_net(param: SolverParameter, file: str) -> Net:
     (source,) = found
     end = f"from {source.text}" if source.is_file else f"specified in {source.text}."
     log.info("solver.cpp:102", f"Creating training net {end}")
-    return _made(source, caffe_pb2.TRAIN, param.train_state, param)
+    return _build(source, caffe_pb2.TRAIN, param.train_state, param)
 
 
 def test_nets(param: SolverParameter, file: str, trained: Net) -> list[Net]:
@@ -115,7 +118,7 @@ def test_nets(param: SolverParameter, file: str, trained: Net) -> list[Net]:
     sources = [_source("test_net_param", net, file) for net in param.test_net_param]
     sources += [_source("test_net", path, file) for path in param.test_net]
     for field in ("net_param", "net"):
-        if param.HasField(field):  # it is tested by each test_iter that is left
+        if param.HasField(field):  # one test net per test_iter that is still without one
             source = _source(field, getattr(param, field), file)
             sources += [source] * (len(param.test_iter) - len(sources))
     if len(sources) != len(param.test_iter):
@@ -136,7 +139,7 @@ def test_nets(param: SolverParameter, file: str, trained: Net) -> list[Net]:
     for i, source in enumerate(sources):
         log.info("solver.cpp:190", f"Creating test net (#{i}) specified by {source.text}")
         state = param.test_state[i] if param.test_state else None
-        net = _made(source, caffe_pb2.TEST, state, param)
+        net = _build(source, caffe_pb2.TEST, state, param)
         net.share_trained_layers(trained)
         nets.append(net)
     return nets

@@ -49,8 +49,9 @@ def check(param: SolverParameter, file: str) -> SGD:
 
 
 def _set_prefix(param: SolverParameter, file: str) -> None:
-    """Complete snapshot_prefix as Caffe does: with the solver file's own name, put into the folder
-    that the prefix names, if it names one.
+    """Complete snapshot_prefix as Caffe does.
+
+    If it is missing, it becomes the solver file's name; if it is a folder, that name is appended.
     """
     stem = os.path.splitext(file)[0]
     if not param.snapshot_prefix:

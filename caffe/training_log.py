@@ -1,14 +1,18 @@
-"""What a solver displays, in Caffe's log lines: losses, learning rates and its nets' outputs."""
+"""What a solver displays, in Caffe's log lines: losses, learning rates and its nets' outputs.
+
+Others are told of the same at the same moments (see progress.py).
+"""
 
 from __future__ import annotations
 
-import time
+import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 
-from caffe import log
+from caffe import log, progress
 
 if TYPE_CHECKING:
     from caffe.net import NetCore
@@ -25,25 +29,33 @@ class TrainingLog:
     Attributes
     ----------
     losses : list of torch.Tensor
-        Of the last average_loss iterations, each one number; reading it waits for a GPU.
+        The losses of the last average_loss iterations (0-d); reading one waits for the GPU.
+    watchers : progress.Watchers
+        A list of what else is told of displays and tests.
+    time_left : float
+        A display also logs how much time is left until max_iter, if it is at least so many seconds.
+        Infinite, the default: never.
     """
+
+    time_left: float = math.inf
 
     def __init__(self, param: caffe_pb2.SolverParameter) -> None:
         self.param = param
+        self.watchers = progress.Watchers()
+        self._point: progress.Point | None = None  # of a display whose rate is not known yet
         self._resumed = False
         self.start(0)
 
     def start(self, iteration: int) -> None:
-        """Begin a run of iterations: earlier losses and times do not count in it, except for losses
-        that a snapshot brought.
-        """
+        """Begin a run of iterations: forget earlier times, and losses unless from a snapshot."""
         if not self._resumed:
             self.losses: list[torch.Tensor] = []
         self._resumed = False
-        self._last = (iteration, time.perf_counter())
+        self._pace = progress.Pace(iteration)
+        self.watchers.tell("begin", iteration)
 
     def resume(self, losses: Sequence[torch.Tensor]) -> None:
-        """Let the next run of iterations average these losses with its own."""
+        """Let the next run of iterations average its losses with these."""
         self.losses = list(losses)[-self.param.average_loss :]
         self._resumed = True
 
@@ -52,43 +64,70 @@ class TrainingLog:
         return bool(self.param.display) and iteration % self.param.display == 0
 
     def remember(self, loss: torch.Tensor) -> None:
-        """Take the loss of an iteration into the average."""
+        """Add the loss of an iteration to the average."""
         self.losses.append(loss)
         del self.losses[: -self.param.average_loss]
 
     def smoothed_loss(self) -> float:
-        """The mean of the losses remembered."""
+        """The mean of the remembered losses."""
         return float(torch.stack([loss.cpu() for loss in self.losses]).double().mean())
 
     def iteration(self, iteration: int, net: NetCore) -> None:
-        """The line with speed and loss, and a line per output of the training net."""
-        loss, now = self.smoothed_loss(), time.perf_counter()
-        lapse, done = now - self._last[1], iteration - self._last[0]
-        per_second = log.number(done / lapse if lapse > 0 else 0)
-        speed = f"{per_second} iter/s, {log.number(round(lapse, 3))}s/{self.param.display} iters"
+        """Log the line with speed and loss, and a line per output of the training net."""
+        loss, (done, lapse) = self.smoothed_loss(), self._pace.mark(iteration)
+        per_second = done / lapse if lapse > 0 else 0
+        speed = (
+            f"{log.number(per_second)} iter/s,"
+            f" {log.number(round(lapse, 3))}s/{self.param.display} iters"
+        )
         log.info("solver.cpp:239", f"Iteration {iteration} ({speed}), loss = {log.number(loss)}")
-        self._last = (iteration, now)
-        log_outputs("Train", "solver.cpp:258", net, [b.tensor() for b in net.output_blobs])
+        values = [blob.tensor() for blob in net.output_blobs]
+        log_outputs("Train", "solver.cpp:258", net, values)
+        left = self._pace.seconds_left(self.param.max_iter - iteration)
+        if left is not None and left >= self.time_left:
+            log.info("solver.cpp:258", progress.time_left(left))
+        if self.watchers:
+            images = per_second * self.param.iter_size * progress.batch_size(net)
+            self._point = progress.Point(
+                iteration,
+                loss,
+                progress.named(net, values),
+                rate=0.0,
+                images_per_second=images or None,
+                data_wait=self._pace.data_wait(net, lapse),
+                variances=dict(net.output_variances()),
+            )
 
     def last_loss(self, iteration: int) -> None:
-        """The line after the last iteration."""
+        """Log the loss after the last iteration."""
         loss = log.number(self.smoothed_loss())
         log.info("solver.cpp:327", f"Iteration {iteration}, loss = {loss}")
 
     def rate(self, iteration: int, rate: float) -> None:
-        """The learning rate's line, if this iteration is displayed."""
+        """Log the learning rate if this iteration is displayed."""
         if self.displays(iteration):
             log.info("sgd_solver.cpp:112", f"Iteration {iteration}, lr = {log.number(rate)}")
+            if self._point is not None and self._point.iteration == iteration:
+                self.watchers.tell("train", replace(self._point, rate=rate))
+                self._point = None
+
+    def test(
+        self, iteration: int, index: int, net: NetCore, values: Sequence[torch.Tensor]
+    ) -> None:
+        """Log a line per output of a test net, each the mean over the batches."""
+        log_outputs("Test", "solver.cpp:414", net, values)
+        if self.watchers:
+            self.watchers.tell("test", iteration, index, progress.named(net, values))
 
 
 def log_outputs(word: str, position: str, net: NetCore, values: Sequence[torch.Tensor]) -> None:
-    """A line per number of a net's outputs.
+    """Log a line per number of a net's outputs.
 
     Parameters
     ----------
     word : {'Train', 'Test'}
     position : str
-        Of the log line.
+        Caffe's source position, for the log line.
     net : NetCore
     values : sequence of torch.Tensor
         One per output blob.

@@ -5,9 +5,9 @@ flat tensors of equal length: `g` comes in as the gradient (clipped, divided by 
 weight decay) and goes out as the update; `h` are the history tensors of this parameter.
 
 Every step is rounded to float32 in the order of Caffe's CPU code, so the same gradient gives the
-same weights to the last bit.  What remains between two builds of Caffe, and between Caffe and this
-runtime, comes from the gradients: AdaGrad and Adam divide by sqrt(h) + delta, so an element whose
-gradient nearly cancels (below delta, 1e-8 by default) turns a rounding error e of its gradient into
+same weights to the last bit.  Any difference that remains, between two builds of Caffe or between
+Caffe and this runtime, comes from the gradients.  AdaGrad and Adam divide by sqrt(h) + delta: where
+a gradient nearly cancels (below delta, 1e-8 by default), a rounding error e of the gradient becomes
 a step of up to base_lr / delta * e.
 """
 
@@ -26,7 +26,7 @@ from caffe.error import CaffeError
 from caffe.node import Parameter
 from caffe.proto import caffe_pb2
 
-# Elements.  During an update the weights, diff and history of a chunk stay in a core's cache.
+# elements; during an update, the weights, diff and history of a chunk stay in a core's cache
 CHUNK = 1 << 16
 
 
@@ -47,7 +47,7 @@ Tensors = Sequence[torch.Tensor]
 
 
 class SGD:
-    """h = momentum h + rate g; update h."""
+    """h = momentum h + rate g; the update is h."""
 
     type = "SGD"
     histories = 1
@@ -57,16 +57,17 @@ class SGD:
         self.param = param
         if not self.takes_momentum and param.momentum != 0:
             raise CaffeError(
-                f"{self.type} takes no momentum, the prototxt gives {param.momentum:g}"
+                f"{self.type} does not take momentum; the prototxt gives {param.momentum:g}"
             )
 
     def update(self, g: torch.Tensor, h: Tensors, rate: float, iteration: int) -> None:
+        """Turn the gradient `g` into the update, in place; `rate` includes lr_mult."""
         axpby(rate, g, self.param.momentum, h[0])
         g.copy_(h[0])
 
 
 class Nesterov(SGD):
-    """h as for SGD; update (1 + momentum) h - momentum h_before."""
+    """h as for SGD; the update is (1 + momentum) h - momentum h_before."""
 
     type = "Nesterov"
 
@@ -79,7 +80,7 @@ class Nesterov(SGD):
 
 
 class AdaGrad(SGD):
-    """h = h + g^2; update rate g / (sqrt(h) + delta)."""
+    """h = h + g^2; the update is rate g / (sqrt(h) + delta)."""
 
     type = "AdaGrad"
     takes_momentum = False
@@ -90,7 +91,7 @@ class AdaGrad(SGD):
 
 
 class RMSProp(SGD):
-    """h = rms_decay h + (1 - rms_decay) g^2; update rate g / (sqrt(h) + delta)."""
+    """h = rms_decay h + (1 - rms_decay) g^2; the update is rate g / (sqrt(h) + delta)."""
 
     type = "RMSProp"
     takes_momentum = False
@@ -107,8 +108,9 @@ class RMSProp(SGD):
 
 
 class AdaDelta(SGD):
-    """h = momentum h + (1 - momentum) g^2, v = g sqrt((u + delta) / (h + delta)), u likewise of v;
-    update rate v.
+    """The update is rate v, where v = g sqrt((u + delta) / (h + delta)).
+
+    h = momentum h + (1 - momentum) g^2 and, after v, u = momentum u + (1 - momentum) v^2.
     """
 
     type = "AdaDelta"
@@ -123,8 +125,9 @@ class AdaDelta(SGD):
 
 
 class Adam(SGD):
-    """m, v the running means of g and g^2; update rate sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) +
-    delta), t = iter + 1.
+    """The update is rate sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + delta), with t = iter + 1.
+
+    m and v are the running means of g and g^2, with b1 = momentum and b2 = momentum2.
     """
 
     type = "Adam"
@@ -161,6 +164,8 @@ class Updater:
         parameter.
     current_step : int
         Steps that the learning rate has taken (lr_policy step and multistep).
+    scale : float
+        The learning rate is the policy's times this; rollbacks lower it (see rollback.py).
     """
 
     def __init__(
@@ -174,11 +179,13 @@ class Updater:
             for blob in blobs
         ]
         self.current_step = 0
+        self.scale = 1.0
         self._index = {parameter: i for i, parameter in enumerate(parameters)}
 
     def rate(self, iteration: int) -> float:
         """The learning rate of an iteration, before lr_mult."""
-        return lr_policy.rate(self.param, iteration, self.current_step)[0]
+        rate = lr_policy.rate(self.param, iteration, self.current_step)[0]
+        return rate if self.scale == 1 else float(np.float32(rate * self.scale))
 
     def take_step(self, iteration: int) -> None:
         """Count the step that the learning rate takes at this iteration, if it takes one."""

@@ -1,5 +1,6 @@
-"""Upgrading older forms of nets and solvers to Caffe 1.0's form when they are read (Caffe:
-upgrade_proto.cpp).
+"""Upgrading older forms of nets and solvers to that of Caffe 1.0 when they are read.
+
+Caffe: upgrade_proto.cpp.
 """
 
 from collections.abc import Sequence
@@ -63,8 +64,9 @@ def _move_transform_fields(net: NetParameter, name: str):
 
 
 def _move_inputs(net: NetParameter, name: str):
-    """Turn `input` into an Input layer.  Without a shape, as in an old .caffemodel or beside an
-    Input layer, it is dropped.
+    """Turn `input` into an Input layer, or drop it if it has no shape.
+
+    An old .caffemodel has such an `input`, and so have some nets with an Input layer.
     """
     if not net.input:
         return
@@ -110,7 +112,7 @@ def upgrade_solver(solver: caffe_pb2.SolverParameter, name: str) -> None:
     Raises
     ------
     CaffeError
-        The solver has both.
+        The solver has both fields.
     """
     if solver.HasField("solver_type"):
         if solver.HasField("type"):

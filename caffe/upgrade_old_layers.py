@@ -1,7 +1,7 @@
-"""Upgrading nets in the two oldest forms to today's `layer { type: "Convolution" }` (Caffe:
-upgrade_proto.cpp).
+"""Upgrading nets in the two oldest forms to today's `layer { type: "Convolution" }`.
 
 The forms are V0, `layers { layer { type: "conv" } }`, and V1, `layers { type: CONVOLUTION }`.
+Caffe: upgrade_proto.cpp.
 """
 
 from collections.abc import Iterable
@@ -40,13 +40,14 @@ V0_TYPES = {
     "pool": "POOLING",
 }
 
-# where V0's fields are in V1: {V0 field: {V0 type: parameter.field of V1}}
+# V0's data layers, and their parameter in V1
 SOURCES = {
     "data": "data_param",
     "hdf5_data": "hdf5_data_param",
     "images": "image_data_param",
     "window_data": "window_data_param",
 }
+# where V0's fields are in V1: {V0 field: {V0 type: parameter.field of V1}}
 V0_FIELDS = {
     "num_output": {
         "conv": "convolution_param.num_output",
@@ -143,8 +144,9 @@ def upgrade_layers(net: caffe_pb2.NetParameter, name: str) -> None:
 
 
 def _without_padding(layers: Iterable[V1], name: str) -> list[V1]:
-    """The layers without V0's "padding" layers, which become the `pad` of the convolutions and
-    poolings that read them.
+    """The layers without V0's "padding" layers.
+
+    Those become the `pad` of the convolutions and poolings that read them.
     """
     kept, writer = [], {}
     for layer in layers:
@@ -180,8 +182,9 @@ def _copy(message: wire.M) -> wire.M:
 
 
 def _v0_to_v1(outer: V1, name: str) -> V1:
-    """A V0 entry as V1.  A field that the layer's type does not have is left out and logged, as in
-    Caffe.
+    """A V0 entry as V1.
+
+    As in Caffe, a field that the layer's type does not have is left out and logged.
     """
     inner, new = outer.layer, V1()
     where = f"{name}: layer '{inner.name}'"

@@ -1,6 +1,6 @@
 """Weights on disk: .caffemodel, binary protobuf or HDF5 (see hdf5_snapshot.py), and .binaryproto.
 
-The form of a file is told from its content, never from its name.
+A file's form is recognised by its content, never by its name.
 """
 
 import contextlib
@@ -40,7 +40,7 @@ def mapped(path: str) -> Iterator[memoryview]:
 
 
 def damaged(path: str) -> str:
-    """The sentence for a file that cannot be parsed."""
+    """The message of the error for a file that cannot be parsed."""
     return f"{path}: is truncated or not a Caffe file"
 
 
@@ -98,7 +98,7 @@ def _layer(path: str, name: str, blobs: Sequence[memoryview]) -> tuple[str, dict
 
 
 def parsed_blob(view: memoryview, where: str) -> BlobArray:
-    """A BlobProto read from its bytes; an error names `where` it is."""
+    """Read a BlobProto from its bytes; `where` names it in errors."""
     try:
         return wire.read_blob(view)
     except CaffeError as error:

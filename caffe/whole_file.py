@@ -1,4 +1,4 @@
-"""Files that are never there by halves: written under a temporary name, renamed when whole."""
+"""Files that are written whole or not at all: under a temporary name, and renamed at the end."""
 
 import contextlib
 import errno
@@ -17,8 +17,9 @@ REMEDIES = {
 
 @contextlib.contextmanager
 def renamed_when_whole(path: str | os.PathLike[str]) -> Iterator[str]:
-    """Yield a temporary name beside `path`; rename it when the block ends, delete it when the block
-    fails.
+    """Yield a temporary name beside `path`; rename the file to `path` unless the block fails.
+
+    After a failure, the temporary file is deleted and `path` is as it was.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """Running a net as one autograd graph, the solver's way.
 
-All layers run as one graph on tensors, without touching NumPy.  On the CPU images are channels
-last.  Blobs are given their data when the pass is over.
+All layers run as one graph on tensors, without NumPy.  On the CPU, images are channels last in
+memory.  The blobs receive their data when the pass is over.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ class _Graph:
     values : dict
         {Blob: torch.Tensor}, the data of every blob.
     leaves : dict
-        {Parameter: torch.Tensor}, where autograd leaves the parameters' gradients.
+        {Parameter: torch.Tensor}, the leaves in which autograd accumulates gradients.
     diffs : dict
-        {Blob: torch.Tensor}, the gradients of the blobs that will be looked at.
+        {Blob: torch.Tensor}, the gradients of the blobs that may be read afterwards.
     """
 
     def __init__(self, net: NetCore, with_backward: bool) -> None:
@@ -65,7 +65,7 @@ class _Graph:
         looked_at = _wanted_blobs(self.net.nodes) if self._keep_diffs else set()
         with torch.set_grad_enabled(self.with_backward):
             for node in self.net.nodes:
-                if not node.layer.calls_user:  # which looks at shapes itself
+                if not node.layer.calls_user:  # the user's code reshapes for itself, in _run
                     node.reshape()
                 if node.layer.fed_by_user:
                     for top in node.tops:
@@ -104,7 +104,7 @@ class _Graph:
         return losses
 
     def _enter(self, blob: Blob, value: torch.Tensor, as_leaf: bool) -> None:
-        """Take data from outside the net into the graph; as a leaf its gradient goes to `diffs`."""
+        """Take data from outside the net into the graph; a leaf's gradient goes to `diffs`."""
         value = _fast_format(value)
         if as_leaf:
             value = value.detach().requires_grad_()
@@ -168,7 +168,7 @@ def _wanted_blobs(nodes: Sequence[Node]) -> set[Blob]:
 
 
 def _forget(net: NetCore) -> None:
-    """Let go of the blobs of the last pass before the next one fills the memory again."""
+    """Free the data of the last pass, so that the next one can use that memory."""
     fed = _fed(net.nodes)
     for blob in net.blob_list:
         if not blob.shares_data(fed):
@@ -176,7 +176,7 @@ def _forget(net: NetCore) -> None:
 
 
 def _put(net: NetCore, values: dict[Blob, torch.Tensor]) -> None:
-    """Give the blobs that will be looked at their data."""
+    """Store the data of those blobs that may be read afterwards."""
     fed = set(_fed(net.nodes))
     overwritten = {top for node in net.nodes for top in node.tops if top in node.bottoms}
     if net.keep_blobs:
@@ -184,7 +184,7 @@ def _put(net: NetCore, values: dict[Blob, torch.Tensor]) -> None:
     else:  # the user's own layers read their blobs in backward
         users = [node for node in net.nodes if node.layer.calls_user]
         wanted = {*net.output_blobs, *(b for node in users for b in (*node.bottoms, *node.tops))}
-    # as in Caffe, the next pass starts from what has become of the data that the user fed
+    # as in Caffe, a layer in place overwrites the user's data, and the next pass starts from that
     wanted |= fed & overwritten
     wanted -= fed - overwritten
     taken: dict[int, Blob] = {}  # by address
@@ -197,7 +197,7 @@ def _put(net: NetCore, values: dict[Blob, torch.Tensor]) -> None:
 
 def _keeping(diffs: dict[Blob, torch.Tensor], blob: Blob) -> Callable[[torch.Tensor | None], None]:
     def keep(grad: torch.Tensor | None) -> None:
-        if grad is not None:  # a top of the user's layer that nothing reads has none
+        if grad is not None:  # None for a top of the user's layer that nothing reads
             diffs[blob] = grad
 
     return keep

@@ -1,8 +1,7 @@
-"""Reading and writing the blobs in Caffe's binary files: their bytes go from file to NumPy and back
-unchanged.
+"""Reading and writing the blobs in Caffe's binary files, from bytes to NumPy and back.
 
-protobuf's Python classes make an object of every float of a `repeated float`, and a CaffeNet has
-60 million.  This module therefore reads the wire format itself down to the BlobProtos, and leaves
+protobuf's Python classes turn every float of a `repeated float` into an object, and a CaffeNet has
+60 million.  This module therefore reads the wire format itself, down to the BlobProtos, and leaves
 the rest to protobuf.
 """
 
@@ -22,7 +21,7 @@ VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 BLOB_NUM, BLOB_WIDTH, BLOB_SHAPE = 1, 4, 7
 BLOB_DATA, BLOB_DIFF, BLOB_DOUBLE_DATA, BLOB_DOUBLE_DIFF = 5, 6, 8, 9
 
-MOST = 2**31 - 1  # Caffe's axes and counts are ints
+MAX_INT = 2**31 - 1  # Caffe's axes and counts are ints
 MAX_AXES = 32  # Caffe's kMaxBlobAxes
 
 M = TypeVar("M", bound=Message)
@@ -40,7 +39,7 @@ def parse(message: M, data: bytes, complaint: str) -> M:
     message : protobuf message
     data : bytes
     complaint : str
-        The sentence of the error.
+        The message of the error.
 
     Returns
     -------
@@ -60,8 +59,9 @@ def parse(message: M, data: bytes, complaint: str) -> M:
 
 
 def readable(name: str | bytes) -> str:
-    """A string from a binary file as str.  protobuf gives bytes if it is not UTF-8; they are read
-    as Latin-1.
+    """A string from a binary file as str.
+
+    protobuf returns bytes if it is not UTF-8; they are read as Latin-1.
     """
     return name if isinstance(name, str) else name.decode("utf-8", LATIN_1)
 
@@ -72,8 +72,9 @@ def shown(name: str) -> str:
 
 
 def make_readable(message: M) -> M:
-    """Replace, in place, every string of `message` that is not UTF-8 (see `readable`); protobuf
-    accepts only such strings when they are assigned.
+    """Replace, in place, every string of `message` that is not UTF-8 (see `readable`).
+
+    protobuf does not accept such strings when they are assigned.
     """
     for field, value in message.ListFields():
         if field.type == field.TYPE_STRING:
@@ -145,8 +146,12 @@ def fields(view: memoryview) -> Iterator[tuple[int, int, int | memoryview, memor
 def split(
     view: memoryview, inner_fields: Collection[int]
 ) -> tuple[dict[int, list[memoryview]], bytes]:
-    """Separate the fields with the numbers `inner_fields` from the rest: ({number: [bytes of each
-    value, ...]}, the rest of the message).
+    """Separate the fields with the numbers `inner_fields` from the rest of a message.
+
+    Returns
+    -------
+    (dict, bytes)
+        {number: list of the values' bytes}, and the rest of the message.
     """
     found = {number: [] for number in inner_fields}
     rest = []
@@ -181,8 +186,9 @@ class BlobArray:
 
 
 def read_blob(view: memoryview) -> BlobArray:
-    """Read one BlobProto as Caffe's Blob::FromProto does: num, channels, height and width take
-    precedence over shape.
+    """Read one BlobProto as Caffe's Blob::FromProto does.
+
+    The old fields num, channels, height and width take precedence over shape.
 
     Raises
     ------
@@ -212,7 +218,7 @@ def read_blob(view: memoryview) -> BlobArray:
             shape += _dims(value)
     shape = tuple(old if is_old else shape)
     # a negative size is read as a very large one
-    if len(shape) > MAX_AXES or any(dim > MOST for dim in shape):
+    if len(shape) > MAX_AXES or any(dim > MAX_INT for dim in shape):
         raise CaffeError(f"a blob cannot have the shape {_signed(shape)}")
     data = _flat(parts[BLOB_DATA], parts[BLOB_DOUBLE_DATA])
     diff = _flat(parts[BLOB_DIFF], parts[BLOB_DOUBLE_DIFF])
@@ -250,9 +256,7 @@ def _signed(shape: Sequence[int]):
 
 
 def _flat(single: list[np.ndarray], double: list[np.ndarray]):
-    """The values of a field's chunks, of doubles if there are any, else of floats; None if all are
-    empty.
-    """
+    """The values of a field's chunks: its doubles, or else its floats; None if all are empty."""
     for chunks in (double, single):
         if any(map(len, chunks)):
             with np.errstate(over="ignore", invalid="ignore"):

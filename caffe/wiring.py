@@ -1,5 +1,6 @@
-"""Wiring: from the layers of a NetParameter to nodes that share blobs and parameters (Caffe:
-Net::Init).
+"""Wiring: turning the layers of a NetParameter into nodes that share blobs and parameters.
+
+Caffe: Net::Init.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Wiring:
     Parameters
     ----------
     param : NetParameter
-        Without rules by phase, level and stage, and with its Split layers.
+        After net_parameter.filter_net and insert_splits.
     file : str
         Where it came from, for errors.
     device : torch.device
@@ -51,10 +52,10 @@ class Wiring:
         self.inputs: list[Blob] = []
         self.learnable: list[Parameter] = []
         self._unread: dict[str, Blob] = {}
-        self._needed: set[Blob] = set()  # their gradient matters to a parameter further down
+        self._needed: set[Blob] = set()  # a parameter below needs their gradient
         self._names: set[str] = set()
         self._shared: dict[str, Parameter] = {}  # by the name in their `param` entry
-        self._numbers = 0  # how many all blobs hold so far
+        self._numbers = 0  # elements of all blobs so far
         self._required = 0  # bytes, as Caffe counts them: shared memory more than once
         for layer_param in param.layer:
             if not layer_param.HasField("phase"):
@@ -97,9 +98,8 @@ class Wiring:
         if node.needs_backward:
             self._needed.update(tops)
         given.CopyFrom(param)
-        del given.top[
-            len(given.top) - missing :
-        ]  # tops that the prototxt does not name are not saved
+        # tops that the prototxt does not name are not saved
+        del given.top[len(given.top) - missing :]
 
     def _bottom(self, layer: Layer, index: int, name: str) -> Blob:
         if name not in self._unread:
@@ -135,14 +135,14 @@ class Wiring:
         node.reshape()
         if not layer.shares_data:
             self._numbers += sum(top.count for top in node.tops if top not in node.bottoms)
-            what = f"layer '{layer.name}' ({layer.type}): the net's data up to this layer"
+            what = f"{layer.where}: the net's data up to this layer"
             if self._numbers > layer.LARGE:
                 allocation.check(what, self._numbers, self.device, layer.size_fields)
         for top, value in zip(node.tops, layer.first_tops(), strict=False):
             top.put(value)
 
     def _weigh_tops(self, node: Node) -> None:
-        """Give the tops their weights in the loss, which are their diffs, too, and log them."""
+        """Give the tops their weights in the loss, fill their diffs with them, and log them."""
         node.loss_weights = _loss_weights(node.layer)
         for blob, weight in zip(node.tops, node.loss_weights, strict=True):
             shape = " ".join([*map(str, blob.shape), f"({blob.count})"])
@@ -156,8 +156,8 @@ class Wiring:
     def _append_params(self, node: Node, given: int) -> bool:
         """Register the layer's parameters; return whether one of them is learnt.
 
-        Of the `param` entries only the first `given` ones count for that, those of the prototxt: as
-        in Caffe, entries that a BatchNorm has added itself do not.
+        As in Caffe, only the `given` first entries, those of the prototxt, can say that a parameter
+        is not learnt.  The entries that a BatchNorm adds itself (lr_mult 0) do not count.
         """
         layer, entries = node.layer, node.layer.param.param
         if len(entries) > len(layer.blobs):
@@ -213,8 +213,9 @@ def _loss_weights(layer: Layer) -> list[float]:
 
 
 def _prune_backward(nodes: Sequence[Node]) -> None:
-    """Switch backward off where no loss is reached, and below blobs that need no gradient (Caffe's
-    rules).
+    """Switch backward off where no loss is reached, and below blobs that need no gradient.
+
+    The rules are Caffe's.
     """
     under_loss: set[str] = set()  # names of blobs
     skipped: set[str] = set()

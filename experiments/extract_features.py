@@ -58,13 +58,13 @@ def image_files(folder: Path | None = None, listing: Path | None = None) -> dict
         No images, or two with the same id.
     """
     if listing is not None:
-        text = files.read(artefacts.existing(listing, "one image path per line")).decode(
-            "utf-8", "surrogateescape"
-        )
+        if not listing.exists():
+            raise UserError(f"{listing} does not exist: --list takes a file of image paths")
+        text = files.read(listing).decode("utf-8", "surrogateescape")
         rows = text.splitlines()
         found = [(row.strip(), Path(row.strip())) for row in rows if row.strip()]
     else:
-        folder = artefacts.existing(folder, "the data set's README")
+        folder = artefacts.downloaded(folder, "data/README.md")
         paths = map(Path, files.walk(folder))
         found = sorted(
             (p.relative_to(folder).as_posix(), p) for p in paths if p.suffix.lower() in ENDINGS
@@ -180,7 +180,7 @@ def load_net(prototxt: Path, weights: Path, blobs: list[str], gpu: bool) -> "caf
         if blob not in net.blobs:
             raise UserError(f"{prototxt} has no blob {blob}: it has {', '.join(net.blobs)}")
     lacking = net.params.keys() - {name for name, _ in read_layers(weights)}
-    if lacking:  # Caffe would take the fillers' numbers without a word
+    if lacking:  # Caffe would silently use the fillers' numbers
         raise UserError(
             f"{weights} holds no weights for {', '.join(sorted(lacking))} of {prototxt}"
         )
@@ -277,7 +277,7 @@ def main() -> int:
         "--images",
         type=Path,
         metavar="DIR",
-        help="searched recursively; an image's id is its path below it without the ending",
+        help="searched recursively; an image's id is its path below DIR without the ending",
     )
     source.add_argument(
         "--list",
@@ -286,7 +286,7 @@ def main() -> int:
         help="one image path per line; an image's id is the line without the ending",
     )
     parser.add_argument(
-        "--out", metavar="FILE", help=".npz file; {blob} in its name is replaced by the blob's"
+        "--out", metavar="FILE", help=".npz file; {blob} in its name is replaced by the blob's name"
     )
     parser.add_argument(
         "--batch",

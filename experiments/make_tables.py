@@ -274,10 +274,12 @@ def main() -> int:
         "--readme",
         type=Path,
         metavar="FILE",
-        help="write the tables between this file's marks, and nothing else",
+        help="write only the tables between this file's marks",
     )
     parser.add_argument(
-        "--check", action="store_true", help="with --readme: change nothing, fail at a difference"
+        "--check",
+        action="store_true",
+        help="with --readme: change nothing; fail if the tables differ",
     )
     command_line.add_options(parser, "--force")
     args = parser.parse_args()

@@ -105,7 +105,7 @@ def distribution(record: dict) -> dict:
     return {
         "title": "Distribution of the labels: means over the images",
         "lead": [
-            "Entropy is that of the vector as it stands in the file, not normalised to sum 1."
+            "Entropy is computed from the vector in the file, which is not normalised to sum 1."
         ],
         "header": ["labels", "number", *(title for title, _ in COLUMNS.values())],
         "rows": rows,
@@ -179,7 +179,9 @@ def main() -> None:
         metavar="FILE",
         help="file whose tables are replaced (default: LDA/README.md)",
     )
-    parser.add_argument("--check", action="store_true", help="change nothing, fail at a difference")
+    parser.add_argument(
+        "--check", action="store_true", help="change nothing; fail if the tables differ"
+    )
     args = parser.parse_args()
 
     records = results.load_all(args.results)

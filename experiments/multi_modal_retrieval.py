@@ -18,7 +18,7 @@ import numpy as np
 
 from texttopicnet import artefacts, average_precision, command_line, features, results
 from texttopicnet.errors import UserError
-from texttopicnet.retrieval import PAPER_PAIRS, divergences, rank, read_pairs, text_file
+from texttopicnet.retrieval import TEST_LIST, corpus_of, divergences, rank, read_pairs, text_file
 
 
 def retrieve(
@@ -87,6 +87,23 @@ def examples(
     return rows
 
 
+def text_topics(
+    files: list[Path], work: Path, num_topics: int, seed: int, trust: bool = False
+) -> np.ndarray:
+    """Topic vectors of articles by the LDA model below `work`.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_files, num_topics)
+    """
+    # gensim and NLTK take seconds to import, which --help need not wait for
+    from texttopicnet import text
+    from texttopicnet.topics import TopicModel
+
+    model = TopicModel.load(work, num_topics, trust)
+    return model.topic_vectors([text.tokenize(text.read_article(f)) for f in files], seed=seed)
+
+
 def main() -> None:
     parser = command_line.parser(__doc__)
     command_line.add_options(parser, "--data", "--work")
@@ -94,11 +111,13 @@ def main() -> None:
         "--features",
         type=Path,
         metavar="FILE",
-        help="default: WORK/experiments/features/wikipedia_prob.npz",
+        help="features of blob prob (default: WORK/experiments/features/wikipedia_prob.npz)",
     )
     command_line.add_options(parser, "--topics", "--note")
     command_line.add_options(
-        parser, "--seed", help="of the LDA's inference, as in generate_train_labels.py (default: 0)"
+        parser,
+        "--seed",
+        help="seed of LDA's inference, as in generate_train_labels.py (default: 0)",
     )
     command_line.add_options(parser, "--force", "--trust-pickle")
     args = parser.parse_args()
@@ -122,9 +141,7 @@ def main() -> None:
             " right --topics"
         )
     image_names = [f"{names[c]}/{image}" for c, image in zip(categories, image_ids, strict=True)]
-    images = prob.array[
-        prob.rows(image_names, f"{folder / 'testset_txt_img_cat.list'} and {source}")
-    ]
+    images = prob.array[prob.rows(image_names, f"{folder / TEST_LIST} and {source}")]
     if images.var(axis=0).max() < 1e-7:
         print(
             "warning: the outputs hardly differ between images: the net has collapsed",
@@ -148,14 +165,12 @@ def main() -> None:
         for c, name in enumerate(names)
         if counts[c]
     }
-    paper_set = counts.tolist() == PAPER_PAIRS
+    corpus, paper_set = corpus_of(counts)
     results.save(
         output,
         results.record(
             experiment="retrieval",
-            corpus="Wikipedia (Rasiwasia et al.)"
-            if paper_set
-            else "another set in the layout of the Wikipedia set",
+            corpus=corpus,
             values=values,
             split={
                 "pairs": len(text_ids),
@@ -164,10 +179,10 @@ def main() -> None:
             seed=args.seed,
             inputs={
                 "features": source,
-                "pairs": folder / "testset_txt_img_cat.list",
+                "pairs": folder / TEST_LIST,
                 "texts": files,
                 "dictionary": args.work / artefacts.DICTIONARY,
-                # gensim lays a model's large arrays beside it
+                # gensim stores a model's large arrays beside it
                 "lda_model": list(
                     (args.work / "LDA").glob(Path(artefacts.lda_model(args.topics)).name + "*")
                 ),
@@ -190,23 +205,6 @@ def main() -> None:
         f" text query {values['text_query']:.4f}, average {values['average']:.4f},"
         f" chance {values['chance']:.4f} -> {output}"
     )
-
-
-def text_topics(
-    files: list[Path], work: Path, num_topics: int, seed: int, trust: bool = False
-) -> np.ndarray:
-    """Topic vectors of articles by the LDA model below `work`.
-
-    Returns
-    -------
-    ndarray of float32, shape (n_files, num_topics)
-    """
-    # gensim and NLTK take seconds to import, which --help need not wait for
-    from texttopicnet import text
-    from texttopicnet.topics import TopicModel
-
-    model = TopicModel.load(work, num_topics, trust)
-    return model.topic_vectors([text.tokenize(text.read_article(f)) for f in files], seed=seed)
 
 
 if __name__ == "__main__":

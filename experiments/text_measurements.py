@@ -19,7 +19,7 @@ class Kept:
     measured : dict
         {(embedding, passes, seed): {measure: ndarray of float64, AP of each text}}.
     seconds : float
-        That they took.
+        How long they took.
     """
 
     def __init__(self, path: Path, described: dict, force: bool) -> None:

@@ -153,10 +153,10 @@ def main() -> int:
             f"{args.data / 'ImageCLEF_Wikipedia'} does not exist: data/README.md says what --data"
             " takes"
         )
-    os.environ["TQDM_DISABLE"] = "1"  # of two embeddings learnt at once, the bars would mix
+    os.environ["TQDM_DISABLE"] = "1"  # the bars of two embeddings learnt at once would mix
 
-    # The records are copied to their place at the end, so that each holds the commit itself and not
-    # that the record before it has changed a file.
+    # The records are copied to their place at the end: a record that is replaced earlier would be a
+    # changed file, and the commit in the later records would end in -dirty.
     shutil.rmtree(MADE, ignore_errors=True)
     (MADE / TEXT_RESULTS).mkdir(parents=True)
     try:

@@ -37,7 +37,7 @@ from texttopicnet import (
 )
 from texttopicnet.errors import UserError
 
-# the reference: not reduced to as few numbers as a net predicts
+# for reference: not reduced to the few numbers that a net predicts
 ALL_WORDS = "tfidf of all words"
 UNSEEDED = ("tfidf", ALL_WORDS)  # they have no random step: one seed is enough
 KL, KL_WHOLE, COSINE = "KL", "KL, whole", "cosine"
@@ -75,9 +75,8 @@ def average_precisions(scores: np.ndarray, ids: list[str], categories: np.ndarra
     scores = np.array(scores, dtype=np.float64)
     np.fill_diagonal(scores, np.inf)
     queries, ranking = retrieval.rank(scores, ids, ids)
-    relevant = (
-        categories[ranking[:, :-1]] == categories[queries][:, None]
-    )  # the text itself is last
+    others = ranking[:, :-1]  # the text itself is last
+    relevant = categories[others] == categories[queries][:, None]
     ap = np.empty(len(ids))
     ap[queries] = average_precision.retrieval(relevant)
     return ap
@@ -173,25 +172,17 @@ def main() -> None:
         help="learn from all files below this folder, not from the set's training texts",
     )
     parser.add_argument(
-        "--name", default="wikipedia", help="of the record's file (default: wikipedia)"
+        "--name", default="wikipedia", help="name of the record's file (default: wikipedia)"
     )
     command_line.add_options(parser, "--work", "--topics")
-    parser.add_argument(
+    command_line.add_options(
+        parser,
         "--passes",
-        type=command_line.whole("--passes"),
         nargs="+",
         default=[1, 5, 20, 50],
-        metavar="N",
-        help="passes of LDA (default: 1 5 20 50)",
+        help="passes of LDA, one model each (default: 1 5 20 50)",
     )
-    parser.add_argument(
-        "--seeds",
-        type=command_line.seed("--seeds"),
-        nargs="+",
-        default=[0, 1, 2],
-        metavar="N",
-        help="one model each (default: 0 1 2)",
-    )
+    command_line.add_options(parser, "--seeds", default=[0, 1, 2])
     parser.add_argument(
         "--embeddings",
         nargs="+",
@@ -202,7 +193,9 @@ def main() -> None:
     command_line.add_options(parser, "--no-below", default=dictionary_filter.NO_BELOW)
     command_line.add_options(parser, "--no-above", default=dictionary_filter.NO_ABOVE)
     command_line.add_options(
-        parser, "--workers", help="embeddings learnt at one time; the numbers do not depend on it"
+        parser,
+        "--workers",
+        help="embeddings learnt at one time; the result does not depend on it (default: 2)",
     )
     command_line.add_options(parser, "--note", "--force")
     args = parser.parse_args()
@@ -234,15 +227,13 @@ def main() -> None:
         for passes in (dict.fromkeys(args.passes) if name == "lda" else [None])
         for seed in (args.seeds[:1] if name in UNSEEDED else dict.fromkeys(args.seeds))
     ]
-    paper_set = counts.tolist() == retrieval.PAPER_PAIRS
+    name_of_set, paper_set = retrieval.corpus_of(counts)
     chance = float(
         average_precision.retrieval_by_chance(counts[categories] - 1, len(ids) - 1).mean()
     )
     record = results.record(
         experiment="text_to_text_retrieval",
-        corpus="Wikipedia (Rasiwasia et al.)"
-        if paper_set
-        else "another set in the layout of the Wikipedia set",
+        corpus=name_of_set,
         values={"chance": chance, "rows": []},
         split={
             "learnt from": len(articles),

@@ -6,7 +6,7 @@ Paper:   sections 3 and 4, the whole way
 Usage:   bash scripts/run_all.sh [--sample] [--dry-run] [--from N] [--to N] [options]
 
 A stage is done when all its outputs exist.  If its outputs are older than what the stage before
-wrote, the chain stops and says how to go on.  A stage that was interrupted starts over, except 5 to
+wrote, the chain stops and says what to do.  A stage that was interrupted starts over, except 5 to
 7, which resume.
 """
 
@@ -90,7 +90,7 @@ def table(s: argparse.Namespace) -> list[Stage]:
     features += [work / artefacts.RETRIEVAL_FEATURES] if has_retrieval else []
     features = features or [work / "experiments" / "features"]
     svms = [work / artefacts.voc_record(b, n) for n in artefacts.NETS for b in artefacts.LAYERS]
-    found = [work / artefacts.RETRIEVAL_RECORD]
+    mean_aps = [work / artefacts.RETRIEVAL_RECORD]
     page = [work / "experiments" / "report.html"]
 
     def given(*names: str) -> list[str]:
@@ -115,7 +115,7 @@ def table(s: argparse.Namespace) -> list[Stage]:
         Stage("05_train_cnn", lmdbs[:1], weights, training, resumes=True),
         Stage("06_extract_features", weights[:1], features, extraction, resumes=True),
         Stage("07_voc_2007_classification", features[:1], svms, scoring, no_voc, resumes=True),
-        Stage("08_multi_modal_retrieval", features[-1:], found, retrieval + trust, no_retrieval),
+        Stage("08_multi_modal_retrieval", features[-1:], mean_aps, retrieval + trust, no_retrieval),
         Stage("09_make_tables", [], page, given("data", "work"), always=True),
     ]
 
@@ -149,7 +149,7 @@ def decide(stage: Stage, force: bool, rewritten: Iterable[Path] = ()) -> Decisio
     force : bool
         Whether the user asked for --force.
     rewritten : iterable of Path
-        Files that would be newer than all others by now; a dry run has not written them.
+        Files that would be newer than all others by now, though a dry run has not written them.
 
     Raises
     ------
@@ -298,21 +298,19 @@ def parser() -> command_line.Parser:
         text = f"{dest} stage, 1 to {LAST} (default: {default})"
         p.add_argument(option, dest=dest, type=number, default=default, metavar="N", help=text)
     work = "folder for everything that is made (default: the project for data/, else work/<name>)"
-    solver = "solver in the net's folder (default: the one whose loss suits the embedding)"
-    dump = "articles from a MediaWiki dump (data/wikipedia_data/README.md), with --images"
+    solver = "solver in the net's folder (default: one whose loss suits the embedding)"
     listed = "the dump's list_of_images.json, with --dump"
     add(p, "--data", default=None)
     add(p, "--voc", default=None, help="folder that holds VOCdevkit/ (default: --data)")
     add(p, "--work", default=None, help=work)
     add(p, "--net", default=None)
-    p.add_argument("--solver", metavar="FILE", help=solver)
+    add(p, "--solver", default=None, help=solver)
     add(p, "--topics")
     add(p, "--passes", default=None)
     add(p, "--workers", default=None, help="processes that learn the topics (default: 3)")
     add(p, "--no-below", "--no-above", "--seed")
     add(p, "--scheduler", help="address of a Dask cluster for the text half")
-    add(p, "--collection")
-    p.add_argument("--dump", type=Path, metavar="FILE", help=dump)
+    add(p, "--collection", "--dump")
     p.add_argument("--images", type=Path, metavar="FILE", help=listed)
     add(p, "--embedding", choices=embeddings.NAMES)
     add(p, "--trust-pickle")
@@ -340,7 +338,7 @@ def main() -> int:
     elif s.last == LAST:
         print(f"look at {s.work}/experiments/report.html (and tables.md beside it)")
     else:
-        print(f"stages up to {s.last} are done: look into {s.work}")
+        print(f"stages up to {s.last} are done: see {s.work}")
     return 0
 
 

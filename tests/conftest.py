@@ -1,9 +1,10 @@
-"""For all tests: Caffe's default log level whatever the environment, scripts as modules, and topic
-models made by hand.
+"""For all tests: Caffe's default log level in any environment, scripts as modules, and topic models
+made by hand.
 """
 
 import importlib.util
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -55,6 +56,20 @@ def accept(load_script):
             load_script(path).main()
 
     return accept
+
+
+@pytest.fixture
+def printed_with_hash_seed(tmp_path):
+    """printed_with_hash_seed(program, seed): what Python prints; the program gets a new folder."""
+
+    def printed_with_hash_seed(program, seed):
+        command = [sys.executable, "-c", program, str(tmp_path / seed)]
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        return subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+        ).stdout
+
+    return printed_with_hash_seed
 
 
 @pytest.fixture(scope="session")

@@ -114,7 +114,7 @@ def number(data, rng):
 
 
 def address(data, rng):
-    """Let an aligned number point to another place in the file, so that structures may contain
+    """Make an aligned number point to another place in the file, so that structures may contain
     themselves.
     """
     at = place(data, rng) // 8 * 8

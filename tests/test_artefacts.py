@@ -81,7 +81,7 @@ def test_side_files_move_along(tmp_path):
     }
 
 
-def test_side_files_are_there_before_the_named_output(tmp_path, monkeypatch):
+def test_side_files_exist_before_the_named_output(tmp_path, monkeypatch):
     order, replace = [], os.replace
 
     def noted(source, target):
@@ -294,9 +294,7 @@ def test_sha256_of_abc(tmp_path):
 
 @pytest.mark.parametrize("kind", ["file", "folder"])
 def test_leftovers_of_dead_processes_are_removed(tmp_path, kind):
-    """Files <name>.tmp<process> of the same name; those of a process that runs, and of other names,
-    stay.
-    """
+    """Files <name>.tmp<process> of the same name go, unless their process still runs."""
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     kept = [
@@ -354,7 +352,7 @@ def test_a_stream_gives_values_of_every_kind(tmp_path):
     assert list(json_files.stream(tmp_path / "a.json", "-")) == list(value.items())
 
 
-def test_a_folder_in_a_files_place_is_one_sentence(tmp_path):
+def test_a_folder_instead_of_a_file_is_one_sentence(tmp_path):
     (tmp_path / "a.json").mkdir()
     for read in (json_files.read, lambda *args: list(json_files.stream(*args))):
         with pytest.raises(

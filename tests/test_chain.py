@@ -45,7 +45,7 @@ def written(tmp_path):
 
 
 def of(arguments, option):
-    """The value of an option in a command line; None if it is not there."""
+    """The value of an option in a command line; None if the option is missing."""
     return arguments[arguments.index(option) + 1] if option in arguments else None
 
 
@@ -89,7 +89,7 @@ def test_every_script_takes_the_arguments_that_the_table_gives_it(table, accept)
         accept(last.partition("$ROOT/")[2].partition('"')[0], arguments)
 
 
-def test_what_is_not_there_is_left_out_with_its_reason(table, tmp_path):
+def test_stages_without_their_data_are_left_out_with_a_reason(table, tmp_path):
     (seventh, eighth) = table()[6:8]
     assert seventh.left_out == (
         f"{tmp_path}/data/VOCdevkit does not exist (--voc names the folder that holds it)"
@@ -180,7 +180,7 @@ def test_a_stage_is_done_when_all_its_outputs_exist(chain, written, tmp_path):
 
 
 def test_an_interrupted_stage_starts_over_or_resumes(chain, written, tmp_path):
-    """Only with some of its outputs there does a stage that starts over need --force."""
+    """A stage that starts over needs --force only if some of its outputs exist."""
     one, two = tmp_path / "one", tmp_path / "two"
     assert not chain.decide(stage_of(chain, [one, two]), force=False).force
     written("one", 1)

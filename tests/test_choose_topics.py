@@ -75,7 +75,7 @@ def test_a_share_that_leaves_nothing_is_refused(script, share, nothing):
 @pytest.fixture
 def work(tmp_path):
     """What learn_LDA_model.py leaves: articles of three themes, some with two images, each with a
-    word of its own.
+    unique word.
     """
     rng = np.random.default_rng(0)
     tokens = {
@@ -187,14 +187,14 @@ def test_the_plot_is_a_picture(run, work):
     run("--plot", "--seeds", "0")
     image = cv2.imread(str(work / "LDA/choose_topics.png"))
     assert image.shape == (720, 960, 3)
-    line = np.abs(image.astype(int) - (0xB2, 0x6F, 0x1F)).max(axis=2) < 8  # in blue, in both panels
+    line = np.abs(image.astype(int) - (0xB2, 0x6F, 0x1F)).max(axis=2) < 8  # blue, in both panels
     assert line[:360].any()
     assert line[360:].any()
 
 
 def test_training_and_held_out_documents(run, script, monkeypatch, work):
     """Every article has a word of its own, so the words show that nothing of a held-out article is
-    learnt from, though it has many images.
+    learnt from, however many images it has.
     """
     dictionary = Dictionary.load(str(work / artefacts.DICTIONARY))
     seen = []
@@ -314,7 +314,8 @@ def test_other_settings_or_articles_are_refused_without_force(run, work, other):
         dictionary.save(str(work / artefacts.DICTIONARY))
         other = []
     with pytest.raises(
-        UserError, match=r"choose_topics.json is of other settings or artefacts \(.*: give --force"
+        UserError,
+        match=r"choose_topics.json was measured with other settings .*: give --force",
     ):
         run(*ONE, *other)
     assert json.loads((work / "LDA/choose_topics.json").read_text()) == before

@@ -17,7 +17,7 @@ from texttopicnet.errors import UserError
 
 
 class Dask:
-    """`dask scheduler` and `dask worker` as a user starts them, in a folder of their own."""
+    """`dask scheduler` and `dask worker` as a user starts them, in another folder."""
 
     def __init__(self, folder):
         self.folder, self.processes = folder, []
@@ -51,7 +51,7 @@ class Dask:
         )
 
     def workers(self, count):
-        """That many running ones."""
+        """This many running workers."""
         running = [process for process in self.processes[1:] if process.poll() is None]
         running += [self.add_worker() for _ in range(count - len(running))]
         while True:
@@ -142,7 +142,7 @@ def test_an_error_comes_through_and_a_missing_module_is_reported(dask):
 
 def test_a_cluster_without_the_project_is_one_sentence(dask, monkeypatch):
     dask.workers(1)
-    monkeypatch.setattr(parallel, "_answer", of_this_module)  # which the cluster does not have
+    monkeypatch.setattr(parallel, "_answer", of_this_module)  # which the cluster lacks
     lacks = f"scheduler at {dask.address} or a worker lacks this project .*test_cluster.*: install"
     with pytest.raises(UserError, match=lacks), parallel.executor(1, dask.address):
         pass

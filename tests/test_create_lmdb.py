@@ -48,8 +48,8 @@ def pil_bytes(mode, colour, kind, side=SIDE, **arguments):
 
 @pytest.fixture
 def files(tmp_path):
-    """files({image: bytes}): they are in the collection, and image i of them has the label [i /
-    100, 0.5, 0].
+    """files({image: bytes}): puts them into the collection; image i has the label [i / 100, 0.5,
+    0].
     """
 
     def write(contents):
@@ -177,7 +177,7 @@ def test_other_images_are_warped_and_encoded_in_colour(files, run, data):
         SIDE,
     )
     own = cv2.imdecode(np.frombuffer(datum.data, np.uint8), cv2.IMREAD_UNCHANGED)
-    assert own.shape == (SIDE, SIDE, 3)  # without being told to, Caffe reads three channels
+    assert own.shape == (SIDE, SIDE, 3)  # by default, Caffe reads three channels
 
 
 def test_the_default_size_is_256(files, script, monkeypatch, tmp_path):
@@ -251,7 +251,7 @@ def test_bad_images_are_counted_and_the_first_is_named(files, run, script, capsy
     assert list(packed) == list(targets)
     assert len(packed) == 9
     assert {image_of(key) for key in packed} == set(labels) - set(bad)
-    for key, datum in targets.items():  # no label slipped to a neighbour
+    for key, datum in targets.items():  # no label has slipped to a neighbour
         np.testing.assert_array_equal(datum.float_data, np.float32(labels[image_of(key)]))
         assert packed[key].data == contents[image_of(key)]
     printed = capsys.readouterr().out.splitlines()
@@ -340,7 +340,7 @@ def test_labels_that_are_not_topic_vectors_are_refused(files, run, tmp_path):
     path.rename(path.with_name("training_labels4.json"))
     with pytest.raises(
         UserError,
-        match=r"not a vector of 4 lda numbers .width 3.*; make the labels with python LDA/",
+        match=r"not a vector of 4 lda numbers .width 3.*; run python LDA/",
     ):
         run(topics=4)
     with pytest.raises(
@@ -352,8 +352,8 @@ def test_labels_that_are_not_topic_vectors_are_refused(files, run, tmp_path):
 
 @pytest.fixture
 def signed(files, tmp_path):
-    """Twelve images, red, green and blue, with signed labels beside those of lda: a unit vector for
-    each colour.
+    """Twelve red, green and blue images, with lda's labels and signed ones: a unit vector per
+    colour.
     """
     colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
     images_of = files(
@@ -373,7 +373,7 @@ def test_labels_of_another_embedding(signed, run, capsys):
         assert (datum.channels, datum.height, datum.width) == (3, 1, 1)
         assert list(datum.float_data) == np.float32(signed[image_of(key)]).tolist()
     assert "labels of lsi are signed: train with EuclideanLoss" in capsys.readouterr().out
-    _, targets = pairs(run("--force"))  # lda's, whose names lie beside them
+    _, targets = pairs(run("--force"))  # lda's, in a file beside the signed ones
     assert min(min(datum.float_data) for datum in targets.values()) == 0
     assert "signed" not in capsys.readouterr().out
 
@@ -383,7 +383,7 @@ def test_labels_are_checked_as_their_embedding_requires(signed, run, tmp_path):
     (folder / "training_labels_lsi3.json").rename(folder / "training_labels_tfidf3.json")
     with pytest.raises(
         UserError,
-        match=r"not a vector of 3 tfidf numbers.*; make the labels with .* --embedding tfidf",
+        match=r"not a vector of 3 tfidf numbers.*; run .* --embedding tfidf",
     ):
         run("--embedding", "tfidf")
     with pytest.raises(
@@ -394,8 +394,8 @@ def test_labels_are_checked_as_their_embedding_requires(signed, run, tmp_path):
 
 
 def test_a_net_learns_signed_labels(signed, run, tmp_path):
-    """From the LMDBs through train_val.prototxt's own data layers and its EuclideanLoss, with one
-    layer between them.
+    """From the LMDBs through train_val.prototxt's data layers and EuclideanLoss, with one layer
+    between them.
     """
     folder = run("--embedding", "lsi")
     net = prototxt.read_net(artefacts.ROOT / "CNN/CaffeNet/train_val.prototxt")
@@ -426,9 +426,7 @@ def test_a_net_learns_signed_labels(signed, run, tmp_path):
     solver.step(60)
     assert solver.net.blobs["loss"].data < 0.01
     wanted = solver.net.blobs["label"].data.reshape(12, TOPICS)
-    np.testing.assert_allclose(
-        solver.net.blobs["fc8"].data, wanted, atol=0.2
-    )  # numbers below 0 among them
+    np.testing.assert_allclose(solver.net.blobs["fc8"].data, wanted, atol=0.2)  # some are below 0
     solver.net.close()
 
 
@@ -455,8 +453,8 @@ def test_a_missing_collection_is_one_sentence_and_status_1(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr == (
-        f"error: {tmp_path / 'ImageCLEF_Wikipedia'} does not exist: make it with the download that"
-        " data/README.md describes\n"
+        f"error: {tmp_path / 'ImageCLEF_Wikipedia'} does not exist: data/README.md says"
+        " how to get it\n"
     )
 
 

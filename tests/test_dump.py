@@ -485,8 +485,8 @@ def test_other_files_are_not_lists(tmp_path, content, before, why):
 
 
 def test_a_list_that_would_break_the_reader(tmp_path):
-    """200,000 levels deep, entries that are not strings, names that lead out: each is counted, and
-    the good ones come.
+    """Entries nested 200,000 levels deep, entries that are not strings, names that lead out: each
+    is counted, and the good ones are read.
     """
     path, blemishes = tmp_path / "list.json", Blemishes()
     deep = "[" * 200_000 + "]" * 200_000

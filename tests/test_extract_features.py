@@ -203,7 +203,7 @@ def test_broken_features_files_are_named(tmp_path):
         blob="x",
         weights_sha256="",
     )
-    with pytest.raises(UserError, match="image id a is in it twice"):
+    with pytest.raises(UserError, match="holds the image id a twice"):
         features.load(tmp_path / "g.npz")
     with pytest.raises(UserError, match="image b are not finite"):
         features.save(
@@ -212,8 +212,8 @@ def test_broken_features_files_are_named(tmp_path):
 
 
 def test_a_folder_with_cycles_and_other_files(script, tmp_path):
-    """Links to folders are followed, cycles are not; a FIFO named as an image is one sentence when
-    it is read.
+    """Links to folders are followed, cycles are not; reading a FIFO with an image's name is one
+    sentence.
     """
     (tmp_path / "set").mkdir()
     (tmp_path / "set/a.jpg").write_bytes(b"a")

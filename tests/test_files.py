@@ -136,7 +136,7 @@ def test_text_and_its_other_name_are_one_folder(collection):
     os.mkfifo(collection / "_text/c")
     with pytest.raises(
         Unusable, match=r"_text/c: cannot be read .not a regular file"
-    ):  # says more than that text/c is missing
+    ):  # this says more than that text/c is missing
         files.find_article(collection, "text/c")
     with pytest.raises(Unusable, match="leads out"):
         files.find_article(collection, "../secret")

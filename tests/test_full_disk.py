@@ -139,7 +139,7 @@ def test_each_stage_names_the_file(run, corpus, capsys, load_script, monkeypatch
     assert "Traceback" not in capsys.readouterr().err
 
 
-def test_features(tmp_path):
+def test_features_on_a_full_disk(tmp_path):
     found = features.Features(["a", "b"], np.ones((2, 5000), np.float32), "fc7", "0" * 64)
     with (
         files_of_at_most(20_000),
@@ -150,7 +150,7 @@ def test_features(tmp_path):
     features.save(tmp_path / "a.npz", found)
 
 
-def test_tables(load_script, tmp_path, monkeypatch):
+def test_tables_on_a_full_disk(load_script, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["x", "--work", str(tmp_path)])
     script = load_script("experiments/make_tables.py")
     with (

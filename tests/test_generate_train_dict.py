@@ -31,7 +31,7 @@ def script(load_script):
 
 
 class Collection:
-    """A collection in the layout of ImageCLEF's that files are added to one by one."""
+    """A collection in ImageCLEF's layout, to which files are added one by one."""
 
     def __init__(self, data):
         self.data = data
@@ -153,7 +153,7 @@ def test_names_with_two_dots_and_capitals(collection, run):
         ("_text/en/1/1", "_text/en/1/1"),
     ],
 )
-def test_the_article_as_it_lies_on_the_disk(collection, run, named, lies):
+def test_find_article_gives_the_name_on_the_disk(collection, run, named, lies):
     collection.image("images/1/1.jpg")
     collection.article(lies)
     collection.metadata("1/1", "images/1/1.jpg", named)
@@ -207,7 +207,7 @@ def test_every_blemish_is_counted_by_its_reason_and_the_first_is_named(collectio
         f"left out: 2 images (image cannot be decoded); the first is {truncated}",
         f"left out: 1 image (image cannot be read: Is a directory): {folder}",
         f"left out: 1 image (image file is missing): {no_image}",
-        f"left out: 1 image (metadata name no image file): {unnamed}",
+        f"left out: 1 image (metadata without an image file): {unnamed}",
         f"left out: 1 image (named .jpg but is not a JPEG): {disguised}",
         f"left out: 1 image (no English article): {german}",
         f"left out: 1 image (not a JPEG): {png}",
@@ -216,7 +216,7 @@ def test_every_blemish_is_counted_by_its_reason_and_the_first_is_named(collectio
 
 
 def test_metadata_fetch_nothing(collection, run, tmp_path):
-    """An external entity stays unread: the metadata cannot make the script open a file."""
+    """An external entity is not read: metadata cannot make the script open a file."""
     secret = tmp_path / "secret"
     secret.write_text('<caption article="text/en/1/1"/>')
     collection.add("1/1")
@@ -296,7 +296,7 @@ def test_nothing_usable_is_one_sentence_and_status_1(collection, tmp_path):
 def test_missing_collection_is_named(run):
     with pytest.raises(
         UserError,
-        match=r"metadata does not exist: make it with the download that data/README.md describes",
+        match=r"metadata does not exist: data/README.md says how to get it",
     ):
         run()
 
@@ -336,7 +336,7 @@ def dump_of(pages):
 
 @pytest.fixture
 def from_dump(collection, run, tmp_path):
-    """from_dump(images, ...): the dictionary the script wrote of a dump and a list;
+    """from_dump(images, ...): the dictionary that the script made from a dump and a list;
     images/x/<id>#*.jpg are in the collection.
     """
     (tmp_path / "wiki.xml.bz2").write_bytes(bz2.compress(dump_of(PAGES).encode()))
@@ -442,7 +442,7 @@ def test_a_dump_needs_its_list(run):
 
 
 def test_a_model_from_a_dump(collection, from_dump, tmp_path):
-    """The stages after the first find the articles of a dump where the first has left them."""
+    """The later stages find the articles of a dump where the first stage has put them."""
     collection.image("images/x/7#a.jpg")
     collection.image("images/x/11#a.jpg")
     from_dump(["images/x/7#a.jpg", "images/x/11#a.jpg"])
@@ -471,8 +471,7 @@ def test_a_model_from_a_dump(collection, from_dump, tmp_path):
     assert len(labels["images/x/7#a.jpg"]) == 2
 
 
-# ------------------------------------------------------------------------------------ one bad item
-# never ends a stage
+# ------------------------------------------------------------ one bad item never ends a stage
 def jpeg_that_declares(height, width):
     data = bytearray(cv2.imencode(".jpg", np.zeros((16, 16, 3), np.uint8))[1].tobytes())
     at = data.find(b"\xff\xc0")
@@ -593,7 +592,7 @@ def test_a_bad_metadata_file_is_counted(collection, run, capsys, make, reason):
 def test_a_metadata_file_whose_name_is_not_utf8(collection, run, capsys):
     good = collection.add("1/1")
     folder = os.fsencode(good.parent)
-    os.link(good, folder + b"/\xff.xml")  # whole: it is used like any other
+    os.link(good, folder + b"/\xff.xml")  # a whole JPEG: it is used like any other
     with open(folder + b"/\xfe.xml", "wb") as file:
         file.write(b"<image")
     assert list(run("--workers", "2")) == ["images/1/1.jpg"]

@@ -51,7 +51,7 @@ def learnt(tmp_path_factory):
 
 @pytest.fixture
 def folder(learnt, tmp_path):
-    """A copy of what was learnt, to spoil."""
+    """A copy of what was learnt, which a test may damage."""
     return shutil.copytree(learnt, tmp_path / "copy")
 
 

@@ -1,4 +1,4 @@
-"""Compiled inference, compared with gensim's own of one article after the other."""
+"""Compiled inference, compared with gensim's own, article by article."""
 
 import os
 import subprocess
@@ -11,11 +11,11 @@ from gensim.models import LdaModel
 from scipy.special import psi
 
 from texttopicnet import artefacts, inference
-from texttopicnet.topics import _OneStart
+from texttopicnet.topics import OneStart
 
 
 def model(num_topics, words=300, alpha="symmetric", **settings):
-    """A model whose topics are drawn, sharp as learnt ones: most words have a few topics."""
+    """A model with drawn topics, as sharp as learnt ones: most words have a few topics."""
     dictionary = Dictionary([[f"w{i:03}" for i in range(words)]])
     lda = LdaModel(
         id2word=dictionary, num_topics=num_topics, alpha=alpha, random_state=0, **settings
@@ -56,7 +56,7 @@ LENGTHS = [0, 1, 1, 2, 3, 5, 8, 31, 32, 33, 64, 90, 150, 150, 151, 400, 1000, 30
 
 @pytest.mark.parametrize("num_topics", [1, 2, 7, 20, 40, 100])
 def test_gensims_gamma(num_topics):
-    lda, start = model(num_topics), _OneStart(3, num_topics).row
+    lda, start = model(num_topics), OneStart(3, num_topics).rows
     bags = articles(
         lda, LENGTHS, seed=1
     )  # with other draws, rounding decides about a short article
@@ -73,7 +73,7 @@ def test_gensims_gamma(num_topics):
 
 
 def test_a_model_in_double_precision():
-    lda, start = model(40, dtype=np.float64), _OneStart(3, 40).row
+    lda, start = model(40, dtype=np.float64), OneStart(3, 40).rows
     bags = articles(lda, LENGTHS)
     gamma, close = inference.gammas(lda, bags, start)
     assert gamma.dtype == np.float64
@@ -124,8 +124,8 @@ def test_by_hand_two_rounds():
 
 
 def test_a_topic_that_comes_back_from_alpha():
-    """The second topic begins at alpha, so small that its share is 1e-9; but the second word is its
-    alone.
+    """The second topic begins at alpha, which is so small that its share is 1e-9, but the second
+    word belongs to it alone.
     """
     lda, start = model(2, words=30, alpha=np.array([0.05, 0.05], np.float32)), np.array([1, 0.05])
     lda.expElogbeta[...] = 0
@@ -189,3 +189,40 @@ def test_folders_that_cannot_be_written():
     value, cache = run.stdout.split(maxsplit=1)
     assert float(value) == pytest.approx(0.561459483566885)
     assert "NullCache" in cache
+
+
+def packed(bags):
+    ids, counts = (np.concatenate(arrays) for arrays in zip(*bags, strict=True))
+    return ids, counts, np.cumsum([len(ids) for ids, _ in bags])
+
+
+@pytest.mark.parametrize(
+    ("num_topics", "dtype"), [(1, np.float32), (40, np.float32), (7, np.float64)]
+)
+def test_gensims_sufficient_statistics(num_topics, dtype):
+    lda = model(num_topics, dtype=dtype)
+    bags = articles(lda, LENGTHS)
+    lda.random_state = np.random.RandomState(5)
+    documents = [list(zip(ids.tolist(), counts.tolist(), strict=True)) for ids, counts in bags]
+    _, wanted = lda.inference(documents, collect_sstats=True)
+    lda.random_state = np.random.RandomState(5)
+    sstats = inference.sufficient_statistics(lda, *packed(bags))
+    assert sstats.dtype == dtype
+    np.testing.assert_allclose(sstats, wanted, rtol=1e-4, atol=1e-4)
+    # every running word counts for some topics; gensim's epsilon takes a little
+    np.testing.assert_allclose(sstats.sum(), sum(LENGTHS), rtol=1e-3)
+
+
+def test_gensim_infers_documents_that_rounding_decides(monkeypatch):
+    """With every document so close, all of the statistics are gensim's, to the bit."""
+    monkeypatch.setattr(
+        inference, "_run", lambda lda, ids, counts, ends, gamma, sums: np.ones(len(ends), bool)
+    )
+    lda = model(7)
+    bags = articles(lda, LENGTHS[:18])
+    documents = [list(zip(ids.tolist(), counts.tolist(), strict=True)) for ids, counts in bags]
+    lda.random_state = np.random.RandomState(5)
+    _, wanted = lda.inference(documents, collect_sstats=True)
+    lda.random_state = np.random.RandomState(5)
+    sstats = inference.sufficient_statistics(lda, *packed(bags))
+    np.testing.assert_array_equal(sstats, wanted)

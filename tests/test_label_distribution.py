@@ -20,7 +20,7 @@ def script(load_script):
     return load_script("experiments/label_distribution.py")
 
 
-def test_by_hand(script):
+def test_measures_by_hand(script):
     found = script.describe(
         [[0.5, 0.25, 0, 0], [0, 1, 0, 0], [0.25, 0.25, 0.25, 0.25], [0.5, 0.25, 0.25, 0]]
     )
@@ -30,7 +30,7 @@ def test_by_hand(script):
         "median_non_zero": 2.5,
         "sum": (0.75 + 1 + 1 + 1) / 4,
         "largest": (0.5 + 1 + 0.25 + 0.5) / 4,
-        # of the first as it stands: .5 ln 2 + .25 ln 4; normalised to 2/3 and 1/3 it would be 0.637
+        # of the first: .5 ln 2 + .25 ln 4; normalised to 2/3 and 1/3 it would be 0.637
         "entropy": (1 * ln2 + 0 + 2 * ln2 + 1.5 * ln2) / 4,
         "least_topic": 0.25 / 4,
         "most_topic": (0.25 + 1 + 0.25 + 0.25) / 4,

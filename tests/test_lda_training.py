@@ -11,7 +11,7 @@ import pytest
 import topic_models
 from gensim.corpora import Dictionary
 from gensim.models import LdaModel
-from threadpoolctl import threadpool_info, threadpool_limits
+from threadpoolctl import ThreadpoolController, threadpool_info, threadpool_limits
 
 from texttopicnet import lda_training, parallel
 from texttopicnet.errors import UserError
@@ -53,14 +53,14 @@ def uninterrupted(corpus):
         return learn(corpus)
 
 
-def gensims(corpus):
+def gensims(corpus, passes=3, seed=4):
     dictionary, bows = corpus
     return LdaModel(
         bows,
         id2word=dictionary,
         num_topics=5,
-        passes=3,
-        random_state=4,
+        passes=passes,
+        random_state=seed,
         chunksize=CHUNK,
         update_every=2,
         eval_every=None,
@@ -68,7 +68,7 @@ def gensims(corpus):
 
 
 def assert_same(lda, other, folder):
-    """Every byte of the files, gensim's diary of times apart."""
+    """Every byte of the files except gensim's log of times."""
     files = []
     for name, model in {"lda": lda, "other": other}.items():
         topic_models.save(TopicModel(model.id2word, model), folder / name)
@@ -78,7 +78,9 @@ def assert_same(lda, other, folder):
 
 
 class Watched:
-    """A corpus that counts the documents read of it, and calls `at` when it has given `number`."""
+    """A corpus that counts how many of its documents are read, and calls `at` after `number` of
+    them.
+    """
 
     def __init__(self, corpus, number=None, at=None):
         self.corpus, self.number, self.at, self.read = corpus, number, at, 0
@@ -94,13 +96,10 @@ class Watched:
             yield document
 
 
-def test_a_chunk_as_one_piece_is_gensims_model_to_the_bit(corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr(lda_training, "PIECE", CHUNK)
-    assert_same(learn(corpus), gensims(corpus), tmp_path)
-
-
-def test_smaller_pieces_are_gensims_model_up_to_rounding(corpus, uninterrupted):
-    lda, wanted = uninterrupted, gensims(corpus)
+@pytest.mark.parametrize("piece", [15, CHUNK])
+def test_it_is_gensims_model_up_to_rounding(corpus, monkeypatch, piece):
+    monkeypatch.setattr(lda_training, "PIECE", piece)
+    lda, wanted = learn(corpus), gensims(corpus)
     np.testing.assert_allclose(lda.state.sstats, wanted.state.sstats, rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(lda.get_topics(), wanted.get_topics(), atol=1e-5)
     assert lda.num_updates == wanted.num_updates == 190
@@ -108,7 +107,13 @@ def test_smaller_pieces_are_gensims_model_up_to_rounding(corpus, uninterrupted):
     np.testing.assert_array_equal(
         lda.random_state.get_state()[1], wanted.random_state.get_state()[1]
     )
-    assert lda.get_topics().max() > 0.04  # something was learnt of 68 words
+    assert lda.get_topics().max() > 0.04  # something was learnt about 68 words
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_twenty_passes_are_gensims_model(corpus, seed):
+    lda, wanted = (run(corpus, passes=20, seed=seed).get_topics() for run in (learn, gensims))
+    np.testing.assert_allclose(lda, wanted, atol=1e-5)
 
 
 def test_the_model_does_not_depend_on_the_processes(corpus, uninterrupted, tmp_path):
@@ -125,8 +130,8 @@ def test_the_returned_model_is_gensims_and_can_continue_learning(corpus, uninter
 
 
 class Counting(parallel.Here):
-    """An executor of two processes that works when it is asked for the result, and notes what
-    waits.
+    """An executor of two processes that works when a result is requested, and notes what is
+    waiting.
     """
 
     size = 2
@@ -146,6 +151,17 @@ class Counting(parallel.Here):
             library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"
         }
         return function(*arguments)
+
+
+def test_each_training_looks_for_blas_again(corpus, monkeypatch):
+    """A library that is loaded between two trainings is limited in the second one, too."""
+    lda_training._libraries()
+    looked = []
+    monkeypatch.setattr(
+        lda_training, "ThreadpoolController", lambda: looked.append(1) or ThreadpoolController()
+    )
+    learn(corpus, passes=1)
+    assert looked == [1]
 
 
 def test_few_pieces_wait_and_blas_has_one_thread(corpus, monkeypatch):
@@ -212,17 +228,17 @@ def test_after_the_last_update_nothing_is_learnt_again(
     assert_same(learn(corpus, **given), uninterrupted, tmp_path / "second")
 
 
-def kill_workers():
-    for process in multiprocessing.active_children():
-        process.kill()
-
-
 def test_a_killed_worker_is_one_sentence_and_the_run_can_be_resumed(
     corpus, uninterrupted, tmp_path, capsys
 ):
     dictionary, bows = corpus
     given = {"workers": 2, "checkpoint": tmp_path / "checkpoint", "seconds": 0}
-    killed = Watched(bows, CHUNK + 190 + 100, kill_workers)
+    before = set(multiprocessing.active_children())  # joblib's workers of earlier tests
+
+    def kill_worker():
+        min(set(multiprocessing.active_children()) - before, key=lambda p: p.pid).kill()
+
+    killed = Watched(bows, CHUNK + 190 + 100, kill_worker)
     with pytest.raises(UserError, match=r"a worker process was killed .*: start again"):
         learn((dictionary, killed), **given)
     assert_same(learn(corpus, **given), uninterrupted, tmp_path)
@@ -285,7 +301,7 @@ def test_a_broken_checkpoint_is_reported_and_ignored(
 
 
 def spoilt(**changes):
-    """A change of a checkpoint's arrays, and of what it says about itself."""
+    """Changes to a checkpoint's arrays and to its description."""
 
     def spoil(arrays):
         about = json.loads(str(arrays["about"]))

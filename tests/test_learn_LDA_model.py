@@ -122,7 +122,7 @@ def test_one_document_per_article(run):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_the_dictionary_is_that_of_gensims_own_counting(script, monkeypatch, workers):
+def test_the_dictionary_equals_gensims_own_counting(script, monkeypatch, workers):
     rng = np.random.default_rng(0)
     texts = [[f"word{i}" for i in rng.geometric(0.02, rng.integers(0, 60))] for _ in range(40)]
     copies = rng.integers(1, 4, 40).tolist()
@@ -201,7 +201,7 @@ def test_defaults_are_the_originals(script, monkeypatch, corpus):
         " documents: for so small a"
         " corpus give --no-below 2, with which 6 words are left"
     )
-    # nothing half made is left, and no token has to be made again
+    # nothing half-made is left, and no article is preprocessed again
     assert names_in(corpus / "work" / "LDA") == LEFT
 
 
@@ -243,7 +243,7 @@ def test_articles_with_blemishes_are_counted_and_the_first_is_named(run, corpus,
         "h": b"{{a|" * 3000 + b"piano" + b"}}" * 3000 + b" violin",
         "i": b"{{a|" * 3000 + b"piano",  # never closed: removed to the end
         "j": b"piano " * 2_000_000,
-        "k": "the castle \ufffd".encode(),  # a U+FFFD of its own is UTF-8
+        "k": "the castle \ufffd".encode(),  # a U+FFFD in the file itself is UTF-8
     }
     for name, content in contents.items():
         (text / name).write_bytes(content)
@@ -335,7 +335,7 @@ command_line.run(script.main)
     ],
 )
 def test_a_killed_run_leaves_no_half_artefact_and_can_be_resumed(run, corpus, where):
-    """Killed -9 before the tokens, the dictionary, the bags, the training, and after the model."""
+    """`kill -9` before tokens, dictionary, bags and training, and after the model."""
     wanted = run(*ALL, work="uninterrupted")
     arguments = [
         "--data",
@@ -495,8 +495,8 @@ def test_small_corpora_are_learnt_from_as_the_message_says(run, corpus, count):
 
 
 def test_a_dictionary_of_few_words_comes_with_advice(script, capsys):
-    """60 words in 2 of 30 documents each, and one in 15: that one is a dictionary, but hardly one
-    to learn from.
+    """60 words in 2 of 30 documents each, and one in 15: a dictionary of that one word is hardly
+    enough to learn from.
     """
     texts = [
         ["everywhere"] * (i < 15)
@@ -505,9 +505,7 @@ def test_a_dictionary_of_few_words_comes_with_advice(script, capsys):
     ]
     articles = [(token_rows.packed(tokens), 1) for tokens in texts]
     assert list(script.make_dictionary(articles, 1, 10, 0.5).token2id) == ["everywhere"]
-    assert (
-        capsys.readouterr().out == "only 1 of 61 words are left: with --no-below 2 it would be 61\n"
-    )
+    assert capsys.readouterr().out == "only 1 of 61 words are left: --no-below 2 would keep 61\n"
     script.make_dictionary(articles, 1, 2, 0.5)
     assert capsys.readouterr().out == ""
 

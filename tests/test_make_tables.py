@@ -77,7 +77,7 @@ def test_without_records_every_own_row_reads_not_run(script, paper):
     assert "not run" in own(script.stl10(paper))[0]
 
 
-def test_every_number_of_the_papers_carries_its_mark(script, paper):
+def test_every_number_of_the_paper_has_a_mark(script, paper):
     for table in paper.values():
         assert {row["mark"] for row in table["rows"]} <= {"V", "R", "D"}
     for row in script.retrieval(paper, {})["rows"]:
@@ -90,7 +90,7 @@ def test_remembered_averages_are_the_means_of_their_directions(paper):
         assert v["average"] == pytest.approx((v["image_query"] + v["text_query"]) / 2, abs=0.0051)
 
 
-def test_markdown_has_one_cell_a_column(script, paper, records):
+def test_markdown_has_one_cell_per_column(script, paper, records):
     text = tables.markdown(script.svm_layers(paper, records))
     rows = [row for row in text.splitlines() if row.startswith("|")]
     assert len({row.count("|") for row in rows}) == 1
@@ -147,7 +147,9 @@ def test_report_draws_every_record(script, monkeypatch, tmp_path, records):
 
 
 def cells_of(markdown):
-    """The rows of a Markdown table as GitHub splits them: at bars without a backslash before."""
+    """The rows of a Markdown table as GitHub splits them: at bars that have no backslash before
+    them.
+    """
     return [
         re.split(r"(?<!\\)\|", row)[1:-1] for row in markdown.splitlines() if row.startswith("|")
     ]

@@ -87,7 +87,7 @@ PIECES += [
         ("5 &lt; 6", "5 < 6"),
     ],
 )
-def test_by_hand(raw, text):
+def test_markup_by_hand(raw, text):
     assert markup.filter_wiki(raw).strip() == text == filter_wiki(raw).strip()
 
 

@@ -1,4 +1,4 @@
-"""Artefacts of other stop words are recognised by their record, their words, or their store."""
+"""Artefacts made with other stop words are known by their record, their words or their store."""
 
 import json
 import sqlite3
@@ -118,7 +118,7 @@ def test_a_large_dictionary_without_a_record_is_known_by_its_words(tmp_path, mor
             topics.TopicModel.load(tmp_path, 2)
 
 
-def test_the_telling_words_are_of_the_other_list_alone():
+def test_only_the_other_list_removes_the_telling_words():
     """A token that only the other list removes, in any form in the text."""
     assert len(set(origin.TELLING)) >= 20
     for word in origin.TELLING:
@@ -153,7 +153,7 @@ def old_store(work, stop_words="2025.11.4", bow=("sha", False, 20, 0.5)):
 
 
 @pytest.mark.parametrize("opened", [False, True])
-def test_the_store_of_the_other_list_tells_of_a_dictionary_without_a_record(
+def test_a_store_of_the_other_list_shows_it_for_a_dictionary_without_a_record(
     tmp_path, capsys, opened
 ):
     old_store(tmp_path)
@@ -188,7 +188,7 @@ def test_an_old_store_of_the_same_stop_words_accepts_the_model(tmp_path):
     topics.TopicModel.load(tmp_path, 2)
 
 
-def test_a_damaged_store_says_nothing(tmp_path):
+def test_a_damaged_store_gives_no_verdict(tmp_path):
     (tmp_path / "LDA").mkdir()
     (tmp_path / artefacts.TOKENS).write_bytes(b"not a database" * 100)
     saved(tmp_path, Dictionary([["piano", "violin"]]))

@@ -172,7 +172,7 @@ def test_the_console_commands_shadow_no_other_program():
 
 
 def closure(names):
-    """The installed distributions that these need, and they themselves."""
+    """These distributions and all installed ones that they need."""
     found, waiting = {}, list(names)
     while waiting:
         name = canonicalize_name(waiting.pop())
@@ -223,7 +223,7 @@ def environment(project, tmp_path_factory):
 
 
 def run(environment, *arguments, cwd):
-    """A command of the environment, with nothing of this one's; must end well."""
+    """Run a command of the environment, without anything of this one; it must succeed."""
     line = [environment / arguments[0], *arguments[1:]]
     return subprocess.run(line, cwd=cwd, capture_output=True, text=True, env={"PATH": "/usr/bin"})
 
@@ -237,7 +237,7 @@ print(caffe.__version__, *sorted(set(sys.modules) & {NOT_CORE!r}))
 
 
 def test_import_caffe_loads_none_of_the_rest():
-    """In this environment, where all of it is installed."""
+    """In this environment, where everything is installed."""
     done = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout.splitlines()[1] == "1.0.0"
 
@@ -326,7 +326,7 @@ def test_parse_log_without_matplotlib_leaves_the_picture_out(environment, traine
 
 
 def test_a_script_finds_its_project_when_the_package_is_not_editable(environment, project):
-    """Its files are written to its own project, not beside the installed package."""
+    """A script writes into its own project, not beside the installed package."""
     (project / "LDA" / "where.py").write_text(
         "import texttopicnet.startup\nfrom texttopicnet import artefacts\nprint(artefacts.ROOT)\n"
     )

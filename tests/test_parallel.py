@@ -112,7 +112,7 @@ def test_groups():
     ],
 )
 def test_without_semaphores_work_is_done_in_this_process(monkeypatch, capsys, error):
-    """As where /dev/shm is missing or not writable."""
+    """A machine on which /dev/shm is missing or not writable."""
 
     def refuse(*_, **__):
         raise error

@@ -152,8 +152,7 @@ def _copied(work, folder):
     return folder
 
 
-# ------------------------------------------------------------------------- calls of what is
-# allowed, with other arguments
+# ------------------------------------------- calls of allowed names, with other arguments
 NDARRAY = named("numpy", "ndarray")
 RECONSTRUCT = named("numpy.core.multiarray", "_reconstruct")
 DTYPE = named("numpy", "dtype")
@@ -210,7 +209,7 @@ def test_allowed_names_cannot_be_called_with_other_arguments(tmp_path, data):
 
 
 def test_a_class_of_gensims_cannot_be_changed(tmp_path):
-    """BUILD with a slot state calls setattr: on a class, that would last for the process."""
+    """BUILD with a slot state calls setattr, which on a class would last for the whole process."""
     path, kept = tmp_path / "dictionary.dict", Dictionary.doc2bow
     path.write_bytes(
         b"\x80\x02"
@@ -389,7 +388,7 @@ def originals(work, tmp_path, request):
             vars(dictionary).pop(name, None)
     lda, state = model.lda, model.lda.state
     expected = model.topic_vectors(DOCUMENTS)
-    state.eta = np.full((K, 1), 1 / K)  # a column, as then
+    state.eta = np.full((K, 1), 1 / K)  # a column, as in 2016
     for name in (
         "dtype",
         "lifecycle_events",

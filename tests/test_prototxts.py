@@ -194,9 +194,7 @@ def test_the_solver_has_the_originals_values():
 
 @pytest.mark.parametrize("net", ["CaffeNet", "CaffeNetSample"])
 def test_deploy_is_the_trained_net(net):
-    """Same layers, same shapes of parameters; Input in front, the sigmoid behind, no dropout
-    needed.
-    """
+    """The layers and parameter shapes are the same; Input comes first and the sigmoid last."""
     train, deploy = layers(training_net(net)), layers(deploy_net(net))
     for name, layer in train.items():
         for field in ("convolution_param", "inner_product_param", "pooling_param", "lrn_param"):
@@ -226,7 +224,7 @@ def test_the_samples_net_has_caffenets_layer_types():
 @pytest.mark.parametrize(
     "path", sorted(CNN.glob("*/solver*.prototxt")), ids=lambda p: f"{p.parent.name}/{p.name}"
 )
-def test_solvers_name_nets_that_are_there(path):
+def test_solvers_name_nets_that_exist(path):
     p = prototxt.read_solver(path)
     assert (path.parent / p.net).is_file()
     assert (path.parent / p.snapshot_prefix).parent.is_dir()

@@ -114,7 +114,7 @@ def test_same_seed_same_batches(corpus):
         ({"tops": "data"}, "two tops"),
     ],
 )
-def test_refused(corpus, more, message):
+def test_wrong_parameters_are_refused(corpus, more, message):
     with pytest.raises(caffe.CaffeError, match=message) as caught:
         net(corpus, **more)
     assert "\n" not in str(caught.value)
@@ -126,9 +126,9 @@ def test_a_bad_image_is_named(corpus):
         net(corpus, shuffle=False).forward()
 
 
-def test_the_prototxt_as_it_stands_feeds_a_batch(corpus, monkeypatch):
-    """The stage "python" of train_val.prototxt, with CaffeNet's layers left out and the batch made
-    as small as the corpus.
+def test_the_projects_prototxt_feeds_a_batch(corpus, monkeypatch):
+    """The stage "python" of train_val.prototxt, without CaffeNet's layers and with a batch as small
+    as the corpus.
     """
     net = prototxt.read_net(FOLDER / "train_val.prototxt")
     kept = [layer for layer in net.layer if layer.name in ("data", "label")]

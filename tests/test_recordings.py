@@ -1,4 +1,4 @@
-"""The share of the recordings in the project: complete, small, and equal to the whole."""
+"""The share of the recordings that is in the project: complete, small, and equal to the whole."""
 
 import json
 

@@ -125,7 +125,7 @@ subprocess.run([sys.executable, "-c", child])
 """
 
 
-def test_memory_is_that_of_all_processes(scale_text):
+def test_memory_is_summed_over_all_processes(scale_text):
     process = subprocess.Popen(
         [sys.executable, "-c", WITH_A_CHILD],
         stdin=subprocess.PIPE,
@@ -159,7 +159,7 @@ def row_of(scale_text, seed, workers):
     }
 
 
-def test_the_table(scale_text):
+def test_the_table_by_hand(scale_text):
     lines = scale_text.table(
         {"10000": row_of(scale_text, 0, 2), "50": row_of(scale_text, 0, 2)}
     ).splitlines()
@@ -211,6 +211,6 @@ def test_a_disk_that_is_too_small(scale_text, tmp_path):
         scale_text.check_disk(tmp_path / "new", 10**12)
 
 
-def test_the_readmes_table_is_that_of_the_record(scale_text):
+def test_the_readmes_table_equals_the_record(scale_text):
     rows = json.loads((artefacts.ROOT / "benchmarks/results/scale_text.json").read_text())
     assert scale_text.table(rows) in (artefacts.ROOT / "LDA/README.md").read_text()

@@ -43,7 +43,7 @@ def test_heads(path):
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda p: p.name)
 def test_no_logic_in_shell(path):
-    """No text is parsed there; but for setting up and testing, a script is one command."""
+    """Shell scripts parse no text; apart from setting up and testing, a script is one command."""
     text = path.read_text()
     assert not re.search(r"\b(sed|awk|grep|cut|tr|declare|eval)\b", text)
     if path.name in ("00_install.sh", "environment.sh", "test.sh"):
@@ -65,7 +65,7 @@ def help_of(path):
 
 
 def test_every_shell_script_has_help():
-    """Two at a time: most of the seconds are imports."""
+    """Two run at a time, because most of the time goes into imports."""
     paths = [path for path in SCRIPTS if path.name != "environment.sh"]
     with ThreadPoolExecutor(2) as threads:
         for path, done in zip(paths, threads.map(help_of, paths), strict=True):
@@ -84,7 +84,7 @@ PYTHON_SCRIPTS = [
 
 @pytest.mark.parametrize("path", PYTHON_SCRIPTS, ids=str)
 def test_every_python_script_has_help(load_script, monkeypatch, capsys, path):
-    """Each option of theirs is explained."""
+    """Each of their options is explained."""
     parsers, print_help = [], argparse.ArgumentParser.print_help
 
     def recorded(parser, file=None):
@@ -172,9 +172,7 @@ def test_a_mistake_is_one_sentence(tmp_path, name, arguments, message):
 
 
 def test_a_downloaded_model_is_never_advised_to_be_replaced(tmp_path):
-    """It is older than the train dict, which is made here: the advice for a model of one's own
-    would overwrite it.
-    """
+    """It is older than the train dict, which is made here; the usual advice would overwrite it."""
     folder = tmp_path / "w" / "LDA"
     folder.mkdir(parents=True)
     for name, content in (
@@ -197,7 +195,7 @@ def test_a_downloaded_model_is_never_advised_to_be_replaced(tmp_path):
     )
 
 
-def test_run_all_hands_trust_pickle_on(tmp_path):
+def test_run_all_passes_trust_pickle_on(tmp_path):
     class Planted:
         def __reduce__(self):
             return open, (str(tmp_path / "ran"), "w")
@@ -218,7 +216,7 @@ def test_run_all_hands_trust_pickle_on(tmp_path):
     assert "is not a Dictionary of gensim's" in done.stderr
 
 
-def test_sets_that_are_not_there_are_left_out(tmp_path):
+def test_missing_sets_are_left_out(tmp_path):
     done = run("06_extract_features.sh", "--data", ".", "--work", "w", cwd=tmp_path)
     assert done.returncode == 0
     assert done.stdout.count("left out: ") == 3

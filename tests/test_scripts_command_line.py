@@ -24,7 +24,7 @@ from texttopicnet.errors import UserError
         (command_line.share("--x", one=True), "1", 1),
     ],
 )
-def test_what_is_taken(parse, text, value):
+def test_numbers_that_are_accepted(parse, text, value):
     assert parse(text) == value
 
 
@@ -62,7 +62,7 @@ def test_what_is_taken(parse, text, value):
         (command_line.share("--x"), "half", "--x half: must be a share, above 0 and below 1"),
     ],
 )
-def test_what_is_refused(parse, text, message):
+def test_numbers_that_are_refused(parse, text, message):
     with pytest.raises(UserError) as caught:
         parse(text)
     assert str(caught.value) == message
@@ -129,7 +129,7 @@ def test_every_script_refuses_in_one_sentence(load_script, script, monkeypatch, 
             module.main()
 
 
-def test_a_script_says_it_without_a_traceback(tmp_path):
+def test_a_script_refuses_a_number_without_a_traceback(tmp_path):
     def run(arguments):
         command = [
             sys.executable,

@@ -116,7 +116,7 @@ def test_most_probable_words_first_with_their_probabilities(work):
     ]
 
 
-def test_more_words_than_there_are(show):
+def test_more_words_than_the_model_has(show):
     assert [line.count(",") for line in show()[:2]] == [3, 3]
 
 
@@ -272,7 +272,7 @@ def test_labels_of_other_images_are_refused(collection, work, show):
         show()
 
 
-def test_labels_in_another_order_are_told_from_those_of_other_images(collection, work, show):
+def test_labels_in_another_order_get_another_sentence(collection, work, show):
     json_files.write(
         work / artefacts.TRAIN_DICT, {image: f"text/{image[7]}" for image in reversed(LABELS)}
     )
@@ -324,9 +324,7 @@ def test_articles_of_a_dump_begin_with_their_stored_opening(collection, work, pa
 
 
 def test_nothing_outside_the_collection_is_shown(collection, show, work):
-    """A train dict may name such a file only by a link: any other name is refused with the file
-    that holds it.
-    """
+    """Only through a link can a train dict name such a file; any other name is refused."""
     secret = work / "secret"
     secret.write_text("a secret that must not be shown")
     cv2.imwrite(str(work / "secret.jpg"), np.full((300, 300, 3), 200, np.uint8))

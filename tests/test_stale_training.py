@@ -82,7 +82,7 @@ def work_in(scripts, monkeypatch, tmp_path):
 # -------------------------------------------------------------------------------- articles in files
 @pytest.fixture
 def articles(tmp_path):
-    """The folder of six articles, of seven images."""
+    """The folder of six articles and seven images."""
     folder = tmp_path / "data/ImageCLEF_Wikipedia/text"
     folder.mkdir(parents=True)
     for i in range(6):
@@ -103,7 +103,7 @@ def used(articles, work_in):
 
 
 def test_an_article_is_edited_before_labels_are_made(used, articles, work_in, capsys):
-    """Making labels refreshes the tokens: the learning that follows must still notice."""
+    """Making labels refreshes the tokens; the next learning must still notice the change."""
     (articles / "3").write_text(sentence(99))
     capsys.readouterr()
     used.label("--force")
@@ -159,8 +159,8 @@ def test_a_model_of_another_number_of_topics_sees_every_change(
 
 
 def test_a_model_that_is_older_than_the_dictionary_is_reported(used, articles, capsys):
-    """The dictionary was rebuilt for another number of topics, with the same words: the first
-    model's own record tells.
+    """The dictionary was rebuilt for another number of topics, with the same words; the first
+    model's record shows it.
     """
     (articles / "3").write_text(sentence(99))
     used.learn("--topics", "3")
@@ -355,8 +355,8 @@ def test_pages_are_not_used_until_a_dump_was_read_as_a_whole(dumps, work_in):
         with pytest.raises(
             UserError,
             match=(
-                "the page 1 is of a dump that was not read to its end: read the dump again with"
-                " python"
+                "the page 1 comes from a dump that was not read to its end: read the dump again"
+                " with python"
             ),
         ):
             stage("--force")
@@ -385,7 +385,7 @@ def test_a_dump_that_could_not_be_paired_is_not_used(dumps, work_in, monkeypatch
         used.pair(*options, "--force")
     monkeypatch.undo()
     used.monkeypatch = monkeypatch
-    with pytest.raises(UserError, match="of a dump that was not read to its end"):
+    with pytest.raises(UserError, match="from a dump that was not read to its end"):
         used.learn()
 
 
@@ -397,8 +397,7 @@ def test_a_train_dict_of_a_dump_without_its_store(dumps, work_in):
     with pytest.raises(
         UserError,
         match=(
-            "the page 1 is not stored, or damaged: read the dump again with python"
-            " LDA/generate_train"
+            "the page 1 is missing or damaged: read the dump again with python LDA/generate_train"
         ),
     ):
         used.learn()

@@ -62,7 +62,7 @@ def test_step_2_removes_table_markup(raw, left):
 
 
 def test_step_2_comes_after_step_1():
-    # the entities become quotes first, so that the value is one string
+    # the entities become quotes first, so the value is one string
     assert text.tokenize("castle | style=&quot;violin harbour&quot; | piano") == ["castle", "piano"]
 
 
@@ -124,7 +124,7 @@ def test_step_7_removes_tokens_of_two_letters():
 
 
 @pytest.mark.parametrize("raw", ["", " \n\t", "the and of a an", "12 34"])
-def test_nothing_left(raw):
+def test_texts_without_tokens(raw):
     assert text.tokenize(raw) == []
 
 
@@ -168,7 +168,7 @@ def test_files_in_their_order_by_any_number_of_workers(tmp_path, workers):
     [
         (b"piano", 1, []),
         ("caf\xe9 piano".encode("latin-1"), 2, ["not UTF-8"]),
-        ("piano \ufffd".encode(), 1, []),  # a U+FFFD of its own is UTF-8
+        ("piano \ufffd".encode(), 1, []),  # a U+FFFD in the file itself is UTF-8
         (b"", 0, ["empty after preprocessing"]),
         (b"the of and", 0, ["empty after preprocessing"]),
         (b"{{" * 41 + b"a" + b"}}" * 41 + b" piano", 1, ["templates more than 40 deep"]),
@@ -214,10 +214,10 @@ def test_endless_marks_take_linear_time(end):
 
 def test_the_map_of_words_does_not_grow_without_limit(monkeypatch):
     monkeypatch.setattr(text, "MOST_WORDS", 5)
-    monkeypatch.setattr(text, "token_of_word", text._Tokens())
+    monkeypatch.setattr(text, "token_cache", text._Tokens())
     words = [f"piano{letter}" for letter in "abcdefghijklmnop"]
     assert text.tokenize(" ".join(words)) == words
-    assert len(text.token_of_word) <= 5
+    assert len(text.token_cache) <= 5
 
 
 WITHOUT_WORDNET = """

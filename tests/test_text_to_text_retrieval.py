@@ -18,7 +18,7 @@ WORDS = {
     "war": ["cannon", "soldier", "battle", "trench", "cavalry", "siege"],
 }
 TOPICS = 6
-CHEAP = ("lda", "lsi", "tfidf", "tfidf of all words")  # those whose learning takes no seconds
+CHEAP = ("lda", "lsi", "tfidf", "tfidf of all words")  # those that are learnt in less than a second
 
 
 @pytest.fixture(scope="module")
@@ -207,8 +207,8 @@ def test_inputs_are_checked_before_anything_is_learnt(script, monkeypatch, folde
 def test_what_was_measured_is_kept_and_a_stopped_run_resumes(
     script, monkeypatch, folder, tmp_path, capsys
 ):
-    """The record is whole after each embedding; a second run measures the rest, and its record is
-    an uninterrupted one's.
+    """The record is whole after each embedding; a second run measures the rest, and its record
+    equals that of an uninterrupted run.
     """
     options = ["--passes", 2, "--seeds", 0, 1, "--embeddings", "lda", "lsi", "tfidf"]
     expected = run(script, monkeypatch, folder, tmp_path / "whole", *options)

@@ -76,7 +76,7 @@ def test_a_page_of_a_dump_needs_no_file(tmp_path):
         assert store.stamp("12") == stamp
         assert store.opening("12") == ("Piano", "The piano is")
         with pytest.raises(
-            UserError, match="the page 13 is not stored, or damaged: read the dump again"
+            UserError, match="the page 13 is missing or damaged: read the dump again"
         ):
             store_articles(store, ["12", "13"], tmp_path)
 
@@ -180,7 +180,7 @@ def test_a_damaged_setting_is_one_sentence(tmp_path, value):
     with TokenStore(tmp_path) as store:
         store._database.execute("INSERT INTO settings VALUES ('bow.mm', ?)", (value,))
         with pytest.raises(
-            UserError, match=r"tokens.sqlite is damaged .*: delete it, and it is made again"
+            UserError, match=r"tokens.sqlite is damaged .*: delete it, and it is rebuilt"
         ):
             store.setting("bow.mm")
 
@@ -194,7 +194,7 @@ def test_a_store_that_lacks_its_table_is_damaged(tmp_path):
             store.tokens("text/a")
 
 
-def test_a_fifo_in_an_articles_place_is_one_sentence(collection, tmp_path):
+def test_a_fifo_instead_of_an_article_is_one_sentence(collection, tmp_path):
     os.mkfifo(collection / "text/f")
     with (
         TokenStore(tmp_path / "work") as store,
@@ -209,7 +209,7 @@ def test_a_file_that_is_not_a_store_is_named(tmp_path):
     path.write_bytes(b"no database " * 1000)
     with pytest.raises(
         UserError,
-        match=r"tokens.sqlite is damaged .file is not a database.: delete it, and it is made again",
+        match=r"tokens.sqlite is damaged .file is not a database.: delete it, and it is rebuilt",
     ):
         TokenStore(tmp_path)
 
@@ -220,7 +220,7 @@ def test_a_store_that_another_run_writes_to_is_named(tmp_path, monkeypatch):
     other.execute("BEGIN EXCLUSIVE")
     monkeypatch.setattr(token_store, "PATIENCE", 0.1)
     with pytest.raises(
-        UserError, match=r"tokens.sqlite: database is locked; is another run at work there"
+        UserError, match=r"tokens.sqlite: database is locked; is another run using it"
     ):
         TokenStore(tmp_path)
 

@@ -1,9 +1,6 @@
 """Dictionary and LDA as one object: loaded together, one vector per text and seed."""
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -114,7 +111,7 @@ def test_one_vector_per_text_and_seed(model, monkeypatch):
 
 
 def test_vectors_equal_one_gensim_call_per_article():
-    """Same start, same vectors: `get_document_topics` is the straightforward way."""
+    """The same start gives the same vectors as `get_document_topics`, the straightforward way."""
     rng = np.random.default_rng(0)
     words = [f"word{i}" for i in range(60)]
     documents = [
@@ -326,21 +323,8 @@ for path in sorted((work / "LDA").iterdir()):
 """
 
 
-def test_same_seed_same_bytes_with_any_hash_seed(tmp_path):
-    printed = []
-    for hash_seed in ("1", "2", "3"):
-        command = [sys.executable, "-c", BYTES, str(tmp_path / hash_seed)]
-        environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
-        printed.append(
-            subprocess.run(
-                command,
-                cwd=artefacts.ROOT,
-                env=environment,
-                capture_output=True,
-                text=True,
-                check=True,
-            ).stdout
-        )
+def test_same_seed_same_bytes_with_any_hash_seed(printed_with_hash_seed):
+    printed = [printed_with_hash_seed(BYTES, seed) for seed in ("1", "2", "3")]
     assert printed[0] == printed[1] == printed[2]
     assert len(printed[0].splitlines()) == 5
 
@@ -394,7 +378,7 @@ def test_perplexity_sees_what_a_document_is_about(model_of):
 
 
 def test_unused_topics_do_not_change_perplexity(model_of):
-    """Twenty more topics that no document needs: gensim's own number explodes, ours does not."""
+    """Twenty more topics that no document needs make gensim's own number explode, but not ours."""
     words = list("abcdefgh")
     useful = [[0.25] * 4 + [0] * 4, [0] * 4 + [0.25] * 4]
     few, many = model_of(useful, words), model_of(useful + [[0.125] * 8] * 20, words)

@@ -165,7 +165,7 @@ def test_force_removes_snapshots_of_this_training_only(script, tmp_path):
 
 
 def test_a_net_without_lmdbs_needs_none(script, tiny, monkeypatch):
-    """The stages of the solver choose the data layers, those of the untrained net as well."""
+    """The solver's stages choose the data layers, also for the untrained net."""
     for name in ("train_images_lmdb", "train_labels_lmdb"):
         for path in (tiny / name).iterdir():
             path.unlink()
@@ -207,7 +207,7 @@ def test_a_training_that_fails_says_so(script, tiny, monkeypatch):
 
 
 def start(tiny):
-    """train_cnn.py as a process of its own, on the tiny net."""
+    """train_cnn.py as a separate process, on the tiny net."""
     root = tiny.parents[2]
     program = (
         "import sys; sys.path.insert(0, sys.argv.pop(1))\n"
@@ -272,7 +272,7 @@ def test_not_a_log(script, tmp_path):
 
 
 def test_a_net_trained_by_hand_is_recorded(script, tiny, monkeypatch):
-    """Its weights and log are there, no record: nothing is trained, the log is read."""
+    """With weights and a log but no record, nothing is trained and the log is read."""
     for name in ("trained", "untrained"):
         (tiny / f"{name}.caffemodel").write_bytes(b"weights")
     (tiny / "trained.log").write_text(LOG)

@@ -22,7 +22,7 @@ def refused(name, vector, num_topics):
     assert passed == [good]
     said = str(caught.value)
     assert said.startswith(f"b.jpg: its label is not a vector of {num_topics} {name} numbers (")
-    assert said.endswith("; make the labels with make")
+    assert said.endswith("; run make again")
     return said
 
 

@@ -18,7 +18,7 @@ SHA = "0" * 64
 
 @pytest.fixture(scope="module")
 def script():
-    """The script, not among sys.modules: joblib's processes get its functions by value."""
+    """The script, not put into sys.modules: joblib's processes get its functions by value."""
     spec = importlib.util.spec_from_file_location(
         "script", artefacts.ROOT / "experiments/voc_2007_classification.py"
     )

@@ -1,9 +1,9 @@
 """The names and places of artefacts, whether they exist, and their checksums.
 
-Every stage writes below one work folder, laid out like the project itself
-(``LDA/``, ``CNN/<net>/``, ``experiments/``).  The default work folder is the
-project's root, so that ``cd LDA && python learn_LDA_model.py`` finds and
-leaves its files beside the script, as the original did.
+Every stage writes below one work folder, laid out like the project itself (``LDA/``,
+``CNN/<net>/``, ``experiments/``).  The default work folder is the project's root, so that
+``cd LDA && python learn_LDA_model.py`` finds and leaves its files beside the script, as the
+original did.
 """
 
 import hashlib
@@ -15,8 +15,8 @@ from texttopicnet.errors import UserError
 
 
 def _project() -> Path:
-    """The project's folder: the package's parent; where the package was installed without -e, the
-    folder of the running script's project.
+    """The project's folder: the parent of this package or, if the package was installed without -e,
+    the project that the running script belongs to.
     """
     installed = Path(__file__).resolve().parent.parent
     script = Path(sys.argv[0] if sys.argv else "").resolve()
@@ -82,6 +82,14 @@ def existing(path: Path | str, made_by: str) -> Path:
     path = Path(path)
     if not os.path.exists(path):
         raise UserError(f"{path} does not exist: make it with {made_by}")
+    return path
+
+
+def downloaded(path: Path | str, readme: str) -> Path:
+    """Return `path` as a Path, or raise UserError naming the README that says how to get it."""
+    path = Path(path)
+    if not os.path.exists(path):
+        raise UserError(f"{path} does not exist: {readme} says how to get it")
     return path
 
 

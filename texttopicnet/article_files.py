@@ -81,7 +81,7 @@ def _missing(
         except files.Unusable as error:
             if is_page or (name.isdecimal() and error.is_missing):
                 raise UserError(
-                    f"{store.path}: the page {name} is {_why(is_page)}: read the dump again with"
+                    f"{store.path}: the page {name} {_why(is_page)}: read the dump again with"
                     f" {FROM_DUMP}"
                 ) from error
             raise
@@ -93,7 +93,7 @@ def _missing(
 
 
 def _why(is_page: bool) -> str:
-    return "of a dump that was not read to its end" if is_page else "not stored, or damaged"
+    return "comes from a dump that was not read to its end" if is_page else "is missing or damaged"
 
 
 def _by_size(articles: Iterable[Article]) -> Iterator[list[Article]]:

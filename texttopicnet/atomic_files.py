@@ -18,7 +18,7 @@ LEFTOVER = re.compile(r"(.+)\.tmp(\d+)")
 
 @contextlib.contextmanager
 def temporary_file(folder: Path | str) -> Iterator[BinaryIO]:
-    """Yield a nameless binary file in `folder`, which is gone afterwards; UserError if the folder
+    """Yield a nameless binary file in `folder` and delete it afterwards; UserError if the folder
     cannot be written to.
     """
     with writing(f"a temporary file in {folder}", FULL), contextlib.ExitStack() as stack:
@@ -33,7 +33,7 @@ def written_whole(*paths: Path | str) -> Iterator[Any]:
     """Yield temporary paths beside `paths`; rename them when the block ends, delete them if it
     fails.
 
-    The temporaries lie in one new folder ``.tmp-*`` beside the first path and keep the final names,
+    The temporaries are in one new folder ``.tmp-*`` beside the first path and keep the final names,
     so that side files (gensim's ``.state``, an LMDB folder's two files) are renamed with their
     owner: everything that the block left in the folder moves to the first path's parent.  A process
     that is killed while it renames leaves no mixture of old and new files: the old outputs are
@@ -87,7 +87,7 @@ def _remove(path: Path) -> None:
 
 
 def _locked_folder(parent: Path) -> tuple[Path, int]:
-    """A new folder .tmp-* and its open lock, which ends with the process in any case."""
+    """A new folder .tmp-* and its open lock, which the system releases when the process ends."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=".tmp-", dir=parent))
         lock = os.open(folder, os.O_RDONLY)

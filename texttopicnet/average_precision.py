@@ -1,5 +1,5 @@
-"""The average precisions of this project, each with a name of its own: they give different numbers
-for one ranking.
+"""The average precisions of this project; each has its own name, because they give different
+numbers for one ranking.
 
 `area` is what the original's VOC script prints, `voc_11_point` what the VOC2007 devkit reports,
 `retrieval` what the original's retrieval script prints for one query.  `retrieval_by_chance` is
@@ -29,7 +29,7 @@ def area(labels: ArrayLike, scores: ArrayLike) -> float:
     """Area under the precision-recall steps, without interpolation
     (sklearn.metrics.average_precision_score).
 
-    Sum over thresholds of (recall_n - recall_{n-1}) * precision_n; equal scores enter together.
+    Sum over thresholds of (recall_n - recall_{n-1}) * precision_n; equal scores share a threshold.
 
     Parameters
     ----------
@@ -55,9 +55,9 @@ def voc_11_point(labels: ArrayLike, scores: ArrayLike) -> float:
     """The VOC2007 devkit's AP: mean over recalls 0, 0.1, ..., 1 of the best precision at that
     recall or beyond.
 
-    It interpolates, so it usually differs a little from the area.  Equal scores enter together, so
-    that the order of the images cannot change the number (the devkit leaves that order to its
-    sort).
+    It interpolates, so it usually differs a little from the area.  Equal scores share a
+    threshold, so that the order of the images cannot change the number (the devkit leaves that
+    order to its sort).
 
     Parameters, range and errors as `area`.  Source: Everingham et al., The PASCAL Visual Object
     Classes Challenge, IJCV 2010.
@@ -104,9 +104,10 @@ def retrieval(relevant: ArrayLike) -> np.ndarray:
 def retrieval_by_chance(n_relevant: ArrayLike, n_candidates: int) -> np.ndarray | np.float64:
     """The exact expectation of `retrieval` for a ranking drawn at random.
 
-    Rank k is relevant with probability r / n; the k - 1 ranks above then hold (k - 1)(r - 1) / (n -
-    1) relevant candidates on average.  Summed over k: (H + (r - 1) / (n - 1) * (n - H)) / n with H
-    = 1 + 1/2 + ... + 1/n.
+    Rank k is relevant with probability r / n, and the k - 1 ranks above it then hold
+    (k - 1) (r - 1) / (n - 1) relevant candidates on average.  The sum over k is
+
+        (H + (r - 1) / (n - 1) * (n - H)) / n    with H = 1 + 1/2 + ... + 1/n.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""dictionary.dict and bow.mm, refused where they do not belong together or are not whole."""
+"""Load dictionary.dict and bow.mm, unless they are damaged or do not belong together."""
 
 import hashlib
 import json
@@ -98,7 +98,7 @@ def open_corpus(path: Path, trust: bool = False) -> MmCorpus:
     Raises
     ------
     UserError
-        The head is damaged, or the file has not as many whole lines as the head says.
+        The head is damaged, or the file does not have as many whole lines as its head says.
     """
     index_path = path.with_name(f"{path.name}.index")
     index = pickles.read(index_path, trust) if index_path.exists() else None
@@ -112,7 +112,7 @@ def open_corpus(path: Path, trust: bool = False) -> MmCorpus:
         raise UserError(f"{path} is damaged ({why}): {REMEDY}") from error
     if min(numbers) < 0 or lines != corpus.num_nnz + 2:
         raise UserError(
-            f"{path} is damaged ({max(lines - 2, 0)} whole lines of counts where its head says"
+            f"{path} is damaged ({max(lines - 2, 0)} whole lines of counts, but its head says"
             f" {corpus.num_nnz}): {REMEDY}"
         )
     if index is None:

@@ -66,7 +66,7 @@ def run(
     try:
         output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} if log else {}
         child = subprocess.Popen(list(map(str, command)), cwd=folder, **output)
-        for number in received.copy():  # while it started
+        for number in received.copy():  # they came while it started
             child.send_signal(number)
         if log:
             with child.stdout:
@@ -93,7 +93,7 @@ def _is_in_foreground() -> bool:
 
 
 def _copy(source: BinaryIO, log: Path) -> None:
-    """Copy a child's output to stdout and to a log; one that cannot be written ends nothing."""
+    """Copy a child's output to stdout and to a log; one that cannot be written is dropped."""
     sys.stdout.flush()
     targets = {"the output": sys.stdout.buffer}
     with contextlib.ExitStack() as stack:

@@ -28,7 +28,7 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     """Call `main()` and exit with its status; a UserError is one line on stderr and status 1."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:  # texttopicnet.startup's
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show ends no stage
+    for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
@@ -123,7 +123,7 @@ def share(option: str, zero: bool = False, one: bool = False) -> Callable[[str],
 
 
 # Options that several scripts take.  A script may say what an option means for it, or change the
-# default: add_options(parser, "--seed", help="of the order").
+# default: add_options(parser, "--seed", help="seed of the order").
 OPTIONS = {
     "--data": {
         "type": Path,
@@ -153,6 +153,16 @@ OPTIONS = {
         "metavar": "NAME",
         "help": "folder of CNN/ that holds the net (default: CaffeNet)",
     },
+    "--solver": {
+        "default": "solver.prototxt",
+        "metavar": "FILE",
+        "help": "solver in the net's folder (default: solver.prototxt)",
+    },
+    "--dump": {
+        "type": Path,
+        "metavar": "FILE",
+        "help": "articles from a MediaWiki dump (data/wikipedia_data/README.md), with --images",
+    },
     "--topics": {
         "type": whole("--topics"),
         "default": 40,
@@ -169,37 +179,54 @@ OPTIONS = {
         "metavar": "N",
         "help": "times that LDA reads the corpus (default: 1)",
     },
+    "--update-every": {
+        "type": whole("--update-every"),
+        "metavar": "N",
+        "help": "chunks of 2000 documents per update of the model (default: %(default)s)",
+    },
     "--no-below": {
         "type": whole("--no-below", 0),
         "metavar": "N",
-        "help": "documents that a word must be in; up to 100 articles need 2 (default: 20)",
+        "help": "fewest documents that a word must be in; 2 suits up to 100 articles (default: 20)",
     },
     "--no-above": {
         "type": share("--no-above", one=True),
         "metavar": "SHARE",
-        "help": "share of the documents that a word may be in; up to 100 articles need 1"
+        "help": "largest share of the documents that a word may be in; 1 suits up to 100 articles"
         " (default: 0.5)",
     },
     "--workers": {
         "type": whole("--workers", 1, MOST_WORKERS),
         "default": 2,
         "metavar": "N",
-        "help": "processes; the result does not depend on their number",
+        "help": "processes; the result does not depend on their number (default: %(default)s)",
     },
     "--scheduler": {
         "metavar": "tcp://HOST:PORT",
         "help": "address of a Dask cluster to work on",
     },
+    "--rounds": {
+        "type": whole("--rounds"),
+        "default": 3,
+        "metavar": "N",
+        "help": "times that each side of a benchmark runs (default: 3)",
+    },
     "--note": {
         "default": "",
         "metavar": "TEXT",
-        "help": "what a reader must know beside the numbers: training corpus, iterations",
+        "help": "what a reader must know besides the numbers: training corpus, iterations",
     },
     "--seed": {
         "type": seed(),
         "default": 0,
         "metavar": "N",
-        "help": "of every random step (default: 0)",
+        "help": "seed of every random step (default: 0)",
+    },
+    "--seeds": {
+        "type": seed("--seeds"),
+        "nargs": "+",
+        "metavar": "N",
+        "help": "one model is learnt per seed (default: %(default)s)",
     },
     "--force": {"action": "store_true", "help": "replace existing outputs"},
     "--trust-pickle": {

@@ -1,4 +1,4 @@
-"""Which words a dictionary keeps (gensim's `filter_extremes`), with advice where they are few."""
+"""Which words a dictionary keeps (gensim's `filter_extremes`), with advice if they are few."""
 
 import numpy as np
 from gensim.corpora import Dictionary
@@ -22,9 +22,9 @@ def apply(dictionary: Dictionary, no_below: int, no_above: float) -> None:
     dictionary : gensim.corpora.Dictionary
         With the counts of all documents.
     no_below : int
-        Words in fewer documents go.
+        Words in fewer documents are removed.
     no_above : float
-        Words in more than this share of the documents go.
+        Words in more than this share of the documents are removed.
 
     Raises
     ------
@@ -39,22 +39,20 @@ def apply(dictionary: Dictionary, no_below: int, no_above: float) -> None:
         advice, left = options_for(documents, dictionary.num_docs, no_below, no_above)
         if left > len(dictionary):
             print(
-                f"only {len(dictionary)} of {len(documents)} words are left: with {advice} it would"
-                f" be {left}"
+                f"only {len(dictionary)} of {len(documents)} words are left: {advice} would keep"
+                f" {left}"
             )
 
 
 def is_kept(
     documents: np.ndarray, num_documents: int, no_below: int, no_above: float
 ) -> np.ndarray:
-    """Whether `filter_extremes` keeps words, given the number of documents of each: ndarray of
-    bool.
-    """
+    """Whether `filter_extremes` keeps each word, given its number of documents: ndarray of bool."""
     return (documents >= no_below) & (documents <= int(no_above * num_documents))
 
 
 def why_no_word(documents: np.ndarray, num_documents: int, no_below: int, no_above: float) -> str:
-    """The sentence for a corpus of which no word is left, with the options that help.
+    """The error of a corpus that has no words left, with the options that help.
 
     Parameters
     ----------
@@ -62,7 +60,7 @@ def why_no_word(documents: np.ndarray, num_documents: int, no_below: int, no_abo
         Number of documents that have each word.
     num_documents : int
     no_below, no_above : int and float
-        The options that left none.
+        The options that removed all words.
     """
     if not len(documents):
         return (
@@ -82,8 +80,8 @@ def options_for(
 ) -> tuple[str, int]:
     """Options for a small corpus, and the number of words that they leave.
 
-    The first of `SMALLER` that leave `ENOUGH` words, or all; one changed option is tried before
-    two.
+    They are the first of `SMALLER` that leave `ENOUGH` words, or all words if there are fewer.
+    Changing --no-above alone is tried before changing both.
     """
     milder = [(min(below, no_below), max(above, no_above)) for below, above in SMALLER]
     options = [pair for below, above in milder for pair in ((no_below, above), (below, above))]

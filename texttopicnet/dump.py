@@ -29,7 +29,7 @@ MADE_BY = "the download that data/wikipedia_data/README.md describes"
 BZ2_BLOCK = 64 << 20  # bytes of text; a bzip2 block holds at most 46 MB
 OTHER_BLOCK = 1 << 16
 REDIRECT = re.compile(r"\s*#redirect\s*:?\s*\[\[", re.IGNORECASE)
-# what reading a file that is not whole can raise
+# what reading a damaged file can raise
 DAMAGE = (etree.XMLSyntaxError, OSError, EOFError, zlib.error)
 
 
@@ -85,12 +85,12 @@ def _root_of(path: Path) -> str:
     except etree.XMLSyntaxError as error:
         if entities.expanded(error):
             raise UserError(
-                f"{path} expands XML entities, as no dump does: get {MADE_BY}"
+                f"{path} expands XML entities, which no dump does: get {MADE_BY}"
             ) from error
         raise UserError(f"{path} is not a MediaWiki dump ({_why(error)}): get {MADE_BY}") from error
     if entities.declared(root):
         raise UserError(
-            f"{path} declares XML entities or an external DTD, as no dump does: get {MADE_BY}"
+            f"{path} declares XML entities or an external DTD, which no dump does: get {MADE_BY}"
         )
     if etree.QName(root).localname != "mediawiki":
         raise UserError(
@@ -169,7 +169,7 @@ def _is_article(
     element: etree._Element, prefix: str, page: Page, other_namespaces: set[str]
 ) -> bool:
     namespace = element.findtext(prefix + "ns")
-    if namespace is None:  # before version 0.6 of the schema only the title tells it
+    if namespace is None:  # before version 0.6 of the schema only the title shows it
         name, colon, _ = page.title.partition(":")
         namespace = "other" if colon and name in other_namespaces else "0"
     return (

@@ -68,7 +68,7 @@ class Features:
         ----------
         ids : sequence of str
         where : str
-            Who asks for the images and from which file the features came, for the error's sentence.
+            Which list names the images and which file holds the features, for the error's sentence.
 
         Returns
         -------
@@ -100,11 +100,11 @@ def check(ids: Sequence[str], array: np.ndarray, name: Path | str) -> None:
             " float32 (N, D)"
         )
     if len(ids) == 0:
-        raise UserError(f"{name} holds no image")
+        raise UserError(f"{name} holds no images")
     seen: set[str] = set()
     for image in ids:
         if image in seen:
-            raise UserError(f"{name}: image id {image} is in it twice")
+            raise UserError(f"{name} holds the image id {image} twice")
         seen.add(image)
     finite = np.isfinite(array).all(axis=1)
     if not finite.all():

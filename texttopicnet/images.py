@@ -1,4 +1,4 @@
-"""Image file -> the network's input, in the one way of training, features and retrieval (D6).
+"""Image file -> the network's input, the same way for training, features and retrieval (D6).
 
 An image is decoded, warped to a square (`SIDE`, or `stored_side` of another crop) and cropped.
 The LMDBs keep the square as a JPEG (`stored`).
@@ -22,7 +22,7 @@ JPEG_QUALITY = 95
 # 300 MB decoded; the header is read first, so that no file can fill the memory
 MOST_PIXELS = 100_000_000
 COLOUR = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-# Pillow's names of the kinds besides JPEG and PNG
+# Pillow's names of the kinds other than JPEG and PNG
 OTHER_KINDS = ("BMP", "GIF", "JPEG2000", "PPM", "TIFF", "WEBP")
 
 
@@ -57,7 +57,7 @@ def _other_size(data: bytes) -> tuple[int, int] | None:
     for kind in OTHER_KINDS:
         reader, accepts = Image.OPEN[kind]
         if not accepts or accepts(data[:16]):
-            try:  # not Image.open, which warns and raises at size limits of its own
+            try:  # not Image.open, which has size limits at which it warns and raises
                 with reader(io.BytesIO(data), "") as image:
                     return image.height, image.width
             except Exception:  # a damaged header fails in many ways
@@ -77,9 +77,8 @@ def _jpeg_frame(data: bytes) -> tuple[int, int, int] | None:
             break
         marker = data[at]
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            return *struct.unpack_from(">HH", data, at + 4), data[at + 8] if at + 8 < len(
-                data
-            ) else 0
+            components = data[at + 8] if at + 8 < len(data) else 0
+            return *struct.unpack_from(">HH", data, at + 4), components
         if marker in (0xD9, 0xDA):  # end of image, start of scan
             break
         at += 1
@@ -172,7 +171,7 @@ def encoded(image: np.ndarray) -> bytes:
 def stored(data: bytes, where: Path | str, side: int = SIDE) -> bytes:
     """An image file as the LMDBs keep it: a colour JPEG of side x side pixels.
 
-    A file that is one already stays as it is, byte for byte.
+    A file that already is one is kept byte for byte.
 
     Parameters
     ----------

@@ -132,7 +132,6 @@ def _rows_of_words(expElogbeta: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray
 def _infer(
     expElogbeta: np.ndarray,
     alpha: np.ndarray,
-    start: np.ndarray,
     epsilon: np.floating,
     iterations: int,
     limit: np.floating,
@@ -141,10 +140,13 @@ def _infer(
     ends: np.ndarray,
     gamma: np.ndarray,
     close: np.ndarray,
+    sums: np.ndarray,
 ) -> None:
     """Infer one article after the other; article i's words are ids[ends[i - 1] : ends[i]].
 
-    Writes `gamma` and `close`, which `gammas` returns.
+    `gamma` holds the starts and gets the results.  Writes `close`, as `gammas` returns it, and adds
+    expElogtheta * count / phinorm to `sums` (a row per word, a column per topic) for the articles
+    that are not close; `sums` may have no rows.
     """
     num_topics, dtype = len(alpha), expElogbeta.dtype
     rows, row_of = _rows_of_words(expElogbeta, ids)
@@ -161,6 +163,7 @@ def _infer(
     topics = np.empty(num_topics, np.int64)  # those that are not skipped
     theta, exponent = np.empty(num_topics), np.empty(num_topics)  # expElogtheta of these
     tile = np.empty(TILE, np.int32)
+    last = np.empty(num_topics, dtype)  # expElogtheta after the last round
 
     first = 0
     for article in range(len(ends)):
@@ -174,7 +177,7 @@ def _infer(
             for k in range(num_topics):
                 for j in range(TILE):
                     beta[k, begin + j] = rows[tile[j], k]
-        first = ends[article]
+        begin_of_words, first = first, ends[article]
         num_tokens = dtype.type(0)
         for w in range(width):
             num_tokens += count[w]
@@ -183,7 +186,6 @@ def _infer(
         negligible = epsilon * epsilon / 4 / max(num_tokens, dtype.type(1))
 
         own = gamma[article]
-        own[:] = start
         for number in range(iterations):
             total = 0.0
             for k in range(num_topics):
@@ -218,6 +220,21 @@ def _infer(
                 close[article] = True
             if change < limit:
                 break
+        if len(sums) == 0 or close[article]:
+            continue
+        total = 0.0
+        for k in range(num_topics):
+            total += own[k]
+        scale = 1 / exp_digamma(total)
+        weight[:width] = epsilon
+        for k in range(num_topics):
+            last[k] = own_theta = dtype.type(scale * exp_digamma(own[k]))
+            for w in range(width):
+                weight[w] += own_theta * beta[k, w]
+        for w in range(num_words):
+            word, share = ids[begin_of_words + w], count[w] / weight[w]
+            for k in range(num_topics):
+                sums[word, k] += last[k] * share
 
 
 def gammas(
@@ -243,22 +260,91 @@ def gammas(
         round more or less.  They are 1.4 to 4 % of the articles, and gamma then differs by up to
         gensim's own threshold.
     """
-    dtype = np.dtype(lda.dtype)
-    gamma, close = np.empty((len(bags), lda.num_topics), dtype), np.zeros(len(bags), bool)
+    gamma = np.tile(start.astype(lda.dtype), (len(bags), 1))
     ids, counts = (
         (np.concatenate(arrays) for arrays in zip(*bags, strict=True)) if bags else ([], [])
     )
+    ends = np.cumsum([len(ids) for ids, _ in bags], dtype=np.int64)
+    close = _run(lda, ids, counts, ends, gamma, np.empty((0, lda.num_topics), lda.dtype))
+    return gamma, set(np.flatnonzero(close).tolist())
+
+
+def sufficient_statistics(
+    lda: LdaModel, ids: np.ndarray, counts: np.ndarray, ends: np.ndarray
+) -> np.ndarray:
+    """The E-step of a training: what ``lda.inference(documents, collect_sstats=True)`` returns.
+
+    The starts are drawn from `lda.random_state`, as gensim draws them.  gensim itself infers the
+    documents whose number of rounds hangs on rounding.
+
+    Parameters
+    ----------
+    lda : gensim.models.LdaModel
+        expElogbeta has a column per word.
+    ids, counts : ndarray, shape (n_entries,)
+        Word ids and counts of all documents, one after the other; a document has a word once.
+    ends : ndarray of int, shape (n_documents,)
+        Where each document's entries end.
+
+    Returns
+    -------
+    ndarray of lda.dtype, shape (num_topics, n_words)
+        gensim's, up to the order of floating-point sums.
+    """
+    starts = lda.random_state.gamma(100.0, 1.0 / 100.0, (len(ends), lda.num_topics))
+    gamma = starts.astype(lda.dtype)
+    sums = np.zeros((lda.expElogbeta.shape[1], lda.num_topics), lda.dtype)
+    close = _run(lda, ids, counts, ends, gamma, sums)
+    sstats = sums.T * lda.expElogbeta
+    chosen = np.flatnonzero(close)
+    if len(chosen):
+        firsts = np.concatenate([[0], ends])
+        entries = [slice(firsts[i], firsts[i + 1]) for i in chosen]
+        lda.random_state = Starts(starts[chosen])
+        sstats += lda.inference(
+            [list(zip(ids[e].tolist(), counts[e].tolist(), strict=True)) for e in entries],
+            collect_sstats=True,
+        )[1]
+    return sstats
+
+
+class Starts:
+    """Replaces a model's random state during inference: gamma starts at given rows.
+
+    Parameters
+    ----------
+    rows : ndarray, shape (n_documents, num_topics) or (num_topics,)
+        One row for each document, or one for all.
+    """
+
+    def __init__(self, rows: np.ndarray) -> None:
+        self.rows = rows
+
+    def gamma(self, _shape: float, _scale: float, size: tuple[int, int]) -> np.ndarray:
+        return np.broadcast_to(self.rows, size).copy()
+
+
+def _run(
+    lda: LdaModel,
+    ids: np.ndarray,
+    counts: np.ndarray,
+    ends: np.ndarray,
+    gamma: np.ndarray,
+    sums: np.ndarray,
+) -> np.ndarray:
+    """`_infer` with a model's numbers; returns `close`, an array of bool."""
+    dtype, close = np.dtype(lda.dtype), np.zeros(len(ends), bool)
     _infer(
         lda.expElogbeta,
         lda.alpha.astype(dtype),
-        start.astype(dtype),
         np.finfo(dtype).eps,
         lda.iterations,
         dtype.type(lda.gamma_threshold * lda.num_topics),
         np.asarray(ids, np.int32),
         np.asarray(counts, dtype),
-        np.cumsum([len(ids) for ids, _ in bags], dtype=np.int64),
+        np.asarray(ends, np.int64),
         gamma,
         close,
+        sums,
     )
-    return gamma, set(np.flatnonzero(close).tolist())
+    return close

@@ -48,7 +48,7 @@ def write(path: Path | str, value: Any) -> int:
 
 @contextlib.contextmanager
 def _reading(path: Path, made_by: str) -> Iterator[None]:
-    """Turn what is wrong with a JSON file into a UserError that names the command that makes it."""
+    """Turn errors of reading a JSON file into a UserError that names the command that makes it."""
     # a FIFO would block forever, a device might never end
     if not (os.path.isfile(path) or os.path.isdir(path)):
         raise UserError(f"{path} cannot be read (not a regular file): rebuild it with {made_by}")

@@ -2,8 +2,8 @@
 resumed.
 
 The training is gensim's.  Its `LdaModel.update` reads the corpus in chunks, gives them to a
-dispatcher as in its distributed mode, and does the M-steps; its `LdaModel.inference` computes the
-sufficient statistics.  The dispatcher here gives each piece of a chunk the random numbers that it
+dispatcher as in its distributed mode, and does the M-steps; `texttopicnet.inference` does its
+E-step in compiled code.  The dispatcher here gives each piece of a chunk the random numbers that it
 would have got in one process, and adds the results in the order of the corpus.  So the model
 depends neither on the number of processes nor on their speed.  It is the model of a plain
 ``LdaModel(update_every=...)``, up to the order of floating-point sums.
@@ -32,7 +32,7 @@ from gensim.models.ldamodel import LdaState
 from threadpoolctl import ThreadpoolController
 from tqdm import tqdm
 
-from texttopicnet import atomic_files, parallel
+from texttopicnet import atomic_files, inference, parallel
 
 FROM_THE_BEGINNING = "learning from the beginning"
 CHUNK = 2000  # documents, gensim's
@@ -100,6 +100,7 @@ def learn(
     with tqdm(desc="topics", unit="document", total=passes * len(corpus), initial=done) as bar:
         training = _Training(lda, documents, executor or parallel.Here(), checkpoint, bar)
         lda.dispatcher, lda.do_mstep = training, training.do_mstep
+        _libraries.cache_clear()  # a BLAS may have been loaded since the last training
         with _one_blas_thread():
             lda.update(documents)
     lda.dispatcher = None
@@ -135,8 +136,8 @@ class _Documents:
 class _Training:
     """The dispatcher that `LdaModel.update` calls (`reset`, `putjob`, `getstate`), and its M-step.
 
-    Before the place from which the training resumes, neither does anything, while gensim's own loop
-    keeps counting.
+    Up to the place from which the training resumes, both do nothing, while gensim's own loop keeps
+    counting.
     """
 
     def __init__(
@@ -160,7 +161,7 @@ class _Training:
             return
         for piece in parallel.in_groups(chunk, PIECE):
             ids, counts, ends = _packed(piece)
-            words, ids = np.unique(ids, return_inverse=True)
+            words, ids = self._distinct(ids)
             model = self._model_of(words)
             # the numbers that inference draws
             self.lda.random_state.gamma(100.0, 1.0 / 100.0, (len(piece), self.lda.num_topics))
@@ -168,6 +169,14 @@ class _Training:
             self.pending.append((future, words, len(piece)))
             while len(self.pending) > parallel.AHEAD * self.executor.size:
                 self._merge()
+
+    def _distinct(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """`np.unique(ids, return_inverse=True)`, without a sort."""
+        place = np.zeros(self.lda.num_terms, np.int32)
+        place[ids] = 1
+        words = np.flatnonzero(place)
+        place[words] = np.arange(len(words))
+        return words, place[ids]
 
     def _model_of(self, words: np.ndarray) -> LdaModel:
         """What inference reads of the model: these words' columns and the random state."""
@@ -208,11 +217,9 @@ def _packed(documents: Sequence[Bow]) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
 def _sstats(model: LdaModel, ids: np.ndarray, counts: np.ndarray, ends: np.ndarray) -> np.ndarray:
     """Sufficient statistics of packed documents: float32, shape (num_topics, n_words)."""
-    # not taken back: a worker has one core, and the threads of a Dask worker share the limit
+    # the limit stays: a worker has one core, and the threads of a Dask worker share the limit
     _one_blas_thread()
-    words = list(zip(ids.tolist(), counts.tolist(), strict=True))
-    documents = [words[first:end] for first, end in itertools.pairwise([0, *ends.tolist()])]
-    return model.inference(documents, collect_sstats=True)[1]
+    return inference.sufficient_statistics(model, ids, counts, ends)
 
 
 @functools.cache
@@ -308,6 +315,7 @@ def _description(lda: LdaModel, corpus: Collection[Bow], seed: int) -> dict[str,
         },
         "seed": seed,
         "piece": PIECE,
+        "e_step": "compiled",
         "documents": len(corpus),
         "counts": getattr(corpus, "num_nnz", None),
         "words and first chunk": digest.hexdigest(),

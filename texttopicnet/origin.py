@@ -1,10 +1,9 @@
-"""What a dictionary, and every model that keeps one, was made from: a record inside gensim's own
-file.
+"""What a dictionary and every model that keeps one were made from: a record inside gensim's file.
 
 The record is a dict of plain values, the attribute `made_from` of the gensim Dictionary.  gensim
 saves it with the dictionary, and so with each model, which holds its dictionary as `id2word`.  A
-dictionary without a record was not made by this version of the project; it may be downloaded.  It
-is used as it is, unless its words show that it was made with other stop words.
+dictionary without a record was not made by this version of the project, and may be a download.  It
+is used unchanged, unless its words show that it was made with other stop words.
 """
 
 from __future__ import annotations
@@ -165,7 +164,7 @@ def check_words(dictionary: Dictionary, path: Path | str, work: Path | str) -> N
             else "other stop words"
         )
     elif len(words) >= FEW and not any(word in words for word in TELLING):
-        raise UserError(  # it may be downloaded: no advice that would replace it
+        raise UserError(  # it may be a download: no advice that would replace it
             f"{path} was made with other stop words (it has none of {', '.join(TELLING[:4])}, ...),"
             f" not with the current {own['count']}: learn a model in another --work folder, or move"
             " this one away"
@@ -202,5 +201,5 @@ def message_if_changed(
         return ""
     return (
         f"{path} was learnt from other articles, or from other texts of them: the labels are its"
-        " vectors of the current texts; to learn from these: python LDA/learn_LDA_model.py --force"
+        " vectors of the current texts; python LDA/learn_LDA_model.py --force learns from these"
     )

@@ -1,7 +1,7 @@
 """The pairs of a train dict, image -> article, never all in memory.
 
-They are in a temporary SQLite database that ends with the process; the train dict itself is a JSON
-file.  Names are ordered by code points, as Python orders them.
+They are in a temporary SQLite database that is deleted when the process ends; the train dict itself
+is a JSON file.  Names are ordered by code points, as Python orders them.
 """
 
 import sqlite3

@@ -95,7 +95,7 @@ def portable(path: Path | str) -> str:
 
 
 def checksum(path: Path | str | Iterable[Path | str]) -> str:
-    """SHA-256 of a file; for a folder or a list of files, that of their sorted ``<sha256>  <name>``
+    """SHA-256 of a file or, for a folder or a list of files, of their sorted ``<sha256>  <name>``
     lines.
 
     The names are relative to the folder, or to the deepest common folder of the listed files.

@@ -1,6 +1,4 @@
-"""The Wikipedia retrieval set: its lists, the divergence of topic vectors, and the rankings by
-it.
-"""
+"""The Wikipedia retrieval set: its lists, the divergence of topic vectors, and rankings."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +12,7 @@ from texttopicnet.errors import UserError
 # pairs per category in the paper's test list
 PAPER_PAIRS = [34, 88, 96, 85, 65, 58, 51, 41, 71, 104]  # fmt: skip
 TEST_LIST, TRAIN_LIST = "testset_txt_img_cat.list", "trainset_txt_img_cat.list"
-MADE_BY = "the set's own list (data/Wikipedia/README.md)"
+README = "data/Wikipedia/README.md"
 
 
 def read_pairs(
@@ -44,7 +42,7 @@ def read_pairs(
         A row is malformed, an id or category is repeated, or a number is not a category's.
     """
     categories_path, path = (
-        artefacts.existing(folder / file, MADE_BY) for file in ("categories.list", name)
+        artefacts.downloaded(folder / file, README) for file in ("categories.list", name)
     )
     # a name may have several words
     names = [row for row in map(str.strip, _rows(categories_path)) if row]
@@ -80,12 +78,21 @@ def read_pairs(
     return texts, images, np.array(categories, dtype=np.int64), names
 
 
+def corpus_of(counts: np.ndarray) -> tuple[str, bool]:
+    """What a record calls the set with these numbers of pairs per category, and whether it is the
+    paper's.
+    """
+    if counts.tolist() == PAPER_PAIRS:
+        return "Wikipedia (Rasiwasia et al.)", True
+    return "another set in the layout of the Wikipedia set", False
+
+
 def text_file(folder: Path, text: str) -> Path:
     """Path of a text of the set, by its id; UserError if it is missing, or a link to a file outside
     the set.
     """
     name = f"texts/{text}.xml"
-    artefacts.existing(folder / name, MADE_BY)
+    artefacts.downloaded(folder / name, README)
     return files.member(folder, name)
 
 
@@ -94,7 +101,9 @@ def _rows(path: Path) -> list[str]:
     try:
         return path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read as text ({error}): take {MADE_BY}") from error
+        raise UserError(
+            f"{path} cannot be read as text ({error}): {README} says how to get it"
+        ) from error
 
 
 def divergences(texts: ArrayLike, images: ArrayLike) -> np.ndarray:

@@ -1,8 +1,8 @@
 """The first import of every script, before the libraries that take seconds to load.
 
 Until `command_line.run` takes over, Ctrl-C ends the process without a traceback, and a library that
-is not installed is one sentence.  Where the module is imported by something other than a script of
-this project, e.g. by the tests, it does nothing.
+is not installed is reported in one sentence.  The module does nothing if it is imported by anything
+but a script of this project, e.g. by a test.
 """
 
 import signal
@@ -13,7 +13,7 @@ from types import TracebackType
 from texttopicnet.artefacts import ROOT
 
 
-def _is_a_script_of_ours() -> bool:
+def _is_project_script() -> bool:
     file = getattr(sys.modules.get("__main__"), "__file__", None)
     return (
         bool(file)
@@ -35,7 +35,7 @@ def _report(kind: type[BaseException], error: BaseException, trace: TracebackTyp
         sys.__excepthook__(kind, error, trace)
 
 
-if _is_a_script_of_ours():
+if _is_project_script():
     sys.excepthook = _report
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)

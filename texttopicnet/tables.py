@@ -54,7 +54,7 @@ def escaped(text: str) -> str:
 
 
 def markdown(table: Table) -> str:
-    """A table as GitHub Markdown, with its title and lead, all text escaped."""
+    """A table as GitHub Markdown, with its title and lead; all text is escaped."""
     aligned = ["---" if i in table["text"] else "---:" for i in range(len(table["header"]))]
     rows = [
         map(escaped, table["header"]),

@@ -123,7 +123,7 @@ class _Tokens(dict[str, str]):
         return token
 
 
-token_of_word = _Tokens()
+token_cache = _Tokens()
 
 
 def tokenize(raw: str) -> list[str]:
@@ -146,7 +146,7 @@ def tokens_of(clean: str) -> list[str]:
     """Steps 2 to 7: tokens of an article without its markup (step 1)."""
     if "|" in clean or "!" in clean:
         clean = TABLE_MARKUP.sub("", clean)
-    return list(filter(None, map(token_of_word.__getitem__, WORD.findall(clean.lower()))))
+    return list(filter(None, map(token_cache.__getitem__, WORD.findall(clean.lower()))))
 
 
 def examine(data: bytes) -> tuple[list[str], list[str]]:

@@ -1,5 +1,4 @@
-"""The tokens of all articles, on the disk: preprocessing is expensive, so each article is
-preprocessed once.
+"""The tokens of all articles, on the disk: preprocessing is expensive, so it is done once.
 
 A SQLite database, ``LDA/tokens.sqlite`` below the work folder.  It is a cache: deleting it costs
 time and nothing else, except that stage 1 has to read a dump's pages again.  After a killed run,
@@ -40,7 +39,7 @@ class TokenStore:
     Raises
     ------
     UserError
-        The file is not such a store, or it is damaged.
+        The file is not a token store, or it is damaged.
     """
 
     def __init__(self, work: Path | str) -> None:
@@ -104,10 +103,10 @@ class TokenStore:
                 ("no such ", "table ")
             ):
                 raise UserError(
-                    f"{self.path}: {error}; is another run at work there, or the disk full?"
+                    f"{self.path}: {error}; is another run using it, or is the disk full?"
                 ) from error
             raise UserError(
-                f"{self.path} is damaged ({error}): delete it, and it is made again"
+                f"{self.path} is damaged ({error}): delete it, and it is rebuilt"
             ) from error
 
     def _json(self, value: str | None) -> Any:
@@ -116,7 +115,7 @@ class TokenStore:
             return None if value is None else json.loads(value)
         except (ValueError, RecursionError, TypeError) as error:
             raise UserError(
-                f"{self.path} is damaged ({error}): delete it, and it is made again"
+                f"{self.path} is damaged ({error}): delete it, and it is rebuilt"
             ) from error
 
     # --------------------------------------------------------------------------------- settings
@@ -150,6 +149,26 @@ class TokenStore:
             ).fetchone()
         return row[0] if row and is_sound(*row) else None
 
+    def keep(self, rows: Iterable[Row]) -> int:
+        """Store rows, committing every few seconds; returns how many."""
+        count, last = 0, time.monotonic()
+        with self._checked():
+            try:
+                for row in rows:
+                    blemishes = json.dumps(row.blemishes) if row.blemishes else None
+                    # SQLite reads rows fastest if the long column comes last
+                    self._database.execute(
+                        "INSERT OR REPLACE INTO articles VALUES (?, ?, ?, ?, ?, ?)",
+                        (row.name, row.stamp, blemishes, row.title, row.opening, row.tokens),
+                    )
+                    count += 1
+                    if time.monotonic() - last > COMMIT:
+                        self._database.commit()
+                        last = time.monotonic()
+            finally:  # what is done is kept, however the loop ends
+                self._database.commit()
+        return count
+
     # ---------------------------------------------------------------------------- pages of a dump
     def begin_dump(self) -> None:
         """Begin to read a dump.  Until `end_dump`, no page is used, because the store may hold
@@ -161,7 +180,7 @@ class TokenStore:
             self._database.execute("DELETE FROM seen")
 
     def saw_page(self, name: str) -> None:
-        """Note that the dump holds this page as it is stored."""
+        """Note that the dump holds the stored version of this page."""
         with self._checked():
             self._database.execute("INSERT OR IGNORE INTO seen VALUES (?)", (name,))
 
@@ -189,26 +208,6 @@ class TokenStore:
         """Note that the store holds one whole dump, whose train dict is written."""
         self.set("dump is incomplete", None)
 
-    def keep(self, rows: Iterable[Row]) -> int:
-        """Store rows, committing every few seconds; returns how many."""
-        count, last = 0, time.monotonic()
-        with self._checked():
-            try:
-                for row in rows:
-                    blemishes = json.dumps(row.blemishes) if row.blemishes else None
-                    # SQLite reads rows fastest if the long column comes last
-                    self._database.execute(
-                        "INSERT OR REPLACE INTO articles VALUES (?, ?, ?, ?, ?, ?)",
-                        (row.name, row.stamp, blemishes, row.title, row.opening, row.tokens),
-                    )
-                    count += 1
-                    if time.monotonic() - last > COMMIT:
-                        self._database.commit()
-                        last = time.monotonic()
-            finally:  # what is done is kept, however the loop ends
-                self._database.commit()
-        return count
-
     # ---------------------------------------------------------------------------------- reading
     def _column(self, column: str, name: str) -> tuple | None:
         with self._checked():
@@ -231,9 +230,7 @@ class TokenStore:
         return unpacked(self.packed(name))
 
     def opening(self, name: str) -> tuple[str | None, str | None]:
-        """Title and first words of a dump's page; None twice for an article with a file of its
-        own.
-        """
+        """Title and first words of a dump's page; (None, None) for an article that has a file."""
         return self._column("title, opening", name) or (None, None)
 
     def blemishes(self, names: Iterable[str]) -> Tally:

@@ -1,7 +1,7 @@
 """Dictionary and LDA as one object: tokens in, topic vector out (paper, section 3.1).
 
 They are loaded together and refused if they do not fit, so that ids cannot shift between them (D1).
-Each has a file of its own: LDA/learn_LDA_model.py writes the dictionary once, after its filter, and
+Each has its own file: LDA/learn_LDA_model.py writes the dictionary once, after its filter, and
 then the models of any numbers of topics over it.
 """
 
@@ -37,7 +37,7 @@ REMEDY = f"{pickles.MOVE}, then make both with python LDA/learn_LDA_model.py"
 NEAR = 1e-5  # rounding decides about a topic so close to the minimum probability
 
 
-class OneStart:
+class OneStart(inference.Starts):
     """Replaces a model's random state during inference, so that every article starts from the same
     gamma.
 
@@ -47,10 +47,7 @@ class OneStart:
     """
 
     def __init__(self, seed: int, num_topics: int) -> None:
-        self.row = np.random.RandomState(seed).gamma(100.0, 1.0 / 100.0, num_topics)
-
-    def gamma(self, _shape: float, _scale: float, size: tuple[int, int]) -> np.ndarray:
-        return np.tile(self.row, (size[0], 1))
+        super().__init__(np.random.RandomState(seed).gamma(100.0, 1.0 / 100.0, num_topics))
 
 
 class TopicModel:
@@ -92,7 +89,7 @@ class TopicModel:
         self.lda = lda
         if own is None:
             lda.id2word = dictionary
-        # without gensim's diary of times and paths, the same seed gives the same bytes
+        # without gensim's log of times and paths, the same seed gives the same bytes
         for part in (dictionary, lda, lda.state):
             part.lifecycle_events = None
 
@@ -231,7 +228,7 @@ class TopicModel:
             Rows sum to 1.
         """
         bags = list(map(inference.bag_of_words, articles))
-        gamma, doubtful = inference.gammas(self.lda, bags, OneStart(seed, self.num_topics).row)
+        gamma, doubtful = inference.gammas(self.lda, bags, OneStart(seed, self.num_topics).rows)
         vectors = gamma / gamma.sum(axis=1, keepdims=True)
         near = (np.abs(vectors - MINIMUM_PROBABILITY) < NEAR).any(axis=1)
         doubtful |= set(np.flatnonzero(near).tolist())
@@ -255,8 +252,7 @@ class TopicModel:
         return gamma[0] / gamma[0].sum()
 
     def perplexity(self, documents: Collection[lda_training.Bow]) -> float:
-        """Perplexity of documents: the model is as unsure of a word as between so many equally
-        likely ones.
+        """Perplexity of documents: between how many equally likely words the model has to choose.
 
         ``exp(-bound / words)`` with the variational lower bound of the documents' log likelihood
         given the topics, as Hoffman, Blei and Bach measure it (Online learning for LDA, NIPS 2010,
@@ -267,7 +263,7 @@ class TopicModel:
         It differs from ``2 ** -lda.log_perplexity(documents)``.  That adds the topics' own term of
         the bound, which grows with their number, and divides it among the few words that are
         measured, so that it rises with every topic, however good.  It also uses a natural logarithm
-        as if it were one to the base 2.
+        as if it were to the base 2.
 
         Parameters
         ----------

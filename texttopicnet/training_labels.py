@@ -49,7 +49,7 @@ def check(
     if not good:
         raise UserError(
             f"{image}: its label is not a vector of {num_topics} {embedding} numbers ({found});"
-            f" make the labels with {made_by}"
+            f" run {made_by} again"
         )
 
 
@@ -68,8 +68,8 @@ def checked(
 class Labels:
     """Labels by number, in the order of their images' names.
 
-    They are in a temporary SQLite database that ends with the process.  Names are ordered by code
-    points, as Python orders them; of two labels for one image the later one counts.
+    They are in a temporary SQLite database that is deleted when the process ends.  Names are
+    ordered by code points, as Python orders them; of two labels for one image the later one counts.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ class Labels:
         return self._database.execute("SELECT count(*) FROM labels").fetchone()[0]
 
     def __getitem__(self, number: int) -> tuple[str, np.ndarray]:
-        """Image and vector (float32, shape (num_topics,)) of a number from 0 on."""
+        """Image and vector (float32, shape (num_topics,)) by number, from 0."""
         row = self._database.execute(
             "SELECT image, vector FROM labels WHERE number = ?", (int(number) + 1,)
         ).fetchone()

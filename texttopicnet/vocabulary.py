@@ -1,5 +1,5 @@
-"""Dictionaries: reading them, and the digest of their words by which a model made here names the
-dictionary it was learnt with.
+"""Read dictionaries, and compute the digest of a dictionary's words, by which a model made here
+says which dictionary it was learnt with.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ def digest(dictionary: Dictionary) -> str:
 def mark(made: SaveLoad, dictionary: Dictionary) -> None:
     """Note in a dictionary or a model that it was made here, and with which words.
 
-    gensim's diary of times and paths goes, so that the same seed gives the same bytes.
+    gensim's log of times and paths is dropped, so that the same seed gives the same bytes.
     """
     setattr(made, MARK, digest(dictionary))
     made.lifecycle_events = None
@@ -50,9 +50,7 @@ def load(path: Path, trust: bool = False) -> Dictionary:
 
 
 def _completed(dictionary: Dictionary) -> bool:
-    """Whether a dictionary is whole.  It gets the attributes that early gensim versions did not
-    save.
-    """
+    """Add what early gensim versions did not save, and return whether the dictionary is whole."""
     words, counts = vars(dictionary).get("token2id"), vars(dictionary).setdefault("dfs", {})
     if not isinstance(words, dict) or not isinstance(counts, dict):
         return False

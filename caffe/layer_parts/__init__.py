@@ -1,1 +1,1 @@
-"""What several layer types share: base classes, and settings that they read alike."""
+"""What several layer types share: base classes, and settings that they read in the same way."""

@@ -1,5 +1,6 @@
-"""Which axes of a bottom the settings mean (Concat, Slice), and blobs aligned with some of them
-(Bias, Scale).
+"""Axes of a bottom: which one a setting means (Concat, Slice), and blobs aligned with some of them.
+
+Bias and Scale have such blobs.
 """
 
 import torch
@@ -18,9 +19,7 @@ def chosen_axis(layer: Layer, param: Message, old_name: str, shape: Shape) -> in
 
 
 def learnt_shape(layer: Layer, param: Message, shape: Shape) -> Shape:
-    """The shape of those axes of the bottom that `axis` and `num_axes` choose (BiasParameter,
-    ScaleParameter).
-    """
+    """The shape of the bottom's axes that `axis` and `num_axes` choose (Bias, Scale)."""
     axis = layer.axis(param.axis, shape)
     if param.num_axes < -1:
         layer.fail(f"num_axes must be -1 or more, it is {param.num_axes}")
@@ -34,9 +33,7 @@ def learnt_shape(layer: Layer, param: Message, shape: Shape) -> Shape:
 
 
 def first_axis(layer: Layer, param: Message, part: Shape, shape: Shape) -> int:
-    """The first axis of `shape` with which `part` is aligned; a part that does not fit there is an
-    error.
-    """
+    """The first axis of `shape` with which `part` is aligned; it must fit there."""
     axis = layer.axis(param.axis, shape) if part else 0
     if tuple(shape[axis : axis + len(part)]) != tuple(part):
         layer.fail(

@@ -1,4 +1,4 @@
-"""Class labels of losses: floats in a blob, read as integers."""
+"""Class labels and indices: floats in a blob, read as integers."""
 
 import math
 
@@ -10,29 +10,33 @@ from caffe.layer import Layer, Shapes
 def integers(
     layer: Layer, labels: torch.Tensor, classes: int, ignored: int | None = None
 ) -> torch.Tensor:
-    """Labels as int64 (count,).
-
-    On the CPU they are checked; on a GPU the check would have to wait for it.
+    """Labels as int64 (count,), checked by `check_range`.
 
     Parameters
     ----------
     layer : Layer
         For errors.
     labels : Tensor of float32
-        They are truncated.
+        Truncated to integers.
     classes : int
-        Labels must be in 0..classes - 1.
+        Labels must be in 0..classes - 1; the error names one that is not.
     ignored : int, optional
-        A label that need not be.
+        A label that may be outside that range.
     """
     labels = labels.detach().reshape(-1).long()
-    if labels.device.type == "cpu":
-        wrong = (labels < 0) | (labels >= classes)
-        if ignored is not None:
-            wrong &= labels != ignored
-        if wrong.any():
-            layer.fail(f"label {int(labels[wrong][0])} is outside 0..{classes - 1}")
+    check_range(layer, "label", labels if ignored is None else labels[labels != ignored], classes)
     return labels
+
+
+def check_range(layer: Layer, word: str, numbers: torch.Tensor, count: int) -> None:
+    """Refuse integers outside 0..count - 1; the error calls them `word`.
+
+    Only on the CPU: on a GPU the check would have to wait for the numbers.
+    """
+    if numbers.device.type == "cpu":
+        wrong = numbers[(numbers < 0) | (numbers >= count)]
+        if len(wrong):
+            layer.fail(f"{word} {int(wrong[0])} is outside 0..{count - 1}")
 
 
 def check_one_per_item(layer: Layer, items: str, shapes: Shapes) -> None:

@@ -8,8 +8,10 @@ LossParameter = caffe_pb2.LossParameter
 
 
 def mode(loss_param: caffe_pb2.LossParameter, default: int) -> int:
-    """The NormalizationMode: `normalization` wins; else `normalize` true is VALID, false
-    BATCH_SIZE; else `default`.
+    """The NormalizationMode of a loss.
+
+    It is `normalization` if given; else, from `normalize`, VALID (true) or BATCH_SIZE (false); else
+    `default`.
     """
     if loss_param.HasField("normalization"):
         return loss_param.normalization

@@ -1,15 +1,17 @@
 """What Data and ImageData share: a thread that reads batches ahead (Caffe: base_data_layer.cpp).
 
-The reader thread starts with the first forward, so that a net made for its shapes alone starts
-none.  When it is stopped, the next forward reads again what it has read ahead.  It chooses records
-and draws crops and mirrors one after the other, and only spreads reading and decoding over threads:
-how many of them there are changes no number.
+The reader thread starts with the first forward, so a net that is made only for its shapes starts
+none.  It chooses records and draws crops and mirrors one after the other, and spreads only reading
+and decoding over threads.  The number of threads therefore changes no number.
+
+If the reader is stopped, the next forward reads again what it had read ahead.
 """
 
 import contextlib
 import os
 import queue
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
@@ -40,12 +42,13 @@ class PrefetchingLayer(Layer):
         self.batch_size = self.settings.batch_size
         if self.batch_size < 1:
             self.fail(f"{self.settings_field}.batch_size must be at least 1")
-        self.ready: queue.Queue | None = None  # there while the reader thread runs
+        self.ready: queue.Queue | None = None  # None unless the reader thread runs
         self.rng: np.random.Generator | None = None  # the reader's, from the first forward on
+        self.waited = 0.0  # seconds that `forward` has waited for the reader
         self.passed = 0  # records passed so far, for a source that counts them
         self.order: Sequence[int] = ()  # of the records, for a source that shuffles them
 
-    # ------------------------------------------------------------- what a subclass brings
+    # ------------------------------------------------------------- to be overridden
     def record_count(self) -> int:
         """How many records the source has."""
         raise NotImplementedError
@@ -67,7 +70,7 @@ class PrefetchingLayer(Layer):
         raise NotImplementedError
 
     def record_name(self, record: Any) -> str:
-        """What the record is called in errors."""
+        """The name of a record in errors."""
         raise NotImplementedError
 
     # ------------------------------------------------------------- for setup
@@ -96,9 +99,9 @@ class PrefetchingLayer(Layer):
     # ------------------------------------------------------------- the reader thread
     def _start(self):
         self._seed_reader()
-        self.reached = self._place()  # behind the last batch that `forward` has returned
+        self.reached = self._place()  # after the last batch that `forward` returned
         self.stopping = threading.Event()
-        # for every type of layer the field is that of data_param, as in Caffe
+        # as in Caffe, every type of layer reads this field of data_param
         self.ready = queue.Queue(maxsize=min(2, max(1, self.param.data_param.prefetch)))
         self.reader = threading.Thread(
             target=self._read_ahead, name=f"data layer {self.name}", daemon=True
@@ -141,7 +144,9 @@ class PrefetchingLayer(Layer):
     def forward(self) -> list[torch.Tensor]:
         if self.ready is None:
             self._start()
+        asked = time.perf_counter()
         batch = self.ready.get()
+        self.waited += time.perf_counter() - asked
         if isinstance(batch, BaseException):
             self.ready = None
             raise batch
@@ -163,7 +168,7 @@ class PrefetchingLayer(Layer):
 
     # ------------------------------------------------------------- for snapshots
     def position(self) -> Position:
-        """The first record that `forward` has not returned yet, however far the reader is ahead."""
+        """The first record that `forward` has not returned, however far the reader is ahead."""
         if self.ready is not None:
             return self.reached
         self._seed_reader()
@@ -175,11 +180,11 @@ class PrefetchingLayer(Layer):
         if position.records != count:
             self.fail(f"has {count} records, not {position.records}")
         if position.cursor >= count or len(position.streams) != 1:
-            self.fail(f"has {count} records, and no number {position.cursor}")
+            self.fail(f"has {count} records, but none with the number {position.cursor}")
         if len(position.order) != len(self.order):
-            self.fail("shuffles its records in only one of the two")
+            self.fail("shuffles its records either here or in the snapshot, but not in both")
         if len(position.order) and sorted(position.order) != list(range(count)):
-            self.fail(f"has {count} records, of which the order names others")
+            self.fail(f"has {count} records; the order in the snapshot names others")
         self._go_to(position)
 
     def _seed_reader(self):
@@ -187,7 +192,7 @@ class PrefetchingLayer(Layer):
             self.rng = np.random.default_rng(self.seed)
 
     def _place(self):
-        """The reader's own place, between two batches."""
+        """The reader's own position, between two batches."""
         count, stream = self.record_count(), self.rng.bit_generator.state
         cursor = self.cursor if self.cursor < count else 0
         return Position(count, cursor, self.passed, self.order, (stream,))

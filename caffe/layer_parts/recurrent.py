@@ -1,5 +1,6 @@
-"""What LSTM and RNN share: sequences, a hidden state that is kept between calls, weights (Caffe:
-recurrent_layer.cpp).
+"""What LSTM and RNN share: sequences, a state that is kept between calls, weights.
+
+Caffe: recurrent_layer.cpp.
 
 Bottoms: x (T, N, ...), T steps of N streams; cont (T, N), 0 where a stream begins a new sequence
 and 1 elsewhere; then, optionally, x_static (N, ...), which every step sees; with expose_hidden the
@@ -9,7 +10,7 @@ the last states.
 Without expose_hidden a call continues from the states in which the last one ended; only cont = 0
 resets them.  Unlike in torch's recurrent layers, the gradient does not flow into earlier calls, and
 sequences end where cont says, not by a list of lengths.  The gradient is taken at the states and
-activations of the last forward, with the weights and x as they are.
+activations of the last forward, with the current weights and x.
 """
 
 import math
@@ -22,7 +23,7 @@ from caffe.proto import caffe_pb2
 
 
 class RecurrentLayer(Layer):
-    """Base: subclasses state their number of states, and compute one step."""
+    """Base: subclasses set `states` and `gates`, and compute one step."""
 
     num_bottom = (2, None)
     num_top = (1, None)
@@ -108,8 +109,9 @@ class RecurrentLayer(Layer):
         return tops
 
     def traced(self, value: torch.Tensor) -> torch.Tensor:
-        """An activation that Caffe keeps from forward to backward: in a replay, the numbers kept
-        then, with the gradient of `value`.
+        """Record an activation that Caffe keeps from forward to backward.
+
+        In a replay, return the numbers that were recorded, with the gradient of `value`.
         """
         if self.replayed is None:
             self.trace += [value.detach()] if self.keeps else []

@@ -1,35 +1,43 @@
-"""Kernel, stride, pad and dilation of convolution-like layers, as Caffe reads them
-(base_conv_layer.cpp).
+"""Kernel, stride, pad and dilation of Convolution, Deconvolution and Im2col.
+
+Caffe: base_conv_layer.cpp.
 """
 
 from caffe.layer import Layer, Shape
 from caffe.proto import caffe_pb2
 
 
-def per_axis(
-    layer: Layer,
-    param: caffe_pb2.ConvolutionParameter,
-    field: str,
-    num_axes: int,
-    default: int | None = None,
-) -> list[int]:
-    """Read a spatial setting: once for all axes, once per axis, or as `<field>_h` and `<field>_w`
-    (2-d only).
+def windows(
+    layer: Layer, param: caffe_pb2.ConvolutionParameter, num_axes: int
+) -> tuple[list[int], list[int], list[int], list[int]]:
+    """Kernel, stride, pad and dilation, each with one value per spatial axis.
 
     Parameters
     ----------
     layer : Layer
         For errors.
     param : ConvolutionParameter
-    field : {'kernel_size', 'stride', 'pad', 'dilation'}
     num_axes : int
         Number of spatial axes.
-    default : int, optional
-        Value if nothing is given; None: it must be given.
+    """
+    defaults = {"kernel_size": None, "stride": 1, "pad": 0, "dilation": 1}
+    kernel, stride, pad, dilation = (
+        _per_axis(layer, param, field, num_axes, default) for field, default in defaults.items()
+    )
+    return kernel, stride, pad, dilation
 
-    Returns
-    -------
-    list of int
+
+def _per_axis(
+    layer: Layer,
+    param: caffe_pb2.ConvolutionParameter,
+    field: str,
+    num_axes: int,
+    default: int | None,
+) -> list[int]:
+    """Read a spatial setting.
+
+    It is given once for all axes, once per axis, or (2-d only) as `<field>_h` and `<field>_w`.
+    With the default None, it must not be missing.
     """
     short = field.removesuffix("_size")
     values = list(getattr(param, field))

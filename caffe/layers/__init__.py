@@ -11,9 +11,7 @@ for _module in pkgutil.iter_modules(__path__):
 
 
 def __getattr__(name: str) -> abc.Callable[..., net_spec.Top]:
-    """`from caffe import layers as L`: L.<Type>(...) makes a layer of a net written in Python (see
-    caffe/net_spec.py).
-    """
+    """`from caffe import layers as L`: L.<Type>(...) makes a layer (see caffe/net_spec.py)."""
     if name[:1].isupper():
         return net_spec.layer_function(name)
     raise AttributeError(f"module 'caffe.layers' has no attribute '{name}'")

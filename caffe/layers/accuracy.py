@@ -1,8 +1,7 @@
-"""Accuracy: the fraction of positions whose true class is among the top_k scores; ties count
-against it.
+"""Accuracy: the fraction of positions whose true class is among the top_k scores.
 
-Honours top_k, axis, ignore_label.  A second top holds the accuracy per class (0 for a class without
-positions).  No gradient.
+Honours top_k, axis, ignore_label.  Ties count against the true class.  A second top holds the
+accuracy per class (0 for a class without positions).  No gradient.
 """
 
 import math

@@ -1,9 +1,11 @@
 """ArgMax: the indices of the top_k largest values, largest first; of equal values the last one.
 
-Without axis: over each item's flattened values; the top is (N, 1, top_k) with the indices, or with
-out_max_val (N, 2, top_k) with indices and then values.  With axis: along it; the top is like the
-bottom with top_k there, and holds the indices, or with out_max_val the values instead.
 Honours out_max_val, top_k, axis.  No gradient.
+
+Without axis, it compares each item's flattened values.  The top is (N, 1, top_k) and holds the
+indices; with out_max_val it is (N, 2, top_k) and holds indices, then values.  With axis, it
+compares along that axis.  The top has the bottom's shape, with top_k at the axis, and holds the
+indices, or with out_max_val the values instead.
 """
 
 import math

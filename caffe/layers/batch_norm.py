@@ -1,13 +1,16 @@
-"""BatchNorm: (x - mean) / sqrt(variance + eps) per channel (axis 1), without the scale and shift,
-which are a Scale layer's task.
+"""BatchNorm: (x - mean) / sqrt(variance + eps) per channel (axis 1).
 
-Honours use_global_stats (default: in TEST), moving_average_fraction, eps.  There are three blobs,
-sums that decay: mean * s, variance * s, and s.  With batch statistics s becomes s * fraction + 1;
-the unbiased variance is added to the sum, and the biased one normalises.  With global statistics
-both sums are divided by s (s = 0: mean and variance are 0).
-The blobs are not learnt: three `param` entries get lr_mult and decay_mult 0 whatever they say, and
-keep their names, so that layers can share their statistics; fewer entries must have lr_mult 0.  The
-gradient uses what the last forward kept: the normalised values and the deviations.
+Scale and shift are left to a Scale layer.  Honours use_global_stats (default: in TEST),
+moving_average_fraction, eps.
+
+There are three blobs, sums that decay: mean * s, variance * s, and s.  With batch statistics s
+becomes s * fraction + 1; the unbiased variance is added to the sum, and the biased one normalises.
+With global statistics both sums are divided by s (s = 0: mean and variance are 0).
+
+The blobs are not learnt.  Three `param` entries get lr_mult and decay_mult 0 whatever they say, and
+keep their names, so that layers can share their statistics; fewer entries must have lr_mult 0.
+
+The gradient uses what the last forward kept: the normalised values and the deviations.
 """
 
 import math
@@ -83,7 +86,9 @@ class BatchNorm(Layer):
 
     def backward(self, bottoms: Tensors, tops: Tensors, diffs: Tensors, needs: Needs) -> Grads:
         (x,), (dy,) = bottoms, diffs
-        if not self.remembered:  # no forward yet: as if it had run, without counting the batch
+        if (
+            not self.remembered
+        ):  # no forward yet: compute what it would keep, without counting the batch
             self._remember_without_counting(x)
         deviation = self.recall("deviation", (self.channels,)).view(-1, *(1,) * (x.dim() - 2))
         if not self.use_global:

@@ -1,13 +1,13 @@
-"""BatchReindex: the first bottom's items (first axis), in the order and as often as the second
-names them.
+"""BatchReindex: items (first axis) of the first bottom, picked by the indices in the second.
 
-The second bottom holds M indices.  An item's gradient is the sum over its places; the indices have
-no gradient.
+The second bottom holds M indices; one may appear several times.  An item's gradient is the sum over
+its places in the top; the indices have no gradient.
 """
 
 import torch
 
 from caffe.layer import Layer, Shapes, register
+from caffe.layer_parts.labels import check_range
 
 
 @register("BatchReindex")
@@ -26,8 +26,5 @@ class BatchReindex(Layer):
 
     def forward(self, x: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
         indices = indices.detach().long()
-        if indices.device.type == "cpu":
-            wrong = indices[(indices < 0) | (indices >= x.shape[0])]
-            if len(wrong):
-                self.fail(f"index {int(wrong[0])} is outside 0..{x.shape[0] - 1}")
+        check_range(self, "index", indices, x.shape[0])
         return x.index_select(0, indices)

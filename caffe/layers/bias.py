@@ -1,8 +1,8 @@
 """Bias: x + b, with b spread over the axes that it does not have.
 
-One bottom: b is learnt; its shape is that of the bottom's axes axis, ..., axis + num_axes - 1
-(num_axes -1: all that follow; 0: one number).  Two bottoms: b is the second, aligned with the first
-from `axis` on.  Honours axis, num_axes, filler.
+With one bottom, b is learnt, and has the shape of the bottom's axes axis, ..., axis + num_axes - 1
+(num_axes -1: all that follow; 0: one number).  With two bottoms, b is the second, aligned with the
+first from `axis` on.  Honours axis, num_axes, filler.
 """
 
 import torch

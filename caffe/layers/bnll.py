@@ -1,5 +1,6 @@
-"""BNLL (binomial normal log likelihood): log(1 + exp(x)).  torch calls it softplus, and returns x
-itself above 20.
+"""BNLL (binomial normal log likelihood): log(1 + exp(x)).
+
+torch calls it softplus; its default returns x itself above 20.
 """
 
 import torch

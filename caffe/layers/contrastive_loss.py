@@ -1,10 +1,9 @@
-"""ContrastiveLoss: over pairs, d^2 where they are similar, else max(margin - d, 0)^2; the sum is
-divided by 2 N.  d is the pair's distance.
+"""ContrastiveLoss: the sum over pairs of d^2 if similar, else max(margin - d, 0)^2, over 2 N.
 
-Bottoms: features (N, C) twice, and N flags, truncated to integers (not 0: similar).  Honours margin
-and legacy_version (dissimilar pairs: max(margin - d^2, 0)).  The gradient of a dissimilar pair
-divides by d + 1e-4 where the true one divides by d.  It uses the differences of the last forward,
-and the flags as they are.
+d is the distance of a pair.  Bottoms: features (N, C) twice, and N flags, truncated to integers
+(not 0: similar).  Honours margin and legacy_version (dissimilar pairs: max(margin - d^2, 0)).  The
+gradient of a dissimilar pair divides by d + 1e-4 where the true one divides by d.  It uses the
+differences of the last forward, and the flags' current values.
 """
 
 import math

@@ -1,9 +1,10 @@
-"""Convolution: num_output filters over 0 to 3 spatial axes; without one it is a product per item.
+"""Convolution: num_output filters over 0 to 3 spatial axes (0: a matrix product per item).
 
 Honours num_output, bias_term, kernel_size, stride, pad, dilation (and their _h/_w forms), group,
-axis, weight_filler, bias_filler; `engine` and `force_nd_im2col` choose among implementations of the
-same numbers and change nothing.  The output size is floor((in + 2 pad - dilation (kernel - 1) - 1)
-/ stride) + 1.  Every bottom is convolved with the same weights and gives one top.
+axis, weight_filler, bias_filler.  `engine` and `force_nd_im2col` choose an implementation in Caffe
+and change nothing here.  Every bottom is convolved with the same weights and gives one top.
+
+Output size: floor((in + 2 pad - dilation (kernel - 1) - 1) / stride) + 1.
 """
 
 from typing import ClassVar
@@ -12,7 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from caffe.layer import Grads, Layer, Needs, Shape, Shapes, Tensors, register
-from caffe.layer_parts.spatial import conv_sizes, per_axis
+from caffe.layer_parts.spatial import conv_sizes, windows
 
 
 @register("Convolution")
@@ -35,10 +36,7 @@ class Convolution(Layer):
             self.fail(
                 f"has {n} spatial axes (bottom {shapes[0]}, axis {p.axis}); 0 to 3 are supported"
             )
-        self.kernel = per_axis(self, p, "kernel_size", n)
-        self.stride = per_axis(self, p, "stride", n, 1)
-        self.pad = per_axis(self, p, "pad", n, 0)
-        self.dilation = per_axis(self, p, "dilation", n, 1)
+        self.kernel, self.stride, self.pad, self.dilation = windows(self, p, n)
         self.group, self.num_output = p.group, p.num_output
         channels = shapes[0][self.channel_axis]
         if self.num_output < 1:
@@ -78,7 +76,7 @@ class Convolution(Layer):
         return tops
 
     def _batch(self, x: torch.Tensor):
-        """`x` with one batch axis: every axis before the channels is one."""
+        """`x` with a single batch axis in place of all axes before the channels."""
         return x if self.channel_axis == 1 else x.reshape(-1, *x.shape[self.channel_axis :])
 
     def backward(self, bottoms: Tensors, tops: Tensors, diffs: Tensors, needs: Needs) -> Grads:

@@ -1,8 +1,8 @@
 """Data: batches of Datum records from an LMDB, in key order, wrapping round at the end.
 
 Tops: data (N, C, H, W) float32, BGR; optionally the integer labels (N,).  Records hold bytes (raw
-or an encoded image) or float_data; they are read ahead by a thread of the layer.  Honours
-data_param: source, batch_size, backend: LMDB (LEVELDB is refused by name), prefetch, rand_skip,
+or an encoded image) or float_data; a thread of the layer reads them ahead.  Honours data_param:
+source, batch_size, backend: LMDB (LEVELDB is refused by name), prefetch, rand_skip,
 force_encoded_color; transform_param (see caffe/data_transformer.py).
 """
 
@@ -49,11 +49,11 @@ class Data(PrefetchingLayer):
             if self.cursor >= len(self.database):
                 log.info("data_layer.cpp:73", "Restarting data prefetching from start.")
                 self.cursor = 0
-            if not self._is_anothers():
+            if not self._is_other_solvers():
                 return self.cursor
             self._pass()
 
-    def _is_anothers(self):
+    def _is_other_solvers(self):
         """Whether the record at the cursor is another solver's: in TRAIN they take turns."""
         return self.train and self.passed % mode.solver_count() != mode.solver_rank()
 

@@ -1,9 +1,8 @@
-"""Dropout: in TRAIN each element is kept with probability 1 - dropout_ratio, and then scaled by
-1 / (1 - dropout_ratio).
+"""Dropout: in TRAIN, sets elements to 0 at random; in TEST, the identity.
 
-In TEST it is the identity.  Honours dropout_ratio in [0, 1), in TEST also 1.  The mask comes from
-PyTorch's random stream.  The gradient uses the mask of the last forward; before any forward nothing
-is kept.
+An element is kept with probability 1 - dropout_ratio, and then scaled by 1 / (1 - dropout_ratio).
+Honours dropout_ratio in [0, 1), in TEST also 1.  The mask comes from PyTorch's random stream.  The
+gradient uses the mask of the last forward; before any forward it is 0.
 """
 
 import torch

@@ -1,8 +1,8 @@
-"""DummyData: tops drawn from fillers: constants once, all others again with every forward.
+"""DummyData: tops filled by fillers, constants once, all others again in every forward.
 
 Honours data_filler (none: 0; one for all tops, or one per top) and the tops' shapes, as `shape` or
 in the old form (num, channels, height, width), once for all tops or once per top.  A constant top
-is there before the first forward, and keeps what the user writes into it.
+is filled before the first forward, and keeps what the user writes into it.
 """
 
 import math
@@ -28,9 +28,7 @@ class DummyData(Layer):
         self.shapes = self._shapes(tops)
         numbers = sum(map(math.prod, self.shapes))
         if numbers > self.LARGE:
-            allocation.check(
-                f"layer '{self.name}' (DummyData)", numbers, self.device, self.size_fields
-            )
+            allocation.check(self.where, numbers, self.device, self.size_fields)
         self.constants = [
             self._draw(i) if f.type == "constant" else None for i, f in enumerate(self.fillers)
         ]
@@ -59,7 +57,7 @@ class DummyData(Layer):
 
     def _draw(self, index: int):
         values = torch.empty(self.shapes[index])
-        fillers.fill(values, self.fillers[index], f"layer '{self.name}' (DummyData), top {index}")
+        fillers.fill(values, self.fillers[index], f"{self.where}, top {index}")
         return values.to(self.device)
 
     def reshape(self, shapes: Shapes) -> Shapes:

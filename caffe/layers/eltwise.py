@@ -1,11 +1,12 @@
-"""Eltwise: SUM (each bottom times its coeff), PROD or MAX of bottoms of one shape, element by
-element.
+"""Eltwise: the SUM (with coefficients), PROD or MAX of bottoms of one shape, element by element.
 
-Honours operation, coeff (for SUM, one per bottom).  MAX: where the first two bottoms tie, the
-second takes value and gradient; a later one takes them only if it is larger; the gradient goes to
-the bottom from which the last forward took the value.  `stable_prod_grad: false` asks Caffe to
-divide the top by the bottom, which is NaN where the bottom is 0; there, the gradient here is the
-product of the others.
+Honours operation, coeff (for SUM, one per bottom).
+
+MAX: the gradient goes to the bottom from which the last forward took the value.  If the first two
+bottoms tie, that is the second; a later bottom is taken only if it is larger.
+
+PROD: with `stable_prod_grad: false`, Caffe divides the top by the bottom, which gives NaN where the
+bottom is 0.  There, the gradient here is the product of the others.
 """
 
 import math

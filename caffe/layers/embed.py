@@ -1,14 +1,15 @@
-"""Embed: every number of the bottom, an index below input_dim, becomes a row of num_output learnt
-numbers.
+"""Embed: replaces every index in the bottom by a learnt row of num_output numbers.
 
-Honours input_dim, num_output, bias_term, weight_filler, bias_filler.  Weights are (input_dim,
-num_output); the top has one axis more than the bottom.  The indices have no gradient.
+The indices are below input_dim.  Honours input_dim, num_output, bias_term, weight_filler,
+bias_filler.  Weights are (input_dim, num_output); the top has one axis more than the bottom.  The
+indices have no gradient.
 """
 
 import torch
 import torch.nn.functional as F
 
 from caffe.layer import Layer, Shapes, register
+from caffe.layer_parts.labels import check_range
 
 
 @register("Embed")
@@ -32,11 +33,6 @@ class Embed(Layer):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         indices = x.detach().long()
-        if indices.device.type == "cpu":
-            wrong = indices[(indices < 0) | (indices >= self.param.embed_param.input_dim)]
-            if len(wrong):
-                self.fail(
-                    f"index {int(wrong[0])} is outside 0..{self.param.embed_param.input_dim - 1}"
-                )
+        check_range(self, "index", indices, self.param.embed_param.input_dim)
         y = F.embedding(indices, self.params[0])
         return y + self.params[1] if len(self.params) > 1 else y

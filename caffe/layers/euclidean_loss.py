@@ -1,7 +1,6 @@
-"""EuclideanLoss: the sum of squared differences of two bottoms / (2 N); torch's mse_loss divides by
-the count.
+"""EuclideanLoss: the sum of the squared differences of two bottoms / (2 N).
 
-The gradient uses the differences of the last forward.
+torch's mse_loss divides by the count.  The gradient uses the differences of the last forward.
 """
 
 import math

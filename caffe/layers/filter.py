@@ -1,9 +1,8 @@
-"""Filter: the items (first axis) of every bottom but the last where the last, the selector, is not
-0.
+"""Filter: keeps the items (first axis) for which the last bottom, the selector, is not 0.
 
-The tops' first axis is as long as the batch until the first forward, then as long as what was
-selected, which may be 0.  The gradient goes to what the last forward selected; the selector has
-none.
+Every bottom before the selector gives one top.  The tops' first axis is as long as the batch until
+the first forward, then as long as the selection, which may be empty.  The gradient goes to the
+items that the last forward selected; the selector has none.
 """
 
 import math

@@ -1,6 +1,6 @@
 """HDF5Data: rows of the HDF5 files that a text file lists, file after file, again and again.
 
-Each top takes the data set of its own name: (rows, ...), integers or floats; all data sets of a
+Each top takes the dataset of its own name: (rows, ...), integers or floats; all datasets of a
 file have the same number of rows.  Honours hdf5_data_param: source, batch_size, shuffle (the order
 of the files in each round, and of the rows in each file).  transform_param is refused, as in Caffe.
 One file is held in memory at a time.  Several solvers take turns at the rows in TRAIN, in an order
@@ -59,24 +59,22 @@ class HDF5Data(Layer):
             with h5py.File(path, "r") as f:
                 self.arrays = [self._array(f, path, name) for name in self.param.top]
         except (OSError, RuntimeError, KeyError, ValueError) as error:
-            raise CaffeError(
-                f"layer '{self.name}' (HDF5Data): {path} cannot be read as HDF5 ({error})"
-            ) from error
+            self.fail(f"{path} cannot be read as HDF5 ({error})")
         rows = {len(a) for a in self.arrays}
         if len(rows) > 1 or rows == {0}:
             self.fail(
-                f"{path}: its data sets have {sorted(rows)} rows; all must have the same number, at"
+                f"{path}: its datasets have {sorted(rows)} rows; all must have the same number, at"
                 " least 1"
             )
         self._start_file()
 
     def _array(self, file: h5py.File, path: str, name: str):
         if name not in file or not isinstance(file[name], h5py.Dataset):
-            self.fail(f"{path} has no data set '{name}'; it has {', '.join(file) or 'none'}")
+            self.fail(f"{path} has no dataset '{name}'; it has {', '.join(file) or 'none'}")
         data = file[name]
         if data.ndim < 1 or data.dtype.kind not in "iuf":
             self.fail(
-                f"{path}: data set '{name}' ({data.dtype}, shape {data.shape}) does not hold rows"
+                f"{path}: dataset '{name}' ({data.dtype}, shape {data.shape}) does not hold rows"
                 " of numbers"
             )
         return data[...].astype(np.float32)
@@ -128,8 +126,9 @@ class HDF5Data(Layer):
 
     # ------------------------------------------------------------- for snapshots
     def position(self) -> Position:
-        """The file of the round and its next row; the generator's states before the files and
-        before the rows were shuffled give both orders again.
+        """The current file of the round, and its next row.
+
+        The states of the generator before it shuffled the files and the rows reproduce both orders.
         """
         streams = self.round_stream, self.file_stream
         turn = (self.turn,) if self.solvers > 1 else ()
@@ -139,7 +138,7 @@ class HDF5Data(Layer):
         if position.records != len(self.files):
             self.fail(f"has {len(self.files)} files, not {position.records}")
         if position.passed >= len(self.files) or len(position.streams) != 2:
-            self.fail(f"has {len(self.files)} files, and no number {position.passed}")
+            self.fail(f"has {len(self.files)} files, but none with the number {position.passed}")
         self.rng = generator(position.streams[0])
         self._new_round()
         self.file = position.passed
@@ -147,6 +146,8 @@ class HDF5Data(Layer):
         self._load()
         if position.cursor >= len(self.row_order):
             path = self.files[self.file_order[self.file]]
-            self.fail(f"{path} has {len(self.row_order)} rows, and no number {position.cursor}")
+            self.fail(
+                f"{path} has {len(self.row_order)} rows, but none with the number {position.cursor}"
+            )
         self.row = position.cursor
         self.turn = position.order[0] if position.order else 0

@@ -1,14 +1,13 @@
-"""HDF5Output: writes its two bottoms to an HDF5 file, as the data sets "data" and "label" of four
-axes each.
+"""HDF5Output: writes its two bottoms to an HDF5 file, as the datasets "data" and "label".
 
-Honours hdf5_output_param.file_name; the first forward overwrites a file of that name.  Every
-forward adds its rows; Caffe stops at the second one, as the data sets exist already.
+Each dataset has four axes.  Honours hdf5_output_param.file_name; the first forward overwrites a
+file of that name.  Every forward appends its rows; Caffe stops at the second one, because the
+datasets already exist.
 """
 
 import torch
 
 from caffe import hdf5_file
-from caffe.error import CaffeError
 from caffe.layer import Grads, Layer, Needs, Shapes, Tensors, register
 
 
@@ -50,9 +49,7 @@ class HDF5Output(Layer):
                         f.create_dataset(name, data=rows, maxshape=(None, *rows.shape[1:]))
         except (OSError, RuntimeError, TypeError, ValueError, KeyError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise CaffeError(
-                f"layer '{self.name}' (HDF5Output): cannot write {self.path} ({reason})"
-            ) from error
+            self.fail(f"cannot write {self.path} ({reason})")
         self.begun = True
         return ()
 

@@ -1,9 +1,9 @@
-"""HingeLoss: the sum over all classes of max(0, 1 - s x) / N; s is 1 for the label's class, else
--1.
+"""HingeLoss: the sum over all classes of max(0, 1 - s x) / N.
 
-Bottoms: scores (N, ...), an item's values being its classes, and N integer labels.  Honours norm
-(L1; L2 squares the terms).  torch's multi_margin_loss compares classes with one another; this
-compares each with 0.  The gradient uses the terms of the last forward, and the labels as they are.
+s is 1 for the label's class and -1 for the others.  Bottoms: scores (N, ...), one per class, and N
+integer labels.  Honours norm (L1; L2 squares the terms).  torch's multi_margin_loss compares
+classes with one another; this loss compares each class with 0.  The gradient uses the terms of the
+last forward, and the labels' current values.
 """
 
 import math

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from caffe.layer import Layer, Shapes, register
-from caffe.layer_parts.spatial import conv_sizes, per_axis
+from caffe.layer_parts.spatial import conv_sizes, windows
 
 
 @register("Im2col")
@@ -26,10 +26,7 @@ class Im2col(Layer):
         n = len(shapes[0]) - self.channel_axis - 1
         if n < 1:
             self.fail(f"has no spatial axes (bottom {shapes[0]}, axis {p.axis})")
-        self.kernel = per_axis(self, p, "kernel_size", n)
-        self.stride = per_axis(self, p, "stride", n, 1)
-        self.pad = per_axis(self, p, "pad", n, 0)
-        self.dilation = per_axis(self, p, "dilation", n, 1)
+        self.kernel, self.stride, self.pad, self.dilation = windows(self, p, n)
 
     def reshape(self, shapes: Shapes) -> Shapes:
         shape = shapes[0]

@@ -1,7 +1,7 @@
 """ImageData: batches of images listed in a text file, one "path label" per line.
 
-Tops: data (N, C, H, W) float32, BGR, and labels (N,).  The images are read ahead by a thread of the
-layer.  Honours image_data_param: source, batch_size, root_folder (put in front of the paths as it
+Tops: data (N, C, H, W) float32, BGR, and labels (N,).  A thread of the layer reads the images
+ahead.  Honours image_data_param: source, batch_size, root_folder (put in front of the paths as it
 is), new_height and new_width (resized with OpenCV's INTER_LINEAR), is_color, shuffle, rand_skip;
 transform_param (see caffe/data_transformer.py).
 """
@@ -37,7 +37,8 @@ class ImageData(PrefetchingLayer):
             self.order = range(len(self.lines))
             self._shuffle(np.random.default_rng(self.seed))
         elif self.train and mode.solver_count() > 1 and not p.rand_skip:
-            log.warning("image_data_layer.cpp:60", "Shuffling or skipping recommended for multi-GPU")
+            advice = "Shuffling or skipping recommended for multi-GPU"
+            log.warning("image_data_layer.cpp:60", advice)
         log.info("image_data_layer.cpp:61", f"A total of {len(self.lines)} images.")
         self.cursor = self.skipped()
         if self.cursor >= len(self.lines):

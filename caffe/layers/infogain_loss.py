@@ -1,13 +1,16 @@
-"""InfogainLoss: -sum over classes of H[label, class] log softmax(x)[class], over positions, divided
-by a normalizer.
+"""InfogainLoss: -sum over classes of H[label, class] log softmax(x)[class], summed over positions.
+
+The sum is divided by a normalizer.  If H is the identity, this is SoftmaxWithLoss.
 
 Bottoms: scores; integer labels of the same shape without the class axis; and optionally H (K * K
-values), which is otherwise read from `source` (a BlobProto file).  With H the identity this is
-SoftmaxWithLoss.  A second top holds the probabilities; loss_weight must then be given twice.
+values), which is otherwise read from `source` (a BlobProto file).  A second top holds the
+probabilities; loss_weight must then be given twice.
+
 Honours infogain_loss_param: axis (default 1), source; loss_param: normalization (default VALID: the
 number of positions without ignore_label), ignore_label; `normalize` is refused, as in Caffe.
-Probabilities are raised to 1e-20; the gradient is not limited.  It uses the probabilities of the
-last forward, and labels and H as they are.  Labels and H have no gradient.
+
+Probabilities below 1e-20 count as 1e-20; the gradient is not limited.  It uses the probabilities of
+the last forward, and the current values of labels and H.  Labels and H have no gradient.
 """
 
 import math
@@ -48,7 +51,7 @@ class InfogainLoss(Layer):
         try:
             return torch.from_numpy(weights_file.read_blob_file(path).copy()).to(self.device)
         except CaffeError as error:
-            raise CaffeError(f"layer '{self.name}' (InfogainLoss): {error}") from error
+            self.fail(str(error))
 
     def reshape(self, shapes: Shapes) -> Shapes:
         scores, labels = shapes[:2]

@@ -1,4 +1,4 @@
-"""Log: the logarithm of (scale x + shift) to a base.
+"""Log: the logarithm of scale x + shift to a base.
 
 Honours base (the default -1 means e; others must be above 0 and not 1), scale, shift.
 """

@@ -1,8 +1,10 @@
 """LRN: local response normalisation over neighbouring channels or within each channel.
 
 Honours local_size (odd), alpha, beta, k, norm_region; `engine` changes nothing.
+
 ACROSS_CHANNELS: y = x * scale^-beta, where scale = k + alpha / local_size * (the sum of x^2 over
 local_size channels, fewer at the edges).
+
 WITHIN_CHANNEL: y = x * (1 + alpha * a)^-beta, where a is the AVE pooling of x^2 over local_size x
 local_size windows, always divided by local_size^2 (padding counts); k is not used.
 """
@@ -24,8 +26,10 @@ def _power(scale: torch.Tensor, beta: float):
 
 
 class _AcrossChannels(torch.autograd.Function):
-    """The window sum over channels is a product with a banded 0/1 matrix, which is quick in the
-    memory format channels last.
+    """ACROSS_CHANNELS, with Caffe's gradient.
+
+    The window sum over channels is a product with a banded 0/1 matrix, which is fast when channels
+    are last in memory.
     """
 
     @staticmethod
@@ -55,8 +59,9 @@ def _gradient(
     alpha: float,
     beta: float,
 ):
-    """dx_i = dy_i scale_i^-beta - 2 alpha beta / n * x_i * sum over the window of dy_j y_j /
-    scale_j; y is overwritten.
+    """dx_i = dy_i scale_i^-beta - 2 alpha beta / n * x_i * sum(dy_j y_j / scale_j).
+
+    The sum is over the window; y is overwritten.
     """
     dx = _window_sum(y.mul_(dy).div_(scale), size).mul_(x).mul_(-2 * alpha * beta / size)
     return dx.addcmul_(power, dy)
@@ -68,8 +73,9 @@ def _scale(x: torch.Tensor, size: int, alpha: float, k: float):
 
 
 def _window_sum(x: torch.Tensor, size: int):
-    """The sum over `size` neighbouring channels (axis 1), fewer at the edges, in the memory format
-    of x.
+    """The sum over `size` neighbouring channels (axis 1), fewer at the edges.
+
+    The result has the memory format of x.
     """
     steps = torch.arange(x.shape[1], device=x.device)
     band = ((steps[:, None] - steps[None, :]).abs() <= size // 2).to(x.dtype)

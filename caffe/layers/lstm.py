@@ -1,10 +1,9 @@
-"""LSTM: long short-term memory, unrolled over time; layer_parts/recurrent.py describes bottoms and
-tops.
+"""LSTM: long short-term memory, unrolled over time.
 
-Honours num_output, weight_filler, bias_filler, expose_hidden (the states h and c); `debug_info`
-changes nothing.  Weights: (4 D, I) of the input and its bias (4 D), (4 D, I_static) with x_static,
-(4 D, D) of the hidden state.  The four parts are input gate, forget gate, output gate, candidate;
-torch's LSTM has the candidate third.
+layer_parts/recurrent.py describes bottoms and tops.  Honours num_output, weight_filler,
+bias_filler, expose_hidden (the states h and c); `debug_info` changes nothing.  Weights: (4 D, I) of
+the input and its bias (4 D), (4 D, I_static) with x_static, (4 D, D) of the hidden state.  The four
+parts are input gate, forget gate, output gate, candidate; torch's LSTM has the candidate third.
 """
 
 import torch

@@ -1,8 +1,8 @@
-"""LSTMUnit: one step of an LSTM: c (1, N, D), gates before their nonlinearities (1, N, 4 D) and
-cont (1, N) give c and h, each (1, N, D).
+"""LSTMUnit: one step of an LSTM.
 
-Unlike torch's LSTMCell it takes the gates, not the input; where cont is 0 the old c is forgotten.
-cont has no gradient.
+Bottoms: c (1, N, D), the gates before their nonlinearities (1, N, 4 D), and cont (1, N); where cont
+is 0 the old c is forgotten.  Tops: c and h, each (1, N, D).  torch's LSTMCell takes the input
+instead of the gates.  cont has no gradient.
 """
 
 import torch
@@ -13,8 +13,14 @@ from caffe.layer import Grads, Layer, Needs, Shapes, Tensors, register
 def unit(
     c: torch.Tensor, gates: torch.Tensor, cont: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """New (h, c), each (N, D), from c (N, D), the gates before their nonlinearities (N, 4 D) and
-    cont (N, 1).
+    """The new (h, c), each (N, D).
+
+    Parameters
+    ----------
+    c : Tensor of shape (N, D)
+    gates : Tensor of shape (N, 4 D)
+        Before their nonlinearities.
+    cont : Tensor of shape (N, 1)
     """
     i, f, o, g = gates.chunk(4, 1)
     c = cont * torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
@@ -49,7 +55,7 @@ class LSTMUnit(Layer):
         return c.unsqueeze(0), h.unsqueeze(0)
 
     def backward(self, bottoms: Tensors, tops: Tensors, diffs: Tensors, needs: Needs) -> Grads:
-        """By hand, as tanh(c) is that of the top as it is."""
+        """The gradients by hand: as in Caffe, tanh(c) is taken of the top's current data."""
         (c_before, gates, cont), tanh_c, (dc, dh) = bottoms, torch.tanh(tops[0]), diffs
         i, f, o, g = gates.chunk(4, 2)
         i, f, o, g = (

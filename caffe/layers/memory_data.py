@@ -1,9 +1,9 @@
-"""MemoryData: batches of arrays that the user hands over with
-``net.set_input_arrays(data, labels)`` or the layer's `reset`.
+"""MemoryData: batches of arrays that the user hands over.
 
-Honours batch_size, channels, height, width, all required.  Tops: data (batch_size, C, H, W) and
-labels (batch_size,).  The batches go through the arrays in order, again and again; transform_param
-does not apply to them, as in Caffe.
+They come from ``net.set_input_arrays(data, labels)`` or the layer's `reset`.  Honours batch_size,
+channels, height, width, all required.  Tops: data (batch_size, C, H, W) and labels (batch_size,).
+The batches go through the arrays in order, again and again; transform_param does not apply to them,
+as in Caffe.
 """
 
 import numpy as np

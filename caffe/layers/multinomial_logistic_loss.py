@@ -1,7 +1,7 @@
 """MultinomialLogisticLoss: -log of the probability of each item's label, summed / N.
 
-Bottoms: probabilities (N, ...), an item's values being its classes, and N integer labels.
-Probabilities are first raised to 1e-20; the gradient there is -1 / 1e-20, not 0 as a clamp's.
+Bottoms: probabilities (N, ...), one per class, and N integer labels.  Probabilities below 1e-20
+count as 1e-20, and their gradient is -1 / 1e-20; that of a clamp would be 0.
 """
 
 import torch

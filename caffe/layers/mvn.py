@@ -1,8 +1,8 @@
 """MVN: subtract each channel's mean in each image, and divide by its standard deviation + eps.
 
 Honours normalize_variance, across_channels (mean and deviation of the whole image) and eps, which
-is added to the deviation, not to the variance.  The gradient is Caffe's, which takes deviation +
-eps for the deviation; it uses the top as it is and the deviations of the last forward.
+is added to the deviation, not to the variance.  As in Caffe, the gradient treats deviation + eps as
+the deviation; it uses the top's current values and the deviations of the last forward.
 """
 
 import torch
@@ -12,8 +12,9 @@ from caffe.layer import VALUES, Grads, Layer, Needs, Shapes, Tensors, register
 
 
 class _Normalize(torch.autograd.Function):
-    """On rows (R, D): y = (x - mean) / d and dx = (dy - mean(dy) - y mean(y dy)) / d, where d is
-    deviation + eps.
+    """On rows (R, D): y = (x - mean) / d and dx = (dy - mean(dy) - y mean(y dy)) / d.
+
+    d is deviation + eps.
     """
 
     @staticmethod

@@ -2,10 +2,12 @@
 
 Honours pool, kernel_size, stride, pad (and their _h/_w forms), global_pooling, round_mode; `engine`
 changes nothing.  Unlike torch's defaults, the output size is rounded up (CEIL), and a last window
-that would start at or beyond H + pad is dropped only where there is padding.  AVE divides by the
-window clipped to H + pad.  MAX can give a second top with the flat index (within H x W) of each
-maximum, the first one in row-major order.  The gradient of MAX goes to the maxima that the last
-forward found, or that the second top names.
+that would start at or beyond H + pad is dropped only if there is padding.
+
+AVE divides by the size of the window clipped to H + pad.  MAX can give a second top with the flat
+index (within H x W) of each maximum, the first one in row-major order.  The gradient of MAX goes to
+the maxima that the last forward found, or that the second top names.
+
 A kernel larger than the padded bottom is fine as long as the output has at least one window.  A
 window wholly outside the bottom (stride > kernel with CEIL), where Caffe computes -FLT_MAX or NaN,
 is refused.  STOCHASTIC is refused: Caffe has it on the GPU only.
@@ -86,9 +88,7 @@ class Pooling(Layer):
         return out
 
     def _extra(self, size: int, axis: int):
-        """How far the last window reaches beyond the padded bottom; negative: how much of it no
-        window reaches.
-        """
+        """How far the last window reaches beyond the padded bottom; negative if it ends before."""
         return (
             (self.size[axis] - 1) * self.stride[axis]
             + self.kernel[axis]
@@ -125,9 +125,7 @@ class Pooling(Layer):
         return sums / self._window_sizes(height, width, x.device)
 
     def _torch_size(self, size: int, axis: int):
-        """What torch's pooling makes of `size`, with ceil_mode on if any window reaches beyond the
-        bottom.
-        """
+        """The output size of torch's pooling for `size`, with ceil_mode if round_mode is CEIL."""
         kernel, stride, pad = self.kernel[axis], self.stride[axis], self.pad[axis]
         ceil = self.param.pooling_param.round_mode == Pool.CEIL
         out = (size + 2 * pad - kernel + (stride - 1 if ceil else 0)) // stride + 1

@@ -1,6 +1,6 @@
 """Power: (scale x + shift)^power.
 
-Honours power, scale, shift.  Where power or scale is 0 the top is constant, and the gradient is 0
+Honours power, scale, shift.  If power or scale is 0, the top is constant, and the gradient is 0
 whatever x is.  Except for power 1 and 2, Caffe's gradient is power * scale * top / (scale x +
 shift), which is NaN where the divisor is 0; there, the gradient here is the true one.
 """
@@ -25,7 +25,7 @@ class Power(Layer):
         p = self.param.power_param
         if p.power == 0 or p.scale == 0:
             value = torch.ones_like(x) if p.power == 0 else torch.full_like(x, p.shift).pow(p.power)
-            # x stays in the graph
+            # where, so that x stays in the graph
             return torch.where(torch.ones_like(x, dtype=torch.bool), value, x)
         y = x * p.scale + p.shift if p.shift != 0 else x * p.scale
         return y if p.power == 1 else y.pow(p.power)

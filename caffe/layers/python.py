@@ -1,10 +1,9 @@
-"""Python: a layer class of the user's (a subclass of caffe.Layer), named by python_param.module and
-.layer.
+"""Python: a layer that the user has written, as a subclass of caffe.Layer.
 
-The module is searched for on sys.path and in the current folder.  `param_str` is passed on as it
-is; `share_in_parallel` has no meaning here.  The class gets the net's own blobs and computes on
-them in NumPy; as in Caffe its `reshape` runs before every forward, and its `backward` reads the
-blobs as they are then.
+python_param.module and .layer name the class; the module is searched for on sys.path and in the
+current folder.  `param_str` is passed on unchanged; `share_in_parallel` has no meaning here.  The
+class receives the net's own blobs and computes on them in NumPy.  As in Caffe, its `reshape` runs
+before every forward, and its `backward` reads the blobs' current values.
 """
 
 import importlib
@@ -15,7 +14,6 @@ import torch
 from torch.autograd.function import FunctionCtx
 
 from caffe.blob import Blob
-from caffe.error import CaffeError
 from caffe.layer import Layer, Shapes, Tensors, register
 from caffe.python_layer import PythonLayer
 
@@ -46,10 +44,10 @@ class Python(Layer):
         try:
             found = importlib.import_module(module)
         except ImportError as error:
-            raise CaffeError(
-                f"layer '{self.name}' (Python): cannot import python_param.module '{module}'"
-                f" ({error}); it was searched for on sys.path and in {folder}"
-            ) from error
+            self.fail(
+                f"cannot import python_param.module '{module}' ({error}); it was searched for on"
+                f" sys.path and in {folder}"
+            )
         finally:
             sys.path.remove(folder)
         if not hasattr(found, name):
@@ -77,8 +75,9 @@ class Python(Layer):
 
 
 class _Call(torch.autograd.Function):
-    """The user's forward and backward as one autograd node; a parameter's gradient is what the
-    user's backward adds to its diff.
+    """The user's forward and backward as one autograd node.
+
+    A parameter's gradient is what the user's backward adds to its diff.
     """
 
     @staticmethod

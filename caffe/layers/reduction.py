@@ -1,7 +1,7 @@
-"""Reduction: coeff times the SUM, ASUM (of absolute values), SUMSQ (of squares) or MEAN of all axes
-from `axis` on.
+"""Reduction: coeff times the SUM, ASUM, SUMSQ or MEAN over all axes from `axis` on.
 
-Honours operation, axis (default 0: one number), coeff.
+Honours operation (ASUM: sum of absolute values; SUMSQ: of squares), axis (default 0: the top is one
+number), coeff.
 """
 
 import torch

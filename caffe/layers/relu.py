@@ -15,7 +15,7 @@ class ReLU(Layer):
     keeps_signs = True
 
     def setup(self, shapes: Shapes) -> None:
-        # below 0, the top of a layer in place does not show the bottom's signs
+        # with a slope below 0, the top of a layer in place does not show the bottom's signs
         if self.param.relu_param.negative_slope < 0:
             self.keeps_signs, self.reads_own_bottom = False, VALUES
         else:

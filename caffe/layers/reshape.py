@@ -1,8 +1,8 @@
 """Reshape: the same values, in row-major order, in another shape.
 
-Honours shape (dim 0: copied from the bottom's axis at that place; -1, once: whatever is left over),
-axis (the first axis replaced; -1 is behind the last) and num_axes (how many are replaced; -1: all
-that follow).
+Honours shape (a dim of 0 is copied from the bottom's axis at that place; one dim may be -1, and
+takes whatever is left over), axis (the first axis to replace; -1 means after the last) and num_axes
+(how many axes to replace; -1 means all that follow).
 """
 
 import math

@@ -1,9 +1,10 @@
-"""RNN: the plain recurrent net, unrolled over time; layer_parts/recurrent.py describes bottoms and
-tops.
+"""RNN: the plain recurrent net, unrolled over time.
 
-Honours num_output, weight_filler, bias_filler, expose_hidden (the state h); `debug_info` changes
-nothing.  h = tanh(W_xh x + b_h + W_hh h), output = tanh(W_ho h + b_o): unlike torch's RNN, the
-output has a layer of its own.  Weights: (D, I), (D), with x_static (D, I_static), then W_hh (D, D),
+layer_parts/recurrent.py describes bottoms and tops.  Honours num_output, weight_filler,
+bias_filler, expose_hidden (the state h); `debug_info` changes nothing.
+
+h = tanh(W_xh x + b_h + W_hh h), output = tanh(W_ho h + b_o): unlike torch's RNN, the output has
+weights of its own.  Weights: W_xh (D, I), b_h (D), with x_static (D, I_static), then W_hh (D, D),
 W_ho (D, D), b_o (D).
 """
 

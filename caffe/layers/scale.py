@@ -1,8 +1,8 @@
 """Scale: x * s, and with bias_term + b, both spread over the axes that they do not have.
 
-One bottom: s is learnt; its shape is that of the bottom's axes axis, ..., axis + num_axes - 1
-(num_axes -1: all that follow; 0: one number).  Two bottoms: s is the second, aligned with the first
-from `axis` on.  b is learnt and has the shape of s.  Honours axis, num_axes, filler (default:
+With one bottom, s is learnt, and has the shape of the bottom's axes axis, ..., axis + num_axes - 1
+(num_axes -1: all that follow; 0: one number).  With two bottoms, s is the second, aligned with the
+first from `axis` on.  b is learnt and has the shape of s.  Honours axis, num_axes, filler (default:
 constant 1), bias_term, bias_filler.  In place, the gradient of s uses a copy of the bottom from the
 last forward.
 """

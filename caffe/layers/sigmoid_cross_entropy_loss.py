@@ -1,12 +1,11 @@
-"""SigmoidCrossEntropyLoss: -sum(t log p + (1 - t) log(1 - p)), p = sigmoid(x), over all elements,
-divided by a normalizer.
+"""SigmoidCrossEntropyLoss: -sum(t log p + (1 - t) log(1 - p)) / normalizer, p = sigmoid(x).
 
-Bottoms: scores (any shape) and targets with the same first axis and count; whether targets are in
-[0, 1] is not checked.  Honours loss_param: normalization (default BATCH_SIZE: divided by shape[0]
-only, so that with 40 topics the loss starts near 40 ln 2), normalize, ignore_label (an element is
-ignored if its target, truncated to an integer, equals it: 0 drops every target in (-1, 1)).  The
-gradient uses the probabilities of the last forward, and the targets as they are.  The targets have
-no gradient.
+Bottoms: scores x (any shape) and targets t with the same first axis and count; whether targets are
+in [0, 1] is not checked.  Honours loss_param: normalization (default BATCH_SIZE: the sum over all
+elements is divided by shape[0] only, so with 40 topics the loss starts near 40 ln 2), normalize,
+ignore_label (an element is ignored if its target, truncated to an integer, equals it: 0 drops every
+target in (-1, 1)).  The gradient uses the probabilities of the last forward, and the targets'
+current values.  The targets have no gradient.
 """
 
 import math

@@ -1,5 +1,6 @@
-"""Silence: takes any bottoms and produces nothing, so that they are not outputs of the net; their
-gradient is 0.
+"""Silence: reads its bottoms, so that they are not outputs of the net, and produces nothing.
+
+The bottoms' gradient is 0.
 """
 
 import torch

@@ -3,8 +3,8 @@
 Bottoms: scores, and integer labels of the same shape without the class axis (softmax_param.axis,
 default 1).  Honours loss_param: normalization (default VALID: the number of positions without
 ignore_label), normalize, ignore_label.  The loss of a position is at most -log(FLT_MIN).  The
-gradient uses the probabilities of the last forward, and the labels as they are.  A second top (the
-probabilities) is refused: in this version of Caffe its loss weight fails a check.
+gradient uses the probabilities of the last forward, and the labels' current values.  A second top
+(the probabilities) is refused: in this version of Caffe its loss weight fails a check.
 """
 
 import math

@@ -1,5 +1,6 @@
-"""Split: the bottom again under several names; Caffe inserts it wherever a blob has more than one
-reader.
+"""Split: the bottom again, under several names.
+
+Caffe inserts it wherever a blob has more than one reader.
 """
 
 import torch

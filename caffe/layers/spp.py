@@ -1,10 +1,10 @@
-"""SPP (spatial pyramid pooling): the bottom pooled into 1 x 1, 2 x 2, 4 x 4, ... bins, all
-flattened and put side by side.
+"""SPP (spatial pyramid pooling): the bottom pooled into 1 x 1, 2 x 2, 4 x 4, ... bins.
 
-Honours pyramid_height (number of levels) and pool (MAX or AVE; STOCHASTIC is refused, as by
-Pooling); `engine` changes nothing.  The top is (N, C (1 + 4 + 16 + ...)), with a single level (N,
-C, 1, 1).  Each level is a Pooling with kernel and stride ceil(H / bins), padded to fit, where
-torch's adaptive pooling has windows of several sizes and no padding.
+The bins of all levels are flattened and concatenated: the top is (N, C (1 + 4 + 16 + ...)), or
+(N, C, 1, 1) for a single level.  Honours pyramid_height (number of levels) and pool (MAX or AVE;
+STOCHASTIC is refused, as by Pooling); `engine` changes nothing.  Each level is a Pooling with
+kernel and stride ceil(H / bins), padded to fit; torch's adaptive pooling has windows of several
+sizes and no padding.
 """
 
 import math

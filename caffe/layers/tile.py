@@ -1,4 +1,4 @@
-"""Tile: the bottom `tiles` times one after another along an axis.
+"""Tile: repeats the bottom `tiles` times along an axis.
 
 Honours axis (default 1) and tiles, which is required.
 """

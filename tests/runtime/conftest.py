@@ -5,6 +5,8 @@ import pytest
 import recorded
 
 import caffe
+from caffe.database import Writer
+from caffe.proto import caffe_pb2
 
 CASES = recorded.SHARED / "cases" / "caffe"
 
@@ -35,6 +37,20 @@ def net_from(tmp_path):
     return build
 
 
+@pytest.fixture
+def float_lmdb(tmp_path):
+    """float_lmdb(rows): the folder of an LMDB with one Datum of float_data per row of numbers."""
+
+    def build(rows):
+        with Writer(tmp_path / "db") as database:
+            for i, row in enumerate(rows):
+                datum = caffe_pb2.Datum(channels=len(row), height=1, width=1, float_data=row)
+                database.put(f"{i:04}", datum)
+        return tmp_path / "db"
+
+    return build
+
+
 class OneLayer:
     """A net of one layer, called "layer", over Input layers that hold the given arrays."""
 
@@ -53,7 +69,7 @@ class OneLayer:
         return out[0] if len(out) == 1 else out
 
     def backward(self, *diffs):
-        """The diffs of the bottoms from those of the tops, by default the loss weight's."""
+        """The bottoms' diffs from the tops' (by default, what the loss weights have put there)."""
         for name, diff in zip(self.tops, diffs, strict=False):
             self.net.blobs[name].diff[...] = diff
         self.net.backward()
@@ -87,8 +103,9 @@ def one_layer(net_from):
 
 @pytest.fixture
 def refused(one_layer):
-    """refused(match, text, ...): making or running the layer raises a CaffeError of one line that
-    matches `match`.
+    """refused(match, text, ...): the layer raises a CaffeError of one line that matches `match`.
+
+    The error may come when the layer is made or when it runs.
     """
 
     def check(match, text, **keywords):
@@ -118,7 +135,7 @@ def fatal(capsys):
 
 @pytest.fixture
 def output_of(tmp_path):
-    """output_of(main, text): what a tool that rewrites a file makes of this text."""
+    """output_of(main, text): the file that a tool writes if its input file holds `text`."""
 
     def run(main, text):
         source, target = tmp_path / "in", tmp_path / "out"
@@ -141,8 +158,9 @@ layer { name: "loss" type: "EuclideanLoss" bottom: "y" bottom: "t" top: "loss" }
 
 @pytest.fixture
 def regression_net(tmp_path):
-    """The file of a net for solvers: a linear regression of constants, (2, 3) -> (2, 2), by the
-    layers "ip" and "loss".
+    """The file of a net for solvers: a linear regression of constants, (2, 3) -> (2, 2).
+
+    Its layers are "x", "ip" and "loss".
     """
     path = tmp_path / "net.prototxt"
     path.write_text(REGRESSION)

@@ -1,5 +1,4 @@
-"""A plain NumPy net to compare the runtime with: what BVLC Caffe's layers compute, element by
-element.
+"""A plain NumPy net to compare the runtime with: what BVLC Caffe's layers compute.
 
 It takes the wiring and the settings from a caffe.Net, and shares nothing else with the runtime.
 Each layer keeps what its C++ original keeps: Dropout its mask, MAX pooling its indices, BatchNorm
@@ -27,8 +26,9 @@ class Layer:
 
 
 class Function(Layer):
-    """Elementwise: y = value(x), dx = dy * slope(x, y), where x is what the blob holds when
-    backward runs.
+    """Elementwise: y = value(x), dx = dy * slope(x, y).
+
+    x is what the blob holds when backward runs.
     """
 
     def value(self, x):
@@ -186,9 +186,8 @@ class Convolution(Layer):
 
     def _windows(self, x):
         k = self.param.convolution_param.kernel_size[0]
-        return np.lib.stride_tricks.sliding_window_view(
-            x, (k, k), (2, 3)
-        )  # (N, C, H_out, W_out, k, k)
+        # (N, C, H_out, W_out, k, k)
+        return np.lib.stride_tricks.sliding_window_view(x, (k, k), (2, 3))
 
     def forward(self, bottom, top, draw):
         windows = self._windows(bottom[0].data)

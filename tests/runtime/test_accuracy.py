@@ -26,7 +26,7 @@ def test_top_k(one_layer, fields, value):
     )
 
 
-def test_each_class(one_layer):
+def test_accuracy_per_class(one_layer):
     total, each = one_layer(accuracy(), tops=2, x=SCORES, t=[0, 1, 0, 0]).forward()
     assert_allclose(total, 0.5)
     assert_allclose(each, [1 / 3, 1, 0], rtol=1e-6)  # no position has class 2

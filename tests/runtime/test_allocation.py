@@ -48,7 +48,7 @@ def test_a_batch_larger_than_memory_is_refused(sources, net_from, kind):
 
 
 @pytest.mark.parametrize("kind", LAYERS)
-def test_the_memory_of_this_machine_counts(sources, net_from, kind, monkeypatch):
+def test_a_batch_larger_than_this_machines_memory_is_refused(sources, net_from, kind, monkeypatch):
     """3 x 10^6 items of 243 numbers of four bytes are 2.7 GiB, on a machine of 1 GiB."""
     monkeypatch.setattr(allocation, "available", lambda device: 1 << 30)
     with pytest.raises(
@@ -58,7 +58,7 @@ def test_the_memory_of_this_machine_counts(sources, net_from, kind, monkeypatch)
         net_from(f'layer {{ name: "d" {LAYERS[kind].format(sources, 3_000_000)} }}')
 
 
-def test_a_training(sources, tmp_path, fatal):
+def test_a_training_names_the_field_to_lower(sources, tmp_path, fatal):
     (tmp_path / "net.prototxt").write_text(
         'layer { name: "d" ' + LAYERS["Data"].format(sources, 2_000_000_000) + " }"
     )

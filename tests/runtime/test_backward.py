@@ -1,8 +1,8 @@
-"""net.backward() may run at any time: it uses the blobs as they are and what the layers have kept,
-as in BVLC Caffe.
+"""net.backward() may run at any time: as in BVLC Caffe, it uses the blobs' current values.
 
-Random nets run random sequences of forward, backward, solver steps and changes by hand.  A NumPy
-twin that follows the C++ layers (reference_net.py) does the same.
+It also uses what the layers have kept of their last forward.  Random nets run random sequences of
+forward, backward, solver steps and changes by hand.  A NumPy twin that follows the C++ layers
+(reference_net.py) does the same.
 """
 
 from pathlib import Path
@@ -37,7 +37,7 @@ class Writer:
         self.rng, self.text, self.count = rng, "force_backward: true\n", 0
 
     def layer(self, kind, bottoms, fields="", top=None):
-        """Append a layer; its top's name, a new one unless given."""
+        """Append a layer, and return the name of its top."""
         self.count += 1
         name = f"l{self.count}"
         wires = " ".join([f'bottom: "{b}"' for b in bottoms] + [f'top: "{top or name}"'])
@@ -58,7 +58,7 @@ class Writer:
         """Layers of one bottom and top of the same shape, in place or not."""
         before = None
         for _ in range(count):
-            # the mean of normalised values is 0, of which rounding leaves no digit to compare
+            # not twice: the mean of normalised values is 0, and rounding leaves no digit to compare
             kind = before = self.rng.choice(
                 [kind for kind in FUNCTIONS if (kind, before) != ("BatchNorm", "BatchNorm")]
             )
@@ -224,9 +224,8 @@ class Pair:
 
 
 def agree(found, wanted, what):
-    scale = max(
-        0.5, float(np.abs(wanted).max())
-    )  # single against double precision, over several updates
+    # single against double precision, over several updates
+    scale = max(0.5, float(np.abs(wanted).max()))
     np.testing.assert_allclose(found, wanted, rtol=1e-2, atol=2e-4 * scale, err_msg=what)
 
 
@@ -264,7 +263,7 @@ def solver_of(tmp_path, text, extra=""):
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_in_place_after_a_step(tmp_path, times):
+def test_an_in_place_layer_after_a_step(tmp_path, times):
     """The Sigmoid is not run again on its own output: sigmoid(0) stays 0.5, its slope 0.25."""
     solver = solver_of(tmp_path, "force_backward: true" + SIGMOID)
     net = solver.net
@@ -289,9 +288,10 @@ def test_in_place_after_a_step(tmp_path, times):
     )
 
 
-def test_an_overwritten_top_counts_as_it_is(tmp_path):
-    """Caffe's Sigmoid reads its top when backward runs, even if a Power layer has doubled it:
-    1 * (1 - 1) = 0.
+def test_backward_reads_an_overwritten_top_as_it_is(tmp_path):
+    """Caffe's Sigmoid reads its top when backward runs, even after a Power layer has doubled it.
+
+    The slope is then 1 * (1 - 1) = 0.
     """
     twice = 'layer { name: "twice" type: "Power" bottom: "y" top: "y" power_param { scale: 2 } }'
     end = 'layer { name: "loss"'
@@ -307,7 +307,7 @@ def test_an_overwritten_top_counts_as_it_is(tmp_path):
     np.testing.assert_allclose(solver.net.blobs["y"].diff, [[-4 * 2 * 0.25]])
 
 
-def test_read_and_run_again(net_from):
+def test_views_and_a_second_run_before_backward(net_from):
     """Views, and a second run of a layer, between forward and backward."""
     net = net_from("force_backward: true" + SIGMOID)
     net.params["ip"][0].data[...] = [[1, 1]]
@@ -322,7 +322,7 @@ def test_read_and_run_again(net_from):
     np.testing.assert_allclose(net.blobs["x"].diff, [[0.125, 0.125]])  # (0.5 - 0) * 0.25
 
 
-def test_weights_changed_after_forward(net_from):
+def test_backward_uses_weights_changed_after_forward(net_from):
     net = net_from("force_backward: true" + SIGMOID)
     net.forward()
     net.params["ip"][0].data[...] = [[8, 16]]
@@ -330,7 +330,7 @@ def test_weights_changed_after_forward(net_from):
     np.testing.assert_allclose(net.blobs["x"].diff, [[1, 2]])  # 0.125 * weights
 
 
-def test_after_a_part_of_the_net(net_from):
+def test_backward_after_a_part_of_the_net(net_from):
     """The loss has not run, and its difference is still 0."""
     net = net_from("force_backward: true" + SIGMOID)
     net.blobs["t"].data[...] = 3
@@ -368,17 +368,14 @@ def test_backward_neither_draws_nor_counts(tmp_path, before):
         np.testing.assert_array_equal(diffs[1][name], diffs[0][name])
     for blob, value in zip(net.params["bn"], statistics, strict=True):
         np.testing.assert_array_equal(blob.data, value)
-    if (
-        before != "nothing"
-    ):  # 2 * mask / (1 - 0.5), then through the normalisation, which takes the mean away
+    if before != "nothing":
+        # 2 * mask / (1 - 0.5), then through the normalisation, which takes the mean away
         np.testing.assert_array_equal(net.blobs["bn"].diff, 4.0 * mask)
         np.testing.assert_allclose(net.blobs["x"].diff.sum(0), 0, atol=1e-4)
 
 
-def test_batches_of_another_size(net_from):
-    """Reshaping by hand between forward and backward breaks nothing: as many of the kept values as
-    fit are used.
-    """
+def test_backward_after_a_reshape(net_from):
+    """As many of the values kept by forward are used as fit the new shape."""
     net = net_from("force_backward: true" + SIGMOID)
     net.params["ip"][0].data[...] = [[1, 1]]
     net.blobs["t"].data[...] = 1
@@ -396,10 +393,8 @@ def test_batches_of_another_size(net_from):
     np.testing.assert_allclose(net.blobs["x"].diff, np.full((2, 2), (0.5 - 1) / 2 * 0.25))
 
 
-def test_blobs_that_are_one_memory(net_from):
-    """Split, Flatten and Reshape pass their bottom on: as in Caffe, what is written into one blob
-    is in the other, too.
-    """
+def test_blobs_that_share_memory(net_from):
+    """Split, Flatten and Reshape pass their bottom on: a value written into one is in both."""
     net = net_from(
         'force_backward: true layer { name: "x" type: "Input" top: "x" input_param {'
         " shape { dim: 1 dim: 2 dim: 2 } } }"
@@ -422,7 +417,7 @@ def test_blobs_that_are_one_memory(net_from):
     assert net.blobs["f"].data.tolist() == [[7] * 6]
 
 
-def test_a_gradient_is_not_the_memory_of_another(net_from):
+def test_gradients_do_not_share_memory(net_from):
     net = net_from(
         'force_backward: true layer { name: "x" type: "Input" top: "x" top: "y" input_param {'
         " shape { dim: 2 } } }"
@@ -519,10 +514,8 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_after_one_graph(net_from, kind):
-    """Backward alone after the solver's pass gives the same gradients, from what the layers have
-    kept; a second backward does, too.
-    """
+def test_backward_alone_after_the_solvers_pass(net_from, kind):
+    """After the solver's pass, backward alone gives the same gradients, and so does a repeat."""
     shape, others, tops, fields = KINDS[kind]
 
     def quoted(word, names):
@@ -614,9 +607,7 @@ X = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 
 @pytest.mark.parametrize("seed", [0, 2, 3, 4, 5, 6, 7])  # the loss of 1 overflows
 @pytest.mark.parametrize("keep_blobs", [True, False])
 def test_both_ways_train_alike(tmp_path, seed, keep_blobs):
-    """As one graph, or blob by blob because there is a callback; from Python, and as the command
-    line trains.
-    """
+    """As one graph and, because of a callback, blob by blob; with all blobs kept and without."""
     text, loss = random_net(np.random.default_rng(100 + seed))
     text = text.replace("force_backward: true", "")
     weights = []

@@ -17,18 +17,15 @@ layer { name: "fc" type: "InnerProduct" bottom: "conv" top: "fc" inner_product_p
 
 
 def test_a_net_without_a_loss_runs_backward_too(tmp_path, capfd):
-    """As in Caffe, each layer's parameters get their gradients in each iteration, although no loss
-    needs them.
-    """
+    """As in Caffe, every layer computes its gradients in each iteration, even without a loss."""
     (tmp_path / "net.prototxt").write_text(DEPLOY)
     net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TRAIN)
     assert not any(node.needs_backward for node in net.nodes)
     net.blobs["data"].data[...] = 1
     net.blobs["fc"].diff[...] = 1
     benchmark(net, 3)
-    assert (
-        net.params["fc"][0].diff == 3 * 2 * 27
-    ).all()  # 3 iterations, 2 images, 27 ones under each window
+    # 3 iterations, 2 images, 27 ones under each window
+    assert (net.params["fc"][0].diff == 3 * 2 * 27).all()
     assert (net.params["fc"][1].diff == 3 * 2).all()
     log = capfd.readouterr().err
     assert len(re.findall(r"(data|conv|fc)\tbackward: \S+ ms\.", log)) == 3

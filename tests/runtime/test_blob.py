@@ -8,10 +8,8 @@ import caffe
 from caffe.blob import Blob
 
 
-def test_a_reshape_keeps_the_memory_that_is_there():
-    """As in Caffe: a smaller blob is the front of the memory, one that grows again finds the rest,
-    and one that outgrows the memory gets zeros.
-    """
+def test_a_reshape_keeps_the_memory_if_the_blob_fits():
+    """As in Caffe, a smaller blob is the front of the memory; one that outgrows it gets zeros."""
     blob = Blob((2, 3))
     blob.data[...] = [[1, 2, 3], [4, 5, 6]]
     blob.reshape(3, 2)
@@ -36,7 +34,7 @@ def test_a_view_stays_live():
     assert blob.tensor().tolist() == [5, 2]
 
 
-def test_shared_memory_has_a_shape_for_each_blob():
+def test_blobs_that_share_memory_keep_their_own_shapes():
     one, two = Blob((2, 2)), Blob((4,))
     two.share_data(one)
     one.data[...] = [[1, 2], [3, 4]]
@@ -53,7 +51,7 @@ def test_channels_last_values_are_seen_in_caffes_order():
     assert blob.data.ravel().tolist() == list(range(8))
 
 
-def test_a_number_spread_over_a_gradient_becomes_numbers():
+def test_an_expanded_gradient_can_be_written():
     blob = Blob((3,))
     blob.put_diff(torch.ones(()).expand(3))
     blob.diff[0] = 2
@@ -61,8 +59,8 @@ def test_a_number_spread_over_a_gradient_becomes_numbers():
 
 
 @pytest.mark.parametrize("shape", [(2**31,), (65536, 65536), (1,) * 33, (-1,)])
-def test_refused(shape):
-    with pytest.raises(caffe.CaffeError):
+def test_impossible_shapes_are_refused(shape):
+    with pytest.raises(caffe.CaffeError, match=r"^a blob (cannot have the|of) shape \("):
         Blob((1,)).reshape(*shape)
 
 

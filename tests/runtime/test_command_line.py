@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def test_refused(arguments):
     assert caught.value.position == "x.cpp:1"
 
 
-def test_statuses(capsys):
+def test_exit_statuses(capsys):
     def fail(arguments):
         raise caffe.CaffeError("two\nlines")
 
@@ -127,7 +128,7 @@ def test_a_flag_file_for_caffe(tmp_path, capsys):
         ),
     ],
 )
-def test_what_the_system_refuses_is_one_fatal_line(capsys, error, message):
+def test_an_error_of_the_system_is_one_fatal_line(capsys, error, message):
     def fail(arguments):
         raise error
 
@@ -178,15 +179,20 @@ def test_importing_caffe_changes_no_signal_handling(tmp_path):
     assert subprocess.run(line).returncode == 0
 
 
+@pytest.mark.parametrize("user", [False, True])
 @pytest.mark.parametrize("name", interrupt.COMMANDS)
-def test_console_commands_start_quietly(monkeypatch, name):
-    """Until `heard`, SIGINT has the system's own effect."""
-    monkeypatch.setattr(sys, "argv", [str(Path(sys.executable).parent / name)])
+def test_console_commands_start_quietly(monkeypatch, name, user):
+    """Until `raise_keyboard_interrupt`, SIGINT has the system's own effect; also after
+    ``pip install --user``.
+    """
+    scheme = sysconfig.get_preferred_scheme("user")
+    folder = sysconfig.get_path("scripts", scheme) if user else Path(sys.executable).parent
+    monkeypatch.setattr(sys, "argv", [str(Path(folder) / name)])
     before = signal.getsignal(signal.SIGINT)
     try:
         interrupt.quiet_start()
         assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
-        interrupt.heard()
+        interrupt.raise_keyboard_interrupt()
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGINT, before)

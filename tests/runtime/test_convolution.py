@@ -105,9 +105,8 @@ def test_no_spatial_axes(one_layer):
 
 @pytest.mark.parametrize("fields", ["kernel_size: 3 stride: 2 pad: 1", "axis: -1"])
 def test_no_spatial_axes_takes_the_fields_that_caffe_takes(one_layer, fields):
-    shape = (
-        (2, 3) if "kernel" in fields else (2, 4, 3)
-    )  # the last axis: all before it are batch axes
+    # with axis -1, all axes before the last are batch axes
+    shape = (2, 3) if "kernel" in fields else (2, 4, 3)
     layer = one_layer(conv(f"num_output: 4 {fields}"), x=np.ones(shape))
     layer.blobs[0].data[...] = 1
     assert_allclose(layer.forward(), np.full((*shape[:-1], 4), 3))
@@ -128,7 +127,7 @@ def test_one_spatial_axis(one_layer):
     assert_allclose(layer.backward([[[1, 2]]]), [[[10, 1 + 20, 2]]])
 
 
-def test_the_shared_case(shared_cases):
+def test_a_net_of_a_users_report(shared_cases):
     net = caffe.Net(str(shared_cases / "conv_0d.prototxt"), caffe.TEST)
     net.blobs["x"].data[...] = np.arange(6).reshape(2, 3)
     weights, bias = (blob.data for blob in net.params["c"])

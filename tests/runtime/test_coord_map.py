@@ -1,6 +1,4 @@
-"""coord_map: where coordinates are after convolutions, poolings, upsampling and crops; FCN's way of
-writing nets.
-"""
+"""coord_map: coordinates after convolution, pooling, upsampling and crop; a small FCN."""
 
 import numpy as np
 import pytest
@@ -218,9 +216,7 @@ def test_the_walk_ends_on_nets_with_many_paths():
 
 
 def small_fcn():
-    """A fully convolutional net in FCN's words: padded conv1, two poolings, scores fused at stride
-    2, cropped to the image.
-    """
+    """A small net in FCN's style: padded conv1, two poolings, scores fused at stride 2, a crop."""
     n = caffe.NetSpec()
     n.data = L.Input(shape={"dim": [1, 3, 20, 26]})
     n.conv1 = L.Convolution(

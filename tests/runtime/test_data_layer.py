@@ -132,7 +132,7 @@ def test_refused(tmp_path, extra, transform, message):
     assert "\n" not in str(caught.value)
 
 
-def test_the_records_that_several_solvers_take(tmp_path):
+def test_several_solvers_share_the_records(tmp_path):
     """In TRAIN solver 1 of 3 reads every third record, on through the end of the LMDB."""
     datums = [caffe_pb2.Datum(channels=1, height=1, width=1, data=b"a", label=i) for i in range(7)]
     write_lmdb(tmp_path / "db", datums)
@@ -162,7 +162,7 @@ def test_rand_skip_beyond_the_end_starts_at_the_first(tmp_path):
     assert seen == {(0, 1)}
 
 
-def test_no_lmdb(tmp_path):
+def test_a_source_that_is_not_an_lmdb(tmp_path):
     with pytest.raises(caffe.CaffeError, match=r"layer 'd'.*no such LMDB folder"):
         caffe.Net(data_net(tmp_path), caffe.TEST)
     (tmp_path / "db").mkdir()
@@ -184,7 +184,7 @@ def test_a_broken_record_is_named(tmp_path):
 
 def test_an_undecodable_image_is_an_error(tmp_path):
     write_lmdb(tmp_path / "db", [caffe_pb2.Datum(data=b"no image", encoded=True)])
-    with pytest.raises(caffe.CaffeError, match="no image that OpenCV can decode"):
+    with pytest.raises(caffe.CaffeError, match="not hold an image that OpenCV can decode"):
         caffe.Net(data_net(tmp_path), caffe.TEST)
 
 
@@ -195,11 +195,11 @@ def png(*shape, dtype=np.uint8):
 BAD = {
     "not an image": (
         caffe_pb2.Datum(data=b"no image", encoded=True),
-        "holds no image that OpenCV can decode",
+        "does not hold an image that OpenCV can decode",
     ),
     "half a header": (
         caffe_pb2.Datum(data=png(4, 4, 3)[:20], encoded=True),
-        "holds no image that OpenCV can decode",
+        "does not hold an image that OpenCV can decode",
     ),
     "16 bits": (
         caffe_pb2.Datum(data=png(4, 4, 3, dtype=np.uint16), encoded=True),

@@ -29,7 +29,7 @@ def test_written_and_read(tmp_path):
     assert [path.name for path in tmp_path.rglob("*")] == ["db", "data.mdb"]
 
 
-def test_it_grows(tmp_path, monkeypatch):
+def test_a_database_grows(tmp_path, monkeypatch):
     monkeypatch.setattr(Writer, "FIRST_MAP", 1 << 16)
     monkeypatch.setattr(Writer, "BATCH_BYTES", 1 << 14)
     with Writer(tmp_path / "db") as writer:
@@ -62,7 +62,7 @@ def test_refused_keys(tmp_path, keys, message):
 
 def test_nothing_is_overwritten(tmp_path):
     (tmp_path / "db").write_text("precious")
-    with pytest.raises(caffe.CaffeError, match="db: is there already"):
+    with pytest.raises(caffe.CaffeError, match="db: already exists"):
         Writer(tmp_path / "db")
     with (
         pytest.raises(caffe.CaffeError, match="does the folder exist"),
@@ -80,7 +80,7 @@ def written(path, records=50, size=3000):
 
 
 @pytest.mark.parametrize("share", [0.001, 0.01, 0.3, 0.9, 0.9999])
-def test_a_truncated_one_is_refused(tmp_path, share):
+def test_a_truncated_database_is_refused(tmp_path, share):
     """LMDB would map it, and the first missing page would kill the process with SIGBUS."""
     path = written(tmp_path / "db")
     size = path.stat().st_size
@@ -92,11 +92,10 @@ def test_a_truncated_one_is_refused(tmp_path, share):
         assert f"it should have {size} bytes and has {int(share * size)}" in str(caught.value)
 
 
-def test_whole_ones_are_accepted(tmp_path):
+def test_whole_databases_pass_the_length_check(tmp_path):
     check_length(written(tmp_path / "db"))
-    environment = lmdb.open(
-        str(tmp_path / "other"), map_size=1 << 24
-    )  # several transactions, of which the last counts
+    # several transactions, of which the last counts
+    environment = lmdb.open(str(tmp_path / "other"), map_size=1 << 24)
     for i in range(7):
         with environment.begin(write=True) as transaction:
             transaction.put(str(i).encode(), bytes(10_000 * i))
@@ -109,8 +108,10 @@ def test_whole_ones_are_accepted(tmp_path):
     check_length(tmp_path / "empty" / "data.mdb")
 
 
-def test_recorded_ones_are_whole(golden):
-    for path in (*golden.glob("*/*_lmdb/data.mdb"),):
+def test_recorded_databases_pass_the_length_check(golden):
+    paths = list(golden.glob("*/*_lmdb/data.mdb"))
+    assert paths
+    for path in paths:
         check_length(path)
 
 

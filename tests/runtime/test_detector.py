@@ -112,8 +112,11 @@ def test_scores_of_four_axes_stay_as_they_are(detector, image_file):
 
 
 def test_a_window_inside_the_image_with_context_by_hand(detector):
-    """Input 8, context 2: the box is the window doubled.  Rows 8 to 11 count as 4 pixels (ymax
-    included), centre 10, so that the box goes from 6 to 14: 9 pixels to 8, of which 8 are taken."""
+    """Input 8, context 2: the box is twice the window.
+
+    Rows 8 to 11 count as 4 pixels (ymax included) with the centre 10.  The box therefore goes from
+    6 to 14: 9 pixels become 8, of which 8 are taken.
+    """
     net = detector(context_pad=2)
     image = np.random.default_rng(0).random((20, 20, 3), dtype=np.float32)
     found = net.crop(image, np.array([8, 8, 11, 11]))
@@ -123,10 +126,13 @@ def test_a_window_inside_the_image_with_context_by_hand(detector):
 
 
 def test_outside_the_image_is_the_mean_by_hand(detector):
-    """Rows 0 to 3 count as 4 pixels, centre 2: the box goes from -2 to 6, 9 pixels to 8.  The first
-    round(2 * 8 / 9) = 2 rows are the mean; rows 0 to 5 are warped to round(7 * 8 / 9) = 6 rows.
-    Columns 7 to 9 count as 3, centre 8.5: the box goes from round(5.5) = 6 to round(11.5) = 12, 7
-    pixels to 8; columns 6 to 9 become round(5 * 8 / 7) = 6.
+    """Input 8, context 2: the box is twice the window.
+
+    Rows 0 to 3 count as 4 pixels with the centre 2.  The box goes from -2 to 6: 9 pixels become 8.
+    The first round(2 * 8 / 9) = 2 rows are the mean; rows 0 to 5 become round(7 * 8 / 9) = 6 rows.
+
+    Columns 7 to 9 count as 3 pixels with the centre 8.5.  The box goes from round(5.5) = 6 to
+    round(11.5) = 12: 7 pixels become 8, and columns 6 to 9 become round(5 * 8 / 7) = 6.
     """
     net = detector(context_pad=2, raw_scale=100, channel_swap=(2, 1, 0), mean=MEAN)
     image = np.random.default_rng(0).random((10, 10, 3), dtype=np.float32)

@@ -1,5 +1,4 @@
-"""Full disks: each command ends with one sentence that names the file, and leaves nothing half
-written.
+"""Full disks: every command ends with a sentence that names the file, and leaves no half file.
 
 A limit on the size of files (RLIMIT_FSIZE) makes writes fail like a full disk, though with another
 error number.

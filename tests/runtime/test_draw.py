@@ -35,9 +35,7 @@ def saved(net, path, **keywords):
 
 
 def test_the_text_is_that_of_pydot(net, tmp_path):
-    """Nodes by their labels, plain names without quotes, the net's output in Graphviz's plain
-    style: what BVLC's draw gives.
-    """
+    """The text of BVLC's draw: nodes by label, plain names unquoted, the output in plain style."""
     record = "shape=record, fillcolor={}, style=filled"
     octagon = '[shape=octagon, fillcolor="#E0E0E0", style=filled];'
     layers = {
@@ -147,10 +145,8 @@ def test_labels(text, label):
 
 
 def test_learning_rates_are_drawn_on_request(net):
-    assert (
-        draw.draw_net(net, "LR", "dot", display_lrm=True).decode().count("lr mult: 1.0, 1.0")
-        == 2 * 2 + 2
-    )  # nodes and edges
+    text = draw.draw_net(net, "LR", "dot", display_lrm=True).decode()
+    assert text.count("lr mult: 1.0, 1.0") == 2 * 2 + 2  # nodes and edges
     assert b"lr mult" not in draw.draw_net(net, "LR", "dot")
     assert draw.get_layer_lr_mult(layer(CONVOLUTION + " param { lr_mult: 3 }")) == (3, 1)
     with pytest.raises(ValueError, match="ReLU layers do not have a learning rate multiplier"):

@@ -30,14 +30,14 @@ def test_shape(net_from, fields, a, b):
     assert not net.blobs["a"].data.any()  # without a filler
 
 
-def test_a_constant_is_there_before_the_first_forward(net_from):
+def test_a_constant_top_is_filled_before_the_first_forward(net_from):
     net = net_of(net_from, "shape { dim: 2 } data_filler { value: 7 }")
     assert_array_equal(net.blobs["a"].data, [7, 7])
     net.blobs["a"].data[...] = [1, 2]
     assert_array_equal(net.forward()["a"], [1, 2])  # and is not filled again
 
 
-def test_others_are_drawn_again(net_from):
+def test_other_tops_are_drawn_again(net_from):
     caffe.set_random_seed(0)
     net = net_of(
         net_from,

@@ -29,13 +29,8 @@ def eltwise(fields=""):
             [3, 250, 1200],
             [4, 250, 0],
         ),
-        (
-            "operation: MAX",
-            [4, 5, 6],
-            [0, 0, 0],
-            [1, 10, 0],
-            [0, 0, 100],
-        ),  # three fives: the second has it
+        # of three fives, the second has the gradient
+        ("operation: MAX", [4, 5, 6], [0, 0, 0], [1, 10, 0], [0, 0, 100]),
     ],
 )
 def test_forward_and_gradient(one_layer, fields, top, a, b, c):

@@ -62,6 +62,6 @@ def test_what_cannot_be_decoded():
         encoded(".jpg")[:100],
     ):
         with pytest.raises(
-            caffe.CaffeError, match=r"^record 3 holds no image that OpenCV can decode"
+            caffe.CaffeError, match=r"^record 3 does not hold an image that OpenCV can decode"
         ):
             decode(data, cv2.IMREAD_COLOR, "record 3")

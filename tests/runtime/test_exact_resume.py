@@ -1,6 +1,4 @@
-"""A resumed training equals one that was never stopped, bit for bit: the same weights and the same
-lines in the log, wherever it was stopped.
-"""
+"""A resumed training has the weights and the log of one that was never stopped."""
 
 import hashlib
 import re
@@ -570,10 +568,10 @@ def fewer_nets(point):
 @pytest.mark.parametrize(
     ("source", "change", "message"),
     [
-        ("lmdb", outside, "has 7 records, and no number 7"),
-        ("images", outside, "has 7 records, and no number 7"),
-        ("images", not_an_order, "has 7 records, of which the order names others"),
-        ("hdf5", outside, r"h5 has \d rows, and no number 7"),
+        ("lmdb", outside, "has 7 records, but none with the number 7"),
+        ("images", outside, "has 7 records, but none with the number 7"),
+        ("images", not_an_order, "has 7 records; the order in the snapshot names others"),
+        ("hdf5", outside, r"h5 has \d rows, but none with the number 7"),
         ("lmdb", other_layers, r"the layers that read data are 'd' \(Data\), not 'e' \(Data\)"),
         ("lmdb", fewer_nets, r"was written with 0 test net\(s\), this solver has 1"),
     ],

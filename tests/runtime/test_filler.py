@@ -1,6 +1,4 @@
-"""Fillers: against the statistics that BVLC Caffe's own draws show, and by hand where nothing is
-random.
-"""
+"""Fillers: against the statistics of BVLC Caffe's draws, and by hand where nothing is random."""
 
 import json
 import math
@@ -29,9 +27,7 @@ def filled(net_from, filler, kind="ip", seed=0, group=1):
 
 
 def test_statistics_are_those_of_the_recordings(golden, net_from):
-    """Mean, spread, ends, share of non-zero weights of every recorded filler; at most five
-    standard errors apart.
-    """
+    """Mean, spread, maximum and share of non-zeros are at most five standard errors apart."""
     recorded = json.loads((golden / "fillers" / "fillers.json").read_text())
     caffe.set_random_seed(0)
     checked = 0

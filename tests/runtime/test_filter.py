@@ -18,7 +18,7 @@ def test_forward_and_gradient(one_layer):
     assert not none.any()
 
 
-def test_another_number_with_every_forward(one_layer):
+def test_the_selection_changes_with_every_forward(one_layer):
     layer = one_layer('type: "Filter"', a=A, selector=[[1], [0], [0]])
     assert layer.net.blobs["top0"].shape == (3, 2)  # before the first: all of them
     assert_array_equal(layer.forward(), [[1, 2]])

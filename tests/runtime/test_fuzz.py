@@ -1,5 +1,4 @@
-"""Whatever is in a file, a reader returns a message or raises a CaffeError of one line, and never
-another exception.
+"""Whatever a file holds, its reader succeeds or raises a CaffeError of one line.
 
 FUZZ_MUTANTS=2000 makes more damaged copies, FUZZ_SEED=1 others.
 """
@@ -119,8 +118,7 @@ def test_deep_nesting_is_refused(tmp_path):
         prototxt.read_net(str(path))
 
 
-# ----------------------------------------------------------------------------------------- damaged
-# copies of real files
+# --------------------------------------------------------------------- damaged copies of real files
 
 DEPLOY = """
 layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }
@@ -311,9 +309,7 @@ def datums():
 
 @pytest.mark.parametrize(("kind", "datum"), [pytest.param(*pair, id=pair[0]) for pair in datums()])
 def test_damaged_records(tmp_path, kind, datum):
-    """Through the database and the transformation of a Data layer, and through pycaffe's
-    datum_to_array.
-    """
+    """Through the database and transformation of a Data layer, and through datum_to_array."""
     damaged = list(mutants(datum.SerializeToString()))
     with Writer(tmp_path / "db") as writer:
         for i, record in enumerate(damaged):

@@ -1,6 +1,4 @@
-"""Flags as gflags reads them: their forms, flag files, the environment, and the flags that every
-command takes.
-"""
+"""Flags as gflags reads them: forms, flag files, the environment, flags of every command."""
 
 import pytest
 
@@ -97,8 +95,9 @@ def test_refused(monkeypatch, arguments, message):
 
 
 def test_a_flag_file(tmp_path):
-    """Comments, switches, sections for programs by name, and a file in a file.  Later flags on the
-    command line override them.
+    """Comments, switches, sections for programs by name, and a file that names another one.
+
+    Later flags on the command line override those of the file.
     """
     inner, outer = tmp_path / "inner", tmp_path / "outer"
     inner.write_text("-size=7\n")

@@ -1,6 +1,4 @@
-"""Where log lines go: glog's settings from flags and the environment, the copy in log_dir,
-pycaffe's init_log and log.
-"""
+"""Where log lines go: glog's settings, the copy in log_dir, pycaffe's init_log and log."""
 
 import os
 import re
@@ -12,8 +10,8 @@ from caffe import log
 
 
 @pytest.fixture
-def said(capsys):
-    """said(**flags): stderr and stdout after one line of each level below FATAL."""
+def logged(capsys):
+    """logged(**flags): stderr and stdout after one line of each level below FATAL."""
 
     def write(**flags):
         with log.of_program("tool"):
@@ -48,16 +46,16 @@ def levels(text):
         ({"v": 3, "vmodule": "net=2", "colorlogtostderr": True}, "IWE"),
     ],
 )
-def test_levels_on_stderr(said, flags, expected):
-    assert levels(said(**flags).err) == expected
+def test_levels_on_stderr(logged, flags, expected):
+    assert levels(logged(**flags).err) == expected
 
 
-def test_the_environment(said, monkeypatch):
+def test_the_environment(logged, monkeypatch):
     monkeypatch.setenv("GLOG_minloglevel", "2")
-    assert levels(said().err) == "E"
-    assert levels(said(minloglevel=0).err) == "IWE"  # a flag overrides it
+    assert levels(logged().err) == "E"
+    assert levels(logged(minloglevel=0).err) == "IWE"  # a flag overrides it
     monkeypatch.setenv("GLOG_minloglevel", "much")
-    assert levels(said().err) == "IWE"
+    assert levels(logged().err) == "IWE"
 
 
 def test_a_fatal_line_is_never_dropped(capsys):
@@ -67,22 +65,22 @@ def test_a_fatal_line_is_never_dropped(capsys):
     assert levels(capsys.readouterr().err) == "F"
 
 
-def test_the_form_of_a_line(said):
-    assert re.match(r"I\d{4} \d\d:\d\d:\d\d\.\d{6} +\d+ x\.cpp:1\] all well\n", said().err)
+def test_the_form_of_a_line(logged):
+    assert re.match(r"I\d{4} \d\d:\d\d:\d\d\.\d{6} +\d+ x\.cpp:1\] all well\n", logged().err)
     assert re.match(
-        r"I\d{8} \d\d:\d\d:\d\d\.\d{6} +\d+ x\.cpp:1\] ", said(log_year_in_prefix=True).err
+        r"I\d{8} \d\d:\d\d:\d\d\.\d{6} +\d+ x\.cpp:1\] ", logged(log_year_in_prefix=True).err
     )
-    assert said(log_prefix=False).err == "all well\nlook out\ntoo late\n"
+    assert logged(log_prefix=False).err == "all well\nlook out\ntoo late\n"
 
 
 @pytest.mark.parametrize("how", ["flag", "environment"])
-def test_copies(said, tmp_path, monkeypatch, how):
+def test_copies(logged, tmp_path, monkeypatch, how):
     """One file per level, each with the lines of its level and above; a link to the newest."""
     if how == "flag":
-        err = said(log_dir=str(tmp_path)).err
+        err = logged(log_dir=str(tmp_path)).err
     else:
         monkeypatch.setenv("GLOG_log_dir", str(tmp_path))
-        err = said().err
+        err = logged().err
     assert levels(err) == "IWE"
     for name, expected in (("INFO", "IWE"), ("WARNING", "WE"), ("ERROR", "E")):
         head, machine, form, *rows = (tmp_path / f"tool.{name}").read_text().splitlines()
@@ -97,13 +95,13 @@ def test_copies(said, tmp_path, monkeypatch, how):
 
 
 @pytest.mark.parametrize("flags", [{"logtostderr": True}, {"logtostdout": True}])
-def test_no_copy(said, tmp_path, flags):
-    said(log_dir=str(tmp_path), **flags)
+def test_no_copy(logged, tmp_path, flags):
+    logged(log_dir=str(tmp_path), **flags)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_copy_that_cannot_be_written_is_reported_once_and_the_log_goes_on(said, tmp_path):
-    rows = said(log_dir=str(tmp_path / "none")).err.splitlines()
+def test_a_copy_that_cannot_be_written_is_reported_once_and_logging_continues(logged, tmp_path):
+    rows = logged(log_dir=str(tmp_path / "none")).err.splitlines()
     assert [row for row in rows if "does the folder exist?" in row] == [
         row for row in rows if not re.match(r"[IWE]\d{4} ", row)
     ]

@@ -12,8 +12,9 @@ import caffe
 
 @pytest.fixture
 def make(net_from, tmp_path):
-    """make(fields, {"x": [...]}, ...): a net over one HDF5 file per dict; its tops are the names of
-    the first.
+    """make(fields, {"x": [...]}, ...): a net over one HDF5 file per dict.
+
+    The names in the first dict are the tops, unless `tops` gives others.
     """
 
     def build(fields, *files, tops=None):
@@ -33,7 +34,7 @@ def make(net_from, tmp_path):
     return build
 
 
-def test_file_after_file_and_again(make):
+def test_files_are_read_in_turn_again_and_again(make):
     net = make("batch_size: 2", {"x": [0, 1, 2], "y": [[0], [10], [20]]}, {"x": [3.5], "y": [[35]]})
     found = []
     for _ in range(4):
@@ -55,9 +56,8 @@ def test_shuffle_goes_through_all_rows(make):
     assert rounds[0] != rounds[1]
     for found in rounds:
         assert sorted(found) == list(range(12))
-        assert set(found[:8]) == set(range(8)) or set(found[:4]) == set(
-            range(8, 12)
-        )  # one file at a time
+        # one file at a time
+        assert set(found[:8]) == set(range(8)) or set(found[:4]) == set(range(8, 12))
 
 
 @pytest.mark.parametrize(
@@ -79,8 +79,8 @@ def test_refused(make, fields, arrays, match):
         make(fields, arrays)
 
 
-def test_refuses_a_missing_data_set_and_an_empty_list(make):
-    with pytest.raises(caffe.CaffeError, match="no data set 'z'; it has x"):
+def test_refuses_a_missing_dataset_and_an_empty_list(make):
+    with pytest.raises(caffe.CaffeError, match="no dataset 'z'; it has x"):
         make("batch_size: 1", {"x": [1]}, tops=["z"])
     with pytest.raises(caffe.CaffeError, match="lists no HDF5 files"):
         make("batch_size: 1", tops=["x"])
@@ -94,7 +94,7 @@ def test_a_fifo_does_not_hang(make, tmp_path):
         net.forward()
 
 
-def test_refuses_a_file_that_is_gone(make, tmp_path):
+def test_refuses_a_file_that_was_deleted(make, tmp_path):
     net = make("batch_size: 2", {"x": [1]}, {"x": [2]})
     (tmp_path / "1.h5").unlink()
     with pytest.raises(caffe.CaffeError, match=r"1.h5 cannot be read as HDF5"):

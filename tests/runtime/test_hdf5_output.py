@@ -23,7 +23,7 @@ def test_writes_four_axes(one_layer, tmp_path):
         assert_array_equal(f["label"], np.reshape(LABEL, (2, 1, 1, 1)))
 
 
-def test_every_forward_adds_its_rows(one_layer, tmp_path):
+def test_every_forward_appends_its_rows(one_layer, tmp_path):
     path = tmp_path / "out.h5"
     path.write_text("what was there before")
     layer = one_layer(output(path), tops=0, data=DATA, label=LABEL)

@@ -1,12 +1,10 @@
-"""Trainings that go wrong: NaN and infinite losses and weights end one before they reach a
-snapshot, and a warning says where outputs have collapsed.
-"""
+"""Trainings that go wrong: values that are not finite end them, collapsed outputs get a warning."""
 
 import numpy as np
 import pytest
 
 import caffe
-from caffe import cli, health
+from caffe import cli, health, weights_file
 
 
 @pytest.fixture
@@ -44,9 +42,7 @@ def test_a_loss_that_is_not_finite_ends_the_training(make, tmp_path, value, word
 
 
 def test_a_training_that_really_diverges(make, tmp_path):
-    """Four weights of input 1 feed each output, so a rate of 1000 multiplies the error by 1 - 4 *
-    1000 at every step.
-    """
+    """An output sums 3 weights and a bias: a rate of 1000 multiplies its error by 1 - 4 * 1000."""
     with pytest.raises(
         caffe.CaffeError,
         match=r"the loss is (NaN|infinite) at iteration \d+: start again with a lower base_lr",
@@ -74,7 +70,8 @@ def test_weights_that_are_not_finite_are_not_snapshotted(make, tmp_path, where, 
 def test_large_but_finite_weights_are_snapshotted(make):
     solver = make("base_lr: 0 max_iter: 9")
     solver.net.params["ip"][0].data[...] = 3e38  # their sum is infinite
-    solver.snapshot()
+    model, _ = solver.snapshot()
+    assert np.float32(3e38) in weights_file.read_caffemodel(model)["ip"][0].array()
 
 
 @pytest.mark.parametrize(
@@ -84,9 +81,7 @@ def test_large_but_finite_weights_are_snapshotted(make):
 def test_collapsed_outputs_are_warned_of_unless_the_flag_is_zero(
     make, tmp_path, capfd, monkeypatch, flags, warnings
 ):
-    """The images are all alike.  Iterations 0, 2 and 4 are displayed; 0, before any update, is not
-    judged.
-    """
+    """All images are equal.  Iterations 0, 2 and 4 are displayed; 0, the start, is exempt."""
     monkeypatch.setenv("GLOG_minloglevel", "0")
     make("base_lr: 0.01 max_iter: 5 display: 2 snapshot_after_train: false")
     capfd.readouterr()

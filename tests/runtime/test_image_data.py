@@ -15,8 +15,9 @@ RED, GREEN, BLUE = (0, 0, 255), (0, 255, 0), (255, 0, 0)  # as OpenCV has them
 
 @pytest.fixture
 def make(net_from, tmp_path):
-    """make(fields, lines): a net over a list of lines; red.png, green.png and blue.png (2 x 3) are
-    beside it.
+    """make(fields, lines): a net over a list of images.
+
+    red.png, green.png and blue.png (2 x 3) are in its folder.
     """
     for name, colour in {"red": RED, "green": GREEN, "blue": BLUE}.items():
         cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((2, 3, 3), colour, dtype=np.uint8))
@@ -44,14 +45,14 @@ def colours(net):
     return net.blobs["t"].data.tolist(), net.blobs["x"].data[:, :, 0, 0].tolist()
 
 
-def test_in_order_and_again(make):
+def test_images_in_order_again_and_again(make):
     net = make("batch_size: 2")
     assert net.blobs["x"].shape == (2, 3, 2, 3)
     assert colours(net) == ([0, 1], [[0, 0, 255], [0, 255, 0]])
     assert colours(net) == ([2, 0], [[255, 0, 0], [0, 0, 255]])
 
 
-def test_a_name_with_a_blank_and_a_negative_label(make, tmp_path):
+def test_a_name_with_a_space_and_a_negative_label(make, tmp_path):
     (tmp_path / "red.png").rename(tmp_path / "dark red.png")
     assert colours(make("", ["dark red.png -3", ""]))[0] == [-3]
 
@@ -68,7 +69,7 @@ def test_a_name_with_a_blank_and_a_negative_label(make, tmp_path):
         ("a.png 4294967298", "a.png", 2),
     ],
 )
-def test_a_label_is_what_atoi_makes_of_it(tmp_path, line, path, label):
+def test_labels_are_read_as_by_atoi(tmp_path, line, path, label):
     (tmp_path / "list.txt").write_text(f"{line}\n\nb.png 5\n")
     assert image_list.read(tmp_path / "list.txt") == [(path, label), ("b.png", 5)]
 
@@ -120,8 +121,10 @@ def test_shuffle_gives_every_image_once_a_round(make):
 
 
 def test_the_draws_of_a_seed_and_their_order(make):
-    """The first round is shuffled with the layer's seed; the reader, from the same seed, draws a
-    mirror per image, and after a round's last image the next round's order.
+    """The layer's seed shuffles the first round.
+
+    From the same seed, the reader draws whether each image is mirrored, and after the last image of
+    a round the order of the next.
     """
     lines = [f"{name}.png {i}" for i, name in enumerate(["red", "green", "blue"] * 2)]
     caffe.set_random_seed(7)

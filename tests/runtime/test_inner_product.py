@@ -57,7 +57,7 @@ def test_refused(refused, fields, match):
     refused(match, ip(fields), x=np.ones((1, 2)))
 
 
-def test_another_width_later_is_refused(one_layer, net_from):
+def test_a_changed_width_is_refused(one_layer, net_from):
     layer = one_layer(ip("num_output: 1"), x=np.ones((1, 2)))
     layer.net.blobs["x"].reshape(1, 3)
     with pytest.raises(RuntimeError, match="was made for 2 inputs"):

@@ -24,14 +24,14 @@ def test_shape(net_from, shapes, a, b):
     assert net.inputs == ["a", "b"]
 
 
-def test_holds_what_is_written(net_from):
+def test_an_input_holds_what_is_written(net_from):
     net = net_of(net_from, "shape { dim: 2 }")
     assert not net.blobs["a"].data.any()
     net.blobs["a"].data[...] = [1, 2]
     np.testing.assert_array_equal(net.forward()["a"], [1, 2])
 
 
-def test_reshape_carries_through(one_layer):
+def test_a_reshape_reaches_the_layers_above(one_layer):
     layer = one_layer('type: "ReLU"', x=np.ones((2, 3)))
     layer.net.blobs["x"].reshape(4, 5)
     layer.net.reshape()

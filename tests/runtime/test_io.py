@@ -152,13 +152,15 @@ def test_images_that_cannot_be_read(tmp_path):
     with pytest.raises(caffe.CaffeError, match=r"b.png: No such file"):
         io.load_image(str(tmp_path / "b.png"))
     (tmp_path / "b.png").write_text("not an image")
-    with pytest.raises(caffe.CaffeError, match=r"b.png holds no image that OpenCV can decode"):
+    with pytest.raises(
+        caffe.CaffeError, match=r"b.png does not hold an image that OpenCV can decode"
+    ):
         io.load_image(tmp_path / "b.png")
     with pytest.raises(caffe.CaffeError, match="is a folder"):
         io.load_image(str(tmp_path))
     for data in (b"", b"not an image"):
         with pytest.raises(
-            caffe.CaffeError, match="the file object holds no image that OpenCV can decode"
+            caffe.CaffeError, match="the file object does not hold an image that OpenCV can decode"
         ):
             io.load_image(BytesIO(data))
 
@@ -182,8 +184,9 @@ def test_resizing_a_flat_image_leaves_it_flat(order, channels):
 
 
 def test_resize_by_hand():
-    """Pixel centres at half-integers; outside, the image is mirrored ('reflect'), repeated ('edge')
-    or `cval` ('constant').
+    """Pixel centres are at half-integers.
+
+    Outside, the image is mirrored ('reflect'), repeated ('edge') or `cval` ('constant').
     """
     row = np.array([[0.0, 4.0]])
     for mode, expected in (
@@ -192,10 +195,8 @@ def test_resize_by_hand():
         ("constant", [0, 1, 3, 3]),
     ):
         np.testing.assert_allclose(io.resize(row, (1, 4), mode=mode), [expected], rtol=1e-6)
-    for clip, last in (
-        (False, 5),
-        (True, 4),
-    ):  # a quarter of 8 and three quarters of 4; clipped to the image's largest value
+    # a quarter of 8 and three quarters of 4; clipped to the image's largest value
+    for clip, last in ((False, 5), (True, 4)):
         out = io.resize(row, (1, 4), mode="constant", cval=8, clip=clip)
         np.testing.assert_allclose(out, [[2, 1, 3, last]], rtol=1e-6)
     np.testing.assert_array_equal(io.resize(row, (1, 4), order=0), [[0, 0, 4, 4]])
@@ -215,13 +216,12 @@ def test_resize_keeps_channels_and_scales_integers():
     assert io.resize(image[:, :, 0], (6, 2, 1)).shape == (6, 2, 1)
 
 
-def test_smoothing_what_shrinks():
+def test_axes_that_shrink_are_smoothed():
     """A step from 0 to 1 over 8 pixels, halved: it is smoothed by a Gaussian of sigma 0.5 first."""
     step = np.repeat([[0.0, 1.0]], 4, axis=1)
     np.testing.assert_array_equal(io.resize(step, (1, 4), anti_aliasing=False), [[0, 0, 1, 1]])
-    weight = np.exp(-2) / (
-        1 + 2 * np.exp(-2) + 2 * np.exp(-8)
-    )  # of the next pixel under the Gaussian, then of the one after
+    # the weights under the Gaussian of the next pixel, and of the one after
+    weight = np.exp(-2) / (1 + 2 * np.exp(-2) + 2 * np.exp(-8))
     far = weight * np.exp(-6)
     expected = (weight + far + far) / 2  # mean of the two pixels before the step
     np.testing.assert_allclose(io.resize(step, (1, 4), mode="edge")[0, 1], expected, rtol=1e-6)
@@ -266,7 +266,7 @@ def test_oversample():
     np.testing.assert_array_equal(crops[10:], crops[:10] + 100)
 
 
-def test_datums_there_and_back():
+def test_datum_round_trip():
     array = np.arange(6, dtype=np.uint8).reshape(1, 2, 3)
     datum = io.array_to_datum(array, 4)
     assert datum.label == 4
@@ -289,7 +289,7 @@ def test_datums_there_and_back():
         io.datum_to_array(datum)
 
 
-def test_blobs_there_and_back():
+def test_blob_round_trip():
     array = np.arange(6, dtype=np.uint8).reshape(1, 2, 3)
     blob = io.array_to_blobproto(array, diff=array + 1)
     np.testing.assert_array_equal(io.blobproto_to_array(blob), array)

@@ -1,6 +1,4 @@
-"""Every recorded layer case of BVLC Caffe: forward, input gradients, parameter gradients, changed
-parameters.
-"""
+"""Every recorded layer case of BVLC Caffe: tops, gradients, changed parameters."""
 
 import functools
 import json
@@ -90,8 +88,10 @@ def test_channels_last(golden, case):
 
 @pytest.mark.parametrize("case", [case for case in CASES if not case.endswith("_emptywindow")])
 def test_backward_at_any_time(golden, case):
-    """Before any forward it only has to run.  After one, a second backward gives the same
-    gradients, adds to the parameters' diffs, and changes no data.
+    """Before any forward, backward only has to run.
+
+    After a forward, a second backward gives the same gradients, adds to the parameters' diffs, and
+    changes no data.
     """
     net, arrays = load(golden, case)
     for name, value in of(arrays, "in"):

@@ -1,6 +1,4 @@
-"""LAYERS.md and README.md: the table of layer types against the registry and caffe.proto, the table
-of files.
-"""
+"""LAYERS.md against the registry and caffe.proto; README.md's table against the files."""
 
 import re
 from pathlib import Path

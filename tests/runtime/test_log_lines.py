@@ -1,5 +1,6 @@
-"""The log of the command line, line by line against recordings of BVLC Caffe: same text, same
-numbers where nothing is random.
+"""The command line's log, line by line, against BVLC Caffe's: the same text and numbers.
+
+Numbers are compared where nothing is random.
 """
 
 import os

@@ -17,7 +17,7 @@ def net(net_from):
     )
 
 
-def test_batches_in_order_and_again(net):
+def test_batches_in_order_again_and_again(net):
     net.set_input_arrays(DATA, np.array([7, 8, 9, 10]))
     labels = []
     for part in (slice(0, 2), slice(2, 4), slice(0, 2)):

@@ -168,9 +168,7 @@ def test_share_weights(solver_file, tmp_path):
     [("TRAIN", 0, [0, 2, 4, 1]), ("TRAIN", 1, [1, 3, 0, 2]), ("TEST", 1, [0, 1, 2, 3])],
 )
 def test_solvers_take_turns_at_the_records(tmp_path, net_from, phase, rank, expected):
-    """Of five records, read over and over, solver 0 of 2 takes every second one and solver 1 the
-    others.
-    """
+    """Five records are read over and over; solvers 0 and 1 take them in turn."""
     with Writer(tmp_path / "db") as writer:
         for i in range(5):
             writer.put(str(i), caffe_pb2.Datum(channels=1, height=1, width=1, data=b"x", label=i))

@@ -20,10 +20,8 @@ def close(found, wanted, what="", rtol=1e-4):
     np.testing.assert_allclose(found, wanted, rtol=rtol, atol=1e-5 * max(1e-3, scale), err_msg=what)
 
 
-def test_mini_net_batch_0(golden, monkeypatch):
-    """Every blob's data and diff and every gradient of the recorded mini net, blob by blob and as
-    one graph.
-    """
+def test_the_recorded_mini_net(golden, monkeypatch):
+    """The data and diff of every blob, and every gradient, blob by blob and as one graph."""
     monkeypatch.chdir(golden / "train")
     arrays = np.load("forward_backward_batch0.npz")
     for whole_graph in (False, True):
@@ -46,7 +44,7 @@ def test_mini_net_batch_0(golden, monkeypatch):
         net.close()
 
 
-def test_full_net(golden, tmp_path):
+def test_the_recorded_full_size_net(golden, tmp_path):
     """The recorded full-size CaffeNet, on the project's own deploy.prototxt with a loss."""
     net_param = prototxt.read_net(ROOT / "CNN" / "CaffeNet" / "deploy.prototxt")
     net_param.force_backward = True
@@ -96,9 +94,8 @@ def test_full_net(golden, tmp_path):
         elif kind == "norm" and rest.startswith("grad."):
             layer, index = rest[5:].rsplit(".", 1)
             diff = net.params[layer][int(index)].diff
-            close(
-                np.linalg.norm(diff.astype(np.float64)), arrays[key], key
-            )  # 38 million squares: too many for float32
+            # 38 million squares are too many for float32
+            close(np.linalg.norm(diff.astype(np.float64)), arrays[key], key)
 
 
 SHARED_BLOB = """
@@ -158,7 +155,6 @@ def test_views_are_live(net_from):
     x[0] = 100
     net.forward()
     np.testing.assert_allclose(out[0], 1 / (1 + np.exp(-1.0)), rtol=1e-6)
-    assert net.blobs["b"].data is not None
     assert np.shares_memory(out, net.blobs["b"].data)
 
 
@@ -338,9 +334,10 @@ def test_shared_parameters(net_from):
 
 
 @pytest.mark.parametrize("whole_graph", [False, True])
-def test_permissive_sharing_takes_another_shape(net_from, whole_graph):
-    """A weight (2, 3) and a weight (3, 2) share one memory, in row-major order.  Other counts, or
-    STRICT, are refused.
+def test_permissive_sharing_allows_another_shape(net_from, whole_graph):
+    """A weight (2, 3) and a weight (3, 2) share one memory, in row-major order.
+
+    Other counts, and other shapes with STRICT, are refused.
     """
     layer = (
         'layer {{ name: "{0}" type: "InnerProduct" bottom: "{1}" top: "{0}"'
@@ -380,9 +377,7 @@ LOSS = 'layer { name: "loss" type: "SoftmaxWithLoss" bottom: "x" bottom: "t" %s 
 
 
 def test_a_loss_without_a_top(net_from, capfd, tmp_path):
-    """Its blob is called (automatic), as in Caffe; it is not an output, cannot be read, and is not
-    saved.
-    """
+    """As in Caffe, its blob is called (automatic); it is neither read, nor an output, nor saved."""
     net = net_from(X + LABELS + LOSS % "")
     assert list(net.blobs) == ["x", "t", "(automatic)"]
     assert net.outputs == []
@@ -415,7 +410,7 @@ def test_two_losses_without_a_top(net_from):
     assert net._forward(0, len(net.layers) - 1) == pytest.approx(2 + 20)
 
 
-def test_the_shared_case_without_a_top(shared_cases):
+def test_a_users_net_whose_loss_has_no_top(shared_cases):
     net = caffe.Net(str(shared_cases / "auto_top.prototxt"), caffe.TRAIN)
     assert net.outputs == []
     assert list(net.blobs) == ["x", "y", "(automatic)"]

@@ -213,9 +213,7 @@ def values(item):
 
 
 def test_a_parsed_net_is_rebuilt_layer_by_layer():
-    """As philkr's magic_init does: lists of messages, the layer's name and its tops given with the
-    fields.
-    """
+    """As philkr's magic_init does, with lists of messages and the layer's name as fields."""
     net = prototxt.parse(PARSED, caffe_pb2.NetParameter())
     tops = {"data": L.Input(shape={"dim": [1, 3, 5, 5]})}
     for layer in net.layer:

@@ -48,8 +48,9 @@ def test_an_in_place_layers_top_is_its_bottom(net_from):
 
 
 def test_what_needs_a_gradient(net_from):
-    """Only what lies between a learnt parameter and the loss: not the input, nor the frozen layer
-    below the learnt one.
+    """Only what is between a learnt parameter and the loss needs a gradient.
+
+    The input does not, nor does the frozen layer below the learnt one.
     """
     frozen = product("frozen", "x", "a", "param { lr_mult: 0 }")
     net = net_from(INPUT + frozen + product("learnt", "a", "b") + loss("b"))
@@ -143,8 +144,8 @@ def test_the_scores_of_a_loss_are_those_of_the_last_pass(net_from):
     assert net.output_variances()[0][1] < 1e-12
 
 
-def test_a_net_of_a_parameter(tmp_path):
-    """Net.from_param takes the state as it stands, and leaves the message as it was."""
+def test_from_param_uses_the_state_of_the_message(tmp_path):
+    """Net.from_param takes the state from the message, and does not change the message."""
     text = INPUT.replace('type: "Input"', 'type: "Input" include { stage: "s" min_level: 2 }')
     text += 'layer { name: "p" type: "Parameter" top: "p" parameter_param { shape { dim: 2 } } '
     text += "include { phase: TEST } }\n"
@@ -162,7 +163,7 @@ def test_a_net_of_a_parameter(tmp_path):
     assert list(caffe.Net.from_param(param).blobs) == ["p"]
 
 
-def test_a_subclass_of_net_is_made_from_a_parameter_as_well():
+def test_from_param_makes_subclasses_too():
     class Mine(caffe.Net):
         def __init__(self, *args, **keywords):
             super().__init__(*args, **keywords)
@@ -172,7 +173,7 @@ def test_a_subclass_of_net_is_made_from_a_parameter_as_well():
     assert Mine.from_param(param).mine
 
 
-def test_errors_of_a_net_of_a_parameter_name_the_file():
+def test_errors_of_from_param_name_the_file():
     text = 'layer { name: "a" type: "ReLU" bottom: "x" top: "a" }'
     param = prototxt.parse(text, caffe_pb2.NetParameter())
     with pytest.raises(

@@ -32,7 +32,7 @@ def test_restored_after_an_error():
     assert cv2.getNumThreads() == OWN
 
 
-def test_what_the_program_sets_meanwhile_stays():
+def test_a_number_set_in_the_meantime_stays():
     with opencv_threads.off():
         cv2.setNumThreads(2)
     assert cv2.getNumThreads() == 2

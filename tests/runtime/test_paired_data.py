@@ -1,6 +1,4 @@
-"""LMDBs whose records are paired by position: what stops a training, what gets a warning, and what
-is allowed.
-"""
+"""LMDBs whose records are paired by position: what is refused, warned about, and allowed."""
 
 import pytest
 
@@ -71,28 +69,27 @@ def keys(*names):
         (
             keys("a.jpg", "c.jpg"),
             keys("a.jpg", "b.jpg", "c.jpg"),
-            "record 1 is 00000001_c.jpg .* 00000001_b.jpg in the other",
+            "record 1 is 00000001_c.jpg .* 00000001_b.jpg in the second",
         ),
         (
             keys("a.jpg", "b.jpg"),
             keys("b.jpg", "a.jpg"),
-            "differ: record 0 is 00000000_a.jpg in the one and 00000000_b.jpg",
+            "differ: record 0 is 00000000_a.jpg in the first and 00000000_b.jpg",
         ),
-        (
-            keys("a.jpg", "b.jpg"),
-            keys("x.jpg", "y.jpg"),
-            "differ: record 0",
-        ),  # vectors named after other images
+        # vectors named after other images
+        (keys("a.jpg", "b.jpg"), keys("x.jpg", "y.jpg"), "differ: record 0"),
+        # one is missing
         (
             ["00000000_a.jpg", "00000002_c.jpg"],
             ["00000000", "00000001", "00000002"],
             "2 records and .* 3",
-        ),  # one left out
+        ),
+        # sorted as text
         (
             ["0", "1", "10", "2"],
             ["00", "01", "02", "10"],
-            "differ: record 2 is 10 in the one and 02",
-        ),  # sorted as text
+            "differ: record 2 is 10 in the first and 02",
+        ),
     ],
 )
 def test_targets_of_other_records_stop_the_training(check, images, labels, message):
@@ -149,9 +146,7 @@ def test_other_batch_sizes_are_not_compared(check):
 
 
 def test_two_learnt_halves_are_not_targets(check):
-    """A siamese net compares what is learnt on both sides; its pairs may come from lists of
-    different length.
-    """
+    """A siamese net compares learnt values; its pairs may come from lists of different lengths."""
     text = SCORES + (
         'layer { name: "ip2" type: "InnerProduct" bottom: "labels" top: "z"'
         " inner_product_param { num_output: 2 } }"

@@ -15,7 +15,7 @@ def test_forward_and_gradient(one_layer):
     assert_array_equal(layer.blobs[0].diff, [[10, 20], [30, 40]])
 
 
-def test_writing_into_the_top_leaves_the_parameter(one_layer):
+def test_the_top_follows_the_parameter(one_layer):
     layer = one_layer('type: "Parameter" parameter_param { shape { dim: 2 } }')
     layer.blobs[0].data[...] = [1, 2]
     layer.forward()

@@ -18,17 +18,11 @@ def pool(fields):
         ("kernel_size: 3 stride: 2", 14, 7),  # ceil((14 - 3) / 2) + 1
         ("kernel_size: 3 stride: 2 round_mode: FLOOR", 14, 6),
         ("kernel_size: 2 stride: 2 pad: 1", 6, 4),
-        (
-            "kernel_size: 2 stride: 2 pad: 1",
-            5,
-            3,
-        ),  # a fourth window would start at 5, in the padding
+        # a fourth window would start at 5, in the padding
+        ("kernel_size: 2 stride: 2 pad: 1", 5, 3),
         ("global_pooling: true", 9, 1),
-        (
-            "kernel_size: 2 stride: 2",
-            1,
-            1,
-        ),  # ceil(-1 / 2) + 1: the kernel may be larger than the bottom
+        # ceil(-1 / 2) + 1: the kernel may be larger than the bottom
+        ("kernel_size: 2 stride: 2", 1, 1),
         ("kernel_size: 3 stride: 2 pad: 1", 1, 1),
         ("kernel_size: 7 stride: 4", 4, 1),
         ("kernel_size: 5 stride: 4", 2, 1),
@@ -66,7 +60,7 @@ def test_kernel_larger_than_the_bottom(one_layer):
 
 
 def test_gradient_goes_where_the_last_forward_found_the_maxima(one_layer):
-    """... or where the second top says, as it is."""
+    """With a second top, it goes where that top says, even if it was changed."""
     layer = one_layer(pool("pool: MAX kernel_size: 2"), x=[[[[1, 2], [3, 4]]]])
     layer.forward()
     layer.net.blobs["x"].data[...] = 0
@@ -109,10 +103,8 @@ def test_rectangular(one_layer):
         ("pool: MAX", "kernel_size .* missing"),
         ("kernel_size: 2 kernel_h: 2 kernel_w: 2", "not both"),
         ("kernel_size: 2 pad: 2", "pad .* smaller than the kernel"),
-        (
-            "kernel_size: 5",
-            "larger than the padded bottom .* leaves no window",
-        ),  # ceil(-1 / 1) + 1 = 0
+        # ceil(-1 / 1) + 1 = 0
+        ("kernel_size: 5", "larger than the padded bottom .* leaves no window"),
         ("kernel_size: 6 stride: 2", "leaves no window"),
         ("kernel_size: 5 stride: 2 round_mode: FLOOR", "leaves no window"),
         ("global_pooling: true kernel_size: 2", "global_pooling"),

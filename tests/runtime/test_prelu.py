@@ -10,9 +10,8 @@ def test_forward_and_gradients(one_layer):
     assert_allclose(layer.blobs[0].data, [0.25, 0.25])
     layer.blobs[0].data[...] = [0.5, 0.1]
     assert_allclose(layer.forward(), [[-0.5, -0.2], [3, 0]])
-    assert_allclose(
-        layer.backward([[1, 10], [100, 1000]]), [[0.5, 1], [100, 100]]
-    )  # at 0 the slope
+    # at 0 the gradient is the slope
+    assert_allclose(layer.backward([[1, 10], [100, 1000]]), [[0.5, 1], [100, 100]])
     assert_allclose(layer.blobs[0].diff, [-1, -20])
 
 

@@ -1,6 +1,4 @@
-"""Prototxt files of all kinds: byte order marks, line ends, bytes that are not UTF-8, files that
-are not text.
-"""
+"""Prototxt files: byte order marks, line ends, bytes that are not UTF-8, binary files."""
 
 import os
 from pathlib import Path

@@ -85,7 +85,7 @@ def test_forward_all_fills_up_the_last_batch(files):
             found["prob"][start : start + 4],
             rtol=1e-6,
         )
-    with pytest.raises(caffe.CaffeError, match="inputs are data"):
+    with pytest.raises(caffe.CaffeError, match="expected the inputs data; got picture"):
         net.forward_all(picture=data)
 
 
@@ -357,18 +357,18 @@ def test_all_inputs_or_none(tmp_path):
     assert net.forward(a=np.ones((2, 1)), b=np.ones((2, 1)))["d"].tolist() == [[2], [2]]
     assert net.forward()["d"].tolist() == [[2], [2]]
     with pytest.raises(
-        caffe.CaffeError, match="the inputs are a, b; given were a: give all, or none"
+        caffe.CaffeError, match="expected the inputs a, b; got a: give all, or none"
     ):
         net.forward(a=np.ones((2, 1)))
     with pytest.raises(caffe.CaffeError, match=r"input 'a' holds \(2, 1\), the array is \(3, 1\)"):
         net.forward(a=np.ones((3, 1)), b=np.ones((2, 1)))
     with pytest.raises(caffe.CaffeError, match=r"input 'a' holds \(2, 1\), the array is \(2, 5\)"):
         net.forward(a=np.ones((2, 5)), b=np.ones((2, 1)))
-    with pytest.raises(caffe.CaffeError, match="the outputs are d"):
+    with pytest.raises(caffe.CaffeError, match="expected the outputs d; got c"):
         net.backward(c=np.ones((2, 1)))
 
 
-def test_parts_of_a_net_without_the_rest(files):
+def test_a_single_layer_runs_alone(files):
     """One layer runs forward, one backward, from what was written into its blobs; no other runs."""
     net = caffe.Net(*files, caffe.TEST)
     rng = np.random.default_rng(0)

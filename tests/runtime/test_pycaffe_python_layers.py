@@ -63,8 +63,9 @@ class Phase(caffe.Layer):
 
 @pytest.fixture
 def python_net(tmp_path, monkeypatch):
-    """python_net(("name", "Class", "param_str"), ...): a file with a chain of Python layers on an
-    input of 4 x 3 x 2.
+    """python_net(("name", "Class", "param_str"), ...): the file of a chain of Python layers.
+
+    The chain's input is 4 x 3 x 2.
     """
     (tmp_path / "suite_layers.py").write_text(CODE)
     monkeypatch.syspath_prepend(tmp_path)

@@ -1,6 +1,4 @@
-"""What BVLC's own tests of pycaffe assert about nets and solvers; pycaffe_tests.md lists each of
-them with its counterpart here.
-"""
+"""What BVLC's own tests of pycaffe assert about nets and solvers; see pycaffe_tests.md."""
 
 import re
 from pathlib import Path

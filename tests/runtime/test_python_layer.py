@@ -168,9 +168,7 @@ def test_without_backward(net_from, users):
 
 
 def test_backward_reads_the_blobs_as_they_are(net_from, users):
-    """Also in the solver's pass: the ReLU has overwritten the top when the layer below runs
-    backward.
-    """
+    """Even in the solver's pass, where the ReLU above has overwritten the top by then."""
     rest = (
         'layer { name: "r" type: "ReLU" bottom: "a" top: "a" }'
         'layer { name: "s" type: "Reduction" bottom: "a" top: "s" loss_weight: 1 }'

@@ -1,6 +1,4 @@
-"""Only regular files are read: folders, FIFOs and devices are refused at once, wherever a file can
-be named.
-"""
+"""Folders, FIFOs and devices are refused at once, wherever a file can be named."""
 
 import os
 
@@ -26,7 +24,7 @@ layer { name: "loss" type: "Reduction" bottom: "y" top: "loss" loss_weight: 1 }
 
 @pytest.fixture(params=["FIFO", "device", "folder"])
 def odd(tmp_path, request):
-    """(what it is, a path with that at it)"""
+    """(kind, path): a FIFO, a device or a folder at that path."""
     path = tmp_path / "odd"
     if request.param == "FIFO":
         os.mkfifo(path)
@@ -48,7 +46,7 @@ def solver(tmp_path):
     return path
 
 
-def test_by_hand(tmp_path, odd):
+def test_check_refuses_what_is_not_a_regular_file(tmp_path, odd):
     kind, path = odd
     with pytest.raises(caffe.CaffeError, match=f"odd: is a {kind}; a file is needed here"):
         regular_file.check(path)
@@ -72,21 +70,21 @@ def test_the_shells_own_pipes_are_read(tmp_path):
 def test_wherever_a_command_takes_a_file(odd, solver, tmp_path, fatal):
     kind, path = odd
     net = tmp_path / "net.prototxt"
-    said = f"{path}: is a {kind}"
-    assert said in fatal(cli.main, "train", "-solver", path)
-    assert said in fatal(cli.main, "train", "-solver", solver, "-weights", path)
-    assert said in fatal(cli.main, "train", "-solver", solver, "-snapshot", path)
-    assert said in fatal(cli.main, "test", "-model", path, "-weights", path)
-    assert said in fatal(cli.main, "test", "-model", net, "-weights", path)
-    assert said in fatal(cli.main, "time", "-model", path)
-    assert said in fatal(cli.main, "train", f"-flagfile={path}")
-    assert said in fatal(extract_features.main, path, net, "y", tmp_path / "db", 1, "lmdb")
-    assert said in fatal(upgrade_net_proto_binary.main, path, tmp_path / "out")
-    assert said in fatal(parse_log.main, path, tmp_path)
-    assert said in fatal(convert_imageset.main, f"{tmp_path}/", path, tmp_path / "db")
+    message = f"{path}: is a {kind}"
+    assert message in fatal(cli.main, "train", "-solver", path)
+    assert message in fatal(cli.main, "train", "-solver", solver, "-weights", path)
+    assert message in fatal(cli.main, "train", "-solver", solver, "-snapshot", path)
+    assert message in fatal(cli.main, "test", "-model", path, "-weights", path)
+    assert message in fatal(cli.main, "test", "-model", net, "-weights", path)
+    assert message in fatal(cli.main, "time", "-model", path)
+    assert message in fatal(cli.main, "train", f"-flagfile={path}")
+    assert message in fatal(extract_features.main, path, net, "y", tmp_path / "db", 1, "lmdb")
+    assert message in fatal(upgrade_net_proto_binary.main, path, tmp_path / "out")
+    assert message in fatal(parse_log.main, path, tmp_path)
+    assert message in fatal(convert_imageset.main, f"{tmp_path}/", path, tmp_path / "db")
 
 
-def test_h5_names(odd, solver, tmp_path, fatal):
+def test_names_that_end_in_h5(odd, solver, tmp_path, fatal):
     kind, path = odd
     for end in (".solverstate.h5", ".caffemodel.h5"):
         path.rename(tmp_path / f"odd{end}")
@@ -97,10 +95,8 @@ def test_h5_names(odd, solver, tmp_path, fatal):
         (tmp_path / f"odd{end}").rename(path)
 
 
-def test_inside_files(odd, solver, tmp_path, fatal):
-    """The net that a solver names, the weights that a state names, the images of a list, the mean
-    of a data layer.
-    """
+def test_files_that_are_named_in_files(odd, solver, tmp_path, fatal):
+    """The net that a solver names, the weights that a state names, the images of a list."""
     kind, path = odd
     text = solver.read_text()
     solver.write_text(text.replace(f"{tmp_path}/net.prototxt", str(path)))

@@ -33,7 +33,7 @@ def test_forward_and_gradient(one_layer, dims, fields, shape):
     assert_array_equal(layer.backward(100 + X.reshape(shape)), 100 + X)
 
 
-def test_another_bottom_later(one_layer):
+def test_a_bottom_of_another_shape_later(one_layer):
     layer = one_layer(reshape([0, -1]), x=X)
     layer.net.blobs["x"].reshape(5, 2, 3)
     assert layer.forward().shape == (5, 6)

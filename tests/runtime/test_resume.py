@@ -147,8 +147,8 @@ def test_the_command_line_resumes(tmp_path, monkeypatch, capfd):
     arguments = ["train", "-solver", str(tmp_path / "solver.prototxt"), "-resume"]
     capfd.readouterr()
     assert caffe.cli.main(arguments) == 0
-    said = capfd.readouterr().err
-    assert f"Resuming from {tmp_path}/s_iter_5.solverstate" in said
+    log = capfd.readouterr().err
+    assert f"Resuming from {tmp_path}/s_iter_5.solverstate" in log
     assert (tmp_path / "s_iter_12.caffemodel").is_file()
     assert caffe.cli.main([*arguments, "-snapshot", "x"]) == 1
     assert "-resume finds" in capfd.readouterr().err

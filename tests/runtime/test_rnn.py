@@ -49,8 +49,9 @@ def test_exposed_state(one_layer):
 
 
 def test_the_gradient_is_taken_at_the_last_forward(one_layer):
-    """With one number: h = tanh(w x), o = tanh(v h).  Weights that change afterwards count,
-    activations are kept, as in Caffe.
+    """With one number: h = tanh(w x), o = tanh(v h).
+
+    As in Caffe, weights that change afterwards count, but the activations are kept.
     """
     layer = one_layer('type: "RNN" recurrent_param { num_output: 1 }', x=[[[2]]], cont=[[1]])
     w, v = layer.blobs[0], layer.blobs[3]

@@ -63,15 +63,16 @@ def names(folder):
 def test_stop_after_an_iteration(make, tmp_path, capfd):
     make("", ["none", "none", "stop"]).solve()
     assert names(tmp_path) == ["s_iter_3.solverstate"]
-    said = capfd.readouterr().err
-    assert "Optimization stopped early." in said
-    assert "Optimization Done." not in said
+    log = capfd.readouterr().err
+    assert "Optimization stopped early." in log
+    assert "Optimization Done." not in log
 
 
 @pytest.mark.parametrize(("first_asked", "iteration"), [(1, 0), (8, 2)])
 def test_stop_in_a_test_pass(make, tmp_path, capfd, first_asked, iteration):
-    """Two tests of two batches every 2 iterations: the solver looks before each batch and after
-    each iteration, 4 + 2 times per round.
+    """Two tests of two batches run every 2 iterations.
+
+    The solver looks for requests before each batch and after each iteration, 4 + 2 times per round.
     """
     solver = make("test_iter: 2 test_iter: 2 test_interval: 2", ["none"] * first_asked + ["stop"])
     batches = []
@@ -81,19 +82,19 @@ def test_stop_in_a_test_pass(make, tmp_path, capfd, first_asked, iteration):
     )
     solver.solve()
     assert names(tmp_path) == [f"s_iter_{iteration}.solverstate"]
-    said = capfd.readouterr().err
-    assert said.count("Test interrupted.") == 1
-    assert "Optimization stopped early." in said
+    log = capfd.readouterr().err
+    assert log.count("Test interrupted.") == 1
+    assert "Optimization stopped early." in log
     assert batches.count(iteration) == {1: 1, 8: 2}[first_asked]
-    assert (f"Iteration {iteration}, Testing net (#1)" in said) == (first_asked == 8)
+    assert (f"Iteration {iteration}, Testing net (#1)" in log) == (first_asked == 8)
 
 
 def test_snapshot_in_a_test_pass(make, tmp_path, capfd):
     make("test_iter: 3 test_interval: 4", ["none", "snapshot", "none"]).solve()
     assert names(tmp_path) == ["s_iter_0.solverstate", "s_iter_6.solverstate"]
-    said = capfd.readouterr().err
-    assert "Test interrupted." not in said
-    assert len(re.findall(r"Test net output #0: loss = ", said)) == 2  # at 0 and 4
+    log = capfd.readouterr().err
+    assert "Test interrupted." not in log
+    assert len(re.findall(r"Test net output #0: loss = ", log)) == 2  # at 0 and 4
 
 
 def test_step_does_not_need_the_folder_of_the_last_snapshot(make, tmp_path):

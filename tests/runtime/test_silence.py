@@ -20,7 +20,7 @@ def test_the_gradient_is_0(net_from):
     net.blobs["x"].data[...] = [1, 2]
     net.forward()
     net.blobs["a"].diff[...] = [5, 7]
-    net.blobs["b"].diff[...] = 9  # what stood there before is gone, as in Caffe
+    net.blobs["b"].diff[...] = 9  # overwritten by backward, as in Caffe
     net.backward()
     assert net.blobs["x"].diff.tolist() == [5, 7]  # through a only
 

@@ -1,6 +1,4 @@
-"""Weights and states on disk: HDF5 in Caffe's layout, any layer names, shared blobs, damaged files,
-full disks.
-"""
+"""Weights and states on disk: Caffe's layouts, layer names, shared blobs, damage, full disks."""
 
 import os
 import shutil
@@ -78,16 +76,8 @@ def test_names_without_slashes_have_caffes_layout_and_paths_are_groups(net_from,
     net.save_hdf5(str(tmp_path / "w.h5"), True)
     with h5py.File(tmp_path / "w.h5") as f:
         assert set(f) == {"data", "diff"}
-        assert set(f["data"]) == {
-            "x",
-            "conv1",
-            "a",
-            "b",
-            "0",
-            "é",
-            "a b",
-            "x_x_0_split",
-        }  # a group per layer, with blobs or not
+        # a group per layer, with blobs or without
+        assert set(f["data"]) == {"x", "conv1", "a", "b", "0", "é", "a b", "x_x_0_split"}
         for name in NAMES:
             for i, blob in enumerate(net.params[name]):
                 assert f[f"data/{name}/{i}"].dtype == f[f"diff/{name}/{i}"].dtype == np.float32
@@ -190,13 +180,12 @@ def test_a_layer_whose_blobs_are_missing_is_refused(net_from, tmp_path):
 # ----------------------------------------------------------------------------- content, not suffix
 
 
-def test_the_form_is_told_from_the_content(net_from, tmp_path):
+def test_weights_are_recognised_by_their_content(net_from, tmp_path):
     first = net_from(net_of(["a"]))
     first.save(str(tmp_path / "binary.h5"))
     first.save_hdf5(str(tmp_path / "hdf5.caffemodel"))
-    with h5py.File(
-        tmp_path / "behind", "w", userblock_size=1024
-    ) as f:  # HDF5 that begins at byte 1024
+    # HDF5 that begins at byte 1024
+    with h5py.File(tmp_path / "behind", "w", userblock_size=1024) as f:
         for i, blob in enumerate(first.params["a"]):
             f[f"data/a/{i}"] = blob.data
     for name in ("binary.h5", "hdf5.caffemodel", "behind"):
@@ -206,7 +195,7 @@ def test_the_form_is_told_from_the_content(net_from, tmp_path):
             assert_same(values(first), values(second))
 
 
-def test_states_are_told_from_their_content(tmp_path):
+def test_states_are_recognised_by_their_content(tmp_path):
     history = [torch.arange(6.0).reshape(2, 3), torch.tensor([7.0])]
     for name in ("s.solverstate", "s.solverstate.h5"):
         path = str(tmp_path / name)
@@ -222,8 +211,9 @@ def test_states_are_told_from_their_content(tmp_path):
 
 
 def test_an_hdf5_state_has_caffes_types(golden, tmp_path):
-    """Every dataset has the type and shape of a recorded one: the only strings that Caffe reads are
-    of fixed length.
+    """Every dataset has the type and shape of a recorded one.
+
+    Caffe reads only strings of fixed length.
     """
     recorded = golden / "train/runs/sgd_step_h5/snap_iter_15.solverstate.h5"
     state = snapshot.read_solverstate(recorded)
@@ -267,9 +257,7 @@ def test_learned_net_as_strings_of_both_kinds(tmp_path, value, userblock):
 
 
 def test_the_commands_read_either_form_under_any_name(tmp_path, capsys):
-    """caffe train -snapshot (and the weights that the state names), caffe train -weights, caffe
-    test -weights.
-    """
+    """`train -snapshot` (with the weights that the state names), `train` and `test -weights`."""
     from caffe.cli import main
 
     (tmp_path / "net.prototxt").write_text(LEARNING)
@@ -359,7 +347,7 @@ WEIGHTS = {
     ),
     "a cycle": (
         lambda f: f.create_group("data/a").__setitem__("b", f["data"]),
-        "/data/a/b is a group that is in the file twice",
+        "/data/a/b is a group that appears twice in the file",
     ),
     "a hundred levels": (deep, "nested more than 64 deep"),
     "values elsewhere": (
@@ -503,9 +491,7 @@ def test_files_that_are_not_binary_states(tmp_path, case):
 
 
 def test_blobs_by_caffes_rules(tmp_path):
-    """num, channels, height and width count before shape, doubles before floats; a blob without a
-    shape is one number.
-    """
+    """Old shape fields precede `shape`, doubles precede floats; no shape means one number."""
     both = caffe_pb2.BlobProto(
         num=1, channels=1, height=2, width=1, data=[1, 2], double_data=[3, 4]
     )
@@ -523,9 +509,7 @@ def test_blobs_by_caffes_rules(tmp_path):
     sorted(p.name for p in CASES.glob("*") if ".solverstate" in p.name or ".caffemodel" in p.name),
 )
 def test_damaged_files_of_a_report(name):
-    """Each is refused in one sentence, or is not damaged: learned_net may hold a byte that is not
-    UTF-8.
-    """
+    """Each is refused in one sentence, except one: learned_net may be bytes that are not UTF-8."""
     read = snapshot.read_solverstate if "solverstate" in name else weights_file.read_caffemodel
     try:
         found = read(CASES / name)
@@ -538,9 +522,7 @@ def test_damaged_files_of_a_report(name):
 
 
 def test_a_name_that_is_not_utf_8(net_from, tmp_path):
-    """Caffe's names are bytes: those of a Latin-1 prototxt, and of weights that Caffe wrote for it,
-    are read as the same characters.
-    """
+    """The names in a Latin-1 prototxt and in the weights that Caffe wrote for it are equal."""
     path = tmp_path / "w.caffemodel"
     net = caffe_pb2.NetParameter()
     layer = net.layer.add(name="caf?", type="InnerProduct")
@@ -579,7 +561,7 @@ def test_only_regular_files_are_read(tmp_path, read):
     "name", ["w.caffemodel", "w.caffemodel.h5", "s.solverstate", "s.solverstate.h5"]
 )
 def test_a_full_disk_is_one_sentence(tmp_path, capfd, name, room):
-    """The old file stays, no half-written one does, and HDF5 prints nothing of its own."""
+    """The old file stays, no half-written file is left, and HDF5 itself prints nothing."""
     path, blobs = tmp_path / name, [[Blob((100, 100)), Blob((500, 100))], [Blob((300, 50))]]
     path.write_text("the last one")
     message = caffe_pb2.NetParameter()

@@ -163,9 +163,8 @@ def test_one_update_by_hand(tmp_path):
     solver.step(1)
     first = 0.1 * (gradient + 0.2 * w)
     np.testing.assert_allclose(solver.net.params["ip"][0].data, w - first, rtol=1e-5, atol=1e-7)
-    np.testing.assert_allclose(
-        solver.net.params["ip"][0].diff, first, rtol=1e-5, atol=1e-7
-    )  # as Caffe leaves it
+    # as in Caffe, the diff becomes what was subtracted
+    np.testing.assert_allclose(solver.net.params["ip"][0].diff, first, rtol=1e-5, atol=1e-7)
 
 
 def test_stop_and_resume_equals_uninterrupted(tmp_path):
@@ -232,7 +231,7 @@ def test_the_log_warns_of_collapse(tmp_path, capfd):
         ('base_lr: 0.1 lr_policy: "steep"', "unknown lr_policy 'steep'"),
         ('base_lr: 0.1 lr_policy: "step" gamma: 0.1', "needs a stepsize"),
         ('base_lr: 0.1 lr_policy: "fixed" type: "Magic"', "unknown solver type 'Magic'"),
-        ('base_lr: 0.1 lr_policy: "fixed" type: "RMSProp" momentum: 0.9', "takes no momentum"),
+        ('base_lr: 0.1 lr_policy: "fixed" type: "RMSProp" momentum: 0.9', "does not take momentum"),
         ('base_lr: 0.1 lr_policy: "fixed" train_net: "x.prototxt"', "exactly one of net"),
         ('base_lr: 0.1 lr_policy: "fixed" test_iter: 1', "test_interval must be at least 1"),
         (

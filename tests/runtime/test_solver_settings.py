@@ -1,6 +1,4 @@
-"""What a solver's prototxt can ask for besides updates: test nets, snapshots in each format,
-weights to start from.
-"""
+"""What a solver's prototxt can ask for besides updates: test nets, snapshots, initial weights."""
 
 import re
 
@@ -47,7 +45,6 @@ def test_each_test_net_has_its_own_state(make, capfd):
         'test_iter: 2 test_iter: 1 test_interval: 2 test_state { stage: "more" } test_state { }'
     )
     assert [net.outputs for net in solver.test_nets] == [["loss", "twice"], ["loss"]]
-    assert all(net.params["ip"][0].data is not None for net in solver.test_nets)
     solver.step(4)
     log = capfd.readouterr().err
     assert re.findall(r"Iteration (\d+), Testing net \(#(\d)\)", log) == [
@@ -56,9 +53,8 @@ def test_each_test_net_has_its_own_state(make, capfd):
         ("2", "0"),
         ("2", "1"),
     ]
-    np.testing.assert_array_equal(
-        solver.test_nets[0].params["ip"][0].data, solver.net.params["ip"][0].data
-    )
+    for net in solver.test_nets:
+        np.testing.assert_array_equal(net.params["ip"][0].data, solver.net.params["ip"][0].data)
 
 
 def test_no_test_before_training(make, capfd):

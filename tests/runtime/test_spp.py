@@ -45,7 +45,7 @@ def test_average_of_padded_bins(one_layer):
     assert_allclose(layer.forward(), [[4, 0 / 4, (1 + 2) / 4, (3 + 6) / 4, (4 + 5 + 7 + 8) / 4]])
 
 
-def test_other_sizes_later(one_layer):
+def test_a_bottom_of_another_size_later(one_layer):
     layer = one_layer(spp("pyramid_height: 2"), x=np.ones((1, 2, 4, 4)))
     layer.net.blobs["x"].reshape(3, 2, 8, 6)
     assert layer.forward().shape == (3, 10)

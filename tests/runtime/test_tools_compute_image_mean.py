@@ -77,7 +77,7 @@ def test_refused(tmp_path, fatal):
     assert not (tmp_path / "mean").exists()
 
 
-def test_a_folder_that_is_not_there(tmp_path, fatal):
+def test_a_missing_output_folder_is_named(tmp_path, fatal):
     write(tmp_path / "db", [np.zeros((1, 1, 1), dtype=np.uint8) + 1])
     assert "does the folder exist" in fatal(main, tmp_path / "db", tmp_path / "no" / "mean")
 

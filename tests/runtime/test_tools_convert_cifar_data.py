@@ -148,7 +148,7 @@ def test_refused(cifar, fatal, capsys):
     )
     assert "INPUT_FOLDER OUTPUT_FOLDER DB_TYPE" in fatal(main, cifar, cifar)
     (cifar / "cifar10_test_lmdb").mkdir()
-    assert "cifar10_test_lmdb: is there already" in fatal(main, cifar, cifar, "lmdb")
+    assert "cifar10_test_lmdb: already exists" in fatal(main, cifar, cifar, "lmdb")
     assert not (cifar / "cifar10_train_lmdb").exists()
     assert main(["-help"]) == 0
     assert "usage: caffe convert_cifar_data" in capsys.readouterr().out

@@ -12,9 +12,7 @@ from caffe.tools.convert_imageset import main
 
 @pytest.fixture
 def images(tmp_path):
-    """a.png (2 x 3, blue grows to the right), sub/b c.png (4 x 4, red) and a list of both; the
-    folder.
-    """
+    """A folder with a.png (2 x 3, blue grows to the right), sub/b c.png (4 x 4, red) and a list."""
     ramp = np.zeros((2, 3, 3), dtype=np.uint8)
     ramp[:, :, 0] = [10, 20, 30]
     (tmp_path / "sub").mkdir()
@@ -43,9 +41,8 @@ RECORDED = {
 def test_as_recorded(golden, monkeypatch, tmp_path, name):
     monkeypatch.chdir(golden / "data")
     assert main([*RECORDED[name], "images/", "list.txt", str(tmp_path / "db")]) == 0
-    shutil.copytree(
-        f"{name}_lmdb", tmp_path / "recorded"
-    )  # a net of another test may have the recording itself still open
+    # a copy, because a net of another test may still have the recording open
+    shutil.copytree(f"{name}_lmdb", tmp_path / "recorded")
     found, wanted = records(tmp_path / "db"), records(tmp_path / "recorded")
     assert [key for key, _ in found] == [key for key, _ in wanted]
     for (key, datum), (_, other) in zip(found, wanted, strict=True):
@@ -148,7 +145,7 @@ def test_wrong_arguments_are_named(images, fatal, capsys):
     assert f"none of its 2 images can be read with {images} before" in fatal(
         main, images, lines, images / "db"
     )
-    assert "is there already" in fatal(main, f"{images}/", lines, images / "sub")
+    assert "already exists" in fatal(main, f"{images}/", lines, images / "sub")
     lines.write_text("\n")
     assert "lists no images" in fatal(main, f"{images}/", lines, images / "db")
     assert main(["-help"]) == 0

@@ -157,6 +157,6 @@ def test_refused(tmp_path, fatal, capsys):
     )
     assert "INPUT_IMAGE_FILE INPUT_LABEL_FILE OUTPUT_DB_FILE" in fatal(main, images, labels)
     (tmp_path / "db").mkdir()
-    assert "db: is there already" in fatal(main, images, labels, tmp_path / "db")
+    assert "db: already exists" in fatal(main, images, labels, tmp_path / "db")
     assert main(["-help"]) == 0
     assert "usage: caffe convert_mnist_data" in capsys.readouterr().out

@@ -69,13 +69,13 @@ def test_downloaded_and_checked(model, capsys):
     assert main([str(folder)]) == 0
     assert (folder / "net.caffemodel").read_bytes() == WEIGHTS
     assert {path.name for path in folder.iterdir()} == {"readme.md", "net.caffemodel"}
-    said = capsys.readouterr()
-    assert "A net: the first, license: MIT\n" in said.out
-    assert "the sha1 is right" in said.out
-    assert "\r...49%, 1.0 MB\r...99%, 2.1 MB\r...100%, 2.1 MB\n" in said.err
+    output = capsys.readouterr()
+    assert "A net: the first, license: MIT\n" in output.out
+    assert "the sha1 is right" in output.out
+    assert "\r...49%, 1.0 MB\r...99%, 2.1 MB\r...100%, 2.1 MB\n" in output.err
 
 
-def test_what_is_there_is_not_downloaded_again(model, tmp_path, capsys):
+def test_an_existing_file_is_not_downloaded_again(model, tmp_path, capsys):
     folder = model()
     (folder / "net.caffemodel").write_bytes(WEIGHTS)
     (tmp_path / "server" / "net.caffemodel").unlink()
@@ -83,14 +83,14 @@ def test_what_is_there_is_not_downloaded_again(model, tmp_path, capsys):
     assert "Model already exists" in capsys.readouterr().out
 
 
-def test_what_is_there_but_wrong_is_replaced(model):
+def test_an_existing_file_with_a_wrong_checksum_is_replaced(model):
     folder = model(sha1=hashlib.sha1(WEIGHTS).hexdigest().upper())
     (folder / "net.caffemodel").write_bytes(b"half")
     assert main([str(folder)]) == 0
     assert (folder / "net.caffemodel").read_bytes() == WEIGHTS
 
 
-def test_a_wrong_checksum_leaves_what_was_there(model, fatal):
+def test_a_wrong_checksum_keeps_the_old_file(model, fatal):
     folder = model(sha1="0" * 40)
     (folder / "net.caffemodel").write_bytes(b"older")
     assert f"has the sha1 {hashlib.sha1(WEIGHTS).hexdigest()}" in fatal(main, folder)
@@ -147,7 +147,7 @@ def test_no_front_matter(tmp_path, fatal, capsys):
 
 
 @pytest.mark.parametrize("address", ["file:///etc/passwd", "ftp://127.0.0.1/x"])
-def test_an_address_that_leads_off_the_web(model, server, fatal, address):
+def test_a_redirect_to_another_protocol_is_refused(model, server, fatal, address):
     folder = model(caffemodel_url=f"{server}/to/{address}")
     line = fatal(main, folder)
     assert address in line
@@ -155,7 +155,7 @@ def test_an_address_that_leads_off_the_web(model, server, fatal, address):
     assert [path.name for path in folder.iterdir()] == ["readme.md"]
 
 
-def test_an_address_that_leads_on(model, server):
+def test_a_redirect_is_followed(model, server):
     assert main([str(model(caffemodel_url=f"{server}/to/{server}/net.caffemodel"))]) == 0
 
 

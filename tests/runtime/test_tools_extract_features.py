@@ -21,8 +21,9 @@ layer { name: "off" type: "Dropout" bottom: "y" top: "z" dropout_param { dropout
 
 @pytest.fixture
 def task(tmp_path, monkeypatch):
-    """Three records [i, 2i, -3] in db; net.prototxt, weights of which double every sum; the folder,
-    which is the current one.
+    """The current folder: db with three records [i, 2i, -3], net.prototxt, and weights.
+
+    The weights double the sum of a record.
     """
     monkeypatch.chdir(tmp_path)
     with Writer("db") as database:
@@ -43,9 +44,8 @@ def test_by_hand_over_the_end_of_the_data(task, capsys):
     assert [(d.channels, d.height, d.width, len(d.data)) for _, d in x] == [(3, 1, 1, 0)] * 4
     assert [list(d.float_data) for _, d in x] == [[0, 0, -3], [1, 2, -3], [2, 4, -3], [0, 0, -3]]
     assert [list(d.float_data) for _, d in y] == [[0], [0], [6], [0]]  # max(0, 2 * (3i - 3))
-    assert [d.float_data for _, d in z] == [
-        d.float_data for _, d in y
-    ]  # no dropout: the phase is TEST
+    # no dropout: the phase is TEST
+    assert [d.float_data for _, d in z] == [d.float_data for _, d in y]
     log = capsys.readouterr().err
     assert "Using CPU" in log
     assert "Extracted features of 4 query images for feature blob y" in log
@@ -87,7 +87,7 @@ def test_as_recorded(golden, tmp_path, monkeypatch):
         ({2: "y,none", 3: "a,b"}, "Unknown feature blob name none"),
         ({2: "x,y"}, "2 blobs and 1 databases"),
         ({2: "x,y", 3: "a,a"}, "2 blobs and 1 databases"),
-        ({3: "db"}, "is there already"),
+        ({3: "db"}, "already exists"),
         ({4: "0"}, "NUM_MINI_BATCHES must be at least 1"),
         ({5: "leveldb"}, "only lmdb"),
         ({6: "TPU"}, "expected CPU, GPU or GPU DEVICE_ID=0"),

@@ -78,8 +78,8 @@ def test_tables_and_what_is_reported(log, tmp_path, capsys):
     assert (
         tmp_path / "x.log.test"
     ).read_bytes() == b"NumIters;Seconds;LearningRate;accuracy\r\n5.0;2.0;0.5;nan\r\n"
-    said = capsys.readouterr().out
-    assert said.splitlines() == [
+    output = capsys.readouterr().out
+    assert output.splitlines() == [
         f"Wrote {tmp_path}/x.log.{kind}" for kind in ("train", "test", "png")
     ]
     assert main([str(path), str(tmp_path)]) == 0

@@ -42,7 +42,7 @@ def test_the_weights_come_along(old, tmp_path, capsys):
     assert net.forward(x=np.array([[2, 1]]))["y"].item() == 2 * 0.5 - 2 + 4
 
 
-def test_a_net_of_today_stays(old, tmp_path, capsys):
+def test_a_current_net_is_unchanged(old, tmp_path, capsys):
     assert main([str(old), str(tmp_path / "new")]) == 0
     assert main([str(tmp_path / "new"), str(tmp_path / "again")]) == 0
     assert (tmp_path / "new").read_bytes() == (tmp_path / "again").read_bytes()

@@ -50,7 +50,7 @@ def test_input_without_dims_is_stripped(upgraded, capsys):
     assert "already in latest" not in capsys.readouterr().err
 
 
-def test_v0_fields_that_do_not_apply_do_not_end_it(upgraded, capsys):
+def test_v0_fields_that_do_not_apply_are_ignored(upgraded, capsys):
     net = prototxt.parse(
         upgraded('layers { layer { name: "r" type: "relu" kernelsize: 2 } }'),
         caffe_pb2.NetParameter(),
@@ -62,14 +62,14 @@ def test_v0_fields_that_do_not_apply_do_not_end_it(upgraded, capsys):
     )
 
 
-def test_a_net_of_today_stays(upgraded, capsys):
+def test_a_current_net_is_unchanged(upgraded, capsys):
     text = upgraded(V1)
     capsys.readouterr()
     assert upgraded(text) == text
     assert "File already in latest proto format" in capsys.readouterr().err
 
 
-def test_a_file_can_be_upgraded_in_its_place(tmp_path):
+def test_a_file_can_be_upgraded_in_place(tmp_path):
     (tmp_path / "net").write_text(V1)
     assert main([str(tmp_path / "net")] * 2) == 0
     assert "layers" not in (tmp_path / "net").read_text()

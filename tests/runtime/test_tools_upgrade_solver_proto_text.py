@@ -27,7 +27,7 @@ def test_by_hand(upgraded, capsys, old, new):
     assert "already in latest" not in log
 
 
-def test_a_solver_of_today_stays(upgraded, capsys):
+def test_a_current_solver_is_unchanged(upgraded, capsys):
     assert upgraded('base_lr: 0.5 type: "Adam"') == 'base_lr: 0.5\ntype: "Adam"\n'
     assert "File already in latest proto format" in capsys.readouterr().err
 

@@ -1,6 +1,4 @@
-"""The update rules to the last bit: Caffe's float32 steps written out in NumPy, and the first
-update of BVLC's recorded runs.
-"""
+"""The update rules to the last bit: against Caffe's steps in NumPy, and against BVLC's own runs."""
 
 import numpy as np
 import pytest
@@ -36,9 +34,7 @@ def plain(alpha, x, y):
 
 
 def transcribed(kind, p, g, h, rate, iteration, axpy):
-    """One ComputeUpdateValue of BVLC's *_solver.cpp (CPU, float): (what is subtracted, the
-    histories).
-    """
+    """One ComputeUpdateValue of BVLC's *_solver.cpp (CPU, float): (the update, the histories)."""
     one, h = f(1), [values.copy() for values in h]
     momentum, delta = f(p.momentum), f(p.delta)
 
@@ -66,9 +62,8 @@ def transcribed(kind, p, g, h, rate, iteration, axpy):
         h[1] = axpby(one - momentum, update * update, momentum, h[1])
         return rate * update, h
     b1, b2, t = momentum, f(p.momentum2), iteration + 1
-    correction = f(
-        np.sqrt(1 - float(b2) ** t) / (1 - float(b1) ** t)
-    )  # pow(float, int) is a double in C++
+    # pow(float, int) is a double in C++
+    correction = f(np.sqrt(1 - float(b2) ** t) / (1 - float(b1) ** t))
     h[0] = axpby(one - b1, g, b1, h[0])
     h[1] = axpby(one - b2, square, b2, h[1])
     return (rate * correction) * (h[0] / (np.sqrt(h[1]) + delta)), h
@@ -101,8 +96,7 @@ def test_to_the_last_bit(kind, iteration):
     "run", ["adadelta", "adagrad", "adam", "nesterov_step", "rmsprop", "sgd_fixed", "sgd_inv"]
 )
 def test_bvlcs_own_gradients_give_bvlcs_weights(golden, run):
-    """From the gradients that a BVLC binary recorded, its weights after the first update: no bit
-    differs.
+    """The gradients that a BVLC binary recorded give its weights after the first update exactly.
 
     AdaDelta's first step is of the size of sqrt(delta), where the last bit of C's powf shows: it
     rounds one value in a thousand the other way than a square root does.
@@ -133,9 +127,10 @@ def test_bvlcs_own_gradients_give_bvlcs_weights(golden, run):
     ("kind", "moved"), [("AdaGrad", 0.00819), ("Adam", 0.000314), ("RMSProp", 0.00971)]
 )
 def test_a_gradient_that_cancels_amplifies_its_rounding(kind, moved):
-    """Why these rules differ between builds of Caffe.  Let a sum come to 1e-9 in one order and to
-    1.1e-9 in another: the first step, here of rate 1, moves by the difference of g / (sqrt(h) +
-    1e-8).  With a sum near 1 it does not move.
+    """Why these rules differ between builds of Caffe.
+
+    Let a sum be 1e-9 in one order and 1.1e-9 in another.  The first step, here of rate 1, then
+    differs by the difference of g / (sqrt(h) + 1e-8).  With a sum near 1 it does not differ.
     """
     p = settings(kind)
 

@@ -1,4 +1,4 @@
-"""Nets in old forms: what becomes of each kind of entry."""
+"""Nets in old forms: how each kind of entry is upgraded."""
 
 import numpy as np
 import pytest
@@ -155,14 +155,11 @@ def test_refused(tmp_path, text, message):
         read(tmp_path, text)
 
 
-# ----------------------------------------------------------------------------------------- what
-# Caffe goes on with
+# --------------------------------------------------------------- what Caffe accepts with a warning
 
 
 def test_v0_fields_that_do_not_apply_are_left_out_with_a_warning(tmp_path, capsys):
-    """Caffe: "Unknown parameter kernelsize for layer type relu", "continuing anyway";
-    transformation fields belong to every type.
-    """
+    """As in Caffe ("continuing anyway"); transformation fields belong to every type."""
     net = read(
         tmp_path,
         'layers { layer { name: "r" type: "relu" kernelsize: 3 num_output: 2 pool: AVE'
@@ -305,8 +302,9 @@ SOLVED = """
 )
 @pytest.mark.parametrize("as_message", [False, True])
 def test_v1_layers_inside_a_solver_are_upgraded(tmp_path, fields, as_message):
-    """y = w x, w = 1, x = 1, t = 3: the loss is (1 - 3)^2 / 2 = 2, and one step of 0.1 * blobs_lr 2
-    gives w = 1 + 0.2 * 2.
+    """y = w x with w = 1, x = 1, t = 3: the loss is (1 - 3)^2 / 2 = 2.
+
+    One step of 0.1 * blobs_lr 2 gives w = 1 + 0.2 * 2.
     """
     text = 'base_lr: 0.1 lr_policy: "fixed" max_iter: 1 snapshot_after_train: false '
     text += "".join(SOLVED % field for field in fields)

@@ -13,9 +13,9 @@ journal version's (arXiv 1807.02110); gensim computes all of them.
 A net learns numbers in [0, 1] with SigmoidCrossEntropyLoss, signed ones with EuclideanLoss.
 
 Each has a class of its own with one interface (`base.Embedding`), and one line in `BY_NAME`.  All
-vectors have `num_topics` numbers, so that one net fits all, and all embeddings know the words of
-one filtered dictionary.  A text without any of these words has the vector 0 (lda: the topics of an
-empty article).  A vector depends on text and seed alone, not on other texts.
+vectors have `num_topics` numbers, so that one net fits all, and all embeddings use the words of one
+filtered dictionary.  A text without any of these words has the vector 0 (lda: the topics of an
+empty article).  A vector depends only on its text and the seed, not on other texts.
 """
 
 from texttopicnet.embeddings.base import Embedding, LearntEmbedding

@@ -48,7 +48,7 @@ class Embedding(ABC):
     bounded_by : {'sum', 'length'}
         Whether a vector's sum or its length is at most 1.
     of_unknown_text : str
-        The vector of a text without any word of the dictionary, in words.
+        Describes the vector of a text without any word of the dictionary.
     dictionary : gensim.corpora.Dictionary
         The words that it knows.
     num_topics : int
@@ -103,12 +103,12 @@ class Embedding(ABC):
         documents : iterable of list of str
             All are held at once: pass them in groups.
         seed : int
-            Seeds the inference of lda and doc2vec; the others have nothing random.
+            Seeds the inference of lda and doc2vec; the others have no random step.
 
         Returns
         -------
         ndarray of float32, shape (n_documents, num_topics)
-            Their range: the table in `texttopicnet.embeddings`.
+            For their range see the table in `texttopicnet.embeddings`.
         """
 
     def described(self) -> str:
@@ -261,7 +261,7 @@ class LearntEmbedding(Embedding):
     def _checked(
         cls, tfidf: TfidfModel, model: Any, num_topics: int, dictionary: Dictionary
     ) -> LearntEmbedding:
-        """The embedding of loaded parts, tried once; ValueError and others if they do not fit."""
+        """Make an embedding of loaded parts and try it; ValueError or others if they do not fit."""
         width, digest = cls.width(model), vocabulary.digest(dictionary)
         if getattr(model, vocabulary.MARK, digest) != digest:
             raise ValueError("it was learnt with another dictionary")

@@ -43,7 +43,7 @@ class TrainingTexts:
         except Exception as error:
             if threading.current_thread() is threading.main_thread():
                 raise
-            # gensim reads in a thread of its own, and would wait forever for one that died
+            # gensim reads in another thread, and would wait forever if that thread died
             self.error = error
 
     def check(self) -> None:

@@ -15,7 +15,7 @@ BUCKETS = 200_000
 
 
 def training_options(job: Training) -> dict[str, int]:
-    """What gensim's word2vec, fastText and doc2vec get alike: all words, one thread."""
+    """The options that gensim's word2vec, fastText and doc2vec share: all words, one thread."""
     return {
         "vector_size": job.num_topics,
         "min_count": 1,
@@ -59,11 +59,11 @@ class WordVectors(WordMatrix):
     def word_matrix(self) -> np.ndarray:
         matrix = np.zeros((len(self.dictionary), self.num_topics))
         known = self.model.wv.key_to_index
-        there = [i for word, i in self.dictionary.token2id.items() if word in known]
-        rows = self.model.wv[[self.dictionary[i] for i in there]].astype(float)
+        present = [i for word, i in self.dictionary.token2id.items() if word in known]
+        rows = self.model.wv[[self.dictionary[i] for i in present]].astype(float)
         # word vectors share a direction that says nothing about a text, so their mean is
         # subtracted (Mu and Viswanath, ICLR 2018)
-        matrix[there] = rows - rows.mean(axis=0)
+        matrix[present] = rows - rows.mean(axis=0)
         return matrix
 
 
