@@ -146,13 +146,12 @@ def _reached(where: str = "") -> Iterator[None]:
         yield
     except (RuntimeError, ValueError) as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        first = re.sub(r"\[/[^]]*\] ", "", first).partition(". ")[
-            0
-        ]  # without lines of PyTorch's code
+        # without the lines of PyTorch's code, and its advice
+        first = re.sub(r"\[/[^]]*\] ", "", first).partition(". ")[0]
         what = f"the processes at {where} cannot be reached" if where else "another process ended"
         raise CaffeError(
-            f"process {mode.solver_rank()} of the training stops, because {what} ({first}); the"
-            " last snapshot is whole, and -resume resumes from it"
+            f"process {mode.solver_rank()} of the training stops, because {what} ({first});"
+            " -resume resumes from the last snapshot"
         ) from error
 
 
