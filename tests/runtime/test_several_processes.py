@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 import caffe
 import caffe.cli
@@ -88,7 +89,8 @@ class Job:
     def solver(self, more=""):
         (self.folder / "solver.prototxt").write_text(
             'net: "net.prototxt" base_lr: 0.1 momentum: 0.9 weight_decay: 0.01 lr_policy: "fixed"'
-            f' random_seed: 3 max_iter: {ITERATIONS} snapshot_prefix: "s" display: 1 {more}'
+            f' random_seed: 3 max_iter: {ITERATIONS} snapshot_prefix: "s" display: 1'
+            f" solver_mode: CPU {more}"
         )
 
     def run(self, *launcher, flags=(), status=0):
@@ -146,8 +148,10 @@ def test_two_processes_are_one_with_iter_size_2(tmp_path, capfd, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GLOG_minloglevel", "0")
     capfd.readouterr()
-    assert caffe.cli.main(["train", "-solver", "solver.prototxt"]) == 0
+    without_cuda = [] if torch.cuda.is_available() else ["-gpu", "0,1"]
+    assert caffe.cli.main(["train", "-solver", "solver.prototxt", *without_cuda]) == 0
     log = capfd.readouterr().err
+    assert log.count("-gpu 0,1: only the first device is used") == bool(without_cuda)
     expected, alone = job.weights(), losses(log)
     for path in tmp_path.glob("s_iter*"):
         path.unlink()
