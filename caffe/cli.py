@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from caffe import command_line, log, mode, prototxt
+from caffe import command_line, launch, log, mode, processes, prototxt
 from caffe.command_line import Fatal
 from caffe.proto import caffe_pb2
 from caffe.signals import EFFECTS, Signals
@@ -42,7 +42,7 @@ commands:
   help            print this text
 
 train:  -solver FILE [-snapshot FILE.solverstate | -resume [auto] | -weights FILE[,FILE]]
-        [-restart_data] [-keep N] [-gpu ID] [-level N] [-stage A,B]
+        [-restart_data] [-keep N] [-gpu ID[,ID]|all] [-level N] [-stage A,B]
         [-sigint_effect snapshot|stop|none] [-sighup_effect snapshot|stop|none]
         [-collapsed_outputs VARIANCE] [-on_nan stop|rollback]
         [-tensorboard DIR] [-plot FILE.html] [-noeta]
@@ -53,6 +53,8 @@ device_query: -gpu ID|all
 -resume resumes from the newest good snapshot of the solver's snapshot_prefix, or starts from the
 beginning if there is none; -resume FILE.solverstate is the same as -snapshot FILE.solverstate.
 -restart_data resumes as Caffe does: with the first record, and random numbers from random_seed.
+-gpu all, or several numbers, trains with a process per GPU; torchrun starts them on any number of
+machines.  The batch is then batch_size times the number of processes.
 -keep N removes all but the N newest snapshots whenever one is written (default: all are kept).
 -collapsed_outputs: at each displayed iteration, the log warns if the outputs vary less than this
 between the images of a batch (default 1e-7; 0: never).
@@ -115,7 +117,11 @@ def act(arguments: list[str]) -> None:
         for action in sorted(commands):
             log.error("caffe.cpp:81", f"\t{action}")
         raise Fatal("caffe.cpp:83", f"Unknown action: {name}")
-    commands[name](args)
+    args.words = arguments
+    try:
+        commands[name](args)
+    finally:
+        processes.leave()
 
 
 def choose_device(chosen: str, position: str) -> None:
@@ -125,17 +131,16 @@ def choose_device(chosen: str, position: str) -> None:
         mode.set_mode_cpu()
         return
     log.info("caffe.cpp:204", f"Using GPUs {chosen}")
-    first = chosen.split(",")[0]
-    if not (first == "all" or first.isdigit()):
-        raise Fatal("caffe.cpp:204", f"-gpu takes device numbers or all, not '{chosen}'")
-    if "," in chosen:
+    numbers = launch.devices(chosen)
+    if len(numbers) > 1 and not processes.launched():
         log.warning("caffe.cpp:204", f"-gpu {chosen}: only the first device is used")
-    mode.set_device(0 if first == "all" else first)
+    mode.set_device(launch.own_device(numbers))
     mode.set_mode_gpu()
 
 
 def train(args: argparse.Namespace) -> None:
     """caffe train: start with fresh or given weights, or resume from a snapshot."""
+    from caffe import shared_training
     from caffe.rollback import Rollback
     from caffe.solver import Solver
 
@@ -178,6 +183,10 @@ def train(args: argparse.Namespace) -> None:
     gpu = args.gpu
     if not gpu and param.solver_mode == caffe_pb2.SolverParameter.GPU:
         gpu = str(param.device_id)
+    if launch.needed(gpu):
+        launch.train_on(gpu, args.words)
+        return
+    processes.join()
     choose_device(gpu, "caffe.cpp:197")
     if args.snapshot or args.weights:
         del param.weights[:]
@@ -195,11 +204,12 @@ def train(args: argparse.Namespace) -> None:
             if args.on_nan == "rollback":
                 solver.rollback = Rollback()
             watch(solver, args)
-            if args.snapshot:
+            if args.snapshot and mode.root_solver():
                 log.info("caffe.cpp:235", f"Resuming from {args.snapshot}")
                 solver.restore(args.snapshot, args.restart_data)
-            elif args.resume:
+            elif args.resume and mode.root_solver():
                 solver.restore_newest(args.restart_data)
+            shared_training.share_start(solver)
             log.info("caffe.cpp:239", "Starting Optimization")
             solver.solve()
     finally:

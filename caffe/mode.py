@@ -48,6 +48,23 @@ def set_random_seed(seed: int) -> None:
     torch.manual_seed(int(seed))
 
 
+def seed_solver(seed: int) -> None:
+    """Seed a solver from its random_seed; of several, each draws numbers of its own, as in Caffe.
+
+    Parameters
+    ----------
+    seed : int
+        Negative: PyTorch's own seed.
+    """
+    if seed >= 0 or solver_rank():
+        set_random_seed((seed if seed >= 0 else torch.initial_seed()) + solver_rank())
+
+
+def common_seed() -> int:
+    """The seed that all solvers have in common, for what they must draw alike."""
+    return torch.initial_seed() - solver_rank()
+
+
 def draw_seed() -> int:
     """Draw a seed for a thread that has a random stream of its own (a data layer's crops)."""
     return int(torch.randint(0, 2**31 - 1, (1,)).item())

@@ -1,54 +1,60 @@
-"""pycaffe's NCCL and Timer, as python/train.py uses them.
-
-Training runs in one process; several GPUs are not supported.
-"""
+"""pycaffe's NCCL and Timer, as python/train.py uses them."""
 
 from __future__ import annotations
 
+import os
+import tempfile
 import time
+import uuid
 from typing import TYPE_CHECKING
 
-from caffe import log, mode
-from caffe.error import CaffeError
+import torch
+import torch.distributed as dist
+
+from caffe import log, mode, processes, shared_training
 
 if TYPE_CHECKING:
     from caffe.solver import Solver
 
 
 def has_nccl() -> bool:
-    """Whether several GPUs can train together: never."""
-    return False
+    """Whether several GPUs can train together here."""
+    return torch.cuda.is_available() and dist.is_nccl_available()
 
 
 class NCCL:
-    """The exchange of weights and gradients between solvers; one solver has nothing to exchange.
+    """The exchange of weights and gradients between solvers, one per process of this machine.
+
+    The processes that `caffe.set_solver_count` announces meet here.  From then on the solver itself
+    adds up the gradients, so the callbacks, which BVLC's scripts hand to solver and net, do
+    nothing.  With one solver there is nothing to exchange.  Without GPUs, Gloo takes NCCL's part.
 
     Parameters
     ----------
     solver : Solver
     uid : bytes
-        The session's name; not used.
+        The session's name, from `new_uid`; the same in every process.
 
     Raises
     ------
     CaffeError
-        `caffe.set_solver_count` has announced more than one solver.
+        The other processes cannot be reached.
     """
 
-    def __init__(self, solver: Solver, uid: bytes = b"") -> None:  # noqa: ARG002  pycaffe's
-        if mode.solver_count() > 1:
-            raise CaffeError(
-                f"training with {mode.solver_count()} GPUs is not supported; give one GPU"
-            )
+    def __init__(self, solver: Solver, uid: bytes = b"") -> None:
         self.solver = solver
+        if mode.solver_count() > 1 and not processes.together():
+            path = os.fsdecode(uid)
+            processes.enter(mode.solver_rank(), mode.solver_count(), f"file://{path}", path)
 
     @staticmethod
     def new_uid() -> bytes:
-        """A name for a session."""
-        return b"one process"
+        """A name for a session: a file by which its processes find each other."""
+        return os.fsencode(os.path.join(tempfile.gettempdir(), f"caffe_{uuid.uuid4().hex}"))
 
     def bcast(self) -> None:
-        """Send the root solver's weights to the others."""
+        """Send the root solver's weights, history and iteration to the others."""
+        shared_training.share_start(self.solver)
 
     def on_start(self) -> None:
         """Called before each iteration, as a solver's callback."""

@@ -26,7 +26,8 @@ class Position:
     passed : int
         Records passed so far, or files passed in this round.
     order : sequence of int
-        The source's records as they were shuffled; empty if they were not.
+        The source's records as they were shuffled; empty if they were not.  For HDF5Data of several
+        solvers, the one number of the solver whose row is next.
     streams : tuple of dict
         States of NumPy bit generators.
     states : tuple of torch.Tensor

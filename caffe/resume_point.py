@@ -10,7 +10,7 @@ first record.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -51,6 +51,8 @@ class ResumePoint:
         For the training net, then each test net: name, type and position of the layers with one.
     rate_scale : float
         What rollbacks have made of the learning rate, above 0; 1 without any.
+    others : list of bytes
+        In the root's point, those of the other processes of this training.
     """
 
     iteration: int | None
@@ -60,6 +62,7 @@ class ResumePoint:
     cuda_stream: torch.Tensor | None
     nets: Sequence[Sequence[tuple[str, str, Position]]]
     rate_scale: float = 1.0
+    others: Sequence[bytes] = ()
 
     def to_bytes(self) -> bytes:
         """The point as the bytes that `read` takes."""
@@ -68,6 +71,7 @@ class ResumePoint:
             solver_rank=self.solver[1],
             loss=[float(loss) for loss in self.losses],
             cpu_stream=self.cpu_stream.numpy().tobytes(),
+            other=self.others,
         )
         if self.cuda_stream is not None:
             message.cuda_stream = self.cuda_stream.numpy().tobytes()
@@ -78,13 +82,30 @@ class ResumePoint:
         return message.SerializeToString()
 
 
+@dataclass(frozen=True)
+class Restored:
+    """The resume points of a snapshot that a solver has resumed from.
+
+    Attributes
+    ----------
+    path : str
+        The solver state.
+    points : list of bytes
+        One per process that trained, in the order of their numbers.
+    """
+
+    path: str
+    points: Sequence[bytes]
+
+
 def of_snapshot(solver: Solver) -> ResumePoint:
     """The point from which a snapshot taken now resumes: if an iteration is under way, its start.
 
     The tests before an iteration are part of it: the resumed training tests again.
     """
     begun = solver.begun_at
-    return begun if begun and begun.iteration == solver.iter else take(solver)
+    point = begun if begun and begun.iteration == solver.iter else take(solver)
+    return replace(point, others=solver.others)
 
 
 def take(solver: Solver) -> ResumePoint:
@@ -138,6 +159,7 @@ def read(data: bytes, path: str) -> ResumePoint:
                 for net in message.net
             ],
             _scale(message.rate_scale),
+            list(message.other),
         )
     except DAMAGES as error:
         raise CaffeError(damaged) from error

@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from caffe import hdf5_file, hdf5_snapshot, leftovers, log, resume_point, weights_file, wire
+from caffe import (
+    hdf5_file,
+    hdf5_snapshot,
+    leftovers,
+    log,
+    mode,
+    resume_point,
+    weights_file,
+    wire,
+)
 from caffe.error import CaffeError
 from caffe.proto import caffe_pb2
 from caffe.whole_file import renamed_when_whole
@@ -107,16 +116,19 @@ def restore(solver: Solver, path: str | os.PathLike[str], restart_data: bool = F
                 f"{path}: history blob {i} has the shape {theirs.shape}, this net needs"
                 f" {tuple(mine.shape)}"
             )
-    point = None
+    point = restored = None
     if state.resume_point and not restart_data:
         point = resume_point.read(state.resume_point, path)
+        restored = resume_point.Restored(path, [state.resume_point, *point.others])
+        if 0 < mode.solver_rank() < len(restored.points):
+            point = resume_point.read(restored.points[mode.solver_rank()], path)
     if state.learned_net:
         solver.net.copy_trained_layers(weights_of(path, state))
     log.info("sgd_solver.cpp:336", "SGDSolver: restoring history")
     for mine, theirs in zip(history, state.history, strict=True):
         mine.copy_(torch.from_numpy(theirs.copy()))
     solver.iter, solver.updater.current_step = state.iter, state.current_step
-    solver.begun_at = None
+    solver.begun_at, solver.restored = None, restored
     if point is not None:
         resume_point.restore(solver, point, path)
 

@@ -5,22 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-import torch
-
 from caffe import (
     health,
+    iteration,
     leftovers,
     log,
     mode,
     paired_data,
+    processes,
     prototxt,
     resume,
     resume_point,
+    shared_training,
     snapshot,
     solver_nets,
     solver_settings,
 )
-from caffe.node import Parameter
 from caffe.proto.caffe_pb2 import SolverParameter
 from caffe.pycaffe import Net
 from caffe.rollback import Rollback
@@ -65,6 +65,10 @@ class Solver:
         ones 1e-9.
     keep : int
         How many snapshots to keep.  0: all.
+    restored : Restored or None
+        The resume points of the snapshot that the training has resumed from.
+    others : list of bytes
+        Where the other processes of this training were when they last said so: their resume points.
     rollback : Rollback or None
         Brings the training back to a snapshot when it diverges.  None: it ends then.
     """
@@ -92,14 +96,16 @@ class Solver:
         self.iter, self.stopped_early = 0, False
         self.request: Callable[[], str] = lambda: NONE
         self.begun_at: resume_point.ResumePoint | None = None
+        self.restored: resume_point.Restored | None = None
+        self.others: list[bytes] = []
+        self.exchange: shared_training.Gradients | None = None
         self._callbacks: list[tuple[Callable[[], object], Callable[[], object] | None]] = []
         rule = solver_settings.check(param, self.file)
         log.info(
             "solver.cpp:45",
             "Initializing solver from parameters: \n" + prototxt.to_text(param).rstrip("\n"),
         )
-        if param.random_seed >= 0:
-            mode.set_random_seed(param.random_seed)
+        mode.seed_solver(param.random_seed)
         self.net: Net = solver_nets.train_net(param, self.file)
         self.test_nets = solver_nets.test_nets(param, self.file, self.net)
         for net in (self.net, *self.test_nets):
@@ -136,6 +142,11 @@ class Solver:
             on_start, on_gradients_ready = on_start.on_start, on_start.on_gradients_ready
         self._callbacks.append((on_start, on_gradients_ready))
 
+    @property
+    def has_callbacks(self) -> bool:
+        """Whether anybody is called back."""
+        return bool(self._callbacks)
+
     def solve(self, resume_file: str | os.PathLike[str] | None = None) -> None:
         """Train until max_iter, then snapshot and test as the prototxt says.
 
@@ -145,7 +156,7 @@ class Solver:
             A .solverstate to restore first.
         """
         p = self.param
-        if p.snapshot_after_train:
+        if p.snapshot_after_train and mode.root_solver():
             solver_settings.check_folder(p, self.file)
             leftovers.remove(f"{p.snapshot_prefix}_iter_", "*")
         log.info("solver.cpp:289", f"Solving {self.net.name}")
@@ -160,7 +171,8 @@ class Solver:
             log.info("solver.cpp:311", "Optimization stopped early.")
             return
         if self.training_log.displays(self.iter):
-            self.training_log.remember(self.net.forward_backward(backward=False))
+            loss = self.net.forward_backward(backward=False)
+            self.training_log.remember(processes.mean(loss))
             self.training_log.last_loss(self.iter)
         if p.test_interval and self.iter % p.test_interval == 0:
             self.test_all()
@@ -200,22 +212,22 @@ class Solver:
         for on_start, _ in self._callbacks:
             on_start()
         self._iterate()
-        request = self.request()
+        request = processes.agreed(self.request())
         self.stopped_early = request == STOP
-        due = p.snapshot > 0 and self.iter % p.snapshot == 0 and mode.root_solver()
-        if due or request == SNAPSHOT:
+        due = p.snapshot > 0 and self.iter % p.snapshot == 0
+        if (due and (mode.root_solver() or processes.together())) or request == SNAPSHOT:
             self.snapshot()
 
     def _iterate(self) -> None:
         """One iteration: the gradients, the log lines, the update."""
-        if self._updates_at_once():
+        if iteration.updates_at_once(self):
             rate = self.updater.rate(self.iter)
-            self.training_log.remember(self._forward_backward_update(rate))
+            self.training_log.remember(iteration.update_at_once(self, rate))
             self._look_at_loss()
             self._take_rate_step(rate)
             self.iter += 1
         else:
-            self.training_log.remember(self._gradients())
+            self.training_log.remember(iteration.gradients(self))
             self._look_at_loss()
             for _, ready in self._callbacks:
                 if ready is not None:
@@ -232,37 +244,6 @@ class Solver:
         if display and self.iter > 0 and self.collapsed_outputs:
             health.warn_of_collapse(self.net, self.collapsed_outputs)
 
-    def _updates_at_once(self) -> bool:
-        """Whether each weight is updated once its gradient is known, and the gradient dropped.
-
-        That keeps the largest gradient out of memory while the layers below are computed.  It is
-        not done where the diffs may be read (pycaffe, callbacks, snapshot_diff, debug_info) or
-        where all of them are needed first (clipping, iter_size).
-        """
-        p = self.param
-        looked_at = self.net.keep_blobs or self._callbacks or p.snapshot_diff or p.debug_info
-        return not looked_at and p.iter_size == 1 and p.clip_gradients < 0
-
-    def _forward_backward_update(self, rate: float) -> torch.Tensor:
-        waiting = dict.fromkeys(self.net.learnable)
-
-        def update(parameter: Parameter, grad: torch.Tensor) -> None:
-            waiting.pop(parameter, None)
-            self.updater.update(parameter, grad, rate, self.iter)
-
-        loss = self.net.forward_backward(gradient_ready=update)
-        for parameter in waiting:  # parameters that no gradient reaches still decay
-            grad = torch.zeros_like(parameter.blob.tensor())
-            self.updater.update(parameter, grad, rate, self.iter)
-        return loss
-
-    def _gradients(self) -> torch.Tensor:
-        """Run iter_size passes; return the mean loss (0-d, not synchronised)."""
-        debug = self.param.debug_info and self.training_log.displays(self.iter)
-        run = self.net.debug_forward_backward if debug else self.net.forward_backward
-        losses = [run() for _ in range(self.param.iter_size)]
-        return losses[0] if len(losses) == 1 else torch.stack(losses).mean()
-
     def apply_update(self) -> None:
         """Update the weights from the diffs, which become the updates; count the iteration."""
         rate = self.updater.rate(self.iter)
@@ -276,12 +257,14 @@ class Solver:
 
     # ------------------------------------------------------------------------------------ testing
     def test_all(self) -> None:
-        """Run every test net and log the mean of each output; a request to stop ends it early."""
-        if not mode.root_solver():
-            return
-        for i, net in enumerate(self.test_nets):
+        """Run every test net for its test_iter batches and log the mean of each output; a request
+        to stop ends it early.  Of several processes the root tests, and the others wait for it.
+        """
+        shared_training.gather_points(self)
+        for i, net in enumerate(self.test_nets if mode.root_solver() else []):
             if not self.stopped_early:
                 self._test(i, net, self.param.test_iter[i])
+        self.stopped_early = bool(processes.of_root(self.stopped_early))
 
     def _test(self, index: int, net: Net, iterations: int) -> None:
         log.info("solver.cpp:347", f"Iteration {self.iter}, Testing net (#{index})")
@@ -307,19 +290,25 @@ class Solver:
         """Between two test batches: snapshot at once, note a request to stop."""
         while (request := self.request()) != NONE:
             if request == SNAPSHOT:
-                self.snapshot()
+                self._write_snapshot()
             elif request == STOP:
                 self.stopped_early = True
 
     # ---------------------------------------------------------------------------------- snapshots
-    def snapshot(self) -> tuple[str, str]:
+    def snapshot(self) -> tuple[str, str] | None:
         """Write weights and state, as snapshot.take does, and return the names of both files.
+
+        Several processes call this together; the root writes, and the others return None.
 
         Raises
         ------
         CaffeError
             A weight is NaN or infinite (then nothing is written), or a file cannot be written.
         """
+        shared_training.gather_points(self)
+        return None if processes.together() and mode.solver_rank() else self._write_snapshot()
+
+    def _write_snapshot(self) -> tuple[str, str]:
         health.check_weights(self)
         names = snapshot.take(self)
         if self.rollback:

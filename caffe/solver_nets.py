@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from caffe import log, prototxt
+from caffe import log, mode, processes, prototxt
 from caffe.error import CaffeError
 from caffe.proto import caffe_pb2
 from caffe.proto.caffe_pb2 import NetParameter, NetState, SolverParameter
@@ -113,6 +113,8 @@ def test_nets(param: SolverParameter, file: str, trained: Net) -> list[Net]:
     CaffeError
         The numbers of test nets, test_iter and test_state disagree, or test_interval is missing.
     """
+    if processes.together() and not mode.root_solver():
+        return []  # the root alone tests
     sources = [_source("test_net_param", net, file) for net in param.test_net_param]
     sources += [_source("test_net", path, file) for path in param.test_net]
     for field in ("net_param", "net"):

@@ -2,7 +2,7 @@
 
 import os
 
-from caffe import log, lr_policy
+from caffe import log, lr_policy, mode
 from caffe.error import CaffeError
 from caffe.proto.caffe_pb2 import SolverParameter
 from caffe.update_rule import RULES, SGD
@@ -43,7 +43,7 @@ def check(param: SolverParameter, file: str) -> SGD:
     if param.iter_size < 1 or param.average_loss < 1:
         raise CaffeError(f"{file}: iter_size and average_loss must be at least 1")
     _set_prefix(param, file)
-    if param.snapshot > 0:
+    if param.snapshot > 0 and mode.root_solver():
         check_folder(param, file)
     return rule
 

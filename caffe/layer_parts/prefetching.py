@@ -74,10 +74,17 @@ class PrefetchingLayer(Layer):
         raise NotImplementedError
 
     # ------------------------------------------------------------- for setup
-    def skipped(self) -> int:
-        """How many records to skip at the beginning: drawn from 0 to rand_skip - 1."""
+    def skipped(self, alike: bool = False) -> int:
+        """How many records to skip at the beginning: drawn from 0 to rand_skip - 1.
+
+        `alike`: several solvers skip the same number, because they take turns at the records.
+        """
         most = self.settings.rand_skip
-        return int(np.random.default_rng(mode.draw_seed()).integers(most)) if most else 0
+        if not most:
+            return 0
+        shared = alike and mode.solver_count() > 1
+        seed = mode.common_seed() if shared else mode.draw_seed()
+        return int(np.random.default_rng(seed).integers(most))
 
     def transform_like(self, record: Any, log_place: str) -> None:
         """Make the transformer, and take the tops' shape from this record."""

@@ -37,7 +37,7 @@ class Data(PrefetchingLayer):
 
     def setup(self, shapes: Shapes) -> None:
         self.transform_like(0, "data_layer.cpp:45")
-        self.cursor = self.skipped()
+        self.cursor = self.skipped(alike=self.train)
         self.seed = mode.draw_seed()
 
     def record_count(self) -> int:

@@ -3,7 +3,8 @@
 Each top takes the dataset of its own name: (rows, ...), integers or floats; all datasets of a
 file have the same number of rows.  Honours hdf5_data_param: source, batch_size, shuffle (the order
 of the files in each round, and of the rows in each file).  transform_param is refused, as in Caffe.
-One file is held in memory at a time.
+One file is held in memory at a time.  Several solvers take turns at the rows in TRAIN, in an order
+that they all shuffle alike.
 """
 
 import h5py
@@ -34,7 +35,10 @@ class HDF5Data(Layer):
         if not self.files:
             self.fail(f"{p.source} lists no HDF5 files")
         log.info("hdf5_data_layer.cpp:94", f"Number of HDF5 files: {len(self.files)}")
-        self.rng = np.random.default_rng(mode.draw_seed())
+        self.solvers = mode.solver_count() if self.train else 1
+        self.turn = 0  # the solver whose row is next
+        shared = self.solvers > 1
+        self.rng = np.random.default_rng(mode.common_seed() if shared else mode.draw_seed())
         self._new_round()
         self._load()
 
@@ -89,7 +93,7 @@ class HDF5Data(Layer):
         parts = [[] for _ in self.arrays]
         missing = self.param.hdf5_data_param.batch_size
         while missing:
-            rows = self.row_order[self.row : self.row + missing]
+            rows = self._take(missing)
             for part, array in zip(parts, self.arrays, strict=True):
                 if part and part[0].shape[1:] != array.shape[1:]:
                     self.fail(
@@ -98,10 +102,19 @@ class HDF5Data(Layer):
                     )
                 part.append(array[rows])
             missing -= len(rows)
-            self.row += len(rows)
             if self.row == len(self.row_order):
                 self._next_file()
         return [torch.from_numpy(np.concatenate(part)).to(self.device) for part in parts]
+
+    def _take(self, most: int):
+        """The next rows of the file that are this solver's, `most` of them at the most."""
+        first = self.row + (mode.solver_rank() - self.turn) % self.solvers
+        rows = self.row_order[first :: self.solvers][:most]
+        left = len(self.row_order)
+        end = first + (len(rows) - 1) * self.solvers + 1 if len(rows) == most else left
+        self.turn = (self.turn + end - self.row) % self.solvers
+        self.row = end
+        return rows
 
     def _next_file(self):
         if len(self.files) == 1:
@@ -118,7 +131,8 @@ class HDF5Data(Layer):
         The states of the generator before it shuffled the files and the rows reproduce both orders.
         """
         streams = self.round_stream, self.file_stream
-        return Position(len(self.files), self.row, self.file, streams=streams)
+        turn = (self.turn,) if self.solvers > 1 else ()
+        return Position(len(self.files), self.row, self.file, turn, streams)
 
     def move_to(self, position: Position) -> None:
         if position.records != len(self.files):
@@ -136,3 +150,4 @@ class HDF5Data(Layer):
                 f"{path} has {len(self.row_order)} rows, but none with the number {position.cursor}"
             )
         self.row = position.cursor
+        self.turn = position.order[0] if position.order else 0

@@ -36,6 +36,9 @@ class ImageData(PrefetchingLayer):
             log.info("image_data_layer.cpp:51", "Shuffling data")
             self.order = range(len(self.lines))
             self._shuffle(np.random.default_rng(self.seed))
+        elif self.train and mode.solver_count() > 1 and not p.rand_skip:
+            advice = "Shuffling or skipping recommended for multi-GPU"
+            log.warning("image_data_layer.cpp:60", advice)
         log.info("image_data_layer.cpp:61", f"A total of {len(self.lines)} images.")
         self.cursor = self.skipped()
         if self.cursor >= len(self.lines):

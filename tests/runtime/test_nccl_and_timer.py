@@ -1,4 +1,8 @@
-"""pycaffe's solver and module functions as BVLC's python/train.py uses them, in one process."""
+"""pycaffe's solver and module functions as BVLC's python/train.py uses them."""
+
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -60,13 +64,59 @@ def test_as_train_py_does(solver_file):
     np.testing.assert_array_equal(solver.net.params["ip"][0].data, plain.net.params["ip"][0].data)
 
 
-def test_more_gpus_are_refused_in_one_sentence(solver_file):
-    solver = caffe.SGDSolver(solver_file)
-    caffe.set_solver_count(2)
-    with pytest.raises(
-        caffe.CaffeError, match=r"^training with 2 GPUs is not supported; give one GPU$"
-    ):
-        caffe.NCCL(solver, caffe.NCCL.new_uid())
+TRAIN = """
+import multiprocessing
+import sys
+
+import numpy as np
+
+import caffe
+
+caffe.init_log(2)
+
+
+def solve(proto, count, uid, rank):
+    caffe.set_mode_cpu()
+    caffe.set_solver_count(count)
+    caffe.set_solver_rank(rank)
+    caffe.set_multiprocess(True)
+    solver = caffe.SGDSolver(proto)
+    start = solver.net.params["ip"][0].data.copy()
+    nccl = caffe.NCCL(solver, uid)
+    nccl.bcast()
+    assert np.array_equal(start, solver.net.params["ip"][0].data) == (rank == 0)
+    solver.add_callback(nccl)
+    if solver.param.layer_wise_reduce:
+        solver.net.after_backward(nccl)
+    solver.step(solver.param.max_iter)
+    np.save(f"{proto}.{rank}.npy", solver.net.params["ip"][0].data)
+
+
+if __name__ == "__main__":
+    uid = caffe.NCCL.new_uid()
+    started = [
+        multiprocessing.Process(target=solve, args=(sys.argv[1], 2, uid, rank), daemon=True)
+        for rank in range(2)
+    ]
+    [p.start() for p in started], [p.join() for p in started]
+    sys.exit(max(p.exitcode for p in started))
+"""
+
+
+def test_two_processes_as_train_py_starts_them(solver_file, tmp_path):
+    """Both end with the weights of a plain training, because both read the same constants."""
+    (tmp_path / "train.py").write_text(TRAIN)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "train.py", solver_file],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.getcwd()},
+        timeout=60,
+    )
+    assert done.returncode == 0
+    plain = caffe.SGDSolver(solver_file)
+    plain.step(4)
+    for rank in range(2):
+        found = np.load(f"{solver_file}.{rank}.npy")
+        np.testing.assert_allclose(found, plain.net.params["ip"][0].data, rtol=1e-6)
 
 
 def test_the_timer(monkeypatch, capfd):

@@ -1,0 +1,57 @@
+"""The gradients of one iteration of a solver, by one of three ways: each weight updated as soon as
+its gradient is there, all gradients first, or all gradients as means over several processes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from caffe import processes, shared_training
+
+if TYPE_CHECKING:
+    from caffe.node import Parameter
+    from caffe.solver import Solver
+
+
+def updates_at_once(solver: Solver) -> bool:
+    """Whether each weight is updated as soon as its gradient, then forgotten, is there.
+
+    That keeps the largest gradient out of memory while the layers below are computed.  It is not
+    done where the diffs may be looked at (pycaffe, callbacks, snapshot_diff, debug_info) or where
+    all of them are needed first (clipping, iter_size, several processes).
+    """
+    p, net = solver.param, solver.net
+    looked_at = net.keep_blobs or solver.has_callbacks or p.snapshot_diff or p.debug_info
+    at_once = p.iter_size == 1 and p.clip_gradients < 0 and not processes.together()
+    return at_once and not looked_at
+
+
+def update_at_once(solver: Solver, rate: float) -> torch.Tensor:
+    """Run forward, and backward with the updates; return the loss (0-d, not synchronised)."""
+    waiting = dict.fromkeys(solver.net.learnable)
+
+    def update(parameter: Parameter, grad: torch.Tensor) -> None:
+        waiting.pop(parameter, None)
+        solver.updater.update(parameter, grad, rate, solver.iter)
+
+    loss = solver.net.forward_backward(gradient_ready=update)
+    for parameter in waiting:  # parameters that no gradient reaches still decay
+        grad = torch.zeros_like(parameter.blob.tensor())
+        solver.updater.update(parameter, grad, rate, solver.iter)
+    return loss
+
+
+def gradients(solver: Solver) -> torch.Tensor:
+    """Run iter_size passes; return the mean loss (0-d, not synchronised)."""
+    displays = solver.training_log.displays(solver.iter)
+    debug = solver.param.debug_info and displays
+    if processes.together():
+        loss = shared_training.gradients_of(solver).compute(solver.param.iter_size, debug)
+        if displays:
+            shared_training.average_outputs(solver.net)
+        return loss
+    run = solver.net.debug_forward_backward if debug else solver.net.forward_backward
+    losses = [run() for _ in range(solver.param.iter_size)]
+    return losses[0] if len(losses) == 1 else torch.stack(losses).mean()
