@@ -14,6 +14,7 @@ rounds.  An article has only a few of the topics: a topic is skipped once its ga
 alpha and its contribution is too small to change any number.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -144,9 +145,8 @@ def _infer(
 ) -> None:
     """Infer one article after the other; article i's words are ids[ends[i - 1] : ends[i]].
 
-    `gamma` holds the starts and gets the results.  Writes `close`, as `gammas` returns it, and adds
-    expElogtheta * count / phinorm to `sums` (a row per word, a column per topic) for the articles
-    that are not close; `sums` may have no rows.
+    `gamma` holds the starts and gets the results.  Writes `close`, as `gammas` returns it, and, if
+    `sums` has a row per word, adds expElogtheta * count / phinorm to it for the other articles.
     """
     num_topics, dtype = len(alpha), expElogbeta.dtype
     rows, row_of = _rows_of_words(expElogbeta, ids)
@@ -296,15 +296,14 @@ def sufficient_statistics(
     sums = np.zeros((lda.expElogbeta.shape[1], lda.num_topics), lda.dtype)
     close = _run(lda, ids, counts, ends, gamma, sums)
     sstats = sums.T * lda.expElogbeta
-    chosen = np.flatnonzero(close)
-    if len(chosen):
-        firsts = np.concatenate([[0], ends])
-        entries = [slice(firsts[i], firsts[i + 1]) for i in chosen]
-        lda.random_state = Starts(starts[chosen])
-        sstats += lda.inference(
-            [list(zip(ids[e].tolist(), counts[e].tolist(), strict=True)) for e in entries],
-            collect_sstats=True,
-        )[1]
+    if close.any():
+        entries = itertools.pairwise([0, *ends])
+        documents = [
+            list(zip(ids[first:end].tolist(), counts[first:end].tolist(), strict=True))
+            for first, end in itertools.compress(entries, close)
+        ]
+        lda.random_state = Starts(starts[close])
+        sstats += lda.inference(documents, collect_sstats=True)[1]
     return sstats
 
 
