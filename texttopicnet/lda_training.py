@@ -21,6 +21,7 @@ import sys
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -210,9 +211,11 @@ class _Training:
 def _packed(documents: Sequence[Bow]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Bags of words as (ids, counts, ends): a fraction of the bytes of lists of tuples."""
     ends = np.cumsum([len(document) for document in documents])
-    numbers = itertools.chain.from_iterable(itertools.chain.from_iterable(documents))
-    table = np.fromiter(numbers, np.float64, 2 * ends[-1]).reshape(-1, 2)
-    return table[:, 0].astype(np.int32), table[:, 1].astype(np.float32), ends
+    ids, counts = (
+        np.fromiter(map(itemgetter(i), itertools.chain.from_iterable(documents)), dtype, ends[-1])
+        for i, dtype in enumerate((np.int32, np.float32))
+    )
+    return ids, counts, ends
 
 
 def _sstats(model: LdaModel, ids: np.ndarray, counts: np.ndarray, ends: np.ndarray) -> np.ndarray:
