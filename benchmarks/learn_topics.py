@@ -81,14 +81,16 @@ def main():
 
     def ours():
         with parallel.executor(args.workers) as executor:
-            return lda_training.learn(dictionary, corpus, seed=0, executor=executor, **settings)
+            return lda_training.learn(
+                dictionary, corpus, seed=0, executor=executor, compiled=True, **settings
+            )
 
     sides = {
         "LdaMulticore": lambda: LdaMulticore(corpus, workers=args.workers, **gensims),
         "LdaModel": lambda: LdaModel(corpus, update_every=3, **gensims),
         "compiled": ours,
     }
-    lda_training.learn(dictionary, corpus[:10], num_topics=args.topics)  # compiles
+    lda_training.learn(dictionary, corpus[:10], args.topics, compiled=True)  # compiles
     seconds = {name: [] for name in sides}
     for i in range(args.rounds):
         for name, learn in sides.items():

@@ -96,10 +96,16 @@ class Watched:
             yield document
 
 
+def test_a_chunk_as_one_piece_is_gensims_model_to_the_bit(corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr(lda_training, "PIECE", CHUNK)
+    assert_same(learn(corpus), gensims(corpus), tmp_path)
+
+
 @pytest.mark.parametrize("piece", [15, CHUNK])
-def test_it_is_gensims_model_up_to_rounding(corpus, monkeypatch, piece):
+@pytest.mark.parametrize("compiled", [False, True])
+def test_it_is_gensims_model_up_to_rounding(corpus, monkeypatch, piece, compiled):
     monkeypatch.setattr(lda_training, "PIECE", piece)
-    lda, wanted = learn(corpus), gensims(corpus)
+    lda, wanted = learn(corpus, compiled=compiled), gensims(corpus)
     np.testing.assert_allclose(lda.state.sstats, wanted.state.sstats, rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(lda.get_topics(), wanted.get_topics(), atol=1e-5)
     assert lda.num_updates == wanted.num_updates == 190
@@ -107,13 +113,25 @@ def test_it_is_gensims_model_up_to_rounding(corpus, monkeypatch, piece):
     np.testing.assert_array_equal(
         lda.random_state.get_state()[1], wanted.random_state.get_state()[1]
     )
-    assert lda.get_topics().max() > 0.04  # something was learnt about 68 words
+    assert lda.get_topics().max() > 0.04  # something was learnt of 68 words
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_twenty_passes_are_gensims_model(corpus, seed):
-    lda, wanted = (run(corpus, passes=20, seed=seed).get_topics() for run in (learn, gensims))
-    np.testing.assert_allclose(lda, wanted, atol=1e-5)
+def test_twenty_passes_in_compiled_code_are_gensims_model(corpus, seed):
+    lda = learn(corpus, passes=20, seed=seed, compiled=True).get_topics()
+    np.testing.assert_allclose(lda, gensims(corpus, passes=20, seed=seed).get_topics(), atol=1e-5)
+
+
+def test_compiled_code_gives_one_model_for_any_number_of_processes(corpus, tmp_path):
+    assert_same(learn(corpus, compiled=True), learn(corpus, 2, compiled=True), tmp_path)
+
+
+def test_a_checkpoint_of_the_other_code_is_not_resumed(corpus, tmp_path, capsys):
+    given = {"checkpoint": tmp_path / "checkpoint", "seconds": 0}
+    learn(corpus, **given)
+    capsys.readouterr()
+    learn(corpus, compiled=True, **given)
+    assert "other settings: learning from the beginning" in capsys.readouterr().err
 
 
 def test_the_model_does_not_depend_on_the_processes(corpus, uninterrupted, tmp_path):

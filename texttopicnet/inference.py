@@ -297,23 +297,21 @@ def sufficient_statistics(
     close = _run(lda, ids, counts, ends, gamma, sums)
     sstats = sums.T * lda.expElogbeta
     if close.any():
-        entries = itertools.pairwise([0, *ends])
-        documents = [
-            list(zip(ids[first:end].tolist(), counts[first:end].tolist(), strict=True))
-            for first, end in itertools.compress(entries, close)
-        ]
+        documents = list(itertools.compress(documents_of(ids, counts, ends), close))
         lda.random_state = Starts(starts[close])
         sstats += lda.inference(documents, collect_sstats=True)[1]
     return sstats
 
 
-class Starts:
-    """Replaces a model's random state during inference: gamma starts at given rows.
+def documents_of(ids: np.ndarray, counts: np.ndarray, ends: np.ndarray) -> list[list[tuple]]:
+    """gensim's bags of words, a list of (id, count) per document; `ends` is where each ends."""
+    pairs = list(zip(ids.tolist(), counts.tolist(), strict=True))
+    return [pairs[first:end] for first, end in itertools.pairwise([0, *ends.tolist()])]
 
-    Parameters
-    ----------
-    rows : ndarray, shape (n_documents, num_topics) or (num_topics,)
-        One row for each document, or one for all.
+
+class Starts:
+    """Replaces a model's random state during inference: gamma starts at `rows`, of shape
+    (n_documents, num_topics), or (num_topics,) for all documents.
     """
 
     def __init__(self, rows: np.ndarray) -> None:

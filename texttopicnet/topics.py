@@ -105,6 +105,7 @@ class TopicModel:
         update_every: int = UPDATE_EVERY,
         executor: parallel.Executor | None = None,
         checkpoint: Path | None = None,
+        compiled: bool = False,
     ) -> TopicModel:
         """Train LDA with gensim's defaults (chunks of 2000 documents, alpha 1/num_topics, online
         updates).
@@ -125,11 +126,21 @@ class TopicModel:
         checkpoint : Path, optional
             File of the training's state, which is written once a minute, and from which the
             training resumes; remove it once the model is saved (`lda_training.learn`).
+        compiled : bool
+            Infer in compiled code: several times as fast, and the same model up to rounding.
         """
         own = parallel.executor(workers) if executor is None else contextlib.nullcontext(executor)
         with own as used:
             lda = lda_training.learn(
-                dictionary, corpus, num_topics, passes, seed, update_every, used, checkpoint
+                dictionary,
+                corpus,
+                num_topics,
+                passes,
+                seed,
+                update_every,
+                used,
+                checkpoint,
+                compiled=compiled,
             )
         for made in (dictionary, lda):
             vocabulary.mark(made, dictionary)
