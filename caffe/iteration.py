@@ -1,5 +1,7 @@
-"""The gradients of one iteration of a solver, by one of three ways: each weight updated as soon as
-its gradient is there, all gradients first, or all gradients as means over several processes.
+"""One iteration of a solver, in one of three ways.
+
+Each weight is updated as soon as its gradient is computed, or all gradients are computed first, or
+they are also averaged over several processes first.
 """
 
 from __future__ import annotations

@@ -35,12 +35,12 @@ def devices(chosen: str) -> list[int]:
     Returns
     -------
     list of int
-        'all' is [0] where there is no CUDA.
+        Without CUDA, 'all' gives [0].
 
     Raises
     ------
     CaffeError
-        It is something else, or names a GPU twice.
+        `chosen` is something else, or names a GPU twice.
     """
     if chosen == "all":
         return list(range(max(1, torch.cuda.device_count())))
@@ -54,7 +54,7 @@ def devices(chosen: str) -> list[int]:
 
 
 def needed(chosen: str) -> bool:
-    """Whether `caffe train -gpu chosen` starts processes: several GPUs, and nobody has yet."""
+    """Whether `caffe train -gpu chosen` has to start processes, one for each of several GPUs."""
     return not processes.launched() and torch.cuda.is_available() and len(devices(chosen)) > 1
 
 
@@ -64,7 +64,7 @@ def train_on(chosen: str, arguments: Sequence[str]) -> None:
     Raises
     ------
     CaffeError
-        There is no such GPU, or a process failed.
+        A GPU does not exist, or a process failed.
     """
     numbers, count = devices(chosen), torch.cuda.device_count()
     if max(numbers) >= count:

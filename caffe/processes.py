@@ -1,4 +1,4 @@
-"""Several processes that train one net together: who belongs, and what they tell each other.
+"""Several processes that train one net together: how they meet, and what they exchange.
 
 `torchrun` and caffe/launch.py start the processes and describe the group in the environment, with
 torch.distributed's names: RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT.  Each process is
@@ -25,9 +25,9 @@ from caffe.error import CaffeError
 from caffe.signals import NONE, SNAPSHOT, STOP
 
 VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-# The others wait while the root tests.  A process that has died is noticed at once.
+# How long the others wait while the root tests.  The end of a process is noticed at once.
 TIMEOUT = timedelta(hours=12)
-START = timedelta(minutes=10)  # for all to come
+START = timedelta(minutes=10)  # until all processes have joined
 POLL = 0.02  # seconds
 CODES = (NONE, SNAPSHOT, STOP)
 _joined = False
@@ -99,7 +99,7 @@ def _of_this_start(store: dist.Store, rank: int, count: int) -> dist.Store:
 
     The store of torchrun outlives the processes that it restarts, and would hand over the addresses
     of those that were killed.  So the root chooses a new name; each of the others asks for it with
-    a word of its own, and says that it has heard it.
+    a word of its own, and confirms it.
     """
     own = uuid.uuid4().hex
     if rank:
@@ -110,7 +110,7 @@ def _of_this_start(store: dist.Store, rank: int, count: int) -> dist.Store:
     missing, end = set(range(1, count)), time.monotonic() + START.total_seconds()
     while missing:
         if time.monotonic() > end:
-            raise RuntimeError(f"{len(missing)} of {count} did not come")
+            raise RuntimeError(f"{len(missing)} of {count} processes did not join")
         for other in sorted(missing):
             if store.check([f"caffe/heard/{own}/{other}"]):
                 missing.remove(other)
@@ -159,7 +159,7 @@ def _reached(where: str = "") -> Iterator[None]:
 
 
 def start_sum(tensor: torch.Tensor) -> dist.Work | None:
-    """Begin to replace a tensor by its sum over the processes; `wait_for` ends that."""
+    """Start to sum a tensor over the processes, in place; `wait_for` waits for the sum."""
     if not _joined:
         return None
     with _reached():
@@ -167,14 +167,14 @@ def start_sum(tensor: torch.Tensor) -> dist.Work | None:
 
 
 def wait_for(work: dist.Work | None) -> None:
-    """Wait until the sum of `start_sum` is there (on a GPU: let later operations wait)."""
+    """Wait for the sum of `start_sum`; on a GPU, only later operations wait for it."""
     if work is not None:
         with _reached():
             work.wait()
 
 
 def mean(tensor: torch.Tensor) -> torch.Tensor:
-    """The mean of a tensor over the processes (the tensor itself, where there is one process)."""
+    """The mean of a tensor over the processes; with one process, the tensor itself."""
     if not _joined:
         return tensor
     total = tensor.detach().clone()

@@ -82,8 +82,9 @@ class Rollback:
         solver.training_log.start(solver.iter)
 
     def _choose(self) -> str | None:
-        """The newest whole state; that of the last rollback only if there is no other.  Later ones
-        are forgotten.
+        """The newest good state, and forget later ones.
+
+        The state of the last rollback is taken again only if there is no other.
         """
         order = self._states[::-1]
         if order and order[0] == self._from:
