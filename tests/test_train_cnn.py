@@ -42,7 +42,7 @@ layer { name: "loss" type: "EuclideanLoss" bottom: "fc8" bottom: "label" top: "l
 """
 # two fields on a line, an indented seed: what a line-wise reading gets wrong
 SOLVER = """net: "train_val.prototxt" max_iter: 6 # max_iter: 9
-  base_lr: 0.00001 lr_policy: "fixed" display: 2 snapshot: 4
+  base_lr: 0.0000001 lr_policy: "fixed" display: 2 snapshot: 4
   random_seed: 3
 snapshot_prefix: "snapshots/tiny" solver_mode: CPU
 """
