@@ -42,6 +42,8 @@ RETRIEVAL_FEATURES = "experiments/features/wikipedia_prob.npz"
 RESULTS = "experiments/results"
 TRAINING_RECORD = f"{RESULTS}/training.json"
 RETRIEVAL_RECORD = f"{RESULTS}/retrieval.json"
+OWN_RETRIEVAL_RECORD = f"{RESULTS}/retrieval_own.json"
+BASELINES_RECORD = f"{RESULTS}/retrieval_baselines.json"
 
 
 def lda_model(num_topics: int = 40) -> str:
