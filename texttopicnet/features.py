@@ -21,7 +21,8 @@ from texttopicnet.errors import UserError
 MADE_BY = "python experiments/extract_features.py"
 # Features that are not a blob of the net: {name: blob}, the maximum of each of the blob's channels
 # over all positions.  max5 is the strongest response of each of conv5's 256 filters in the whole
-# image, after its ReLU (Owens et al., Ambient sound provides supervision for visual learning, ECCV 2016).
+# image, after its ReLU (Owens et al., Ambient sound provides supervision for visual learning,
+# ECCV 2016).
 MAXIMA = {"max5": "conv5"}
 
 # what np.load raises for a damaged file: errors of the zip archive, its compression and its arrays
