@@ -1,4 +1,4 @@
-"""Learning curves of a net on its topics and on shuffled labels: does the text teach it to see?
+"""Measure whether the text teaches a net to see: learning curves on topics and shuffled labels.
 
 Reads:   the LMDBs in WORK/CNN/<net>/, WORK/LDA/, DATA/Wikipedia/, VOC/VOCdevkit/
 Writes:  WORK/evidence/<name>/<labels>_seed<N>/ (weights, log, scores of each iteration);
@@ -99,10 +99,10 @@ def share_scores(run: runs.Run, every: list[runs.Run]) -> None:
     own = run.folder / "scores" / "iter_0"
     for other in every:
         scores = other.folder / "scores" / "iter_0"
-        if other.seed == run.seed and scores.exists() and not own.exists():
-            if runs.same_weights(run.weights(0), other.weights(0)):
-                own.parent.mkdir(parents=True, exist_ok=True)
-                own.symlink_to(os.path.relpath(scores, own.parent))
+        usable = other.seed == run.seed and scores.exists() and not own.exists()
+        if usable and runs.same_weights(run.weights(0), other.weights(0)):
+            own.parent.mkdir(parents=True, exist_ok=True)
+            own.symlink_to(os.path.relpath(scores, own.parent))
 
 
 def extract(run: runs.Run, iteration: int, blobs: list[str], images: Path, out: Path) -> None:

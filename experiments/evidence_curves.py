@@ -96,7 +96,11 @@ def draw(record: dict, path: Path) -> None:
     figure = Figure(figsize=(3.4 * len(names), 3.6), layout="constrained")
     for axes, name in zip(np.ravel(figure.subplots(1, len(names))), names, strict=True):
         for labels, colour in COLOURS.items():
-            line = {i: 100 * s[name][0] for (l, i), s in found.items() if l == labels and name in s}
+            line = {
+                iteration: 100 * scores[name][0]
+                for (kind, iteration), scores in found.items()
+                if kind == labels and name in scores
+            }
             if not line:
                 continue
             steps = sorted(line)

@@ -168,7 +168,7 @@ def test_it_trains_evaluates_and_goes_on(made, evidence, runs, capfd):
     assert [(r["labels"], r["iteration"]) for r in first["rows"]] == [
         ("topics", 0), ("shuffled", 0), ("topics", 2), ("shuffled", 2)
     ]  # fmt: skip
-    start, shuffled_start, topics, shuffled = first["rows"]
+    start, shuffled_start, topics, _ = first["rows"]
     folders = [work / "evidence" / "tiny" / f"{labels}_seed0" for labels in runs.LABELS]
     for iteration, same in ((0, True), (2, False)):
         paths = [folder / "weights" / f"iter_{iteration}.caffemodel" for folder in folders]
