@@ -45,7 +45,7 @@ train:  -solver FILE [-snapshot FILE.solverstate | -resume [auto] | -weights FIL
         [-restart_data] [-keep N] [-gpu ID[,ID]|all] [-level N] [-stage A,B]
         [-sigint_effect snapshot|stop|none] [-sighup_effect snapshot|stop|none]
         [-collapsed_outputs VARIANCE] [-on_nan stop|rollback]
-        [-tensorboard DIR] [-plot FILE.html] [-noeta]
+        [-tensorboard DIR] [-plot FILE.html] [-noeta] [-cache ram|gpu]
 test:   -model FILE -weights FILE[,FILE] [-iterations 50] [-gpu ID] [-level N] [-stage A,B]
 time:   -model FILE [-iterations 50] [-gpu ID] [-phase TRAIN|TEST] [-level N] [-stage A,B]
 device_query: -gpu ID|all
@@ -62,6 +62,8 @@ between the images of a batch (default 1e-7; 0: never).
 back to its last good snapshot with a tenth of the learning rate, up to three times (rollback).
 -tensorboard DIR writes the scalars of each display and test for TensorBoard (-log_dir is glog's).
 -plot FILE.html draws the curves of loss and test outputs at each display.
+-cache decodes the records of Data and ImageData layers once, and keeps them in memory (ram) or on
+the GPU (gpu); the batches are the same as without it.
 -noeta: no line with the time left, which is shown at each display if it is a minute or more.
 
 tools (caffe <tool> -help says more):
@@ -72,6 +74,7 @@ Every command takes the flags of glog and gflags: -log_dir DIR, -minloglevel N, 
 -version, ...
 """
 )
+PLACES = ("ram", "gpu")  # as in caffe/record_cache.py, which is imported later
 SHORTEST = 60  # seconds: a shorter time left is not logged
 FLAGS = {
     "solver": {"default": ""},
@@ -92,6 +95,7 @@ FLAGS = {
     "on_nan": {"choices": ("stop", "rollback"), "default": "stop"},
     "tensorboard": {"default": ""},
     "plot": {"default": ""},
+    "cache": {"choices": ("none", *PLACES), "default": "none"},
     "eta": {"action": "store_true", "default": True},
 }
 
@@ -140,7 +144,7 @@ def choose_device(chosen: str, position: str) -> None:
 
 def train(args: argparse.Namespace) -> None:
     """caffe train: start with fresh or given weights, or resume from a snapshot."""
-    from caffe import shared_training
+    from caffe import record_cache, shared_training
     from caffe.rollback import Rollback
     from caffe.solver import Solver
 
@@ -196,6 +200,8 @@ def train(args: argparse.Namespace) -> None:
     for net in (solver.net, *solver.test_nets):
         net.keep_blobs = False  # nothing reads the blobs here
     try:
+        if args.cache != "none":
+            record_cache.cache((solver.net, *solver.test_nets), args.cache)
         with Signals(args.sigint_effect, args.sighup_effect) as signals:
             solver.request = signals
             solver.keep = args.keep
@@ -225,6 +231,7 @@ def watch(solver: "Solver", args: argparse.Namespace) -> None:
 
     if not mode.root_solver():
         return
+    solver.training_log.shows_wait = True
     if args.eta:
         solver.training_log.time_left = SHORTEST
     if args.tensorboard:
