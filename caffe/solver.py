@@ -198,6 +198,7 @@ class Solver:
                 if self.rollback is None:
                     raise
                 self.rollback.go_back(self, error)
+        self.net.check_indices()
 
     def _turn(self) -> None:
         """One iteration, with the tests before it, and the snapshot after it, that are due."""
@@ -237,9 +238,12 @@ class Solver:
     def _look_at_loss(self) -> None:
         """Display the loss if it is due, and check it."""
         display = self.training_log.displays(self.iter)
+        check = display or self.net.device.type == "cpu" or self.iter % LOSS_CHECK_INTERVAL == 0
+        if check:
+            self.net.check_indices()
         if display:
             self.training_log.iteration(self.iter, self.net)
-        if display or self.net.device.type == "cpu" or self.iter % LOSS_CHECK_INTERVAL == 0:
+        if check:
             health.check_loss(self.training_log.losses[-1], self.iter, self.param, self.file)
         if display and self.iter > 0 and self.collapsed_outputs:
             health.warn_of_collapse(self.net, self.collapsed_outputs)
@@ -282,6 +286,7 @@ class Solver:
                 loss += net.forward_backward(backward=False)
             outputs = [blob.tensor().double() for blob in net.output_blobs]
             sums = outputs if sums is None else [a + b for a, b in zip(sums, outputs, strict=True)]
+        net.check_indices()
         if self.param.test_compute_loss:
             log.info("solver.cpp:399", f"Test loss: {log.number(float(loss) / iterations)}")
         self.training_log.test(self.iter, index, net, [s / iterations for s in sums or []])
