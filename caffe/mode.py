@@ -29,10 +29,8 @@ def set_mode_gpu() -> None:
         )
         return
     _check_device()
-    # Caffe's numbers are full float32; TF32 would round the factors of every product to 10 bits
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
     _state["gpu"] = True
+    _use_device()
 
 
 def gpu_exists() -> bool:
@@ -84,6 +82,7 @@ def set_device(device_id: int) -> None:
     except CaffeError:
         _state["device_id"] = before
         raise
+    _use_device()
 
 
 def _check_device() -> None:
@@ -93,6 +92,12 @@ def _check_device() -> None:
     if count and not 0 <= number < count:
         there = "only GPU 0" if count == 1 else f"the GPUs 0 to {count - 1}"
         raise CaffeError(f"GPU {number} does not exist: PyTorch finds {there} here")
+
+
+def _use_device() -> None:
+    """Make the chosen GPU PyTorch's current one, which pinning and CUDA graphs use."""
+    if _state["gpu"]:
+        torch.cuda.set_device(_state["device_id"])
 
 
 def device() -> torch.device:
