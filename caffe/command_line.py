@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from caffe import gflags, interrupt, log
-from caffe.allocation import FAILURES
+from caffe.allocation import FAILURES, on_gpu
 from caffe.error import CaffeError
 
 VERSION = "1.0.0"  # of the Caffe that this package behaves like
@@ -76,10 +76,11 @@ def run(
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise
+            where, there = (" on the GPU", "a GPU") if on_gpu(error) else ("", "a machine")
             return _fatal(
                 position,
-                "out of memory: lower batch_size, or the sizes in the prototxt, or use a machine"
-                " with more",
+                f"out of memory{where}: lower batch_size, or the sizes in the prototxt, or use"
+                f" {there} with more",
             )
         except KeyboardInterrupt:
             log.error(position, "Interrupted: nothing half written was left behind.")

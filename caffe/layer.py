@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NoReturn, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeAlias, TypeVar
 
 import torch
 
@@ -19,6 +19,9 @@ from caffe.blob import Blob
 from caffe.error import CaffeError
 from caffe.position import Position
 from caffe.proto import caffe_pb2
+
+if TYPE_CHECKING:
+    from caffe.layer_parts.labels import Seen
 
 # What the layers' methods take and return
 Shape: TypeAlias = tuple[int, ...]
@@ -119,6 +122,8 @@ class Layer:
         Set by the net while `forward` runs: the layer is in place and may destroy its bottom.
     keeps : bool
         Set by the net before `forward`: a `backward` may follow, so what it needs is remembered.
+    seen : Seen or None
+        On a GPU: which labels or indices the layer has read (see layer_parts/labels.py).
     """
 
     type: str  # set by `register`
@@ -155,6 +160,7 @@ class Layer:
         self.overwrites = False
         self.keeps = True
         self.remembered: dict[str, torch.Tensor] = {}
+        self.seen: Seen | None = None
 
     # --------------------------------------------------------------------------- to be overridden
     def setup(self, shapes: Shapes) -> None:
@@ -338,10 +344,11 @@ class Layer:
                 self.device,
                 self.size_fields,
             )
-        if filler is not None:  # drawn on the CPU: the same seed gives the same net on every device
-            values = blob.tensor() if self.device.type == "cpu" else torch.empty(blob.shape)
-            fillers.fill(values, filler, where)
-            blob.put(values.to(self.device))
-        blob.keep_memory()
+        with allocation.enough_for(where, self.size_fields):
+            if filler is not None:  # drawn on the CPU: a seed gives the same net on every device
+                values = blob.tensor() if self.device.type == "cpu" else torch.empty(blob.shape)
+                fillers.fill(values, filler, where)
+                blob.put(values.to(self.device))
+            blob.keep_memory()
         self.blobs.append(blob)
         return blob

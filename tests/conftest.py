@@ -1,5 +1,5 @@
-"""For all tests: Caffe's default log level in any environment, scripts as modules, and topic models
-made by hand.
+"""For all tests: Caffe's default log level in any environment, the recordings of BVLC Caffe, nets
+from prototxt text, scripts as modules, and topic models made by hand.
 """
 
 import importlib.util
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import recorded
 from gensim.corpora import Dictionary
 from gensim.models import LdaModel
 
@@ -24,6 +25,25 @@ def default_log_level():
     """A script that runs within a test sets Caffe's log level for its own process."""
     yield
     os.environ.pop("GLOG_minloglevel", None)
+
+
+@pytest.fixture(scope="session")
+def golden():
+    """The folder of recordings of BVLC Caffe: all of them, or the project's own share."""
+    return recorded.caffe()
+
+
+@pytest.fixture
+def net_from(tmp_path):
+    """net_from(text, phase): a caffe.Net of prototxt text."""
+    import caffe
+
+    def build(text, phase=caffe.TRAIN):
+        path = tmp_path / "net.prototxt"
+        path.write_text(text)
+        return caffe.Net(str(path), phase)
+
+    return build
 
 
 @pytest.fixture(scope="session")
