@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from caffe import processes, shared_training
+from caffe import processes, shared_training, spare_memory
 
 if TYPE_CHECKING:
     from caffe.node import Parameter
@@ -33,10 +33,12 @@ def updates_at_once(solver: Solver) -> bool:
 def update_at_once(solver: Solver, rate: float) -> torch.Tensor:
     """Run forward, and backward with the updates; return the loss (0-d, not synchronised)."""
     waiting = dict.fromkeys(solver.net.learnable)
+    spare = spare_memory.of(solver.net)
 
     def update(parameter: Parameter, grad: torch.Tensor) -> None:
         waiting.pop(parameter, None)
         solver.updater.update(parameter, grad, rate, solver.iter)
+        spare.give(grad)
 
     loss = solver.net.forward_backward(gradient_ready=update)
     for parameter in waiting:  # parameters that no gradient reaches still decay

@@ -19,6 +19,7 @@ from caffe.blob import Blob
 from caffe.error import CaffeError
 from caffe.position import Position
 from caffe.proto import caffe_pb2
+from caffe.spare_memory import SpareMemory
 
 # What the layers' methods take and return
 Shape: TypeAlias = tuple[int, ...]
@@ -137,6 +138,7 @@ class Layer:
     reads_own_bottom = NOTHING  # the same for the bottom, if the layer itself overwrites it
     always_propagates = False  # as in Caffe, writes its bottom's diff even if the net does not ask
     keeps_signs = False  # the top has the bottom's signs, or is 0 where no gradient passes
+    spare: SpareMemory | None = None  # set by the net, for gradients
     LARGE = 1 << 24  # from this many elements on, the machine's memory is checked first
 
     def __init__(self, param: caffe_pb2.LayerParameter, device: torch.device) -> None:

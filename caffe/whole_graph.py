@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from caffe import allocation
+from caffe import allocation, spare_memory
 from caffe.blob import Blob
 from caffe.node import Node, Parameter
 
@@ -85,6 +85,7 @@ class _Graph:
         ]
         node.share_memory()
         layer.keeps = self.net.keep_blobs and node.needs_backward
+        layer.spare = spare_memory.of(self.net)
         with node.enough_memory():
             outputs = node.compute(inputs, self._params(node), node.may_overwrite)
         if layer.is_loss and inputs:
