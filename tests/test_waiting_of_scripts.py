@@ -21,7 +21,7 @@ def variables(monkeypatch):
 
 def test_scripts_and_caffe_wait_in_the_same_way():
     assert startup.WAITING == waiting.POLICY
-    assert startup.CHOICES == (*waiting.POLICY, *waiting.INTELS)
+    assert (*waiting.POLICY, *waiting.INTELS) == startup.CHOICES
 
 
 def test_the_policy_is_set(variables):

@@ -9,7 +9,7 @@ import math
 import torch
 from torch.autograd.function import FunctionCtx
 
-from caffe.layer import Grads, Layer, Needs, Shapes, Tensors, register
+from caffe.layer import REDUCED, Grads, Layer, Needs, Shapes, Tensors, register
 from caffe.spare_memory import SpareMemory
 
 
@@ -42,6 +42,8 @@ def _product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None):
 
 @register("InnerProduct")
 class InnerProduct(Layer):
+    arithmetic = REDUCED
+
     def setup(self, shapes: Shapes) -> None:
         p = self.param.inner_product_param
         if p.num_output < 1:
@@ -69,10 +71,10 @@ class InnerProduct(Layer):
         x = x.reshape(-1, self.width)
         if self.param.inner_product_param.transpose:
             y = _product(x, weight.t(), bias)
-        elif self.spare is None or weight.device.type != "cpu":
-            y = _product(x, weight, bias)
-        else:
+        elif self.spare and weight.device.type == "cpu" and weight.dtype == torch.float32:
             y = _Product.apply(x, weight, bias, self.spare)
+        else:
+            y = _product(x, weight, bias)
         return y if len(leading) == 1 else y.reshape(*leading, y.shape[1])
 
     def backward(self, bottoms: Tensors, tops: Tensors, diffs: Tensors, needs: Needs) -> Grads:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch.autograd.function import FunctionCtx
 
-from caffe.layer import SIGNS, VALUES, Grads, Layer, Needs, Shapes, Tensors, register
+from caffe.layer import AS_GIVEN, SIGNS, VALUES, Grads, Layer, Needs, Shapes, Tensors, register
 
 
 class _InPlace(torch.autograd.Function):
@@ -28,6 +28,7 @@ class _InPlace(torch.autograd.Function):
 
 @register("ReLU")
 class ReLU(Layer):
+    arithmetic = AS_GIVEN
     can_overwrite = True
     keeps_signs = True
     overwrites_diff = False  # set by the net: only this layer's backward reads the top's gradient
