@@ -11,7 +11,6 @@ background.
 """
 
 import argparse
-import os
 import resource
 import subprocess
 import sys
@@ -20,19 +19,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
-import lmdb
-import numpy as np
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
-
-ROOT = Path(__file__).resolve().parent.parent
-TOPICS = 40
-SOLVER = """
-base_lr: 0.001 lr_policy: "fixed" momentum: 0.9 weight_decay: 0.0005 max_iter: 1000000
-snapshot_after_train: false random_seed: 0 solver_mode: CPU
-"""
+from drawn_images import TOPICS, make_lmdbs, solver_of
 
 
 class PlainCaffeNet(nn.Module):
@@ -103,57 +93,6 @@ class PlainLoop:
         return loss.item()
 
 
-def make_lmdbs(folder: Path, count: int) -> None:
-    """Random 256x256 images and labels, packed as by create_lmdb.py.
-
-    The images are smooth, so that their files have the size of photographs.
-    """
-    from caffe.proto import caffe_pb2
-
-    rng = np.random.default_rng(0)
-    images = lmdb.open(str(folder / "train_images_lmdb"), map_size=1 << 30)
-    labels = lmdb.open(str(folder / "train_labels_lmdb"), map_size=1 << 30)
-    with images.begin(write=True) as image_txn, labels.begin(write=True) as label_txn:
-        for i in range(count):
-            key = f"{i:08d}_random".encode()
-            small = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
-            _, jpeg = cv2.imencode(
-                ".jpg", cv2.resize(small, (256, 256), interpolation=cv2.INTER_CUBIC)
-            )
-            image_txn.put(
-                key, caffe_pb2.Datum(data=jpeg.tobytes(), encoded=True).SerializeToString()
-            )
-            label = rng.dirichlet(np.full(TOPICS, 0.1)).astype(np.float32)
-            datum = caffe_pb2.Datum(channels=TOPICS, height=1, width=1, float_data=label.tolist())
-            label_txn.put(key, datum.SerializeToString())
-    images.close()
-    labels.close()
-
-
-def caffe_solver(folder: Path, batch: int):
-    """A solver for the project's own net, set up as by `caffe train`."""
-    os.environ.setdefault("GLOG_minloglevel", "1")
-    import caffe
-    from caffe import prototxt
-    from caffe.proto import caffe_pb2
-
-    net = prototxt.read_net(ROOT / "CNN" / "CaffeNet" / "train_val.prototxt")
-    for layer in net.layer:
-        if layer.type == "Data":
-            layer.data_param.batch_size = batch
-    solver = prototxt.parse(SOLVER, caffe_pb2.SolverParameter())
-    solver.net_param.CopyFrom(net)
-    solver.snapshot_prefix = str(folder / "snapshot")
-    here = os.getcwd()
-    os.chdir(folder)
-    try:
-        made = caffe.get_solver(solver)
-    finally:
-        os.chdir(here)
-    made.net.keep_blobs = False
-    return made
-
-
 def seconds(step: Callable[[], object], iterations: int) -> float:
     """Seconds per iteration."""
     start = time.perf_counter()
@@ -193,7 +132,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         make_lmdbs(folder, 4 * args.batch)
-        solver = caffe_solver(folder, args.batch)
+        solver = solver_of("CaffeNet", folder, args.batch)
         if args.memory:
             solver.step(args.iterations)
             solver.close()
