@@ -83,6 +83,18 @@ def fine_tuning_record(folder: str, name: str) -> str:
     return f"{RESULTS}/training_{folder}_{name}.json"
 
 
+def set_features(image_set: str, layer: str, net: str) -> str:
+    """Name of the features of a set with a class per image, below the work folder."""
+    return f"experiments/features/{image_set}_{layer}_{net}.npz"
+
+
+def classification_record(image_set: str, method: str, net: str) -> str:
+    """Name of the record of a set with a class per image, below the work folder; `method` is a
+    layer whose features an SVM classifies, or 'fine-tuned'.
+    """
+    return f"{RESULTS}/classification_{image_set}_{method}_{net}.json"
+
+
 def voc_fine_tuning_record(net: str) -> str:
     """Name of the record of a net fine-tuned on VOC2007, below the work folder."""
     return f"{RESULTS}/voc2007_fine_tuning_{net}.json"
