@@ -1,0 +1,129 @@
+"""The rows of evidence.py: their means over the seeds, as a table and as the plot."""
+
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+from texttopicnet import atomic_files
+
+COLOURS = {"topics": "#1f6fb2", "shuffled": "#b5402a"}
+UNTRAINED = "untrained"
+
+
+def measures(row: dict) -> dict[str, float]:
+    """The scores of a row, by name: the layers' mean AP, and retrieval (average)."""
+    found = dict(row["svm"])
+    if "retrieval" in row:
+        found["retrieval"] = row["retrieval"]["average"]
+    return found
+
+
+def means(rows: list[dict]) -> dict[tuple[str, int], dict[str, tuple[float, float, float]]]:
+    """Scores by labels and iteration, over the seeds.
+
+    Parameters
+    ----------
+    rows : list of dict
+        labels, seed, iteration, svm {layer: mean AP}, and retrieval where it was measured.
+
+    Returns
+    -------
+    dict
+        {(labels, iteration): {score: (mean, least, most)}}.
+    """
+    groups = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        for name, value in measures(row).items():
+            groups[row["labels"], row["iteration"]][name].append(value)
+    return {
+        key: {name: (float(np.mean(v)), min(v), max(v)) for name, v in found.items()}
+        for key, found in groups.items()
+    }
+
+
+def last(rows: list[dict]) -> int:
+    """The last iteration that every run has reached; 0 if that is the first."""
+    reached = defaultdict(set)
+    for row in rows:
+        reached[row["labels"], row["seed"]].add(row["iteration"])
+    return max(set.intersection(*reached.values()))
+
+
+def summary(rows: list[dict]) -> dict:
+    """The values of the record: each kind of labels and the untrained net, at the last iteration
+    that every run has reached.
+    """
+    found, end = means(rows), last(rows)
+    labels = dict.fromkeys(row["labels"] for row in rows)
+    values = {UNTRAINED: found[next(iter(labels)), 0]}
+    if end:
+        values |= {name: found[name, end] for name in labels}
+    return {
+        "iteration": end,
+        **{name: {k: v[0] for k, v in scores.items()} for name, scores in values.items()},
+    }
+
+
+def table(rows: list[dict]) -> str:
+    """Mean AP in percent by labels and iteration, as Markdown."""
+    found = means(rows)
+    names = list(dict.fromkeys(name for scores in found.values() for name in scores))
+    lines = [f"| labels | iteration | {' | '.join(names)} |"]
+    lines += [f"| --- | ---: |{' ---: |' * len(names)}"]
+    for (labels, iteration), scores in sorted(found.items(), key=lambda item: item[0][::-1]):
+        cells = [f"{100 * scores[name][0]:.1f}" if name in scores else "not run" for name in names]
+        lines.append(
+            f"| {labels if iteration else UNTRAINED} | {iteration} | {' | '.join(cells)} |"
+        )
+    return "\n".join(dict.fromkeys(lines))
+
+
+def draw(record: dict, path: Path) -> None:
+    """A panel per score over the iterations: a line for the mean over the seeds, a dot per run.
+
+    Parameters
+    ----------
+    record : dict
+        The result record of evidence.py.
+    path : Path
+        The PNG.
+    """
+    from matplotlib.figure import Figure
+
+    rows, found = record["rows"], means(record["rows"])
+    names = list(dict.fromkeys(name for scores in found.values() for name in scores))
+    figure = Figure(figsize=(3.4 * len(names), 3.6), layout="constrained")
+    for axes, name in zip(np.ravel(figure.subplots(1, len(names))), names, strict=True):
+        for labels, colour in COLOURS.items():
+            line = {
+                iteration: 100 * scores[name][0]
+                for (kind, iteration), scores in found.items()
+                if kind == labels and name in scores
+            }
+            if not line:
+                continue
+            steps = sorted(line)
+            axes.plot(steps, [line[i] for i in steps], color=colour, label=f"trained on {labels}")
+            dots = [
+                (r["iteration"], 100 * measures(r)[name]) for r in rows if r["labels"] == labels
+            ]
+            axes.plot(*zip(*dots, strict=True), "o", color=colour, alpha=0.45, markersize=4)
+            untrained = line[0]
+        axes.axhline(untrained, color="#9aa4ae", linestyle="--", linewidth=1, label=UNTRAINED)
+        chance = 100 * record["chance"][name]
+        axes.axhline(chance, color="#9aa4ae", linestyle=":", linewidth=1, label="chance")
+        title = "retrieval, both directions" if name == "retrieval" else f"SVM on {name}"
+        axes.set_title(title, loc="left", fontsize=10)
+        axes.set_xlabel("iteration")
+        axes.grid(axis="y", alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.axes[0].set_ylabel("mean AP, percent")
+    figure.legend(
+        *figure.axes[0].get_legend_handles_labels(),
+        frameon=False,
+        ncols=4,
+        loc="outside lower center",
+    )
+    with atomic_files.written_whole(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)

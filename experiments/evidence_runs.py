@@ -1,0 +1,268 @@
+"""The trainings of evidence.py: a folder per labels and seed, resumed from one iteration to the
+next.
+"""
+
+import itertools
+import os
+import re
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from caffe import log, log_grammar, prototxt
+from caffe.database import LMDB, Writer
+from caffe.error import CaffeError
+from caffe.net_parameter import filter_net
+from caffe.proto import caffe_pb2
+from caffe.weights_file import read_layers
+from texttopicnet import artefacts, atomic_files, child_process
+from texttopicnet.errors import UserError
+
+LABELS = ("topics", "shuffled")
+PREFIX = "snapshots/net"
+KEPT = 2  # newest snapshots; the weights that are evaluated stay besides
+LEAP_YEAR = 2000  # assumed for a log without a year
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training.
+
+    Attributes
+    ----------
+    labels : str
+        One of `LABELS`.
+    seed : int
+        Of the fillers, crops, mirrors and dropout, and of the shuffled labels.
+    folder : Path
+        Where Caffe runs.
+    """
+
+    labels: str
+    seed: int
+    folder: Path
+
+    def weights(self, iteration: int) -> Path:
+        """The weights after `iteration` iterations, kept for evaluation."""
+        return self.folder / "weights" / f"iter_{iteration}.caffemodel"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "train.log"
+
+
+def shuffle_labels(folder: Path, split: str, seed: int) -> Path:
+    """Give every image the label vector of another image, drawn by `seed`.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds <split>_labels_lmdb.
+    split : {'train', 'val'}
+    seed : int
+
+    Returns
+    -------
+    Path
+        <split>_labels_shuffled<seed>_lmdb, with the same keys and the same vectors in a random
+        order; made unless it exists.
+    """
+    source = folder / f"{split}_labels_lmdb"
+    output = folder / f"{split}_labels_shuffled{seed}_lmdb"
+    if not output.exists():
+        found = LMDB(str(source))
+        order = np.random.default_rng(seed).permutation(len(found))
+        with Writer(output) as database:
+            for i, j in enumerate(order):
+                database.put(found.key_text(i), found.datum(int(j)))
+    return output
+
+
+def net_of(source: Path, solver: caffe_pb2.SolverParameter, sources: dict) -> str:
+    """The prototxt of a run: the solver's net, with the LMDBs of `sources`.
+
+    Parameters
+    ----------
+    source : Path
+        The net's prototxt.
+    solver : SolverParameter
+        Its train_state chooses the net's stages.
+    sources : dict
+        {split: (LMDB of the images, LMDB of the labels)}, as the prototxt is to name them; with
+        'val' the net gets data layers for the phase TEST, without crops and mirrors at random.
+    """
+    net = prototxt.read_net(source)
+    net.state.CopyFrom(solver.train_state)
+    net.state.phase = caffe_pb2.TRAIN
+    log.set_flags({"minloglevel": log.LEVELS["W"]})  # no lines about layers that are left out
+    found = filter_net(net, str(source))
+    layers = list(found.layer)
+    del found.layer[:]
+    found.ClearField("state")
+    number = 0
+    for layer in layers:
+        del layer.include[:]
+        if layer.type != "Data":
+            found.layer.add().CopyFrom(layer)
+            continue
+        for split, phase in (("train", caffe_pb2.TRAIN), ("val", caffe_pb2.TEST)):
+            if split in sources:
+                data = found.layer.add()
+                data.CopyFrom(layer)
+                data.include.add().phase = phase
+                data.data_param.source = sources[split][number]
+                if split == "val":
+                    data.transform_param.ClearField("mirror")
+        number += 1
+    if number != 2:
+        raise UserError(f"{source} has {number} Data layers: evidence.py needs images and labels")
+    return prototxt.to_text(found)
+
+
+def prepare(
+    run: Run, net_folder: Path, solver_file: str, lmdbs: Path, every: int
+) -> caffe_pb2.SolverParameter:
+    """Write a run's nets into its folder; return its solver, without max_iter.
+
+    Parameters
+    ----------
+    run : Run
+    net_folder : Path
+        A folder of CNN/.
+    solver_file : str
+        In `net_folder`.
+    lmdbs : Path
+        The folder of create_lmdb.py.
+    every : int
+        Iterations between snapshots, and between tests on the held-out images if there are any.
+    """
+    try:
+        solver = prototxt.read_solver(net_folder / solver_file)
+        sources, batch = {}, 0
+        for split in ("train", "val"):
+            images, labels = lmdbs / f"{split}_images_lmdb", lmdbs / f"{split}_labels_lmdb"
+            if split == "train":
+                artefacts.existing(images, "scripts/04_create_lmdb.sh")
+            elif not images.exists():
+                continue
+            if run.labels == "shuffled":
+                labels = shuffle_labels(lmdbs, split, run.seed)
+            sources[split] = tuple(os.path.relpath(path, run.folder) for path in (images, labels))
+        (run.folder / "snapshots").mkdir(parents=True, exist_ok=True)
+        (run.folder / "weights").mkdir(exist_ok=True)
+        text = net_of(net_folder / solver.net, solver, sources)
+        net = prototxt.parse(text, caffe_pb2.NetParameter())
+        batch = next(layer.data_param.batch_size for layer in net.layer if layer.type == "Data")
+        if "val" in sources:
+            count = len(LMDB(str(lmdbs / "val_images_lmdb")))
+            solver.test_iter[:] = [max(1, count // batch)]
+            solver.test_interval = every
+    except CaffeError as error:
+        raise UserError(str(error)) from error
+    write(run.folder / "train_val.prototxt", text)
+    shutil.copyfile(net_folder / "deploy.prototxt", run.folder / "deploy.prototxt")
+    solver.net, solver.snapshot_prefix = "train_val.prototxt", PREFIX
+    solver.ClearField("train_state")
+    solver.snapshot, solver.random_seed = every, run.seed
+    return solver
+
+
+def write(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all."""
+    with atomic_files.written_whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def train(run: Run, solver: caffe_pb2.SolverParameter, iteration: int, gpu: str | None) -> None:
+    """Train up to an iteration, from the newest snapshot; nothing if its weights exist.
+
+    Raises
+    ------
+    UserError
+        The training failed or was stopped, or is past that iteration already.
+    """
+    if run.weights(iteration).exists():
+        return
+    reached = max(snapshots(run), default=-1)
+    if reached > iteration:
+        raise UserError(
+            f"{run.folder} has reached iteration {reached}, and the weights of iteration"
+            f" {iteration} were not kept: leave it out of --at"
+        )
+    solver.max_iter = iteration
+    if not iteration:  # Caffe takes iteration 0 for one whose snapshot was written in the loop
+        solver.ClearField("snapshot")
+    write(run.folder / "solver.prototxt", prototxt.to_text(solver))
+    print(f"training on {run.labels}, seed {run.seed}, up to iteration {iteration}", flush=True)
+    command = [Path(sys.executable).parent / "caffe", "train", "--solver", "solver.prototxt"]
+    command += ["--resume", "--keep", str(KEPT), "--minloglevel", "0"]
+    command += ["--gpu", gpu] if gpu else []
+    ended = child_process.run(command, run.folder, run.log)
+    final = run.folder / f"{PREFIX}_iter_{iteration}.caffemodel"
+    if ended.signal:
+        raise KeyboardInterrupt
+    if ended.status or not final.exists():
+        raise UserError(
+            f"caffe train ended with status {ended.status}, {run.log} says why: run the same"
+            " command again, and it resumes"
+        )
+    os.link(final, run.weights(iteration))
+
+
+def snapshots(run: Run) -> list[int]:
+    """The iterations of a run's snapshots."""
+    paths = (run.folder / PREFIX).parent.glob("*.solverstate")
+    found = (re.fullmatch(r"net_iter_(\d+)\.solverstate", path.name) for path in paths)
+    return sorted(int(match[1]) for match in found if match)
+
+
+def held_out_losses(path: Path) -> dict[int, float]:
+    """{iteration: loss on the held-out images} in a log of `caffe train`; empty without a log."""
+    found, iteration = {}, None
+    text = path.read_text("utf-8", "replace") if path.exists() else ""
+    for row in text.splitlines():
+        line = log_grammar.parse(row, LEAP_YEAR)
+        if not line:
+            continue
+        if (match := log_grammar.ITERATION.match(line.text)) and "Testing net" in line.text:
+            iteration = int(match[1])
+        output = log_grammar.OUTPUT.match(line.text.strip())
+        if output and output[1] == "Test" and output[2] == "loss" and iteration is not None:
+            found[iteration] = float(output[3])
+    return found
+
+
+def same_weights(first: Path, second: Path) -> bool:
+    """Whether two .caffemodel hold the same numbers; the names of LMDBs in them may differ."""
+    numbers = (
+        [(name, i, blob.data) for name, blobs in read_layers(path) for i, blob in blobs.items()]
+        for path in (first, second)
+    )
+    return all(
+        a[:2] == b[:2] and np.array_equal(a[2], b[2])
+        for a, b in itertools.zip_longest(*numbers, fillvalue=(None, None, None))
+    )
+
+
+def moved(before: Path, after: Path) -> dict[str, float]:
+    """How far training has moved each layer's weights, relative to their own length.
+
+    Parameters
+    ----------
+    before, after : Path
+        Two .caffemodel of the same net.
+
+    Returns
+    -------
+    dict
+        {layer: |after - before| / |before|}, Euclidean lengths of the weights without the biases.
+    """
+    first, found = dict(read_layers(before)), {}
+    for name, blobs in read_layers(after):
+        if blobs:
+            old, new = (b[0].data.astype(np.float64) for b in (first[name], blobs))
+            found[name] = float(np.linalg.norm(new - old) / np.linalg.norm(old))
+    return found

@@ -1,0 +1,213 @@
+"""experiments/evidence.py: shuffled labels, trainings in turn, scores, the record and the plot."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from caffe import prototxt
+from caffe.database import LMDB, Writer
+from caffe.proto import caffe_pb2
+from texttopicnet import artefacts
+from texttopicnet.errors import UserError
+
+SOLVER = """net: "train_val.prototxt" base_lr: 0.001 lr_policy: "fixed" momentum: 0.9 display: 1
+max_iter: 9 snapshot: 7 snapshot_prefix: "elsewhere/x" solver_mode: CPU random_seed: 5
+"""
+
+
+@pytest.fixture(scope="module")
+def script(load_script):
+    return load_script("experiments/evidence.py")
+
+
+@pytest.fixture(scope="module")
+def runs(script):
+    return sys.modules["evidence_runs"]
+
+
+@pytest.fixture(scope="module")
+def curves(script):
+    return sys.modules["evidence_curves"]
+
+
+def write_labels(path, vectors):
+    with Writer(path) as database:
+        for i, vector in enumerate(vectors):
+            datum = caffe_pb2.Datum(channels=len(vector), height=1, width=1, float_data=vector)
+            database.put(f"{i:08d}_image", datum)
+
+
+def read_labels(path):
+    found = LMDB(str(path))
+    return found.keys, [list(found.datum(i).float_data) for i in range(len(found))]
+
+
+def test_shuffled_labels_are_the_same_vectors_at_other_images(runs, tmp_path):
+    vectors = [[float(i), 1.0] for i in range(50)]
+    write_labels(tmp_path / "train_labels_lmdb", vectors)
+    made = runs.shuffle_labels(tmp_path, "train", 3)
+    assert made.name == "train_labels_shuffled3_lmdb"
+    keys, found = read_labels(made)
+    assert keys == read_labels(tmp_path / "train_labels_lmdb")[0]
+    assert sorted(found) == vectors
+    assert sum(a == b for a, b in zip(found, vectors, strict=True)) < 10  # one is to be expected
+    assert found == [vectors[i] for i in np.random.default_rng(3).permutation(50)]
+    before = made.stat().st_mtime_ns
+    assert runs.shuffle_labels(tmp_path, "train", 3).stat().st_mtime_ns == before
+    assert read_labels(runs.shuffle_labels(tmp_path, "train", 4))[1] != found
+
+
+def test_the_net_of_a_run(runs):
+    """Stages are resolved; held-out images are not mirrored; the loss is in both phases."""
+    path = artefacts.ROOT / "CNN" / "CaffeNet" / "train_val.prototxt"
+    sources = {"train": ("../i", "../l"), "val": ("../vi", "../vl")}
+    text = runs.net_of(path, caffe_pb2.SolverParameter(), sources)
+    net = prototxt.parse(text, caffe_pb2.NetParameter())
+    data = [layer for layer in net.layer if layer.type == "Data"]
+    assert [layer.data_param.source for layer in data] == ["../i", "../vi", "../l", "../vl"]
+    assert [layer.include[0].phase for layer in data] == [0, 1, 0, 1]
+    assert [layer.transform_param.mirror for layer in data] == [True, False, False, False]
+    assert {layer.transform_param.crop_size for layer in data[:2]} == {227}
+    losses = [layer for layer in net.layer if "Loss" in layer.type]
+    assert [(layer.type, len(layer.include)) for layer in losses] == [
+        ("SigmoidCrossEntropyLoss", 0)
+    ]
+    assert not [layer for layer in net.layer if layer.type == "Python"]
+    assert "vi" not in runs.net_of(path, caffe_pb2.SolverParameter(), {"train": ("../i", "../l")})
+
+
+def test_held_out_losses(runs, tmp_path):
+    log = tmp_path / "train.log"
+    log.write_text("""net
+I1231 23:59:50.000000    7 solver.cpp:347] Iteration 0, Testing net (#0)
+I1231 23:59:50.000000    7 solver.cpp:414]     Test net output #0: loss = 8.5 (* 1 = 8.5 loss)
+I1231 23:59:55.000000    7 solver.cpp:239] Iteration 0 (0 iter/s, 1s/20 iters), loss = 9
+I1231 23:59:55.000000    7 solver.cpp:258]     Train net output #0: loss = 9 (* 1 = 9 loss)
+I1231 23:59:58.000000    7 solver.cpp:347] Iteration 20, Testing net (#0)
+I1231 23:59:59.000000    7 solver.cpp:414]     Test net output #0: loss = 4 (* 1 = 4 loss)
+""")
+    assert runs.held_out_losses(log) == {0: 8.5, 20: 4.0}
+    assert runs.held_out_losses(tmp_path / "none.log") == {}
+
+
+def row(labels, seed, iteration, fc7, retrieval=None):
+    found = {"labels": labels, "seed": seed, "iteration": iteration, "svm": {"fc7": fc7}}
+    return found | ({"retrieval": {"average": retrieval}} if retrieval else {})
+
+
+def test_summary_and_table(curves):
+    rows = [row("topics", 0, 0, 0.25, 0.125), row("shuffled", 0, 0, 0.25, 0.125)]
+    assert curves.summary(rows) == {"iteration": 0, "untrained": {"fc7": 0.25, "retrieval": 0.125}}
+    rows += [row("topics", 0, 10, 0.5), row("topics", 1, 0, 0.75), row("shuffled", 1, 0, 0.75)]
+    rows += [row("topics", 1, 10, 1.0), row("shuffled", 0, 10, 0.25), row("topics", 0, 20, 1.0)]
+    assert curves.summary(rows)["iteration"] == 0  # shuffled labels with seed 1 are at 0
+    rows += [row("shuffled", 1, 10, 0.5)]
+    values = curves.summary(rows)
+    assert values["iteration"] == 10
+    assert values["topics"] == {"fc7": 0.75}
+    assert values["shuffled"] == {"fc7": 0.375}
+    assert values["untrained"]["fc7"] == 0.5
+    assert curves.table(rows).splitlines()[2:] == [
+        "| untrained | 0 | 50.0 | 12.5 |",
+        "| shuffled | 10 | 37.5 | not run |",
+        "| topics | 10 | 75.0 | not run |",
+        "| topics | 20 | 100.0 | not run |",
+    ]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, load_script):
+    """The sample's data sets, small, with labels, LMDBs and topics: (data, work)."""
+    folder = tmp_path_factory.mktemp("evidence")
+    data, work = folder / "data", folder / "work"
+    for path, *options in (
+        ("data/sample/make_sample.py", "--out", data, "--articles", 30, "--pairs", 20,
+         "--voc-images", 60),
+        ("LDA/generate_train_dict.py", "--data", data, "--work", work, "--workers", 1),
+        ("LDA/learn_LDA_model.py", "--data", data, "--work", work, "--workers", 1,
+         "--no-below", 2, "--no-above", 1),
+        ("LDA/generate_train_labels.py", "--data", data, "--work", work),
+        ("CNN/create_lmdb.py", "--data", data, "--work", work, "--net", "CaffeNetSample",
+         "--size", 76, "--val-fraction", 0.3, "--workers", 1),
+    ):  # fmt: skip
+        in_process(load_script, path, *options)
+    return data, work
+
+
+def in_process(load_script, path, *options):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [str(path), *map(str, options)])
+        assert not load_script(path).main()
+
+
+@pytest.fixture
+def evidence(script, made, load_script, monkeypatch):
+    """evidence(*options): run the script on the sample, its scripts within this process."""
+    data, work = made
+
+    def run_script(name, *options):
+        workers = ["--workers", 1] if name.startswith("voc") else []
+        in_process(load_script, f"experiments/{name}", *options, *workers)
+
+    monkeypatch.setattr(script, "run_script", run_script)
+
+    def evidence(*options):
+        common = ["--data", data, "--voc", data, "--work", work, "--net", "CaffeNetSample"]
+        in_process(load_script, "experiments/evidence.py", *common, *options)
+        return json.loads((work / artefacts.RESULTS / "evidence_tiny.json").read_text())
+
+    return evidence
+
+
+def test_it_trains_evaluates_and_goes_on(made, evidence, runs, capfd):
+    _, work = made
+    options = ["--name", "tiny", "--snapshot", "2", "--at"]
+    first = evidence(*options, "2")
+    assert [(r["labels"], r["iteration"]) for r in first["rows"]] == [
+        ("topics", 0), ("shuffled", 0), ("topics", 2), ("shuffled", 2)
+    ]  # fmt: skip
+    start, shuffled_start, topics, _ = first["rows"]
+    folders = [work / "evidence" / "tiny" / f"{labels}_seed0" for labels in runs.LABELS]
+    for iteration, same in ((0, True), (2, False)):
+        paths = [folder / "weights" / f"iter_{iteration}.caffemodel" for folder in folders]
+        assert runs.same_weights(*paths) == same
+    assert start["svm"] == shuffled_start["svm"]
+    assert set(topics["svm"]) == set(artefacts.LAYERS)
+    assert 0 < topics["retrieval"]["average"] <= 1
+    assert set(start["moved"].values()) == {0.0}
+    assert min(topics["moved"].values()) > 0
+    assert topics["held_out_loss"] < start["held_out_loss"]
+    assert first["values"]["iteration"] == 2
+    assert first["values"]["untrained"]["fc7"] == start["svm"]["fc7"]
+    picture = work / artefacts.RESULTS / "evidence_tiny.png"
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+    capfd.readouterr()
+    more = evidence(*options, "2", "4")
+    printed = capfd.readouterr().out
+    assert printed.count("up to iteration") == 2  # what is done is not trained again
+    assert more["rows"][:4] == first["rows"]
+    assert [r["iteration"] for r in more["rows"]] == [0, 0, 2, 2, 4, 4]
+    folder = folders[0]
+    assert "Resuming from" in (folder / "train.log").read_text()
+    assert not list((folder / "scores").glob("*/experiments/features"))
+
+    with pytest.raises(UserError, match="has reached iteration 4, and the weights of iteration 3"):
+        evidence(*options, "3")
+
+
+def test_without_training_nothing_is_made(evidence):
+    with pytest.raises(UserError, match="evidence/none has no weights to evaluate"):
+        evidence("--name", "none", "--no-training", "--at", "2")
+
+
+def test_without_lmdbs_it_says_what_makes_them(script, tmp_path, monkeypatch):
+    argv = ["x", "--work", str(tmp_path), "--at", "1", "--voc", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", argv)
+    with pytest.raises(UserError, match=r"train_images_lmdb does not exist: make it with scripts"):
+        script.main()
+    monkeypatch.setattr(sys, "argv", [*argv, "--solver", "none.prototxt"])
+    with pytest.raises(UserError, match=r"none\.prototxt does not exist: --net names"):
+        script.main()
