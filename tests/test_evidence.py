@@ -1,6 +1,7 @@
 """experiments/evidence.py: shuffled labels, trainings in turn, scores, the record and the plot."""
 
 import json
+import math
 import sys
 
 import numpy as np
@@ -25,6 +26,11 @@ def script(load_script):
 @pytest.fixture(scope="module")
 def runs(script):
     return sys.modules["evidence_runs"]
+
+
+@pytest.fixture(scope="module")
+def nets(script):
+    return sys.modules["evidence_nets"]
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +65,11 @@ def test_shuffled_labels_are_the_same_vectors_at_other_images(runs, tmp_path):
     assert read_labels(runs.shuffle_labels(tmp_path, "train", 4))[1] != found
 
 
-def test_the_net_of_a_run(runs):
+def test_the_net_of_a_run(nets):
     """Stages are resolved; held-out images are not mirrored; the loss is in both phases."""
     path = artefacts.ROOT / "CNN" / "CaffeNet" / "train_val.prototxt"
     sources = {"train": ("../i", "../l"), "val": ("../vi", "../vl")}
-    text = runs.net_of(path, caffe_pb2.SolverParameter(), sources)
-    net = prototxt.parse(text, caffe_pb2.NetParameter())
+    net = nets.net_of(path, caffe_pb2.SolverParameter(), sources)
     data = [layer for layer in net.layer if layer.type == "Data"]
     assert [layer.data_param.source for layer in data] == ["../i", "../vi", "../l", "../vl"]
     assert [layer.include[0].phase for layer in data] == [0, 1, 0, 1]
@@ -75,7 +80,28 @@ def test_the_net_of_a_run(runs):
         ("SigmoidCrossEntropyLoss", 0)
     ]
     assert not [layer for layer in net.layer if layer.type == "Python"]
-    assert "vi" not in runs.net_of(path, caffe_pb2.SolverParameter(), {"train": ("../i", "../l")})
+    alone = nets.net_of(path, caffe_pb2.SolverParameter(), {"train": ("../i", "../l")})
+    assert len(alone.layer) == len(net.layer) - 2
+
+
+def test_the_normalised_recipe(nets):
+    """Normalisation comes between a layer's weights and its ReLU; -3.66 is the logit of 1/40."""
+    folder = artefacts.ROOT / "CNN" / "CaffeNet"
+    net = nets.normalised(prototxt.read_net(folder / "train_val.prototxt"))
+    names = [layer.name for layer in net.layer]
+    for name in ("conv1", "conv5", "fc6", "fc7"):
+        at = names.index(name)
+        kinds = ["BatchNorm", "Scale", "ReLU"]
+        assert [layer.type for layer in net.layer[at + 1 : at + 4]] == kinds
+        for layer in net.layer[at + 1 : at + 4]:
+            assert list(layer.bottom) == list(layer.top) == [name]
+    fc8 = net.layer[names.index("fc8")]
+    assert 1 / (1 + math.exp(-fc8.inner_product_param.bias_filler.value)) == pytest.approx(1 / 40)
+    assert "bn_fc8" not in names
+    deploy = nets.deploy(folder / "deploy.prototxt", "normalised")
+    assert deploy.count('"BatchNorm"') == 7
+    assert "filler" not in deploy
+    assert '"BatchNorm"' not in nets.deploy(folder / "deploy.prototxt", "paper")
 
 
 def test_held_out_losses(runs, tmp_path):
