@@ -198,9 +198,10 @@ def main():
         help="one document per article instead of one per image",
     )
     parser.add_argument(
-        "--compiled",
+        "--gensim",
         action="store_true",
-        help="learn in compiled code: several times as fast, the same topics up to rounding",
+        help="infer by gensim's own E-step, not by compiled code: several times as slow, the same"
+        " topics up to rounding",
     )
     command_line.add_options(parser, "--no-below", default=dictionary_filter.NO_BELOW)
     command_line.add_options(parser, "--no-above", default=dictionary_filter.NO_ABOVE)
@@ -266,7 +267,7 @@ def main():
             args.update_every,
             executor,
             checkpoint,
-            args.compiled,
+            compiled=not args.gensim,
         )
         model.save(args.work)
         checkpoint.unlink(missing_ok=True)

@@ -25,19 +25,12 @@ import time
 from pathlib import Path
 from subprocess import STDOUT
 
+import measuring
 import numpy as np
 import psutil
 from drawn_articles import make_corpus
 
-from texttopicnet import (
-    artefacts,
-    atomic_files,
-    command_line,
-    json_files,
-    results,
-    text,
-    vocabulary,
-)
+from texttopicnet import artefacts, atomic_files, command_line, json_files, text, vocabulary
 from texttopicnet.errors import UserError
 
 STAGES = ("generate_train_dict.py", "learn_LDA_model.py", "generate_train_labels.py")
@@ -127,7 +120,7 @@ def measured(command, log):
 
 def measure(folder, num_articles, seed, workers):
     """The row of one size: 'length', 'stages' ({script: result of `measured`}), 'words' (of the
-    dictionary) and what a record needs.
+    dictionary), 'stop_words', 'e_step' and what `measuring.watched` has seen.
     """
     collection, work = folder / "ImageCLEF_Wikipedia", folder / "work"
     shutil.rmtree(work, ignore_errors=True)  # a stopped run's files would shorten the next one
@@ -137,32 +130,25 @@ def measure(folder, num_articles, seed, workers):
     row = {"seed": seed, "workers": workers, "length": length(collection), "stages": {}}
     work.mkdir()
     os.sync()  # writing the corpus must not slow the first script
-    for script in STAGES:
-        command = [
-            sys.executable,
-            artefacts.ROOT / "LDA" / script,
-            "--data",
-            folder,
-            "--work",
-            work,
-            "--workers",
-            str(workers),
-        ]
-        stage = row["stages"][script] = measured(command, work / f"{script}.log")
-        print(
-            f"{num_articles} articles, {script}: {stage['seconds']} s, peak {stage['peak_mb']} MB",
-            flush=True,
-        )
+    with measuring.watched() as seen:
+        for script in STAGES:
+            options = ["--data", folder, "--work", work, "--workers", str(workers)]
+            command = [sys.executable, artefacts.ROOT / "LDA" / script, *options]
+            stage = row["stages"][script] = measured(command, work / f"{script}.log")
+            print(
+                f"{num_articles} articles, {script}: {stage['seconds']} s, peak"
+                f" {stage['peak_mb']} MB",
+                flush=True,
+            )
     row["words"] = len(vocabulary.load(work / artefacts.DICTIONARY))
-    return row | {
-        "commit": results.commit(),
-        "versions": results.versions(),
-        "hardware": results.hardware(),
-    }
+    row |= {"stop_words": text.stop_words_identity(), "e_step": "compiled"}
+    return row | seen
 
 
 def table(rows):
-    """Markdown of {number of articles: row}."""
+    """Markdown of {number of articles: row}; sizes that were measured before the stop words and the
+    E-step changed are marked.
+    """
     lines = [
         "| script | articles | words | seconds | CPU seconds | CPU ms per article |"
         " peak MB of all | main process |",
@@ -173,7 +159,7 @@ def table(rows):
             stage = row["stages"][script]
             cpu, peaks = stage["cpu_seconds"], (stage["peak_mb"], stage["main_peak_mb"])
             cells = [
-                f"{int(articles):,}",
+                f"{int(articles):,}{'' if 'e_step' in row else ' (earlier)'}",
                 f"{row['words']:,}",
                 f"{stage['seconds']:,.0f}",
                 f"{cpu:,.0f}",

@@ -48,6 +48,11 @@ def local_rank() -> int:
     return _number("LOCAL_RANK", 0)
 
 
+def on_this_machine() -> int:
+    """How many processes of this training run on this machine."""
+    return _number("LOCAL_WORLD_SIZE", mode.solver_count()) if _joined else 1
+
+
 def join() -> None:
     """Join the group that the environment describes, if there is one.
 

@@ -38,6 +38,11 @@ class PythonLayer:
         self.phase = phase
         self.blobs = BlobVector()
 
+    @property
+    def param_str_(self) -> str:
+        """The name that `param_str` has in older forks, such as py-faster-rcnn's."""
+        return self.param_str
+
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Check the settings and make the parameters; called once."""
         raise NotImplementedError

@@ -10,8 +10,9 @@ Usage:   python experiments/extract_features.py --net F --weights F --blobs fc7,
                                                 [--net CaffeNet] [--gpu] [--force]
 
 Without --weights, --images, --list and --out it computes all features that the experiments need:
-pool5, fc6 and fc7 of the VOC2007 images with the trained and the untrained net, prob of the
-retrieval set's images.  A data set that does not exist is left out; files that exist are kept.
+max5, pool5, fc6 and fc7 of the VOC2007 images with the trained and the untrained net, prob of the
+retrieval set's images.  max5 is the maximum of each channel of conv5 over all positions.  A data
+set that does not exist is left out; files that exist are kept.
 """
 
 import texttopicnet.startup  # noqa: F401  isort: skip
@@ -143,7 +144,8 @@ def extract(
             source.data[...] = x
             net.forward()
             for blob in blobs:
-                rows = net.blobs[blob].data.reshape(len(x), -1)
+                data = net.blobs[features.MAXIMA.get(blob, blob)].data
+                rows = features.rows_of(data, blob)
                 if blob not in found:
                     found[blob] = np.empty((len(paths), rows.shape[1]), dtype=np.float32)
                 found[blob][done : done + len(x)] = rows
@@ -177,7 +179,7 @@ def load_net(prototxt: Path, weights: Path, blobs: list[str], gpu: bool) -> "caf
             f"{prototxt} needs one input blob (N, 3, size, size): give the deploy prototxt"
         )
     for blob in blobs:
-        if blob not in net.blobs:
+        if (blob := features.MAXIMA.get(blob, blob)) not in net.blobs:
             raise UserError(f"{prototxt} has no blob {blob}: it has {', '.join(net.blobs)}")
     lacking = net.params.keys() - {name for name, _ in read_layers(weights)}
     if lacking:  # Caffe would silently use the fillers' numbers

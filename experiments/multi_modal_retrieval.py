@@ -1,62 +1,117 @@
 """Retrieve Wikipedia texts by image and images by text: the net's topic vectors against the LDA's.
 
 Reads:   DATA/Wikipedia/{testset_txt_img_cat.list,categories.list,texts}, WORK/LDA/, the images'
-         prob features
-Writes:  WORK/experiments/results/retrieval.json
+         prob features; with --lda own also trainset_txt_img_cat.list
+Writes:  WORK/experiments/results/retrieval.json, or retrieval_own.json
 Paper:   the table of Wikipedia retrieval (mean average precision for image and for text queries)
 Usage:   python experiments/multi_modal_retrieval.py [--data DIR] [--work DIR] [--features FILE]
-                                                     [--topics 40]
+                                                     [--topics 40] [--lda corpus|own]
+         python experiments/multi_modal_retrieval.py --topics FILE.npz
+
+The second form evaluates ready vectors and prints JSON: FILE.npz has the arrays text and image
+(n_pairs, n_topics), category, text_ids and image_ids (n_pairs,).
 """
 
 import texttopicnet.startup  # noqa: F401  isort: skip
 
+import argparse
+import json
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
+import own_topics
 
-from texttopicnet import artefacts, average_precision, command_line, features, results
+from texttopicnet import (
+    artefacts,
+    average_precision,
+    command_line,
+    features,
+    results,
+)
 from texttopicnet.errors import UserError
-from texttopicnet.retrieval import TEST_LIST, corpus_of, divergences, rank, read_pairs, text_file
+from texttopicnet.retrieval import (
+    TEST_LIST,
+    TRAIN_LIST,
+    Direction,
+    both_directions,
+    corpus_of,
+    divergences,
+    mean_average_precisions,
+    rank,
+    read_pairs,
+    text_file,
+)
+
+READY = ("text", "image", "category", "text_ids", "image_ids")
 
 
-def retrieve(
-    texts: np.ndarray,
-    images: np.ndarray,
-    text_ids: list[str],
-    image_ids: list[str],
-    categories: np.ndarray,
-) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Rank in both directions and score every query.
+def ready_vectors(path: Path) -> tuple[np.ndarray, np.ndarray, list[str], list[str], np.ndarray]:
+    """Texts, images, text ids, image ids and categories of a file of ready vectors.
 
-    Parameters
-    ----------
-    texts, images : ndarray of shape (n_pairs, n_topics)
-    text_ids, image_ids : list of str
-    categories : ndarray of int64, shape (n_pairs,)
-
-    Returns
-    -------
-    dict
-        {'image_query' and 'text_query': (queries, ranking, ap)}; `queries` and `ranking` as from
-        `rank`, ap float64 (n_pairs,) in the order of `queries`.
+    Raises
+    ------
+    UserError
+        The file cannot be read, lacks an array, or its arrays are not those of pairs.
     """
-    scores = divergences(texts, images)
-    directions = {
-        "image_query": (scores.T, image_ids, text_ids),
-        "text_query": (scores, text_ids, image_ids),
-    }
-    found = {}
-    for direction, (matrix, query_ids, candidate_ids) in directions.items():
-        queries, ranking = rank(matrix, query_ids, candidate_ids)
-        relevant = categories[ranking] == categories[queries][:, None]
-        found[direction] = queries, ranking, average_precision.retrieval(relevant)
-    return found
+    artefacts.existing(path, "numpy.savez(FILE, text=..., image=..., category=..., ...)")
+    try:
+        with np.load(path, allow_pickle=False) as f:
+            found = {name: f[name] for name in READY}
+    except features.READ_ERRORS as error:
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(
+            f"{path} does not hold the arrays {', '.join(READY)} ({why}): save them with"
+            " numpy.savez"
+        ) from error
+    if wrong := why_not_pairs(found):
+        raise UserError(f"{path}: {wrong}")
+    text_ids, image_ids = found["text_ids"].tolist(), found["image_ids"].tolist()
+    return found["text"], found["image"], text_ids, image_ids, found["category"]
+
+
+def why_not_pairs(found: dict[str, np.ndarray]) -> str | None:
+    """What is wrong with the arrays of a file of ready vectors, or None."""
+    text, image = found["text"], found["image"]
+    if text.ndim != 2 or text.shape != image.shape or not text.size:
+        return f"text {text.shape} and image {image.shape} are not vectors of the same pairs"
+    for name in ("text", "image"):
+        if found[name].dtype.kind not in "fiu" or not np.isfinite(found[name]).all():
+            return f"{name} must hold finite numbers"
+        if (found[name] < 0).any():
+            return f"{name} holds a negative number, and topic vectors are at least 0"
+    for name in ("category", "text_ids", "image_ids"):
+        if found[name].shape != (len(text),):
+            return f"{name} {found[name].shape} does not have an entry for each of {len(text)} rows"
+    for name in ("text_ids", "image_ids"):
+        if found[name].dtype.kind not in "iuU" or len(np.unique(found[name])) != len(text):
+            return f"{name} must be names, each of them once"
+    return None
+
+
+def evaluate_ready(path: Path) -> dict:
+    """APs of ready vectors, with the names and in the order of the recording of the original."""
+    texts, images, text_ids, image_ids, categories = ready_vectors(path)
+    print(f"{path}: {len(texts)} pairs, {texts.shape[1]} topics", file=sys.stderr)
+    found = both_directions(texts, images, text_ids, image_ids, categories)
+    report = {}
+    for direction, ids in (("image_query", image_ids), ("text_query", text_ids)):
+        report[f"ap_{direction}"] = found[direction].ap.tolist()
+        report[f"{direction}_order"] = [ids[q] for q in found[direction].queries]
+    means = mean_average_precisions(found)
+    return report | {f"map_{name}": value for name, value in means.items()}
+
+
+def topics_or_file(text: str) -> int | Path:
+    """The value of --topics: a number of topics, or a file of ready vectors."""
+    return Path(text) if text.endswith(".npz") else command_line.whole("--topics")(text)
 
 
 def examples(
-    found: dict,
+    texts: np.ndarray,
+    images: np.ndarray,
+    queries: Direction,
     text_ids: list[str],
     image_ids: list[str],
     categories: np.ndarray,
@@ -66,21 +121,22 @@ def examples(
     """The first images for the first text (by id) of each category: a rule, so that no example is
     chosen by hand.
     """
-    queries, ranking, ap = found["text_query"]
     rows = []
     for c, name in enumerate(names):
-        of_category = np.flatnonzero(categories[queries] == c)
+        of_category = np.flatnonzero(categories[queries.queries] == c)
         if len(of_category):
-            i = of_category[0]
+            query = queries.queries[of_category[0]]
+            scores = divergences(texts[[query]], images)
+            _, ranking = rank(scores, [text_ids[query]], image_ids)
             first = [
                 {"id": image_ids[j], "category": names[categories[j]]}
-                for j in ranking[i, :n_images]
+                for j in ranking[0, :n_images]
             ]
             rows.append(
                 {
-                    "text": text_ids[queries[i]],
+                    "text": text_ids[query],
                     "category": name,
-                    "ap": float(ap[i]),
+                    "ap": float(queries.ap[of_category[0]]),
                     "images": first,
                 }
             )
@@ -104,7 +160,8 @@ def text_topics(
     return model.topic_vectors([text.tokenize(text.read_article(f)) for f in files], seed=seed)
 
 
-def main() -> None:
+def parse() -> argparse.Namespace:
+    """The command line; `num_topics` is --topics where that is a number."""
     parser = command_line.parser(__doc__)
     command_line.add_options(parser, "--data", "--work")
     parser.add_argument(
@@ -113,7 +170,31 @@ def main() -> None:
         metavar="FILE",
         help="features of blob prob (default: WORK/experiments/features/wikipedia_prob.npz)",
     )
-    command_line.add_options(parser, "--topics", "--note")
+    command_line.add_options(
+        parser,
+        "--topics",
+        type=topics_or_file,
+        metavar="N or FILE.npz",
+        help="number of topics (default: 40), or ready vectors to evaluate",
+    )
+    parser.add_argument(
+        "--lda",
+        choices=("corpus", "own"),
+        default="corpus",
+        help="topics of the training corpus, or of the retrieval set's own training texts"
+        " (default: corpus)",
+    )
+    parser.add_argument(
+        "--net-lda",
+        choices=("corpus", "own"),
+        default="corpus",
+        help="with --lda own: whose topics the net has learnt; those of the corpus are translated"
+        " (default: corpus)",
+    )
+    command_line.add_options(
+        parser, "--passes", default=20, help="with --lda own: passes of its LDA (default: 20)"
+    )
+    command_line.add_options(parser, "--no-below", "--no-above", "--note")
     command_line.add_options(
         parser,
         "--seed",
@@ -121,16 +202,26 @@ def main() -> None:
     )
     command_line.add_options(parser, "--force", "--trust-pickle")
     args = parser.parse_args()
-    start = time.perf_counter()
+    args.num_topics = args.topics
+    return args
 
-    output = args.work / artefacts.RETRIEVAL_RECORD
+
+def main() -> None:
+    args = parse()
+    if isinstance(args.topics, Path):
+        print(json.dumps(evaluate_ready(args.topics)))
+        return
+    start = time.perf_counter()
+    own = args.lda == "own"
+
+    output = args.work / (artefacts.OWN_RETRIEVAL_RECORD if own else artefacts.RETRIEVAL_RECORD)
     artefacts.refuse_existing(output, args.force)
     folder = args.data / "Wikipedia"
     text_ids, image_ids, categories, names = read_pairs(folder)
     counts = np.bincount(categories, minlength=len(names))
     print(
         f"Wikipedia retrieval: {len(text_ids)} pairs in {len(names)} categories,"
-        f" {args.topics} topics"
+        f" {args.topics} topics of the {'set itself' if own else 'corpus'}"
     )
 
     source = args.features or args.work / artefacts.RETRIEVAL_FEATURES
@@ -147,25 +238,35 @@ def main() -> None:
             "warning: the outputs hardly differ between images: the net has collapsed",
             file=sys.stderr,
         )
+    variance = [float(v) for v in (images.var(axis=0).min(), images.var(axis=0).max())]
 
     files = [text_file(folder, text) for text in text_ids]
-    texts = text_topics(files, args.work, args.topics, args.seed, args.trust_pickle)
-    found = retrieve(texts, images, text_ids, image_ids, categories)
+    inputs = {"features": source, "pairs": folder / TEST_LIST, "texts": files}
+    if own:
+        texts, images, learnt_from = own_topics.vectors(folder, files, images, args)
+        inputs |= {"training_pairs": folder / TRAIN_LIST, "training_texts": learnt_from}
+    else:
+        texts = text_topics(files, args.work, args.topics, args.seed, args.trust_pickle)
+    if not own or args.net_lda == "corpus":
+        models = (args.work / "LDA").glob(Path(artefacts.lda_model(args.topics)).name + "*")
+        # gensim stores a model's large arrays beside it
+        inputs |= {"dictionary": args.work / artefacts.DICTIONARY, "lda_model": list(models)}
+    found = both_directions(texts, images, text_ids, image_ids, categories)
 
-    values = {direction: float(ap.mean()) for direction, (_, _, ap) in found.items()}
-    values["average"] = (values["image_query"] + values["text_query"]) / 2
+    values = mean_average_precisions(found)
     values["chance"] = float(
         (average_precision.retrieval_by_chance(counts[categories], len(text_ids))).mean()
     )
     values["categories"] = {
         name: {
-            direction: float(ap[categories[q] == c].mean())
-            for direction, (q, _, ap) in found.items()
+            direction: float(ap[categories[queries] == c].mean())
+            for direction, (queries, ap) in found.items()
         }
         for c, name in enumerate(names)
         if counts[c]
     }
     corpus, paper_set = corpus_of(counts)
+    first = examples(texts, images, found["text_query"], text_ids, image_ids, categories, names)
     results.save(
         output,
         results.record(
@@ -177,23 +278,16 @@ def main() -> None:
                 "categories": dict(zip(names, counts.tolist(), strict=True)),
             },
             seed=args.seed,
-            inputs={
-                "features": source,
-                "pairs": folder / TEST_LIST,
-                "texts": files,
-                "dictionary": args.work / artefacts.DICTIONARY,
-                # gensim stores a model's large arrays beside it
-                "lda_model": list(
-                    (args.work / "LDA").glob(Path(artefacts.lda_model(args.topics)).name + "*")
-                ),
-            },
+            inputs=inputs,
             seconds=time.perf_counter() - start,
             note=args.note,
             paper_set=paper_set,
             topics=args.topics,
-            image_variance=[float(v) for v in (images.var(axis=0).min(), images.var(axis=0).max())],
+            lda=args.lda,
+            net_lda=args.net_lda,
+            image_variance=variance,
             weights_sha256=prob.weights_sha256,
-            examples=examples(found, text_ids, image_ids, categories, names),
+            examples=[] if own else first,
         ),
     )
     for name, row in values["categories"].items():

@@ -36,7 +36,7 @@ def draw(records: dict, svm: dict, layers: tuple[str, ...]) -> list[dict]:
     """
     with rc_context(STYLE):
         drawn = [training(r) for r in of_experiment(records, "training")]
-        drawn += [retrieval(r) for r in of_experiment(records, "retrieval")]
+        drawn += [retrieval(r) for r in of_experiment(records, "retrieval") if lda(r) != "own"]
         drawn += [svm_by_layer(svm, layers)] if svm else []
         return [
             {"title": title, "png": png(figure), "caption": caption}
@@ -47,6 +47,11 @@ def draw(records: dict, svm: dict, layers: tuple[str, ...]) -> list[dict]:
 def of_experiment(records: dict, name: str) -> Iterator[dict]:
     """The records of one experiment."""
     return (r for r in records.values() if r["experiment"] == name)
+
+
+def lda(record: dict) -> str:
+    """Whose topics a retrieval record was measured in: the corpus's or the retrieval set's own."""
+    return record.get("lda", "corpus")
 
 
 def png(figure: Figure) -> str:

@@ -2,37 +2,34 @@
 
 Reads:   WORK/experiments/features/voc2007_<LAYER>_<name>.npz (extract_features.py),
          VOC/VOCdevkit/VOC2007/ImageSets/Main/<class>_<split>.txt
-Writes:  WORK/experiments/results/voc2007_svm_<LAYER>_<name>.json
+Writes:  WORK/experiments/results/voc2007_svm_<LAYER>_<name>.json, and in a folder of that name
+         VOC2007/Main/comp1_cls_test_<class>.txt, which the VOC devkit reads
 Paper:   the tables of VOC2007 SVM classification (average precision per class, mAP per layer)
 Usage:   python experiments/voc_2007_classification.py [LAYER] [--voc DIR] [--work DIR]
                  [--name untrained] [--difficult positive] [--seed 0] [--note TEXT] [--force]
 
-Without LAYER it scores pool5, fc6 and fc7 of the trained and the untrained net; records that exist
-are kept.
+Without LAYER it scores max5, pool5, fc6 and fc7 of the trained and the untrained net; records that
+exist are kept.
 """
 
 import texttopicnet.startup  # noqa: F401  isort: skip
 
 import argparse
 import time
-import warnings
 from pathlib import Path
 
 import numpy as np
-from joblib import Parallel, delayed
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.svm import LinearSVC
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from texttopicnet import (
     artefacts,
+    atomic_files,
     average_precision,
     command_line,
     features,
     files,
-    parallel,
+    linear_svm,
     results,
     voc,
 )
@@ -42,20 +39,10 @@ UNTRAINED_NOTE = "the same net as its fillers made it, not trained"
 GRID = [0.5**n for n in range(13, 19)]  # 1.2e-4 ... 3.8e-6, the original's
 
 
-def fit(array: np.ndarray, labels: np.ndarray, penalty: float, seed: int) -> tuple[Pipeline, bool]:
-    """StandardScaler and LinearSVC with C = `penalty`, fitted together: (model, has converged)."""
-    svm = LinearSVC(C=penalty, dual="auto", max_iter=5000, random_state=seed)
-    model = make_pipeline(StandardScaler(), svm)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", ConvergenceWarning)
-        model.fit(array, labels)
-    return model, not any(issubclass(w.category, ConvergenceWarning) for w in caught)
-
-
-def score_class(
-    array: np.ndarray, rows: dict[str, np.ndarray], labels: dict[str, np.ndarray], seed: int
-) -> dict[str, float | bool]:
-    """Choose C on val, fit again on trainval, score test.
+def fit_all(
+    array: np.ndarray, rows: dict[str, np.ndarray], labels: dict[str, np.ndarray], bar: tqdm
+) -> tuple[linear_svm.Model, list[float], list[float]]:
+    """Choose the C of every class on val and fit on trainval.
 
     Parameters
     ----------
@@ -63,64 +50,57 @@ def score_class(
     rows : dict
         {split: ndarray of int64}, rows of `array`.
     labels : dict
-        {split: ndarray of int64}, 1 or -1.
-    seed : int
+        {split: ndarray of int8, shape (n_rows, n_classes)}, as voc.Table.
+    bar : tqdm
+        Counts the SVMs that are fitted, ``len(GRID) + 1`` per class.
 
     Returns
     -------
-    dict
-        area, voc_11_point (test), chance (share of positives in test, the area of a random order),
-        C, val_area, converged.
+    model : linear_svm.Model
+        A column per class.
+    penalties, val_areas : list of float
+        The C chosen, and its area on val.
     """
-    val_areas = []
-    for penalty in GRID:
-        model, _ = fit(array[rows["train"]], labels["train"], penalty, seed)
-        val_areas.append(
-            average_precision.area(labels["val"], model.decision_function(array[rows["val"]]))
-        )
-    best = int(np.argmax(val_areas))  # the first of equals, which is the largest C
-    model, converged = fit(array[rows["trainval"]], labels["trainval"], GRID[best], seed)
-    scores = model.decision_function(array[rows["test"]])
+    n_classes, many = labels["train"].shape[1], len(GRID)
+    columns, grid = np.repeat(labels["train"], many, axis=1), np.tile(GRID, n_classes)
+    model = linear_svm.fit(array, columns, grid, rows["train"], bar.update)
+    scores = model.decision_function(array, rows["val"])
+    penalties, val_areas = [], []
+    for i in range(n_classes):
+        counts = labels["val"][:, i] != 0
+        areas = [
+            average_precision.area(labels["val"][counts, i], scores[counts, i * many + j])
+            for j in range(many)
+        ]
+        best = int(np.argmax(areas))  # the first of equals, which is the largest C
+        penalties.append(GRID[best])
+        val_areas.append(areas[best])
+    model = linear_svm.fit(array, labels["trainval"], penalties, rows["trainval"], bar.update)
+    return model, penalties, val_areas
+
+
+def rows_of(
+    found: features.Features, tables: dict[str, voc.Table], folder: Path, source: Path
+) -> dict[str, np.ndarray]:
+    """{split: rows of the features of its images}; UserError if an image has none."""
+    main = voc.year_folder(folder) / "ImageSets" / "Main"
     return {
-        "area": average_precision.area(labels["test"], scores),
-        "voc_11_point": average_precision.voc_11_point(labels["test"], scores),
-        "chance": float((labels["test"] > 0).mean()),
-        "C": GRID[best],
-        "val_area": val_areas[best],
-        "converged": converged,
+        split: found.rows(table.ids, f"{main}/*_{split}.txt and {source}")
+        for split, table in tables.items()
     }
 
 
-def read_splits(
-    folder: Path, difficult: str, found: features.Features, source: Path
-) -> dict[str, tuple[dict, dict, dict]]:
-    """Rows of the features, labels and sizes of every class.
-
-    Parameters
-    ----------
-    folder : Path
-        Holds VOCdevkit.
-    difficult : str
-        One of voc.DIFFICULT.
-    found : features.Features
-    source : Path
-        Where they are from, for errors.
-
-    Returns
-    -------
-    dict
-        {class: (rows, labels, sizes)}, each {split: ...}: ndarray of int64; ndarray of int64, 1 or
-        -1; {'images', 'positives'}.
-    """
-    classes = {}
-    for name in voc.classes(folder):
-        rows, labels, sizes = {}, {}, {}
-        for split, (ids, y) in voc.read_class(folder, name, difficult).items():
-            rows[split] = found.rows(ids, f"{voc.split_file(folder, name, split)} and {source}")
-            labels[split] = y
-            sizes[split] = {"images": len(y), "positives": int((y > 0).sum())}
-        classes[name] = rows, labels, sizes
-    return classes
+def write_devkit_results(
+    output: Path, folder: Path, found: features.Features, model: linear_svm.Model, source: Path
+) -> None:
+    """Write comp1_cls_test_<class>.txt of all classes, for all images of each test list."""
+    with atomic_files.written_whole(output) as temporary:
+        temporary.mkdir()
+        for i, name in enumerate(voc.classes(folder)):
+            ids, _ = voc.read_split(folder, name, "test", "positive")
+            rows = found.rows(ids, f"{voc.split_file(folder, name, 'test')} and {source}")
+            scores = model.columns([i]).decision_function(found.array, rows)[:, 0]
+            voc.write_results(temporary, name, ids, scores)
 
 
 def is_paper_set(folder: Path, num_classes: int) -> bool:
@@ -148,23 +128,42 @@ def score(layer: str, name: str, note: str, args: argparse.Namespace) -> None:
     source = args.features or args.work / artefacts.voc_features(layer, name)
     voc.year_folder(args.voc)  # its error comes before the features'
     found = features.load(source, blob=layer)
-    classes = read_splits(args.voc, args.difficult, found, source)
+    classes = voc.classes(args.voc)
+    tables = voc.tables(args.voc, args.difficult)
+    rows = rows_of(found, tables, args.voc, source)
+    labels = {split: table.labels for split, table in tables.items()}
+    n_rows, n_dims = len(rows["trainval"]), found.array.shape[1]
+    # the features, a float64 copy of trainval, and what the SVMs of all penalties need
+    needed = found.array.nbytes + 8 * n_dims * (n_rows + 12 * len(GRID) * len(classes))
     print(
-        f"VOC2007 SVMs: {layer} ({found.array.shape[1]} numbers per image), {len(classes)} classes,"
-        f" difficult: {args.difficult}"
+        f"VOC2007 SVMs: {layer} ({n_dims} numbers per image), {len(classes)} classes,"
+        f" difficult: {args.difficult}; memory: about {needed / 2**30:.1f} GiB"
     )
-    jobs = [
-        delayed(score_class)(found.array, rows, labels, args.seed)
-        for rows, labels, _ in classes.values()
-    ]
-    scored = Parallel(n_jobs=parallel.usable(args.workers), return_as="generator")(jobs)
-    scores = dict(zip(classes, tqdm(scored, total=len(jobs), unit="class"), strict=True))
+    total = len(classes) * (len(GRID) + 1)
+    with threadpool_limits(args.workers), tqdm(total=total, unit="SVM", desc=layer) as bar:
+        model, penalties, val_areas = fit_all(found.array, rows, labels, bar)
+        test_scores = model.decision_function(found.array, rows["test"])
+    scores, sizes = {}, {}
+    for i, label in enumerate(classes):
+        counts = labels["test"][:, i] != 0
+        y, s = labels["test"][counts, i], test_scores[counts, i]
+        scores[label] = {
+            "area": average_precision.area(y, s),
+            "voc_11_point": average_precision.voc_11_point(y, s),
+            "chance": float((y > 0).mean()),  # the area of a random order
+            "C": penalties[i],
+            "val_area": val_areas[i],
+            "converged": bool(model.converged[i]),
+        }
+        sizes[label] = {
+            split: {"images": int((t[:, i] != 0).sum()), "positives": int((t[:, i] > 0).sum())}
+            for split, t in labels.items()
+        }
     for label, row in scores.items():
-        sizes = classes[label][2]
         print(
             f"{label:>12}: AP {row['area']:.4f} (11-point {row['voc_11_point']:.4f},"
-            f" chance {row['chance']:.4f}, C {row['C']:.2e}) on {sizes['test']['images']} test"
-            f" images, fitted on {sizes['trainval']['images']}"
+            f" chance {row['chance']:.4f}, C {row['C']:.2e}) on {sizes[label]['test']['images']}"
+            f" test images, fitted on {sizes[label]['trainval']['images']}"
             + ("" if row["converged"] else "; the SVM did not converge")
         )
     mean = {
@@ -178,7 +177,7 @@ def score(layer: str, name: str, note: str, args: argparse.Namespace) -> None:
         experiment="voc2007_svm",
         corpus="VOC2007" if paper_set else part,
         values={"mean": mean, "classes": scores},
-        split={label: sizes for label, (_, _, sizes) in classes.items()},
+        split=sizes,
         seed=args.seed,
         inputs={"features": source, "splits": main_folder},
         seconds=time.perf_counter() - start,
@@ -189,6 +188,8 @@ def score(layer: str, name: str, note: str, args: argparse.Namespace) -> None:
         difficult=args.difficult,
         weights_sha256=found.weights_sha256,
     )
+    devkit = args.work / artefacts.voc_devkit_results(layer, name, args.difficult)
+    write_devkit_results(devkit, args.voc, found, model, source)
     results.save(output, record)
     print(
         f"mean AP over {len(classes)} classes: area {mean['area']:.4f},"
@@ -230,7 +231,9 @@ def main() -> int:
         help="objects marked difficult; positive: as the original (default: leave-out)",
     )
     command_line.add_options(parser, "--note")
-    command_line.add_options(parser, "--workers", help="classes fitted at one time (default: 2)")
+    command_line.add_options(
+        parser, "--workers", default=None, help="threads that compute (default: all cores)"
+    )
     command_line.add_options(parser, "--seed", "--force")
     args = parser.parse_args()
     if args.layer:

@@ -103,6 +103,18 @@ def test_features_are_the_nets(script, monkeypatch, folder, capsys):
     assert printed[-1].endswith("f_conv.npz")
 
 
+def test_max5_is_the_maximum_of_each_channel_of_conv5():
+    """Two images, two channels, 1 x 3 positions."""
+    data = np.float32([[[[1, 5, 2]], [[-4, -3, -9]]], [[[0, 0, 7]], [[8, 1, 1]]]])
+    assert features.rows_of(data, "max5").tolist() == [[5, -3], [7, 8]]
+    assert features.rows_of(data, "conv5").tolist() == [[1, 5, 2, -4, -3, -9], [0, 0, 7, 8, 1, 1]]
+
+
+def test_without_conv5_there_is_no_max5(script, monkeypatch, folder):
+    with pytest.raises(UserError, match="has no blob conv5: it has data, conv, fc"):
+        run(script, monkeypatch, folder, "--images", str(folder / "images"), blobs="max5")
+
+
 @pytest.mark.parametrize("batch", ["1", "7", "50"])
 def test_batches_do_not_change_features(script, monkeypatch, folder, batch):
     (first,) = run(
@@ -236,7 +248,17 @@ def chain(folder):
     net = folder / "work" / "CNN" / "Small"
     net.mkdir(parents=True)
     text = (
-        DEPLOY.replace('"conv"', '"pool5"')
+        DEPLOY.replace('"conv"', '"conv5"')
+        .replace(
+            'layer { name: "fc"',
+            'layer { name: "pool5" type: "Pooling" bottom: "conv5" top: "pool5"\n'
+            "  pooling_param { pool: MAX kernel_size: 1 } }\n"
+            'layer { name: "fc"',
+        )
+        .replace(
+            'name: "fc" type: "InnerProduct" bottom: "conv5"',
+            'name: "fc" type: "InnerProduct" bottom: "pool5"',
+        )
         .replace('"fc"', '"fc6"')
         .replace(
             'layer { name: "prob" type: "Sigmoid" bottom: "fc6"',
@@ -280,6 +302,8 @@ def test_without_files_all_features_of_the_experiments_are_computed(
         assert trained.weights_sha256 == artefacts.sha256(net / "trained.caffemodel")
         assert untrained.weights_sha256 == artefacts.sha256(net / "untrained.caffemodel")
         assert not np.array_equal(trained.array, untrained.array)
+    pool5, max5 = (features.load(made[f"voc2007_{b}_trained.npz"]) for b in ("pool5", "max5"))
+    np.testing.assert_array_equal(max5.array, pool5.array.reshape(3, 2, 4).max(axis=2))
     assert features.load(made["wikipedia_prob.npz"]).ids == ["art/1", "art/3", "art/5"]
     capsys.readouterr()
 
@@ -292,7 +316,7 @@ def test_without_files_all_features_of_the_experiments_are_computed(
     changed = {name for name, path in made.items() if path.stat().st_mtime_ns != before[name]}
     assert changed == {"voc2007_fc6_untrained.npz"}
     run_all(script, monkeypatch, chain, "--force")
-    assert capsys.readouterr().out.count("-> ") == 7
+    assert capsys.readouterr().out.count("-> ") == 9
 
 
 def test_a_data_set_that_does_not_exist_is_left_out(script, monkeypatch, chain, capsys):

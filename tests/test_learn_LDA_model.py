@@ -13,7 +13,7 @@ import pytest
 from gensim.corpora import Dictionary, MmCorpus
 from gensim.models import LdaModel
 
-from texttopicnet import artefacts, dictionary_filter, json_files, token_rows
+from texttopicnet import artefacts, dictionary_filter, inference, json_files, token_rows
 from texttopicnet.errors import UserError
 
 ARTICLES = {  # name: text, number of images
@@ -188,6 +188,22 @@ def test_the_saved_dictionary_is_filtered_and_its_ids_are_the_bags(run, argument
     wanted = [{w: t.count(w) for w in t if w in words} for t in tokens]
     assert all(document in [*wanted, {}] for document in counts(folder))
     assert all(document in counts(folder) for document in wanted)
+
+
+def test_gensims_own_e_step_on_request(run, monkeypatch):
+    """Compiled code by default; --gensim never calls it, and the topics differ by rounding only."""
+    steps = []
+    step = inference.sufficient_statistics
+    monkeypatch.setattr(
+        inference, "sufficient_statistics", lambda *given: steps.append(1) or step(*given)
+    )
+    models = []
+    for arguments, calls in (([], 1), (["--gensim"], 0)):
+        steps.clear()
+        folder = run(*ALL, *arguments, work=f"work{calls}")
+        assert len(steps) == calls
+        models.append(LdaModel.load(str(folder / "ldamodel3.lda")).get_topics())
+    np.testing.assert_allclose(*models, atol=1e-5)
 
 
 def test_defaults_are_the_originals(script, monkeypatch, corpus):

@@ -20,7 +20,12 @@ def script(load_script):
 
 @pytest.fixture(scope="module")
 def paper():
-    return json.loads((ROOT / "experiments" / "paper.json").read_text())["tables"]
+    return json.loads((ROOT / "experiments" / "paper.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def made(load_script):
+    return load_script("experiments/paper_tables.py")
 
 
 def make_record(experiment, values, **more):
@@ -57,41 +62,138 @@ def own(table):
     return [row["cells"] for row in table["rows"] if row["own"]]
 
 
-def test_own_rows_are_the_records(script, paper, records):
-    (row,) = own(script.retrieval(paper, records))
+def test_own_rows_are_the_records(made, paper, records):
+    (row,) = own(made.retrieval(paper, records))
     assert row[1:5] == ["25.00", "75.00", "50.00", "12.50"]
     assert "a note" in row[0]
-    assert row[-1] == "run"
-    (row,) = own(script.svm_layers(paper, records))
+    assert row[-2:] == ["run", "other data"]
+    (row,) = own(made.svm_layers(paper, records))
     assert row[1:6] == ["not run", "not run", "not run", "50.0", "20.0"]
-    table = script.svm_classes(paper, records)
+    table = made.svm_classes(paper, records)
     (row,) = own(table)
     assert dict(zip(table["header"], row, strict=True))["bus"] == "90"
     assert dict(zip(table["header"], row, strict=True))["zebra"] == "10"
     assert dict(zip(table["header"], row, strict=True))["cat"] == "—"
 
 
-def test_without_records_every_own_row_reads_not_run(script, paper):
-    for table in (script.retrieval, script.svm_layers, script.svm_classes):
-        assert "not run" in own(table(paper, {}))[0]
-    assert "not run" in own(script.stl10(paper))[0]
+def test_without_records_every_own_row_reads_not_run(made, paper):
+    for table in made.tables(paper, {})[:-1]:  # the last one has facts
+        (row,) = own(table)
+        assert row[0] == "this project"
+        assert set(row[1:]) == {"not run", "—"}, table["title"]
 
 
-def test_every_number_of_the_paper_has_a_mark(script, paper):
-    for table in paper.values():
-        assert {row["mark"] for row in table["rows"]} <= {"V", "R", "D"}
-    for row in script.retrieval(paper, {})["rows"]:
-        assert row["own"] or row["cells"][-1] in ("V", "R")
+def test_the_schema_of_the_papers_numbers(paper):
+    assert paper["unit"] == "percent"
+    needed = {"title", "metric", "split", "command", "tolerance", "ours", "rows"}
+    allowed = needed | {"columns", "note", "digits", "unit", "record"}
+    for name, table in paper["tables"].items():
+        assert needed <= table.keys() <= allowed, name
+        methods = [row["method"] for row in table["rows"]]
+        assert len(set(methods)) == len(methods)
+        assert table["ours"] is None or table["ours"] in methods
+        columns = [c for c, _ in table.get("columns", [])] or list(table["rows"][0]["values"])
+        for row in table["rows"]:
+            assert set(row["values"]) == set(columns), (name, row["method"])
+            assert row["mark"] in paper["marks"]
+            assert row["confidence"] in paper["confidences"]
+            for value in row["values"].values():
+                assert value is None or 0 < value < 100
+    for fact in paper["facts"]:
+        assert {"figure", "value", "source", "mark"} <= fact.keys()
+        assert fact["mark"] != "R" or fact["confidence"] in paper["confidences"]
+
+
+def test_the_command_of_every_table_is_a_script_or_says_that_it_is_missing(paper):
+    for name, table in paper["tables"].items():
+        script_name = re.match(r"python (\S+\.py)", table["command"])
+        if script_name:
+            assert (ROOT / script_name[1]).is_file(), name
+        else:
+            assert table["command"] == "not written yet", name
+
+
+def test_every_remembered_row_carries_its_mark_in_the_tables(made, paper, records):
+    """Looked up in the Markdown, by the row's name: R with its confidence, V and D alone."""
+    found = made.tables(paper, records)
+    for table, made_table in zip(paper["tables"].values(), found, strict=False):
+        rows = {cells[0].strip(): cells for cells in cells_of(tables.markdown(made_table))}
+        column = [c.strip() for c in rows["method"]].index("mark")
+        for row in table["rows"]:
+            name = next(
+                n
+                for n in rows
+                if re.fullmatch(rf"paper: {re.escape(row['method'])}( \(supervised\))?", n)
+            )
+            expected = f"R ({row['confidence']})" if row["mark"] == "R" else row["mark"]
+            assert rows[name][column].strip() == expected, row["method"]
+        assert "R = as remembered, not checked" in made_table["lead"][0]
+    assert sum(row["mark"] == "R" for t in paper["tables"].values() for row in t["rows"]) == 57
+
+
+def test_the_verdict_of_a_number(made):
+    papers, other = {"paper_set": True}, {"paper_set": False}
+    assert made.verdict(papers, 40.0, 41.0, 1.0) == "OK"
+    assert made.verdict(papers, 42.01, 41.0, 1.0) == "OK*"
+    assert made.verdict(papers, 44.0, 41.0, 1.0) == "OK*"
+    assert made.verdict(papers, 44.01, 41.0, 1.0) == "FAIL"
+    assert made.verdict(papers, 41.0, None, 1.0) == "—"
+    assert made.verdict(papers | {"name": "untrained"}, 41.0, 41.0, 1.0) == "—"
+    assert made.verdict(other, 41.0, 41.0, 1.0) == "other data"
+    assert made.worst(["OK", "—", "OK*"]) == "OK*"
+    assert made.worst(["OK", "FAIL"]) == "FAIL"
+    assert made.worst(["—"]) == "—"
+
+
+def test_baselines_stand_beside_the_published_rows(made, paper):
+    rows = {
+        "CCA": {"image_query": 0.2549, "text_query": 0.1846, "average": 0.2198},
+        "SCM": {"image_query": 0.20, "text_query": 0.20, "average": 0.20},
+    }
+    record = make_record("retrieval_baselines", {"methods": rows, "chance": 0.1}, paper_set=True)
+    record |= {"dims": {"image": 128, "text": 10}, "split": {"pairs": 693}}
+    records = {"retrieval_baselines": record}
+    sift = made.generic(paper["tables"]["wikipedia_retrieval_sift"], records)
+    cca, scm = own(sift)
+    assert cca[:4] == ["this project, CCA", "25.49", "18.46", "21.98"]
+    assert cca[-2:] == ["run", "OK"]
+    assert scm[-1] == "FAIL"
+    topic_space = own(made.retrieval(paper, records))
+    assert topic_space[0][1:4] == ["not run"] * 3
+    assert topic_space[1][1:4] == ["25.49", "18.46", "21.98"]
+    assert topic_space[1][-1] == "other features"
+
+
+def test_retrieval_with_the_sets_own_topics_is_a_row_of_its_own(made, paper, records):
+    values = dict(records["retrieval"]["values"], average=0.25)
+    both = records | {"retrieval_own": make_record("retrieval", values, lda="own")}
+    first, second = own(made.retrieval(paper, both))
+    assert "LDA of the set alone" not in first[0]
+    assert "LDA of the set alone" in second[0]
+    assert (first[3], second[3]) == ("50.00", "25.00")
 
 
 def test_remembered_averages_are_the_means_of_their_directions(paper):
-    for row in paper["wikipedia_retrieval"]["rows"]:
-        v = row["values"]
-        assert v["average"] == pytest.approx((v["image_query"] + v["text_query"]) / 2, abs=0.0051)
+    for name in ("wikipedia_retrieval", "wikipedia_retrieval_sift"):
+        for row in paper["tables"][name]["rows"]:
+            v = row["values"]
+            mean = (v["image_query"] + v["text_query"]) / 2
+            assert v["average"] == pytest.approx(mean, abs=0.0051)
 
 
-def test_markdown_has_one_cell_per_column(script, paper, records):
-    text = tables.markdown(script.svm_layers(paper, records))
+def test_means_of_the_classes_agree_with_pool5_of_the_layers(paper):
+    """Derived from the remembered rows: why that table is probably pool5."""
+    layers = {r["method"]: r["values"] for r in paper["tables"]["voc2007_svm_layers"]["rows"]}
+    layers["TextTopicNet"] = layers["TextTopicNet (Wikipedia)"]
+    for row in paper["tables"]["voc2007_svm_classes"]["rows"]:
+        values = list(row["values"].values())
+        assert len(values) == 20
+        assert row["derived"]["mean"] == pytest.approx(sum(values) / 20)
+        assert row["derived"]["mean"] == pytest.approx(layers[row["method"]]["pool5"], abs=0.101)
+
+
+def test_markdown_has_one_cell_per_column(made, paper, records):
+    text = tables.markdown(made.svm_layers(paper, records))
     rows = [row for row in text.splitlines() if row.startswith("|")]
     assert len({row.count("|") for row in rows}) == 1
 
@@ -155,14 +257,14 @@ def cells_of(markdown):
     ]
 
 
-def test_notes_and_names_are_shown_as_they_are(script, paper, records, monkeypatch, tmp_path):
+def test_notes_and_names_are_shown_as_they_are(script, made, paper, records, monkeypatch, tmp_path):
     note = "a | b\nc `d` <script>alert(1)</script> <!-- results:end --> [x](http://y) **z**"
     note += " \\ &amp; \udcff"
     shown = "a \\| b c \\`d\\` &lt;script&gt;alert(1)&lt;/script&gt; &lt;!-- results:end --&gt;"
     shown += " \\[x\\](http://y) \\*\\*z\\*\\* \\\\ &amp;amp; \udcff"
     for record in records.values():
         record["note"] = note
-    for make in (script.retrieval, script.svm_layers, script.svm_classes):
+    for make in (made.retrieval, made.svm_layers, made.svm_classes):
         table = make(paper, records)
         rows = cells_of(tables.markdown(table))
         assert {len(row) for row in rows} == {len(table["header"])}

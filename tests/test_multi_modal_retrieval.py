@@ -3,10 +3,12 @@ test_retrieval.py.
 """
 
 import json
+import re
 import sys
 
 import numpy as np
 import pytest
+import recorded
 import topic_models
 from gensim.corpora import Dictionary
 
@@ -123,3 +125,108 @@ def test_image_without_features_is_named(script, monkeypatch, prepared, tmp_path
     features.save(tmp_path / "less.npz", less)
     with pytest.raises(UserError, match="1 of 12 images has no features: sport/8sport"):
         run(script, monkeypatch, prepared, "--features", str(tmp_path / "less.npz"))
+
+
+def evaluate(script, monkeypatch, path):
+    monkeypatch.setattr(sys, "argv", ["x", "--topics", str(path)])
+    script.main()
+
+
+def test_ready_vectors_give_the_originals_aps_as_json(script, monkeypatch, capsys):
+    evaluate(script, monkeypatch, recorded.retrieval())
+    found = json.loads(capsys.readouterr().out)
+    recording = np.load(recorded.retrieval())
+    for direction in ("image_query", "text_query"):
+        assert found[f"{direction}_order"] == recording[f"{direction}_order"].tolist()
+        np.testing.assert_allclose(
+            found[f"ap_{direction}"], recording[f"ap_{direction}"], rtol=0, atol=1e-6
+        )
+        assert found[f"map_{direction}"] == pytest.approx(
+            float(recording[f"map_{direction}"]), abs=1e-6
+        )
+    means = [found["map_image_query"], found["map_text_query"]]
+    assert found["map_average"] == pytest.approx(sum(means) / 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "sentence"),
+    [
+        ("text", lambda a: a[:-1], "are not vectors of the same pairs"),
+        ("image", lambda a: a * np.nan, "image must hold finite numbers"),
+        ("text", lambda a: a - 1, "text holds a negative number"),
+        ("category", lambda a: a[:-1], "category (239,) does not have an entry for each of 240"),
+        ("text_ids", lambda a: np.repeat(a[:1], 240), "text_ids must be names, each of them once"),
+    ],
+)
+def test_ready_vectors_that_do_not_fit_are_one_sentence(
+    script, monkeypatch, tmp_path, name, change, sentence
+):
+    arrays = dict(np.load(recorded.retrieval()))
+    np.savez(tmp_path / "v.npz", **arrays | {name: change(arrays[name])})
+    with pytest.raises(UserError, match=re.escape(sentence)):
+        evaluate(script, monkeypatch, tmp_path / "v.npz")
+
+
+def test_a_file_without_the_arrays_is_one_sentence(script, monkeypatch, tmp_path):
+    np.savez(tmp_path / "v.npz", text=np.ones((2, 2)))
+    with pytest.raises(UserError, match=r"v.npz does not hold the arrays text, image, category"):
+        evaluate(script, monkeypatch, tmp_path / "v.npz")
+    (tmp_path / "v.npz").write_text("no zip")
+    with pytest.raises(UserError, match=r"v.npz does not hold the arrays"):
+        evaluate(script, monkeypatch, tmp_path / "v.npz")
+    with pytest.raises(UserError, match=r"w.npz does not exist"):
+        evaluate(script, monkeypatch, tmp_path / "w.npz")
+
+
+@pytest.fixture
+def with_training_list(prepared):
+    """The same articles also as the training list."""
+    folder = prepared / "Wikipedia"
+    rows = (folder / "testset_txt_img_cat.list").read_text()
+    (folder / "trainset_txt_img_cat.list").write_text(rows)
+    yield prepared
+    (folder / "trainset_txt_img_cat.list").unlink()
+
+
+OWN = ("--lda", "own", "--no-below", "1", "--no-above", "1", "--passes", "30", "--seed", "1")
+
+
+def own_record(script, monkeypatch, folder, *arguments):
+    run(script, monkeypatch, folder)
+    before = (folder / "experiments" / "results" / "retrieval.json").read_bytes()
+    run(script, monkeypatch, folder, *OWN, *arguments)
+    assert (folder / "experiments" / "results" / "retrieval.json").read_bytes() == before
+    return json.loads((folder / "experiments" / "results" / "retrieval_own.json").read_text())
+
+
+def test_the_nets_topics_are_translated_to_those_of_the_set(
+    script, monkeypatch, with_training_list
+):
+    record = own_record(script, monkeypatch, with_training_list)
+    assert (record["lda"], record["net_lda"]) == ("own", "corpus")
+    assert record["values"]["average"] == pytest.approx(1.0)
+    assert record["inputs"]["training_texts"]["path"].endswith("(12 files)")
+    assert "lda_model" in record["inputs"]
+
+
+def test_a_net_that_has_learnt_the_sets_topics_is_not_translated(
+    script, monkeypatch, with_training_list
+):
+    """The features are the corpus model's topics, whose numbering is not the set's."""
+    record = own_record(script, monkeypatch, with_training_list, "--net-lda", "own")
+    assert record["net_lda"] == "own"
+    assert "lda_model" not in record["inputs"]
+
+
+def test_own_topics_need_the_training_list(script, monkeypatch, prepared):
+    with pytest.raises(UserError, match=r"trainset_txt_img_cat.list does not exist: --lda own"):
+        run(script, monkeypatch, prepared, "--lda", "own")
+
+
+def test_translation_by_hand(load_script):
+    own_topics = load_script("experiments/own_topics.py")
+    source = np.array([[1, 0, 0], [0.5, 0.5, 0], [0, 1, 0]])
+    target = np.array([[1, 0], [0, 1], [0, 1]])
+    # topic 0: text 0 with weight 1, text 1 with weight 0.5; no text has topic 2
+    expected = [[1 / 1.5, 0.5 / 1.5], [0, 1], [0.5, 0.5]]
+    np.testing.assert_allclose(own_topics.translation(source, target), expected)

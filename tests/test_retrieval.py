@@ -3,11 +3,13 @@
 The original's recording is in test_average_precision.py.
 """
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import scipy.stats
 
-from texttopicnet import artefacts, retrieval
+from texttopicnet import artefacts, average_precision, retrieval
 from texttopicnet.errors import UserError
 
 
@@ -47,6 +49,54 @@ def test_ties_in_the_order_of_sorted_ids():
     )
     assert queries.tolist() == [1, 0]
     assert ranking.tolist() == [[2, 1, 0], [1, 2, 0]]
+
+
+@pytest.fixture
+def many():
+    """300 pairs with ties: some vectors, ids in no order."""
+    rng = np.random.default_rng(1)
+    texts = rng.dirichlet(np.full(12, 0.2), 300).astype(np.float32)
+    images = rng.random((300, 12)).astype(np.float32)
+    texts[100:140], images[50:90] = texts[100], images[50]
+    ids = [[f"{side}{i}" for i in rng.permutation(300)] for side in "ti"]
+    return texts, images, *ids, rng.integers(0, 5, 300)
+
+
+@pytest.mark.parametrize("cells", [1, 300 * 7, 300 * 128])
+def test_blocks_give_what_one_block_gives(many, cells):
+    whole = retrieval.both_directions(*many, cells=300 * 300)
+    found = retrieval.both_directions(*many, cells=cells)
+    for direction in retrieval.DIRECTIONS:
+        assert (found[direction].queries == whole[direction].queries).all()
+        assert (found[direction].ap == whole[direction].ap).all()  # to the bit
+    texts, images, text_ids, image_ids, categories = many
+    queries, ranking = retrieval.rank(retrieval.divergences(texts, images), text_ids, image_ids)
+    relevant = categories[ranking] == categories[queries][:, None]
+    assert (whole["text_query"].ap == average_precision.retrieval(relevant)).all()
+
+
+def test_blocks_bound_the_memory():
+    """2,500 x 2,500 scores are 50 MB, and 400 MB with all that ranking them needs; blocks of 50,000
+    scores (20 queries) need 70 bytes per score and the vectors.
+    """
+    rng = np.random.default_rng(2)
+    texts, images = rng.random((2, 2500, 8))
+    ids = [f"{i:04}" for i in range(2500)]
+    sizes = []
+
+    def score(queries, candidates):
+        sizes.append(len(queries) * len(candidates))
+        return retrieval.divergences(queries, candidates)
+
+    tracemalloc.start()
+    categories = rng.integers(0, 10, 2500)
+    found = retrieval.both_directions(texts, images, ids, ids, categories, score, cells=50_000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert max(sizes) == 50_000
+    assert len(sizes) == 2 * 125
+    assert peak < 70 * 50_000 + 5_000_000
+    assert len(found["text_query"].ap) == 2500
 
 
 def test_the_training_list_is_read_like_the_test_list(tmp_path):

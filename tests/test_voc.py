@@ -1,5 +1,6 @@
 """VOC splits: classes, rows, difficult objects, and the sentences for wrong files."""
 
+import numpy as np
 import pytest
 
 from texttopicnet import artefacts, voc
@@ -68,6 +69,23 @@ def test_class_has_four_splits(main, tmp_path, difficult):
     sizes = {split: len(ids) for split, (ids, _) in splits.items()}
     more = int(difficult == "positive")
     assert sizes == {"train": 2, "val": 2 + more, "trainval": 4 + more, "test": 2 + more}
+
+
+def test_one_table_for_all_classes(main, tmp_path):
+    """A row per image and a column per class; 0 where the image does not count."""
+    tables = voc.tables(tmp_path)
+    assert (tables["val"].ids, tables["val"].labels.tolist()) == (
+        ["03", "04", "05"],
+        [[-1, 1], [1, -1], [0, -1]],
+    )
+    positive = voc.tables(tmp_path, "positive")
+    assert positive["val"].labels.tolist() == [[-1, 1], [1, -1], [1, -1]]
+
+
+def test_results_as_the_devkit_reads_them(tmp_path):
+    path = voc.write_results(tmp_path, "bird", ["06", "07"], np.array([0.1 + 0.2, -2.5]))
+    assert path.name == "comp1_cls_test_bird.txt"
+    assert path.read_text() == "06 0.30000000000000004\n07 -2.5\n"
 
 
 @pytest.mark.parametrize("row", ["06 2", "06", "06 1 1", "06 one"])

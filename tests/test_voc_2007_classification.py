@@ -72,9 +72,8 @@ def run(script, monkeypatch, folder, *arguments):
     ]
     monkeypatch.setattr(sys, "argv", command)
     script.main()
-    return {
-        f.name: json.loads(f.read_text()) for f in (folder / "experiments" / "results").iterdir()
-    }
+    found = (folder / "experiments" / "results").glob("*.json")
+    return {f.name: json.loads(f.read_text()) for f in found}
 
 
 def test_record(script, monkeypatch, voc, capsys):
@@ -112,15 +111,16 @@ def test_difficult_positive_changes_the_splits_and_the_name(script, monkeypatch,
     )  # the difficult one looks like a negative
 
 
-def test_penalty_is_chosen_on_val_and_both_steps_fitted_again_on_trainval(script, voc):
-    """The protocol written out a second time, in plain calls."""
-    _, array, labels = voc
+def test_penalty_is_chosen_on_val_and_both_steps_fitted_again_on_trainval(script, monkeypatch, voc):
+    """The protocol written out a second time, in scikit-learn's calls."""
+    folder, array, labels = voc
+    row = run(script, monkeypatch, folder)["voc2007_svm_fc7_trained.json"]["values"]["classes"]
     y = labels["noise"]
     train, val, trainval, test = np.arange(20), np.arange(20, 40), np.arange(40), np.arange(40, 60)
 
     def scores(rows, on, penalty):
         scaler = StandardScaler().fit(array[rows])
-        svm = LinearSVC(C=penalty, dual="auto", max_iter=5000, random_state=0)
+        svm = LinearSVC(C=penalty, dual=True, tol=1e-10, max_iter=100_000, random_state=0)
         return svm.fit(scaler.transform(array[rows]), y[rows]).decision_function(
             scaler.transform(array[on])
         )
@@ -128,14 +128,38 @@ def test_penalty_is_chosen_on_val_and_both_steps_fitted_again_on_trainval(script
     grid = [0.5**n for n in (13, 14, 15, 16, 17, 18)]
     areas = [average_precision_score(y[val] > 0, scores(train, val, penalty)) for penalty in grid]
     best = grid[areas.index(max(areas))]
-    rows = {"train": train, "val": val, "trainval": trainval, "test": test}
-    row = script.score_class(array, rows, {s: y[r] for s, r in rows.items()}, seed=0)
+    expected = scores(trainval, test, best)
+    row = row["noise"]
     assert row["C"] == best
     assert row["val_area"] == pytest.approx(max(areas))
-    assert row["area"] == pytest.approx(
-        average_precision_score(y[test] > 0, scores(trainval, test, best))
-    )
+    assert row["area"] == pytest.approx(average_precision_score(y[test] > 0, expected))
     assert row["converged"]
+    found = devkit_results(folder, "noise")
+    assert list(found) == [f"{i:06d}" for i in test]
+    np.testing.assert_allclose(list(found.values()), expected, atol=1e-6, rtol=0)
+
+
+def devkit_results(folder, name, difficult=""):
+    """{id: score} of a class's file for the VOC devkit."""
+    main = folder / f"experiments/results/voc2007_svm_fc7_trained{difficult}/VOC2007/Main"
+    rows = (main / f"comp1_cls_test_{name}.txt").read_text().splitlines()
+    return {image: float(score) for image, score in map(str.split, rows)}
+
+
+def test_the_devkits_files_hold_all_test_images_and_give_the_records_ap(script, monkeypatch, voc):
+    """VOCevalcls leaves difficult images out; without them, its 11-point AP is the record's."""
+    folder, _, labels = voc
+    record = run(script, monkeypatch, folder)["voc2007_svm_fc7_trained.json"]
+    for name in ("easy", "noise"):
+        found = devkit_results(folder, name)
+        assert list(found) == [f"{i:06d}" for i in range(40, 60)]
+        truth = labels[name][40:60]
+        order = [i for i in np.argsort([-s for s in found.values()]) if truth[i] != 0]
+        hits = np.cumsum(truth[order] > 0)
+        recall, precision = hits / hits[-1], hits / np.arange(1, len(order) + 1)
+        points = [precision[recall >= t - 1e-12].max() for t in np.linspace(0, 1, 11)]
+        ap = record["values"]["classes"][name]["voc_11_point"]
+        assert np.mean(points) == pytest.approx(ap, abs=1e-12)
 
 
 def test_same_seed_same_numbers_with_two_workers(script, monkeypatch, voc):
@@ -192,7 +216,7 @@ def test_without_a_layer_all_layers_of_both_nets_are_scored(script, monkeypatch,
         assert script.main() == 0
         return capsys.readouterr().out.count(" -> ")
 
-    assert run_all("--note", "trained on x") == 6
+    assert run_all("--note", "trained on x") == 8
     for name, note in zip(artefacts.NETS, ("trained on x", script.UNTRAINED_NOTE), strict=True):
         for layer in artefacts.LAYERS:
             record = json.loads((folder / artefacts.voc_record(layer, name)).read_text())
@@ -200,8 +224,8 @@ def test_without_a_layer_all_layers_of_both_nets_are_scored(script, monkeypatch,
     assert run_all() == 0
     (folder / artefacts.voc_record("fc6", "trained")).unlink()
     assert run_all() == 1
-    assert run_all("--difficult", "positive") == 6  # they have files of their own
-    assert run_all("--force") == 6
+    assert run_all("--difficult", "positive") == 8  # they have files of their own
+    assert run_all("--force") == 8
 
 
 @pytest.mark.parametrize("arguments", [["--name", "trained"], ["--features", "f.npz"]])

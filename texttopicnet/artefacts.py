@@ -36,12 +36,14 @@ BOW = "LDA/bow.mm"
 TOPICS_PAGE = "LDA/topics.html"
 IMAGES_LMDB, LABELS_LMDB = "train_images_lmdb", "train_labels_lmdb"  # in the net's folder
 
-LAYERS = ("pool5", "fc6", "fc7")  # whose features the linear SVMs classify
+LAYERS = ("max5", "pool5", "fc6", "fc7")  # whose features the linear SVMs classify
 NETS = ("trained", "untrained")
 RETRIEVAL_FEATURES = "experiments/features/wikipedia_prob.npz"
 RESULTS = "experiments/results"
 TRAINING_RECORD = f"{RESULTS}/training.json"
 RETRIEVAL_RECORD = f"{RESULTS}/retrieval.json"
+OWN_RETRIEVAL_RECORD = f"{RESULTS}/retrieval_own.json"
+BASELINES_RECORD = f"{RESULTS}/retrieval_baselines.json"
 
 
 def lda_model(num_topics: int = 40) -> str:
@@ -68,6 +70,12 @@ def voc_record(layer: str, net: str, difficult: str = "leave-out") -> str:
     """Name of the record of the SVMs on VOC2007, below the work folder."""
     suffix = "" if difficult == "leave-out" else f"_difficult-{difficult}"
     return f"{RESULTS}/voc2007_svm_{layer}_{net}{suffix}.json"
+
+
+def voc_devkit_results(layer: str, net: str, difficult: str = "leave-out") -> str:
+    """Name of the folder of the VOC devkit's results files, below the work folder."""
+    record = voc_record(layer, net, difficult)
+    return f"{record.removesuffix('.json')}/VOC2007/Main"
 
 
 def existing(path: Path | str, made_by: str) -> Path:

@@ -19,6 +19,11 @@ from texttopicnet.counts import counted, first_of
 from texttopicnet.errors import UserError
 
 MADE_BY = "python experiments/extract_features.py"
+# Features that are not a blob of the net: {name: blob}, the maximum of each of the blob's channels
+# over all positions.  max5 is the strongest response of each of conv5's 256 filters in the whole
+# image, after its ReLU (Owens et al., Ambient sound provides supervision for visual learning,
+# ECCV 2016).
+MAXIMA = {"max5": "conv5"}
 
 # what np.load raises for a damaged file: errors of the zip archive, its compression and its arrays
 READ_ERRORS = (
@@ -88,6 +93,25 @@ class Features:
                 f"{first_of(len(missing), missing[0])}"
             )
         return np.array([number[image] for image in ids], dtype=np.int64)
+
+
+def rows_of(data: np.ndarray, name: str) -> np.ndarray:
+    """A batch's features from the data of its blob.
+
+    Parameters
+    ----------
+    data : ndarray of float32, shape (n_images, ...)
+        Of the blob `name`, or of ``MAXIMA[name]``: (n_images, channels, height, width).
+    name : str
+
+    Returns
+    -------
+    ndarray of float32, shape (n_images, n_dims)
+        The activations in C order; for a maximum, one number per channel.
+    """
+    if name in MAXIMA:
+        return data.max(axis=(2, 3))
+    return data.reshape(len(data), -1)
 
 
 def check(ids: Sequence[str], array: np.ndarray, name: Path | str) -> None:

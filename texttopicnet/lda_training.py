@@ -2,12 +2,12 @@
 resumed.
 
 The training is gensim's.  Its `LdaModel.update` reads the corpus in chunks, gives them to a
-dispatcher as in its distributed mode, and does the M-steps; its `LdaModel.inference`, or the
-compiled `texttopicnet.inference`, computes the sufficient statistics.  The dispatcher here gives
-each piece of a chunk the random numbers that it would have got in one process, and adds the results
-in the order of the corpus.  So the model depends neither on the number of processes nor on their
-speed.  It is the model of a plain ``LdaModel(update_every=...)``, up to the order of floating-point
-sums.
+dispatcher as in its distributed mode, and does the M-steps.  The compiled
+`texttopicnet.inference`, or gensim's own `LdaModel.inference` if the caller asks for it, computes
+the sufficient statistics.  The dispatcher here gives each piece of a chunk the random numbers that
+it would have got in one process, and adds the results in the order of the corpus.  So the model
+depends neither on the number of processes nor on their speed.  It is the model of a plain
+``LdaModel(update_every=...)``, up to the order of floating-point sums.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def learn(
     checkpoint: Path | None = None,
     seconds: float = 60,
     chunk: int = CHUNK,
-    compiled: bool = False,
+    compiled: bool = True,
 ) -> LdaModel:
     """Train LDA with gensim's defaults (alpha and eta 1/num_topics, online updates).
 
@@ -74,10 +74,11 @@ def learn(
         the last writing.  A later call with the same arguments resumes from it and gives the model
         of an uninterrupted one, to the bit.  The file stays: remove it once the model is saved.
     seconds : float
-    compiled : bool
-        Infer in compiled code: several times as fast, and the same model up to rounding.
     chunk : int
         Documents in a chunk.
+    compiled : bool
+        Infer in compiled code; False for gensim's own E-step, which gives the same model up to
+        rounding and takes several times as long.
 
     Returns
     -------
@@ -100,6 +101,8 @@ def learn(
     )
     checkpoint = checkpoint and _Checkpoint(checkpoint, seconds, lda, corpus, seed, compiled)
     start = checkpoint.start if checkpoint else (0, 0)
+    if compiled:  # here, so that the processes need not
+        inference.gammas(lda, [], np.ones(num_topics))
     documents = _Documents(corpus, start)
     done = start[0] * len(corpus) + start[1]
     with tqdm(desc="topics", unit="document", total=passes * len(corpus), initial=done) as bar:

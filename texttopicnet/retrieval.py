@@ -1,18 +1,28 @@
 """The Wikipedia retrieval set: its lists, the divergence of topic vectors, and rankings."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+from tqdm import tqdm
 
-from texttopicnet import artefacts, files
+from texttopicnet import artefacts, average_precision, files
 from texttopicnet.errors import UserError
 
 # pairs per category in the paper's test list
 PAPER_PAIRS = [34, 88, 96, 85, 65, 58, 51, 41, 71, 104]  # fmt: skip
 TEST_LIST, TRAIN_LIST = "testset_txt_img_cat.list", "trainset_txt_img_cat.list"
 README = "data/Wikipedia/README.md"
+
+DIRECTIONS = ("image_query", "text_query")
+# Scores that are in memory at one time: a block of queries against all candidates. A score needs
+# about 60 bytes while its block is ranked, so that a block takes about 60 MB.
+CELLS = 2**20
+
+# score(queries, candidates): float64 (n_queries, n_candidates), small where they agree
+Score = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def read_pairs(
@@ -164,3 +174,106 @@ def rank(
     candidates = np.argsort(candidate_ids, kind="stable")
     order = np.argsort(scores[np.ix_(queries, candidates)], axis=1, kind="stable")
     return queries, candidates[order]
+
+
+def rankings(
+    score: Score,
+    queries: np.ndarray,
+    candidates: np.ndarray,
+    query_ids: Sequence[str],
+    candidate_ids: Sequence[str],
+    cells: int = CELLS,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """`rank` for many queries and candidates: block by block, so that memory stays bounded.
+
+    Parameters
+    ----------
+    score : callable
+        Scores a block of queries against all candidates.
+    queries, candidates : ndarray of shape (n_queries, n_dims), (n_candidates, n_dims)
+    query_ids, candidate_ids : list of str
+    cells : int
+        At most this many scores are computed at one time, and at least those of one query.
+
+    Yields
+    ------
+    queries : ndarray of int64, shape (n_block,)
+        Row numbers; all blocks together are in the order of the sorted query ids.
+    ranking : ndarray of int64, shape (n_block, n_candidates)
+        As from `rank`.
+    """
+    query_order = np.argsort(query_ids, kind="stable")
+    candidate_order = np.argsort(candidate_ids, kind="stable")
+    in_order = candidates[candidate_order]
+    rows = max(1, cells // len(in_order))
+    for start in range(0, len(query_order), rows):
+        block = query_order[start : start + rows]
+        order = np.argsort(score(queries[block], in_order), axis=1, kind="stable")
+        yield block, candidate_order[order]
+
+
+class Direction(NamedTuple):
+    """The queries of one direction, in the order of their sorted ids, and the AP of each.
+
+    queries : ndarray of int64, shape (n_pairs,)
+    ap : ndarray of float64, shape (n_pairs,)
+    """
+
+    queries: np.ndarray
+    ap: np.ndarray
+
+
+def both_directions(
+    texts: np.ndarray,
+    images: np.ndarray,
+    text_ids: Sequence[str],
+    image_ids: Sequence[str],
+    categories: np.ndarray,
+    score: Score = divergences,
+    cells: int = CELLS,
+) -> dict[str, Direction]:
+    """Rank in both directions and score every query; a candidate of its category is relevant.
+
+    Parameters
+    ----------
+    texts, images : ndarray of shape (n_pairs, n_dims)
+    text_ids, image_ids : list of str
+    categories : ndarray of int64, shape (n_pairs,)
+    score : callable
+        ``score(texts, images)``; by default KL(text || image), which is the original's score in
+        both directions.
+    cells : int
+        As in `rankings`; it does not change the result.
+
+    Returns
+    -------
+    dict
+        {each of DIRECTIONS: Direction}
+    """
+    sides = {
+        "image_query": (lambda q, c: score(c, q).T, images, texts, image_ids, text_ids),
+        "text_query": (score, texts, images, text_ids, image_ids),
+    }
+    found = {}
+    for direction, arguments in sides.items():
+        queries, aps = [], []
+        bar = tqdm(
+            total=len(categories),
+            desc=direction.replace("_", " "),
+            unit="query",
+            disable=len(categories) ** 2 <= cells,
+        )
+        for block, ranking in rankings(*arguments, cells=cells):
+            relevant = categories[ranking] == categories[block][:, None]
+            queries.append(block)
+            aps.append(average_precision.retrieval(relevant))
+            bar.update(len(block))
+        bar.close()
+        found[direction] = Direction(np.concatenate(queries), np.concatenate(aps))
+    return found
+
+
+def mean_average_precisions(found: dict[str, Direction]) -> dict[str, float]:
+    """{each of DIRECTIONS and 'average': mean AP}."""
+    values = {direction: float(found[direction].ap.mean()) for direction in DIRECTIONS}
+    return values | {"average": (values["image_query"] + values["text_query"]) / 2}

@@ -105,7 +105,7 @@ class TopicModel:
         update_every: int = UPDATE_EVERY,
         executor: parallel.Executor | None = None,
         checkpoint: Path | None = None,
-        compiled: bool = False,
+        compiled: bool = True,
     ) -> TopicModel:
         """Train LDA with gensim's defaults (chunks of 2000 documents, alpha 1/num_topics, online
         updates).
@@ -127,7 +127,8 @@ class TopicModel:
             File of the training's state, which is written once a minute, and from which the
             training resumes; remove it once the model is saved (`lda_training.learn`).
         compiled : bool
-            Infer in compiled code: several times as fast, and the same model up to rounding.
+            Infer in compiled code; False for gensim's own E-step, which gives the same model up to
+            rounding and takes several times as long.
         """
         own = parallel.executor(workers) if executor is None else contextlib.nullcontext(executor)
         with own as used:

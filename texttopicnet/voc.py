@@ -6,6 +6,7 @@ The classes are those that have such files, so that a part of VOC2007 works as t
 (The class `train` has ``train_train.txt``; ``train.txt`` belongs to no class.)
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,23 @@ SPLITS = ("train", "val", "trainval", "test")
 DIFFICULT = ("leave-out", "positive")
 # the whole of VOC2007, on which the paper's numbers were measured
 PAPER_CLASSES, PAPER_TRAINVAL, PAPER_TEST = 20, 5011, 4952
+
+
+@dataclass(frozen=True)
+class Table:
+    """The labels of one split for all classes.
+
+    Attributes
+    ----------
+    ids : list of str
+        Images that count for at least one class, in the order of the first list that has them.
+    labels : ndarray of int8, shape (n_images, n_classes)
+        1, -1, or 0 where the image does not count for the class: all its objects of the class are
+        difficult, or the class's list does not have it.
+    """
+
+    ids: list[str]
+    labels: np.ndarray
 
 
 def holder(voc: Path | str) -> Path:
@@ -171,3 +189,46 @@ def read_class(
                 f"{split_file(voc, name, split)}: class '{name}' needs both positives and negatives"
             )
     return splits
+
+
+def tables(voc: Path | str, difficult: str = "leave-out") -> dict[str, Table]:
+    """{split: Table} of 'train', 'val', 'trainval' and 'test', checked by `read_class`; the columns
+    are the classes in the order of `classes`.
+    """
+    names = classes(voc)
+    by_class = [read_class(voc, name, difficult) for name in names]
+    found = {}
+    for split in SPLITS:
+        ids = list(dict.fromkeys(image for splits in by_class for image in splits[split][0]))
+        row = {image: i for i, image in enumerate(ids)}
+        labels = np.zeros((len(ids), len(names)), dtype=np.int8)
+        for column, splits in enumerate(by_class):
+            images, values = splits[split]
+            labels[[row[image] for image in images], column] = values
+        found[split] = Table(ids, labels)
+    return found
+
+
+def write_results(
+    folder: Path, name: str, ids: list[str], scores: np.ndarray, split: str = "test"
+) -> Path:
+    """Write a class's scores as the VOC devkit reads them, ``comp1_cls_<split>_<class>.txt``.
+
+    A row is ``<id> <score>``; the score has all its digits, so the devkit's AP is this project's.
+    The devkit itself leaves difficult images out, so all images of the split belong into the file.
+
+    Parameters
+    ----------
+    folder : Path
+        ``results/VOC2007/Main`` for the devkit; it exists.
+    name : str
+        Class.
+    ids : list of str
+    scores : ndarray of float64, shape (n_images,)
+        Higher is more likely to show the class.
+    split : str
+    """
+    path = folder / f"comp1_cls_{split}_{name}.txt"
+    rows = [f"{image} {float(score)!r}\n" for image, score in zip(ids, scores, strict=True)]
+    path.write_text("".join(rows), encoding="utf-8")
+    return path

@@ -1,36 +1,74 @@
 """What Data and ImageData share: a thread that reads batches ahead (Caffe: base_data_layer.cpp).
 
 The reader thread starts with the first forward, so a net that is made only for its shapes starts
-none.  It chooses records and draws crops and mirrors one after the other, and spreads only reading
-and decoding over threads.  The number of threads therefore changes no number.
+none.  It chooses records and draws crops and mirrors one after the other, and spreads the rest over
+threads: reading, decoding, and making the net's input of the pixels.  The number of threads
+therefore changes no number.  For a GPU a batch is in page-locked memory; if its records are bytes it
+stays bytes, and the GPU makes floats of them.
 
 If the reader is stopped, the next forward reads again what it had read ahead.
 """
 
+from __future__ import annotations
+
 import contextlib
-import os
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from caffe import log, mode, opencv_threads
-from caffe.data_transformer import DataTransformer
+from caffe import log, mode, opencv_threads, work_sharing
+from caffe.batch_buffers import BatchBuffers
+from caffe.data_transformer import DataTransformer, Draws
 from caffe.layer import Layer, Shapes
 from caffe.position import Position, generator
 from caffe.proto import caffe_pb2
+from caffe.work_sharing import BESIDE_CPU, BESIDE_GPU
+
+if TYPE_CHECKING:
+    from caffe.device_records import DeviceRecords
+    from caffe.record_cache import DecodedRecords
+
+
+@dataclass
+class Batch:
+    """What the reader hands over.
+
+    Attributes
+    ----------
+    pixels : ndarray of float32 or uint8, shape (N, H, W, C)
+        Bytes still need `DataTransformer.finish`.
+    labels : ndarray of float32, shape (N,)
+    end : Position
+        Of the record after the batch.
+    """
+
+    pixels: np.ndarray
+    labels: np.ndarray
+    end: Position
 
 
 class PrefetchingLayer(Layer):
     """Base: subclasses open a source in `setup`, and choose and read its records.
 
     `setup` sets `cursor` (int) and `seed` (of the reader's draws), and calls `transform_like`.
-    Tops: data (N, C, H, W) float32, and labels (N,) if there is a second one.
+    Records are numbered from 0, in the order of the source.  Tops: data (N, C, H, W) float32, and
+    labels (N,) if there is a second one.
+
+    Attributes
+    ----------
+    decoded : DecodedRecords or None
+        All records in memory, instead of the source (see caffe/record_cache.py).
+    device_records : DeviceRecords or None
+        All records on the device; then there is no reader thread.
+    waited : float
+        Seconds that `forward` has waited for the reader.
     """
 
     num_bottom = (0, 0)
@@ -44,32 +82,42 @@ class PrefetchingLayer(Layer):
             self.fail(f"{self.settings_field}.batch_size must be at least 1")
         self.ready: queue.Queue | None = None  # None unless the reader thread runs
         self.rng: np.random.Generator | None = None  # the reader's, from the first forward on
-        self.waited = 0.0  # seconds that `forward` has waited for the reader
+        self.decoded: DecodedRecords | None = None
+        self.device_records: DeviceRecords | None = None
+        self.waited = 0.0
         self.passed = 0  # records passed so far, for a source that counts them
         self.order: Sequence[int] = ()  # of the records, for a source that shuffles them
+        self.pixel_buffers, self.label_buffers = BatchBuffers(device), BatchBuffers(device)
+        self._means: dict[torch.device, torch.Tensor | None] = {}
 
     # ------------------------------------------------------------- to be overridden
     def record_count(self) -> int:
         """How many records the source has."""
         raise NotImplementedError
 
-    def next_record(self) -> Any:
-        """The record at the cursor, in whatever form `read` takes."""
+    def take(self, most: int) -> Sequence[int]:
+        """The next records, at least one, and move the cursor behind them.
+
+        At most `most`, and none beyond the end of a round after which `end_round` draws.
+        """
         raise NotImplementedError
 
-    def move_on(self, rng: np.random.Generator) -> None:
-        """Move the cursor to the following record."""
+    def end_round(self, rng: np.random.Generator) -> None:
+        """Begin a new round if the cursor is at the end; draws a new order of the records."""
+
+    def source_key(self) -> Hashable:
+        """What decides the decoded records: layers with equal keys can share them."""
         raise NotImplementedError
 
-    def read(self, record: Any) -> caffe_pb2.Datum | np.ndarray:
+    def read(self, record: int) -> caffe_pb2.Datum | np.ndarray:
         """Read a record, as a Datum or as uint8 (H, W, C); runs in several threads at once."""
         raise NotImplementedError
 
-    def label(self, record: Any, content: caffe_pb2.Datum | np.ndarray) -> int:
+    def label(self, record: int, content: caffe_pb2.Datum | np.ndarray) -> int:
         """The label of a record, for which `read` returned `content`."""
         raise NotImplementedError
 
-    def record_name(self, record: Any) -> str:
+    def record_name(self, record: int) -> str:
         """The name of a record in errors."""
         raise NotImplementedError
 
@@ -86,10 +134,15 @@ class PrefetchingLayer(Layer):
         seed = mode.common_seed() if shared else mode.draw_seed()
         return int(np.random.default_rng(seed).integers(most))
 
-    def transform_like(self, record: Any, log_place: str) -> None:
+    def transform_like(self, record: int, log_place: str) -> None:
         """Make the transformer, and take the tops' shape from this record."""
         self.transformer = DataTransformer(self, self.param.transform_param)
-        self.shape = self.transformer.output_shape(self.read(record), self.record_name(record))
+        where = self.record_name(record)
+        image = self.transformer.pixels(self.read(record), where)
+        self.shape = self.transformer.output_shape(image, where)
+        # a GPU gets bytes, a quarter of the memory of floats, and finishes them itself
+        as_bytes = image.dtype == np.uint8 and self.transformer.finishes_on_device
+        self.batch_type = np.uint8 if as_bytes and self.device.type == "cuda" else np.float32
         size = ",".join(map(str, (self.batch_size, *self.shape)))
         log.info(log_place, f"output data size: {size}")
 
@@ -97,51 +150,106 @@ class PrefetchingLayer(Layer):
         return [(self.batch_size, *self.shape), (self.batch_size,)][: len(self.param.top)]
 
     # ------------------------------------------------------------- the reader thread
+    def choose(self) -> tuple[Sequence[int], Draws]:
+        """The records of the next batch, and the random part of their transformation."""
+        records, draws = [], []
+        while len(records) < self.batch_size:
+            part = self.take(self.batch_size - len(records))
+            draws.append(self.transformer.draw(self.rng, len(part)))
+            records += part
+            self.end_round(self.rng)
+        return records, Draws.joined(draws)
+
     def _start(self):
-        self._seed_reader()
-        self.reached = self._place()  # after the last batch that `forward` returned
+        self.begin()
+        self.reached = self.place()  # after the last batch that `forward` returned
         self.stopping = threading.Event()
-        # as in Caffe, every type of layer reads this field of data_param
-        self.ready = queue.Queue(maxsize=min(2, max(1, self.param.data_param.prefetch)))
+        # One batch waits in the queue and another in the reader's hands.  Longer queues, which
+        # data_param.prefetch asks for in Caffe, would only take memory.
+        self.ready = queue.Queue(maxsize=1)
         self.reader = threading.Thread(
             target=self._read_ahead, name=f"data layer {self.name}", daemon=True
         )
         self.reader.start()
 
     def _read_ahead(self):
-        rng = self.rng
-        pool = ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1))
+        cuda = self.device.type == "cuda"
+        self.workers = work_sharing.threads(BESIDE_GPU if cuda else BESIDE_CPU)
+        pool = ThreadPoolExecutor(self.workers)
         try:
             with opencv_threads.off():
                 while not self.stopping.is_set():
-                    batch = self._batch(rng, pool)
-                    self._offer((*batch, self._place()))
+                    self._offer(self._batch(pool))
         except BaseException as error:  # handed to the thread that waits for the batch
             self._offer(error)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _offer(self, item: tuple[np.ndarray, np.ndarray, Position] | BaseException):
+    def _offer(self, item: Batch | BaseException):
         while not self.stopping.is_set():
             try:
                 return self.ready.put(item, timeout=0.2)
             except queue.Full:
                 continue
 
-    def _batch(self, rng: np.random.Generator, pool: Executor):
-        records, draws = [], []
-        for _ in range(self.batch_size):
-            records.append(self.next_record())
-            draws.append(self.transformer.draw(rng))
-            self.move_on(rng)
-        contents = list(pool.map(self.read, records))
-        names = [self.record_name(record) for record in records]
-        labels = [self.label(*pair) for pair in zip(records, contents, strict=True)]
-        batch = self.transformer.batch(contents, draws, pool, names)
-        return batch, np.array(labels, dtype=np.float32)
+    def _batch(self, pool: Executor):
+        records, draws = self.choose()
+        shape = (*self.shape[1:], self.shape[0])
+        pixels = self.pixel_buffers.get((self.batch_size, *shape), self.batch_type)
+        labels = self.label_buffers.get((self.batch_size,), np.float32)
+        images: list[np.ndarray | None] = [None] * len(records)
+        fits = [False] * len(records)
+
+        def load(i: int) -> None:
+            images[i], labels[i] = self.load(records[i])
+            fits[i] = self._fits(images[i], pixels[i])
+            if fits[i]:
+                self.transformer.write(images[i], draws, i, pixels[i])
+
+        work_sharing.share(pool, self.workers, len(records), load)
+        if not all(fits):
+            pixels = self._of_another_kind(records, images, draws)
+        return Batch(pixels, labels, self.place())
+
+    def load(self, record: int) -> tuple[np.ndarray, int]:
+        """The pixels of a record, decoded and checked, and its label."""
+        where = self.record_name(record)
+        if self.decoded is not None:
+            image, label = self.decoded.pixels[record], self.decoded.labels[record]
+        else:
+            content = self.read(record)
+            image, label = self.transformer.pixels(content, where), self.label(record, content)
+        self.transformer.check(image.shape, where)
+        return image, label
+
+    def _fits(self, image: np.ndarray, place: np.ndarray):
+        """Whether an image can be written into its place of a batch."""
+        return self.transformer.cut_shape(image.shape) == place.shape and (
+            place.dtype == np.float32 or image.dtype == np.uint8
+        )
+
+    def _of_another_kind(
+        self, records: Sequence[int], images: Sequence[np.ndarray], draws: Draws
+    ) -> np.ndarray:
+        """A batch of images unlike the first record of the source."""
+        first, *others = [self.transformer.cut_shape(image.shape) for image in images]
+        for i, shape in enumerate(others, 1):
+            if shape != first:
+                self.fail(
+                    f"images of one batch differ in size ({first[:2]} and {shape[:2]}, channels"
+                    f" {first[2]} and {shape[2]}: {self.record_name(records[0])} and"
+                    f" {self.record_name(records[i])}); set crop_size and force_color, or"
+                    " batch_size: 1"
+                )
+        pixels = self.pixel_buffers.get((len(images), *first), np.float32)
+        for i, image in enumerate(images):
+            self.transformer.write(image, draws, i, pixels[i])
+        return pixels
 
     # ------------------------------------------------------------- the thread that computes
     def forward(self) -> list[torch.Tensor]:
+        if self.device_records is not None:
+            return list(self.device_records.forward()[: len(self.param.top)])
         if self.ready is None:
             self._start()
         asked = time.perf_counter()
@@ -150,11 +258,21 @@ class PrefetchingLayer(Layer):
         if isinstance(batch, BaseException):
             self.ready = None
             raise batch
-        pixels, labels, self.reached = batch
-        tops = [self.transformer.to_tensor(pixels, self.device)]
+        self.reached = batch.end
+        pixels = self.pixel_buffers.to_device(batch.pixels)
+        if batch.pixels.dtype == np.uint8:
+            pixels = self.transformer.finish(pixels, self.mean_on(self.device))
+        tops = [pixels.permute(0, 3, 1, 2)]
         if len(self.param.top) > 1:
-            tops.append(torch.from_numpy(labels).to(self.device))
+            tops.append(self.label_buffers.to_device(batch.labels))
         return tops
+
+    def mean_on(self, device: torch.device) -> torch.Tensor | None:
+        """The transformer's mean on a device: (C,), (1,) or (H, W, C); None if there is none."""
+        if device not in self._means:
+            mean = self.transformer.mean
+            self._means[device] = None if mean is None else torch.from_numpy(mean).to(device)
+        return self._means[device]
 
     def close(self) -> None:
         """Stop the reader thread; what it has read ahead is read again by the next forward."""
@@ -164,15 +282,19 @@ class PrefetchingLayer(Layer):
                 self.ready.get_nowait()  # the reader may be waiting for room
             self.reader.join(timeout=5)
             self.ready = None
-            self._go_to(self.reached)
+            self.go_to(self.reached)
+        if self.device_records is not None:
+            self.device_records.rewind()
 
     # ------------------------------------------------------------- for snapshots
     def position(self) -> Position:
         """The first record that `forward` has not returned, however far the reader is ahead."""
         if self.ready is not None:
             return self.reached
-        self._seed_reader()
-        return self._place()
+        if self.device_records is not None:
+            return self.device_records.reached
+        self.begin()
+        return self.place()
 
     def move_to(self, position: Position) -> None:
         self.close()
@@ -185,18 +307,22 @@ class PrefetchingLayer(Layer):
             self.fail("shuffles its records either here or in the snapshot, but not in both")
         if len(position.order) and sorted(position.order) != list(range(count)):
             self.fail(f"has {count} records; the order in the snapshot names others")
-        self._go_to(position)
+        self.go_to(position)
+        if self.device_records is not None:
+            self.device_records.reached = position
 
-    def _seed_reader(self):
+    def begin(self) -> None:
+        """Seed the stream of the draws, unless it runs already."""
         if self.rng is None:
             self.rng = np.random.default_rng(self.seed)
 
-    def _place(self):
-        """The reader's own position, between two batches."""
+    def place(self) -> Position:
+        """The position of whatever chooses the records, between two batches."""
         count, stream = self.record_count(), self.rng.bit_generator.state
         cursor = self.cursor if self.cursor < count else 0
         return Position(count, cursor, self.passed, self.order, (stream,))
 
-    def _go_to(self, position: Position):
+    def go_to(self, position: Position) -> None:
+        """Let the next batch be chosen from a position on."""
         self.cursor, self.passed, self.order = position.cursor, position.passed, position.order
         self.rng = generator(position.streams[0])

@@ -6,7 +6,8 @@ source, batch_size, backend: LMDB (LEVELDB is refused by name), prefetch, rand_s
 force_encoded_color; transform_param (see caffe/data_transformer.py).
 """
 
-import numpy as np
+from collections.abc import Hashable
+
 import torch
 
 from caffe import log, mode
@@ -43,25 +44,22 @@ class Data(PrefetchingLayer):
     def record_count(self) -> int:
         return len(self.database)
 
-    def next_record(self) -> int:
-        """The number of the next record that is this solver's; the first follows the last."""
-        while True:
-            if self.cursor >= len(self.database):
+    def take(self, most: int) -> list[int]:
+        """The next records that are this solver's; the first record follows the last."""
+        records, count = [], len(self.database)
+        # in TRAIN, several solvers take turns
+        solvers, rank = (mode.solver_count(), mode.solver_rank()) if self.train else (1, 0)
+        while len(records) < most:
+            if self.cursor >= count:
                 log.info("data_layer.cpp:73", "Restarting data prefetching from start.")
                 self.cursor = 0
-            if not self._is_other_solvers():
-                return self.cursor
-            self._pass()
+            if self.passed % solvers == rank:
+                records.append(self.cursor)
+            self.cursor, self.passed = self.cursor + 1, self.passed + 1
+        return records
 
-    def _is_other_solvers(self):
-        """Whether the record at the cursor is another solver's: in TRAIN they take turns."""
-        return self.train and self.passed % mode.solver_count() != mode.solver_rank()
-
-    def _pass(self):
-        self.cursor, self.passed = self.cursor + 1, self.passed + 1
-
-    def move_on(self, rng: np.random.Generator) -> None:
-        self._pass()
+    def source_key(self) -> Hashable:
+        return "Data", self.database.environment, self.transformer.flags()
 
     def read(self, record: int) -> caffe_pb2.Datum:
         return self.database.datum(record)

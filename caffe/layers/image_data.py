@@ -6,6 +6,8 @@ is), new_height and new_width (resized with OpenCV's INTER_LINEAR), is_color, sh
 transform_param (see caffe/data_transformer.py).
 """
 
+from collections.abc import Hashable, Sequence
+
 import cv2
 import numpy as np
 import torch
@@ -43,7 +45,8 @@ class ImageData(PrefetchingLayer):
         self.cursor = self.skipped()
         if self.cursor >= len(self.lines):
             self.fail(f"image_data_param.rand_skip skips {self.cursor} of {len(self.lines)} images")
-        self.transform_like(self.next_record(), "image_data_layer.cpp:84")
+        first = self.order[self.cursor] if self.order else self.cursor
+        self.transform_like(first, "image_data_layer.cpp:84")
 
     def _lines(self):
         if not self.settings.source:
@@ -61,22 +64,27 @@ class ImageData(PrefetchingLayer):
     def record_count(self) -> int:
         return len(self.lines)
 
-    def next_record(self) -> tuple[str, int]:
-        """The line (path, label) at the cursor."""
-        return self.lines[self.order[self.cursor] if self.order else self.cursor]
+    def take(self, most: int) -> Sequence[int]:
+        part = slice(self.cursor, min(self.cursor + most, len(self.lines)))
+        self.cursor = part.stop
+        return (self.order or range(len(self.lines)))[part]
 
-    def move_on(self, rng: np.random.Generator) -> None:
-        self.cursor += 1
+    def end_round(self, rng: np.random.Generator) -> None:
         if self.cursor == len(self.lines):
             log.info("image_data_layer.cpp:163", "Restarting data prefetching from start.")
             self.cursor = 0
             if self.settings.shuffle:
                 self._shuffle(rng)
 
-    def read(self, record: tuple[str, int]) -> np.ndarray:
+    def source_key(self) -> Hashable:
+        p = self.settings
+        looks = p.root_folder, p.new_height, p.new_width, p.is_color
+        return "ImageData", tuple(self.lines), *looks
+
+    def read(self, record: int) -> np.ndarray:
         """The image of a line, uint8 (H, W, C)."""
         p = self.settings
-        path = p.root_folder + record[0]
+        path = p.root_folder + self.lines[record][0]
         flag = cv2.IMREAD_COLOR if p.is_color else cv2.IMREAD_GRAYSCALE
         image, reason = None, ""
         try:
@@ -90,8 +98,8 @@ class ImageData(PrefetchingLayer):
             image = cv2.resize(image, (p.new_width, p.new_height))
         return np.atleast_3d(image)
 
-    def label(self, record: tuple[str, int], content: np.ndarray) -> int:
-        return record[1]
+    def label(self, record: int, content: np.ndarray) -> int:
+        return self.lines[record][1]
 
-    def record_name(self, record: tuple[str, int]) -> str:
-        return record[0]
+    def record_name(self, record: int) -> str:
+        return self.lines[record][0]

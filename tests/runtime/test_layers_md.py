@@ -44,8 +44,26 @@ def test_every_type_once():
     )
 
 
+FORKS = {"ROIPooling", "SmoothL1Loss"}  # outside BVLC Caffe 1.0
+
+
 def test_as_many_as_caffe_has():
-    assert len(rows()) == 61  # the types that BVLC Caffe 1.0 registers
+    assert len(rows().keys() - FORKS) == 61  # the types that BVLC Caffe 1.0 registers
+
+
+def test_the_forks_types_are_marked():
+    text = (FOLDER / "LAYERS.md").read_text(encoding="utf-8")
+    _, own = text.split("## Outside BVLC Caffe 1.0")
+    assert set(re.findall(r"^\| (\w+) \| `", own, re.MULTILINE)) == FORKS
+    for name in FORKS:
+        path = FOLDER / rows()[name][0].strip("`")
+        assert "Outside BVLC Caffe 1.0" in path.read_text(encoding="utf-8")
+
+
+def test_the_forks_fields_have_the_forks_numbers():
+    fields = caffe_pb2.LayerParameter.DESCRIPTOR.fields_by_name
+    assert fields["roi_pooling_param"].number == 8266711
+    assert fields["smooth_l1_loss_param"].number == 8266712
 
 
 def test_file_is_where_the_type_is_registered():
@@ -62,7 +80,7 @@ def test_a_file_of_layers_registers_the_type_that_it_is_named_after():
     for name, path in files.items():
         types = re.findall(r'^@register\("(\w+)"\)', path.read_text(encoding="utf-8"), re.MULTILINE)
         assert [type_name.lower() for type_name in types] == [name.replace("_", "")], path.name
-    assert len(files) == len(caffe.layer_type_list()) == 60
+    assert len(files) == len(caffe.layer_type_list()) == 60 + len(FORKS)
 
 
 def test_every_field_of_the_message_is_mentioned():

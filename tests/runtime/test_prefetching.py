@@ -29,11 +29,10 @@ def counting():
         def record_count(self):
             return 5
 
-        def next_record(self):
-            return self.cursor
-
-        def move_on(self, rng):
-            self.cursor = (self.cursor + 1) % 5
+        def take(self, most):
+            records = [(self.cursor + i) % 5 for i in range(most)]
+            self.cursor = (self.cursor + most) % 5
+            return records
 
         def read(self, record):
             if record == self.settings.new_height:
@@ -92,7 +91,7 @@ def test_the_thread_runs_from_the_first_forward_until_close(counting, net_from):
 
 
 def test_what_was_read_ahead_is_read_again_after_close(counting, net_from):
-    """The queue holds two batches more than were asked for when the reader is stopped."""
+    """The queue holds a batch more than was asked for when the reader is stopped."""
     net = net_of(net_from)
     found = []
     for _ in range(3):
