@@ -25,6 +25,7 @@ from caffe.mode import (
 )
 from caffe.net_spec import NetSpec, params, to_proto
 from caffe.parallel import NCCL, Timer, has_nccl
+from caffe.precision import set_precision
 from caffe.pycaffe import TEST, TRAIN, Net
 from caffe.python_layer import PythonLayer as Layer
 from caffe.solver_types import (
@@ -67,6 +68,7 @@ __all__ = [
     "set_mode_cpu",
     "set_mode_gpu",
     "set_multiprocess",
+    "set_precision",
     "set_random_seed",
     "set_solver_count",
     "set_solver_rank",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from caffe import debug_info
+from caffe import debug_info, precision
 from caffe.node import Node, Parameter
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 def forward(net: NetCore, start: int, end: int) -> float:
     """Run layers `start` to `end` (both included); return their weighted loss."""
+    precision.apply(net.device, net.precision)
     loss = 0.0
     for i in range(start, end + 1):
         node = net.nodes[i]
@@ -66,6 +67,7 @@ def backward(net: NetCore, start: int, end: int) -> None:
 
     Parameter diffs add up.  The blobs' data do not change.
     """
+    precision.apply(net.device, net.precision)
     for node in net.nodes[: start + 1]:  # a blob may have been reshaped by hand
         node.reshape()
     for i in range(start, end - 1, -1):

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from caffe import command_line, launch, log, mode, processes, prototxt
+from caffe import command_line, launch, log, mode, precision, processes, prototxt
 from caffe.command_line import Fatal
 from caffe.proto import caffe_pb2
 from caffe.signals import EFFECTS, Signals
@@ -46,8 +46,11 @@ train:  -solver FILE [-snapshot FILE.solverstate | -resume [auto] | -weights FIL
         [-sigint_effect snapshot|stop|none] [-sighup_effect snapshot|stop|none]
         [-collapsed_outputs VARIANCE] [-on_nan stop|rollback]
         [-tensorboard DIR] [-plot FILE.html] [-noeta]
+        [-precision fp32|tf32|bf16|auto]
 test:   -model FILE -weights FILE[,FILE] [-iterations 50] [-gpu ID] [-level N] [-stage A,B]
+        [-precision fp32|tf32|bf16|auto]
 time:   -model FILE [-iterations 50] [-gpu ID] [-phase TRAIN|TEST] [-level N] [-stage A,B]
+        [-precision fp32|tf32|auto]
 device_query: -gpu ID|all
 
 -resume resumes from the newest good snapshot of the solver's snapshot_prefix, or starts from the
@@ -62,6 +65,8 @@ between the images of a batch (default 1e-7; 0: never).
 back to its last good snapshot with a tenth of the learning rate, up to three times (rollback).
 -tensorboard DIR writes the scalars of each display and test for TensorBoard (-log_dir is glog's).
 -plot FILE.html draws the curves of loss and test outputs at each display.
+-precision: fp32 gives Caffe's numbers; tf32 and bf16 are faster on GPUs from Ampere on; auto takes
+tf32 where the GPU has it, else fp32.
 -noeta: no line with the time left, which is shown at each display if it is a minute or more.
 
 tools (caffe <tool> -help says more):
@@ -92,6 +97,7 @@ FLAGS = {
     "on_nan": {"choices": ("stop", "rollback"), "default": "stop"},
     "tensorboard": {"default": ""},
     "plot": {"default": ""},
+    "precision": {"choices": (*precision.PRECISIONS, precision.AUTO), "default": "fp32"},
     "eta": {"action": "store_true", "default": True},
 }
 
@@ -136,6 +142,13 @@ def choose_device(chosen: str, position: str) -> None:
         log.warning("caffe.cpp:204", f"-gpu {chosen}: only the first device is used")
     mode.set_device(launch.own_device(numbers))
     mode.set_mode_gpu()
+
+
+def choose_precision(args: argparse.Namespace) -> None:
+    """Set the precision from -precision, for the device that was chosen, and log it."""
+    precision.set_precision(args.precision)
+    chosen = precision.of_new_net(mode.device())
+    log.info("caffe.cpp:209", f"Precision: {chosen}")
 
 
 def train(args: argparse.Namespace) -> None:
@@ -188,6 +201,7 @@ def train(args: argparse.Namespace) -> None:
         return
     processes.join()
     choose_device(gpu, "caffe.cpp:197")
+    choose_precision(args)
     if args.snapshot or args.weights:
         del param.weights[:]
     if args.weights:
@@ -243,6 +257,7 @@ def test(args: argparse.Namespace) -> None:
     if not args.weights:
         raise Fatal("caffe.cpp:259", "Need model weights to score: give -weights FILE")
     choose_device(args.gpu, "caffe.cpp:275")
+    choose_precision(args)
     net = Net(args.model, TEST, level=args.level, stages=args.stage.split(","))
     net.keep_blobs = False
     for path in args.weights.split(","):
@@ -274,7 +289,12 @@ def time(args: argparse.Namespace) -> None:
         raise Fatal("caffe.cpp:328", f'phase must be "TRAIN" or "TEST", not "{args.phase}"')
     if args.iterations < 1:
         raise Fatal("caffe.cpp:328", f"-iterations must be at least 1, it is {args.iterations}")
+    if args.precision == "bf16":
+        raise Fatal(
+            "caffe.cpp:328", "caffe time runs layer by layer, which -precision bf16 does not change"
+        )
     choose_device(args.gpu, "caffe.cpp:339")
+    choose_precision(args)
     net = Net(
         args.model,
         TEST if args.phase == "TEST" else TRAIN,

@@ -1,7 +1,8 @@
-"""One iteration of a solver, in one of three ways.
+"""One iteration of a solver, in one of four ways.
 
-Each weight is updated as soon as its gradient is computed, or all gradients are computed first, or
-they are also averaged over several processes first.
+A GPU repeats it as a captured graph.  Otherwise each weight is updated as soon as its gradient is
+computed, or all gradients are computed first, or they are also averaged over several processes
+first.
 """
 
 from __future__ import annotations
@@ -10,11 +11,31 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from caffe import processes, shared_training
+from caffe import captured_iteration, log, processes, shared_training
+from caffe.captured_iteration import CapturedIteration
 
 if TYPE_CHECKING:
     from caffe.node import Parameter
     from caffe.solver import Solver
+
+
+def captured(solver: Solver) -> CapturedIteration | None:
+    """The captured iteration of a solver, made when it is first needed; None if there is none.
+
+    The log says which way the training takes, and why, when that changes.
+    """
+    if solver.recorder is None:
+        return None
+    why = captured_iteration.obstacle(solver)
+    if why != solver.not_captured:
+        solver.not_captured = why
+        way = f"run without a CUDA graph: {why}" if why else "run as a CUDA graph"
+        log.info("solver.cpp:219", f"Iterations {way}")
+    if why:
+        return None
+    if solver.captured is None:
+        solver.captured = CapturedIteration(solver, solver.recorder)
+    return solver.captured
 
 
 def updates_at_once(solver: Solver) -> bool:
@@ -31,7 +52,12 @@ def updates_at_once(solver: Solver) -> bool:
 
 
 def update_at_once(solver: Solver, rate: float) -> torch.Tensor:
-    """Run forward, and backward with the updates; return the loss (0-d, not synchronised)."""
+    """Run forward, and backward with the updates; return the loss (0-d, not synchronised).
+
+    On a GPU the updates wait for the last gradient, because all together take fewer kernels.
+    """
+    if solver.updater.at_once is not None:
+        return _update_together(solver, rate)
     waiting = dict.fromkeys(solver.net.learnable)
 
     def update(parameter: Parameter, grad: torch.Tensor) -> None:
@@ -42,6 +68,18 @@ def update_at_once(solver: Solver, rate: float) -> torch.Tensor:
     for parameter in waiting:  # parameters that no gradient reaches still decay
         grad = torch.zeros_like(parameter.blob.tensor())
         solver.updater.update(parameter, grad, rate, solver.iter)
+    return loss
+
+
+def _update_together(solver: Solver, rate: float) -> torch.Tensor:
+    found: dict[Parameter, torch.Tensor] = {}
+    loss = solver.net.forward_backward(gradient_ready=found.__setitem__)
+    gradients = [
+        found[parameter] if parameter in found else torch.zeros_like(parameter.blob.tensor())
+        for parameter in solver.net.learnable
+    ]
+    solver.updater.at_once.set_rate(rate, solver.iter)
+    solver.updater.at_once.run(gradients)
     return loss
 
 

@@ -87,6 +87,8 @@ def as_sequence(outputs: Tops) -> Tensors:
 
 
 NOTHING, SIGNS, VALUES = "nothing", "signs", "values"
+# In which type a layer computes where the net's precision is bf16 (see precision.py)
+FULL, AS_GIVEN, REDUCED = "float32", "the type of its bottoms", "bfloat16"
 
 
 class Layer:
@@ -137,6 +139,10 @@ class Layer:
     reads_own_bottom = NOTHING  # the same for the bottom, if the layer itself overwrites it
     always_propagates = False  # as in Caffe, writes its bottom's diff even if the net does not ask
     keeps_signs = False  # the top has the bottom's signs, or is 0 where no gradient passes
+    arithmetic = FULL
+    # The layer can be part of a CUDA graph: neither forward nor backward waits for the GPU or keeps
+    # anything in Python from one pass to the next (see captured_iteration.py).
+    capturable = True
     LARGE = 1 << 24  # from this many elements on, the machine's memory is checked first
 
     def __init__(self, param: caffe_pb2.LayerParameter, device: torch.device) -> None:

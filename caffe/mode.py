@@ -21,15 +21,20 @@ def set_mode_gpu() -> None:
             "GPU asked for, but PyTorch finds no CUDA device here: continuing on the CPU.",
         )
         return
-    # Caffe's numbers are full float32; TF32 would round the factors of every product to 10 bits
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
     _state["gpu"] = True
+    _use_device()
 
 
 def set_device(device_id: int) -> None:
     """Choose which GPU `set_mode_gpu` means (an index from 0)."""
     _state["device_id"] = int(device_id)
+    _use_device()
+
+
+def _use_device() -> None:
+    """Make the chosen GPU PyTorch's current one, which pinning and CUDA graphs use."""
+    if _state["gpu"]:
+        torch.cuda.set_device(_state["device_id"])
 
 
 def device() -> torch.device:

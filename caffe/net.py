@@ -17,6 +17,7 @@ from caffe import (
     log,
     mode,
     net_parameter,
+    precision,
     prototxt,
     weights_file,
     whole_graph,
@@ -57,11 +58,14 @@ class NetCore:
         functions}, each called with the layer's index.
     overwrites_needed : bool
         A layer overwrites in place what a gradient reads.
+    precision : {'fp32', 'tf32', 'bf16'}
+        The arithmetic (see precision.py).  Blob by blob, bf16 is fp32.
     """
 
     def __init__(self, param: caffe_pb2.NetParameter, file: str = "net") -> None:
         self.file = file
         self.device = mode.device()
+        self.precision = precision.of_new_net(self.device)
         self.phase = param.state.phase
         param = net_parameter.filter_net(param, file)
         log.info(

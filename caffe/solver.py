@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable
 
 from caffe import (
+    cuda_graph,
+    fused_update,
     health,
     iteration,
     leftovers,
@@ -20,7 +22,9 @@ from caffe import (
     snapshot,
     solver_nets,
     solver_settings,
+    solver_tests,
 )
+from caffe.captured_iteration import CapturedIteration
 from caffe.proto.caffe_pb2 import SolverParameter
 from caffe.pycaffe import Net
 from caffe.rollback import Rollback
@@ -71,6 +75,12 @@ class Solver:
         Where the other processes of this training were when they last said so: their resume points.
     rollback : Rollback or None
         Brings the training back to a snapshot when it diverges.  None: it ends then.
+    recorder : Recorder or None
+        Captures iterations on a GPU (captured_iteration.py).
+    captured : CapturedIteration or None
+        The iterations as they were captured.
+    not_captured : str or None
+        Why they are not; None until the first one.
     """
 
     collapsed_outputs: float = 1e-7
@@ -99,6 +109,8 @@ class Solver:
         self.restored: resume_point.Restored | None = None
         self.others: list[bytes] = []
         self.exchange: shared_training.Gradients | None = None
+        self.captured: CapturedIteration | None = None
+        self.not_captured: str | None = None
         self._callbacks: list[tuple[Callable[[], object], Callable[[], object] | None]] = []
         rule = solver_settings.check(param, self.file)
         log.info(
@@ -111,6 +123,9 @@ class Solver:
         for net in (self.net, *self.test_nets):
             paired_data.check(net)
         self.updater = Updater(param, rule, self.net.learnable)
+        self.recorder = cuda_graph.recorder_of(self.net.device)
+        if self.recorder is not None:
+            self.updater.at_once = fused_update.of(self.updater, keeps_diffs=True)
         self.training_log = TrainingLog(param)
         log.info("solver.cpp:57", "Solver scaffolding done.")
 
@@ -220,9 +235,14 @@ class Solver:
 
     def _iterate(self) -> None:
         """One iteration: the gradients, the log lines, the update."""
-        if iteration.updates_at_once(self):
+        captured = iteration.captured(self)
+        if captured or iteration.updates_at_once(self):
             rate = self.updater.rate(self.iter)
-            self.training_log.remember(iteration.update_at_once(self, rate))
+            if captured:
+                loss = captured.run(rate, self.training_log.displays(self.iter))
+            else:
+                loss = iteration.update_at_once(self, rate)
+            self.training_log.remember(loss)
             self._look_at_loss()
             self._take_rate_step(rate)
             self.iter += 1
@@ -257,42 +277,8 @@ class Solver:
 
     # ------------------------------------------------------------------------------------ testing
     def test_all(self) -> None:
-        """Run every test net for its test_iter batches and log the mean of each output; a request
-        to stop ends it early.  Of several processes the root tests, and the others wait for it.
-        """
-        shared_training.gather_points(self)
-        for i, net in enumerate(self.test_nets if mode.root_solver() else []):
-            if not self.stopped_early:
-                self._test(i, net, self.param.test_iter[i])
-        self.stopped_early = bool(processes.of_root(self.stopped_early))
-
-    def _test(self, index: int, net: Net, iterations: int) -> None:
-        log.info("solver.cpp:347", f"Iteration {self.iter}, Testing net (#{index})")
-        net.share_trained_layers(self.net)
-        sums, loss = None, 0.0
-        for _ in range(iterations):
-            self._answer_requests()
-            if self.stopped_early:
-                log.info("solver.cpp:396", "Test interrupted.")
-                return
-            if self.param.debug_info:
-                net.debug_info = True
-                loss += net.run_layers(0, len(net.nodes) - 1)
-            else:
-                loss += net.forward_backward(backward=False)
-            outputs = [blob.tensor().double() for blob in net.output_blobs]
-            sums = outputs if sums is None else [a + b for a, b in zip(sums, outputs, strict=True)]
-        if self.param.test_compute_loss:
-            log.info("solver.cpp:399", f"Test loss: {log.number(float(loss) / iterations)}")
-        self.training_log.test(self.iter, index, net, [s / iterations for s in sums or []])
-
-    def _answer_requests(self) -> None:
-        """Between two test batches: snapshot at once, note a request to stop."""
-        while (request := self.request()) != NONE:
-            if request == SNAPSHOT:
-                self._write_snapshot()
-            elif request == STOP:
-                self.stopped_early = True
+        """Run every test net, as solver_tests.run does."""
+        solver_tests.run(self)
 
     # ---------------------------------------------------------------------------------- snapshots
     def snapshot(self) -> tuple[str, str] | None:
@@ -306,9 +292,10 @@ class Solver:
             A weight is NaN or infinite (then nothing is written), or a file cannot be written.
         """
         shared_training.gather_points(self)
-        return None if processes.together() and mode.solver_rank() else self._write_snapshot()
+        return None if processes.together() and mode.solver_rank() else self.write_snapshot()
 
-    def _write_snapshot(self) -> tuple[str, str]:
+    def write_snapshot(self) -> tuple[str, str]:
+        """Write a snapshot of this process, whatever the others do; returns its names."""
         health.check_weights(self)
         names = snapshot.take(self)
         if self.rollback:
@@ -318,6 +305,7 @@ class Solver:
 
     def restore(self, path: str | os.PathLike[str], restart_data: bool = False) -> None:
         """Resume from a .solverstate (or .solverstate.h5), as snapshot.restore does."""
+        self.captured = None  # its data, its losses and its random stream go elsewhere
         snapshot.restore(self, path, restart_data)
         if self.rollback:
             self.rollback.note(os.fspath(path))
@@ -327,6 +315,7 @@ class Solver:
         return resume.restore_newest(self, restart_data)
 
     def close(self) -> None:
-        """Stop the nets' data threads."""
+        """Stop the nets' data threads, and free the captured iterations."""
+        self.captured = None
         for net in (self.net, *self.test_nets):
             net.close()

@@ -70,7 +70,9 @@ class TrainingLog:
 
     def smoothed_loss(self) -> float:
         """The mean of the remembered losses."""
-        return float(torch.stack([loss.cpu() for loss in self.losses]).double().mean())
+        device = self.losses[-1].device  # those of a snapshot are on the CPU
+        losses = torch.stack([loss.to(device) for loss in self.losses])
+        return float(losses.cpu().double().mean())
 
     def iteration(self, iteration: int, net: NetCore) -> None:
         """Log the line with speed and loss, and a line per output of the training net."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -25,6 +26,9 @@ from caffe import log, lr_policy
 from caffe.error import CaffeError
 from caffe.node import Parameter
 from caffe.proto import caffe_pb2
+
+if TYPE_CHECKING:
+    from caffe.fused_update import AllAtOnce
 
 # elements; during an update, the weights, diff and history of a chunk stay in a core's cache
 CHUNK = 1 << 16
@@ -59,6 +63,10 @@ class SGD:
             raise CaffeError(
                 f"{self.type} does not take momentum; the prototxt gives {param.momentum:g}"
             )
+
+    def factor(self, rate: float, iteration: int) -> float:
+        """The factor of the update in which the learning rate is; `rate` includes lr_mult."""
+        return rate
 
     def update(self, g: torch.Tensor, h: Tensors, rate: float, iteration: int) -> None:
         """Turn the gradient `g` into the update, in place; `rate` includes lr_mult."""
@@ -133,16 +141,17 @@ class Adam(SGD):
     type = "Adam"
     histories = 2
 
-    def update(self, g: torch.Tensor, h: Tensors, rate: float, iteration: int) -> None:
-        b1, b2 = self.param.momentum, self.param.momentum2
-        t = iteration + 1
-        axpby(1 - b1, g, b1, h[0])
-        axpby(1 - b2, g * g, b2, h[1])
+    def factor(self, rate: float, iteration: int) -> float:
+        b1, b2, t = self.param.momentum, self.param.momentum2, iteration + 1
         # Caffe's powers are double, its correction a float
         correction = np.float32(math.sqrt(1 - b2**t) / (1 - b1**t))
-        g.copy_(h[0]).div_(root(h[1]).add_(self.param.delta)).mul_(
-            float(np.float32(rate) * correction)
-        )
+        return float(np.float32(rate) * correction)
+
+    def update(self, g: torch.Tensor, h: Tensors, rate: float, iteration: int) -> None:
+        b1, b2 = self.param.momentum, self.param.momentum2
+        axpby(1 - b1, g, b1, h[0])
+        axpby(1 - b2, g * g, b2, h[1])
+        g.copy_(h[0]).div_(root(h[1]).add_(self.param.delta)).mul_(self.factor(rate, iteration))
 
 
 RULES = {rule.type: rule for rule in (SGD, Nesterov, AdaGrad, RMSProp, AdaDelta, Adam)}
@@ -166,6 +175,8 @@ class Updater:
         Steps that the learning rate has taken (lr_policy step and multistep).
     scale : float
         The learning rate is the policy's times this; rollbacks lower it (see rollback.py).
+    at_once : AllAtOnce or None
+        Updates all parameters at once on a GPU (see fused_update.py).
     """
 
     def __init__(
@@ -180,6 +191,7 @@ class Updater:
         ]
         self.current_step = 0
         self.scale = 1.0
+        self.at_once: AllAtOnce | None = None
         self._index = {parameter: i for i, parameter in enumerate(parameters)}
 
     def rate(self, iteration: int) -> float:
@@ -196,6 +208,11 @@ class Updater:
 
     def update_all(self, rate: float, iteration: int) -> None:
         """Update every parameter by its diff, which becomes what was subtracted."""
+        if self.at_once is not None:
+            self.at_once.set_rate(rate, iteration)
+            self.at_once.run([parameter.blob.diff_tensor() for parameter in self.parameters])
+            self.at_once.log_clipping()
+            return
         clip = self._clip_scale()
         for parameter in self.parameters:
             self.update(parameter, parameter.blob.diff_tensor(), rate, iteration, clip)
@@ -251,8 +268,11 @@ class Updater:
             return 1
         squares = (p.blob.diff_tensor().double().square().sum() for p in self.parameters)
         norm = float(sum(squares)) ** 0.5
-        if norm <= limit:
-            return 1
+        return 1 if norm <= limit else self.log_clipping(norm)
+
+    def log_clipping(self, norm: float) -> float:
+        """Log, and return, the factor by which gradients of this norm are scaled down."""
+        limit = self.param.clip_gradients
         scale = limit / norm
         log.info(
             "sgd_solver.cpp:99",

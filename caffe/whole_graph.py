@@ -1,18 +1,20 @@
 """Running a net as one autograd graph, the solver's way.
 
 All layers run as one graph on tensors, without NumPy.  On the CPU, images are channels last in
-memory.  The blobs receive their data when the pass is over.
+memory.  The blobs receive their data when the pass is over.  The precision of the net decides in
+which type each layer computes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
 
-from caffe import allocation
+from caffe import allocation, precision
 from caffe.blob import Blob
+from caffe.layer import Layer
 from caffe.node import Node, Parameter
 
 if TYPE_CHECKING:
@@ -23,10 +25,15 @@ def forward_backward(
     net: NetCore,
     with_backward: bool,
     gradient_ready: Callable[[Parameter, torch.Tensor], None] | None,
+    given: Mapping[Layer, Sequence[torch.Tensor]] | None = None,
 ) -> torch.Tensor:
-    """One whole pass; parameters and result as for NetCore.forward_backward."""
+    """One whole pass; parameters and result as for NetCore.forward_backward.
+
+    `given` are the tops of data layers that have been read already.
+    """
     _forget(net)
-    graph = _Graph(net, with_backward)
+    precision.apply(net.device, net.precision)
+    graph = _Graph(net, with_backward, given or {})
     loss = graph.forward()
     _put(net, graph.values)
     graph.values = {}  # what nothing else holds is freed before the backward pass
@@ -48,8 +55,14 @@ class _Graph:
         {Blob: torch.Tensor}, the gradients of the blobs that may be read afterwards.
     """
 
-    def __init__(self, net: NetCore, with_backward: bool) -> None:
-        self.net, self.with_backward = net, with_backward
+    def __init__(
+        self,
+        net: NetCore,
+        with_backward: bool,
+        given: Mapping[Layer, Sequence[torch.Tensor]],
+    ) -> None:
+        self.net, self.with_backward, self.given = net, with_backward, given
+        self._channels_last = precision.channels_last(net.device, net.precision)
         self.values: dict[Blob, torch.Tensor] = {}
         self.diffs: dict[Blob, torch.Tensor] = {}
         self._keep_diffs = with_backward and net.keep_blobs
@@ -86,7 +99,12 @@ class _Graph:
         node.share_memory()
         layer.keeps = self.net.keep_blobs and node.needs_backward
         with node.enough_memory():
-            outputs = node.compute(inputs, self._params(node), node.may_overwrite)
+            if layer in self.given:
+                outputs = self.given[layer]
+            else:
+                inputs = precision.cast(self.net.precision, layer, inputs)
+                params = precision.cast(self.net.precision, layer, self._params(node))
+                outputs = node.compute(inputs, params, node.may_overwrite)
         if layer.is_loss and inputs:
             node.scores = inputs[0].detach()
         for top, output, weight in zip(node.tops, outputs, node.loss_weights, strict=True):
@@ -105,11 +123,16 @@ class _Graph:
 
     def _enter(self, blob: Blob, value: torch.Tensor, as_leaf: bool) -> None:
         """Take data from outside the net into the graph; a leaf's gradient goes to `diffs`."""
-        value = _fast_format(value)
+        value = self._fast_format(value)
         if as_leaf:
             value = value.detach().requires_grad_()
             value.register_hook(_keeping(self.diffs, blob))
         self.values[blob] = value
+
+    def _fast_format(self, tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.dim() == 4 and self._channels_last and tensor.shape[1] > 1:
+            return tensor.contiguous(memory_format=torch.channels_last)
+        return tensor.contiguous()
 
     def _params(self, node: Node) -> list[torch.Tensor]:
         """The parameters of a layer as leaves of the graph; frozen ones need no gradient."""
@@ -143,12 +166,6 @@ class _Graph:
                 parameter.blob.add_diff(leaf.grad)
         for blob, diff in self.diffs.items():
             blob.put_diff(diff)
-
-
-def _fast_format(tensor: torch.Tensor) -> torch.Tensor:
-    if tensor.dim() == 4 and tensor.device.type == "cpu" and tensor.shape[1] > 1:
-        return tensor.contiguous(memory_format=torch.channels_last)
-    return tensor.contiguous()
 
 
 def _fed(nodes: Sequence[Node]) -> list[Blob]:
@@ -192,13 +209,13 @@ def _put(net: NetCore, values: dict[Blob, torch.Tensor]) -> None:
         if blob in wanted and blob in values:
             value = values[blob].detach()
             other = taken.setdefault(value.data_ptr(), blob)
-            blob.put(value if blob.shares_data([other]) else value.clone())
+            blob.put(value.float() if blob.shares_data([other]) else value.float().clone())
 
 
 def _keeping(diffs: dict[Blob, torch.Tensor], blob: Blob) -> Callable[[torch.Tensor | None], None]:
     def keep(grad: torch.Tensor | None) -> None:
         if grad is not None:  # None for a top of the user's layer that nothing reads
-            diffs[blob] = grad
+            diffs[blob] = grad.float()
 
     return keep
 

@@ -25,6 +25,7 @@ from caffe.proto import caffe_pb2
 class RecurrentLayer(Layer):
     """Base: subclasses set `states` and `gates`, and compute one step."""
 
+    capturable = False  # the states of the last forward are kept in Python
     num_bottom = (2, None)
     num_top = (1, None)
     in_place = False

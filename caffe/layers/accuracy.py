@@ -14,6 +14,7 @@ from caffe.layer_parts.labels import integers
 
 @register("Accuracy")
 class Accuracy(Layer):
+    capturable = False
     num_bottom = (2, 2)
     num_top = (1, 2)
 

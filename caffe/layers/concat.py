@@ -6,12 +6,13 @@ agree in their other axes.
 
 import torch
 
-from caffe.layer import Layer, Shapes, register
+from caffe.layer import AS_GIVEN, Layer, Shapes, register
 from caffe.layer_parts.axes import chosen_axis
 
 
 @register("Concat")
 class Concat(Layer):
+    arithmetic = AS_GIVEN
     num_bottom = (1, None)
     in_place = False
 

@@ -12,12 +12,13 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 
-from caffe.layer import Grads, Layer, Needs, Shape, Shapes, Tensors, register
+from caffe.layer import REDUCED, Grads, Layer, Needs, Shape, Shapes, Tensors, register
 from caffe.layer_parts.spatial import conv_sizes, windows
 
 
 @register("Convolution")
 class Convolution(Layer):
+    arithmetic = REDUCED
     num_bottom = (1, None)
     num_top = (1, None)
     CONVOLVE: ClassVar = {0: F.conv1d, 1: F.conv1d, 2: F.conv2d, 3: F.conv3d}

@@ -7,11 +7,12 @@ gradient uses the mask of the last forward; before any forward it is 0.
 
 import torch
 
-from caffe.layer import Grads, Layer, Needs, Shapes, Tensors, register
+from caffe.layer import AS_GIVEN, Grads, Layer, Needs, Shapes, Tensors, register
 
 
 @register("Dropout")
 class Dropout(Layer):
+    arithmetic = AS_GIVEN
     keeps_signs = True
 
     def setup(self, shapes: Shapes) -> None:

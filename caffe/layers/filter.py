@@ -14,6 +14,7 @@ from caffe.layer import Grads, Layer, Needs, Shapes, Tensors, register
 
 @register("Filter")
 class Filter(Layer):
+    capturable = False  # the number of chosen items is known only after a wait
     num_bottom = (2, None)
     num_top = (1, None)
     in_place = False

@@ -7,11 +7,12 @@ import math
 
 import torch
 
-from caffe.layer import Layer, Shapes, register
+from caffe.layer import AS_GIVEN, Layer, Shapes, register
 
 
 @register("Flatten")
 class Flatten(Layer):
+    arithmetic = AS_GIVEN
     in_place = False
     shares_data = shares_diff = True
 

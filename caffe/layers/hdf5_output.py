@@ -13,6 +13,7 @@ from caffe.layer import Grads, Layer, Needs, Shapes, Tensors, register
 
 @register("HDF5Output")
 class HDF5Output(Layer):
+    capturable = False
     num_bottom = (2, 2)
     num_top = (0, 0)
 

@@ -8,11 +8,13 @@ import math
 
 import torch
 
-from caffe.layer import Grads, Layer, Needs, Shapes, Tensors, register
+from caffe.layer import REDUCED, Grads, Layer, Needs, Shapes, Tensors, register
 
 
 @register("InnerProduct")
 class InnerProduct(Layer):
+    arithmetic = REDUCED
+
     def setup(self, shapes: Shapes) -> None:
         p = self.param.inner_product_param
         if p.num_output < 1:

@@ -16,7 +16,7 @@ is refused.  STOCHASTIC is refused: Caffe has it on the GPU only.
 import torch
 import torch.nn.functional as F
 
-from caffe.layer import Grads, Layer, Needs, Shapes, Tensors, Tops, register
+from caffe.layer import AS_GIVEN, FULL, Grads, Layer, Needs, Shapes, Tensors, Tops, register
 from caffe.proto import caffe_pb2
 
 Pool = caffe_pb2.PoolingParameter
@@ -24,6 +24,7 @@ Pool = caffe_pb2.PoolingParameter
 
 @register("Pooling")
 class Pooling(Layer):
+    arithmetic = AS_GIVEN
     num_top = (1, 2)
 
     def setup(self, shapes: Shapes) -> None:
@@ -33,6 +34,8 @@ class Pooling(Layer):
             self.fail("pool: STOCHASTIC is not supported; use MAX or AVE")
         if len(self.param.top) > 1 and not self.maximum:
             self.fail("gives a second top (the mask) for pool: MAX only")
+        if len(self.param.top) > 1:
+            self.arithmetic = FULL  # bfloat16 does not hold indices
         self.pad = (
             (p.pad_h, p.pad_w) if p.HasField("pad_h") or p.HasField("pad_w") else (p.pad, p.pad)
         )

@@ -23,6 +23,7 @@ class Python(Layer):
     num_bottom = (0, None)
     num_top = (0, None)
     calls_user = True
+    capturable = False
 
     def connect(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Take the net's blobs (lists of Blob) that the user's class works on."""

@@ -6,11 +6,12 @@ Honours negative_slope; `engine` changes nothing.
 import torch
 import torch.nn.functional as F
 
-from caffe.layer import SIGNS, VALUES, Grads, Layer, Needs, Shapes, Tensors, register
+from caffe.layer import AS_GIVEN, SIGNS, VALUES, Grads, Layer, Needs, Shapes, Tensors, register
 
 
 @register("ReLU")
 class ReLU(Layer):
+    arithmetic = AS_GIVEN
     can_overwrite = True
     keeps_signs = True
 

@@ -8,12 +8,13 @@ import itertools
 
 import torch
 
-from caffe.layer import Layer, Shapes, Tensors, register
+from caffe.layer import AS_GIVEN, Layer, Shapes, Tensors, register
 from caffe.layer_parts.axes import chosen_axis
 
 
 @register("Slice")
 class Slice(Layer):
+    arithmetic = AS_GIVEN
     num_top = (1, None)
     in_place = False
 

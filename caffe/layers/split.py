@@ -5,11 +5,12 @@ Caffe inserts it wherever a blob has more than one reader.
 
 import torch
 
-from caffe.layer import Layer, Shapes, Tensors, register
+from caffe.layer import AS_GIVEN, Layer, Shapes, Tensors, register
 
 
 @register("Split")
 class Split(Layer):
+    arithmetic = AS_GIVEN
     num_top = (1, None)
     shares_data = True
 
