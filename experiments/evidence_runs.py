@@ -219,11 +219,12 @@ def moved(before: Path, after: Path) -> dict[str, float]:
     Returns
     -------
     dict
-        {layer: |after - before| / |before|}, Euclidean lengths of the weights without the biases.
+        {layer: |after - before| / |before|}, Euclidean lengths of the weights without the biases;
+        layers whose blobs have one axis, such as BatchNorm, are left out.
     """
     first, found = dict(read_layers(before)), {}
     for name, blobs in read_layers(after):
-        if blobs:
+        if 0 in blobs and len(blobs[0].shape) > 1:
             old, new = (b[0].data.astype(np.float64) for b in (first[name], blobs))
             found[name] = float(np.linalg.norm(new - old) / np.linalg.norm(old))
     return found
