@@ -26,19 +26,19 @@ def folder(tmp_path, golden):
 
 
 def lines(text):
-    """Source file and text of each line, but for those that BVLC Caffe does not log there.
+    """Source file and text of each line, but for those that no Caffe logs at the same place.
 
-    When data threads restart depends on timing; precision, cache and waits are logged only here.
+    When data threads restart depends on timing; how long a net waits for data, and with which
+    precision it computes, is logged only here.
     """
     rows = [PREFIX.sub(r"\1| ", row) for row in text.splitlines()]
-    dropped = (
+    own = (
         "Restarting data prefetching",
-        "Precision: fp32",
-        "Cache: none",
         "    Waited for data: ",
         "Average wait for data: ",
+        "Precision: fp32; cache: none",
     )
-    return [row for row in rows if not any(text in row for text in dropped)]
+    return [row for row in rows if not any(words in row for words in own)]
 
 
 def run(folder, name):
