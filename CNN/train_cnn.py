@@ -5,7 +5,7 @@ Writes:  WORK/CNN/<net>/{trained,untrained}.caffemodel and .log, snapshots/;
          WORK/experiments/results/training.json
 Paper:   section 4.2 (training)
 Usage:   python CNN/train_cnn.py [--work DIR] [--net CaffeNet] [--solver solver.prototxt] [--seed N]
-                                 [--note TEXT] [--force]
+                                 [--note TEXT] [--gpu] [--force]
 
 A training that was stopped (Ctrl-C, SIGTERM) resumes from its newest good snapshot.  A net that
 exists is not trained again without --force; its training is recorded from its log.
@@ -154,8 +154,11 @@ def copy_net(source: Path, folder: Path) -> None:
         shutil.copyfile(path, folder / path.name)
 
 
-def train(run: Run, force: bool) -> None:
-    """Train until max_iter, resuming from the newest good snapshot; skip a net that exists."""
+def train(run: Run, force: bool, gpu: bool = False) -> None:
+    """Train until max_iter, resuming from the newest good snapshot; skip a net that exists.
+
+    `gpu`: on a GPU whatever the solver says; caffe fails where there is none.
+    """
     if force:
         for path in run.made():
             path.unlink(missing_ok=True)
@@ -168,6 +171,7 @@ def train(run: Run, force: bool) -> None:
         temporary.write_text(head + prototxt.to_text(run.solver), encoding="utf-8")
     # the record reads the losses from the log, whatever GLOG_minloglevel says
     command = [caffe_command(), "train", "--solver", run.file, "--resume", "--minloglevel", "0"]
+    command += ["--gpu", "0"] if gpu else []
     ended = child_process.run(command, run.folder, run.log)
     if ended.status and ended.signal not in STOPPING:
         raise UserError(
@@ -228,6 +232,12 @@ def read_log(path: Path) -> tuple[dict[int, float], float]:
     return losses, sum((end - start).total_seconds() % year for start, end in spans.values())
 
 
+def gpu_of(path: Path) -> str:
+    """Name of the GPU on which the last run in a log of `caffe train` computed, or 'none'."""
+    named = log_grammar.DEVICE.findall(path.read_text("utf-8", "replace"))
+    return (named[-1] if named else "") or "none"
+
+
 def record(run: Run, work: Path, net: str, note: str) -> None:
     """Write the record of a training from its log: iterations, losses, seconds."""
     output, ran = work / artefacts.TRAINING_RECORD, run.folder / run.file
@@ -243,6 +253,7 @@ def record(run: Run, work: Path, net: str, note: str) -> None:
         inputs={"weights": run.weights, "train_val": run.folder / net_of(run.solver)},
         seconds=seconds,
         note=note,
+        gpu=gpu_of(run.log),
         losses=[[i, losses[i]] for i in steps],
     )
     results.save(output, result)
@@ -261,6 +272,9 @@ def main() -> int:
         parser, "--seed", default=None, help="random_seed of both runs (default: the solver's own)"
     )
     command_line.add_options(parser, "--note")
+    parser.add_argument(
+        "--gpu", action="store_true", help="train on a GPU (default: if solver_mode is GPU)"
+    )
     command_line.add_options(parser, "--force", help="train again from the beginning")
     args = parser.parse_args()
 
@@ -280,7 +294,7 @@ def main() -> int:
     stages = list(given.train_state.stage)
     trained = run_of("trained", folder / args.solver, folder, args.seed, stages)
     for run in (run_of("untrained", folder / UNTRAINED_SOLVER, folder, args.seed, stages), trained):
-        train(run, args.force)
+        train(run, args.force, args.gpu)
     output = args.work / artefacts.TRAINING_RECORD
     if trained.log.is_file() and (args.force or not is_recorded(trained, output)):
         record(trained, args.work, args.net, args.note)

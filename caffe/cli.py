@@ -74,18 +74,34 @@ def act(arguments: list[str]) -> None:
         processes.leave()
 
 
-def choose_device(chosen: str, position: str) -> None:
-    """Set the mode from -gpu: nothing, device numbers, or all."""
+def choose_device(chosen: str, position: str, explicit: bool = True) -> None:
+    """Set the mode from -gpu: nothing, device numbers, or all.
+
+    Parameters
+    ----------
+    chosen : str
+    position : str
+        For the log line.
+    explicit : bool
+        Whether the command line says so; then it is an error if there is no GPU.  A prototxt that
+        says so is computed by the CPU there, with a warning.
+    """
     if not chosen:
         log.info(position, "Use CPU.")
         mode.set_mode_cpu()
         return
-    log.info("caffe.cpp:204", f"Using GPUs {chosen}")
     numbers = launch.devices(chosen)
+    if explicit:
+        mode.require_gpu(f"-gpu {chosen}")
+    log.info("caffe.cpp:204", f"Using GPUs {chosen}")
     if len(numbers) > 1 and not processes.launched():
         log.warning("caffe.cpp:204", f"-gpu {chosen}: only the first device is used")
     mode.set_device(launch.own_device(numbers))
     mode.set_mode_gpu()
+    on_gpu = mode.device().type == "cuda"
+    log.info(
+        "caffe.cpp:208", f"GPU {mode.device().index}: {mode.gpu_name()}" if on_gpu else "Use CPU."
+    )
 
 
 def choose_precision(args: argparse.Namespace) -> None:
@@ -144,7 +160,7 @@ def train(args: argparse.Namespace) -> None:
         launch.train_on(gpu, args.words)
         return
     processes.join()
-    choose_device(gpu, "caffe.cpp:197")
+    choose_device(gpu, "caffe.cpp:197", explicit=bool(args.gpu))
     choose_precision(args)
     if args.snapshot or args.weights:
         del param.weights[:]
@@ -215,6 +231,7 @@ def test(args: argparse.Namespace) -> None:
     sums, total = [0.0] * len(net.output_blobs), 0.0
     for batch in range(args.iterations):
         total += float(net.forward_backward(backward=False))
+        net.check_indices()
         for i, blob in enumerate(net.output_blobs):
             for value in blob.tensor().reshape(-1).tolist():
                 log.info("caffe.cpp:304", f"Batch {batch}, {blob.name} = {log.number(value)}")

@@ -177,13 +177,18 @@ class PrefetchingLayer(Layer):
         self.workers = work_sharing.threads(BESIDE_GPU if cuda else BESIDE_CPU)
         pool = ThreadPoolExecutor(self.workers)
         try:
-            with opencv_threads.off():
+            with opencv_threads.off(), self._on_device():
                 while not self.stopping.is_set():
                     self._offer(self._batch(pool))
         except BaseException as error:  # handed to the thread that waits for the batch
             self._offer(error)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+    def _on_device(self) -> contextlib.AbstractContextManager:
+        """This thread's GPU: page-locked memory would otherwise be made by way of GPU 0."""
+        cuda = self.device.type == "cuda"
+        return torch.cuda.device(self.device) if cuda else contextlib.nullcontext()
 
     def _offer(self, item: Batch | BaseException):
         while not self.stopping.is_set():
