@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from caffe import gflags, interrupt, log
+from caffe import cores, gflags, interrupt, log
 from caffe.allocation import FAILURES, on_gpu
 from caffe.error import CaffeError
 
@@ -61,6 +61,7 @@ def run(
                 return _answer(usage, bare_status)
             if usage and arguments[0] == "-h":
                 return _answer(usage, help_status)
+            cores.limit_torch()
             command(arguments)
             sys.stdout.flush()
         except HelpRequested as request:

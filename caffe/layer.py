@@ -19,6 +19,7 @@ from caffe.blob import Blob
 from caffe.error import CaffeError
 from caffe.position import Position
 from caffe.proto import caffe_pb2
+from caffe.spare_memory import SpareMemory
 
 # What the layers' methods take and return
 Shape: TypeAlias = tuple[int, ...]
@@ -30,12 +31,6 @@ Grads: TypeAlias = list[torch.Tensor | None]
 AnyLayer = TypeVar("AnyLayer", bound="Layer")
 
 _registry: dict[str, type[Layer]] = {}
-
-# Caffe's types that are refused by name, and why
-NOT_SUPPORTED = {
-    "WindowData": "the reader of window files is missing here; crop the windows and use ImageData"
-    " or HDF5Data",
-}
 
 
 def register(type_name: str) -> Callable[[type[AnyLayer]], type[AnyLayer]]:
@@ -59,26 +54,9 @@ def layer_type_list() -> list[str]:
     return sorted(_registry)
 
 
-def create(param: caffe_pb2.LayerParameter, net_name: str, device: torch.device) -> Layer:
-    """Make the layer that `param`, with its phase set, describes.
-
-    Raises
-    ------
-    CaffeError
-        The type is unknown or not supported; the message starts with `net_name`.
-    """
-    if param.type in NOT_SUPPORTED:
-        missing = NOT_SUPPORTED[param.type]
-        raise CaffeError(
-            f"{net_name}: layer '{param.name}': type '{param.type}' is not supported: {missing}"
-        )
-    if param.type not in _registry:
-        known = ", ".join(layer_type_list())
-        raise CaffeError(
-            f"{net_name}: layer '{param.name}' has the unknown type '{param.type}'; known types:"
-            f" {known}"
-        )
-    return _registry[param.type](param, device)
+def layer_class(type_name: str) -> type[Layer] | None:
+    """The class of a layer type; None if the type is unknown."""
+    return _registry.get(type_name)
 
 
 def as_sequence(outputs: Tops) -> Tensors:
@@ -139,6 +117,7 @@ class Layer:
     reads_own_bottom = NOTHING  # the same for the bottom, if the layer itself overwrites it
     always_propagates = False  # as in Caffe, writes its bottom's diff even if the net does not ask
     keeps_signs = False  # the top has the bottom's signs, or is 0 where no gradient passes
+    spare: SpareMemory | None = None  # set by the net, for gradients
     arithmetic = FULL
     # The layer can be part of a CUDA graph: neither forward nor backward waits for the GPU or keeps
     # anything in Python from one pass to the next (see captured_iteration.py).

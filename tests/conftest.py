@@ -14,7 +14,7 @@ import recorded
 from gensim.corpora import Dictionary
 from gensim.models import LdaModel
 
-from texttopicnet import command_line, topics
+from texttopicnet import command_line, cores, topics
 
 ROOT = Path(__file__).resolve().parents[1]
 os.environ.pop("GLOG_minloglevel", None)
@@ -25,6 +25,12 @@ def default_log_level():
     """A script that runs within a test sets Caffe's log level for its own process."""
     yield
     os.environ.pop("GLOG_minloglevel", None)
+
+
+@pytest.fixture(autouse=True)
+def four_cores(monkeypatch):
+    """Within a test, as many worker processes are started on any machine."""
+    monkeypatch.setattr(cores, "usable", lambda: 4)
 
 
 @pytest.fixture(scope="session")
