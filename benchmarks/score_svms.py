@@ -3,7 +3,7 @@
 Reads:   nothing; the features are drawn
 Writes:  a record, if --out names one; prints the time per class and the ratio
 Paper:   VOC2007 classification by linear SVMs
-Usage:   python benchmarks/score_svms.py [--quick] [--sizes 400 1000 2500] [--rounds 3]
+Usage:   python benchmarks/score_svms.py [--quick] [--sizes 600 1200 2400] [--rounds 3]
          [--workers 2] [--out FILE]
 
 Both sides are programs, measured from their start to their end, as a user runs them, and must give
@@ -24,8 +24,8 @@ import numpy as np
 from texttopicnet import artefacts, command_line, voc
 from texttopicnet.errors import UserError
 
-FULL = {"sizes": [400, 1000, 2500], "rounds": 3, "dims": 4096, "classes": 4, "workers": 2}
-QUICK = FULL | {"sizes": [200, 400], "rounds": 2, "dims": 512, "classes": 3}
+FULL = {"sizes": [600, 1200, 2400], "rounds": 3, "dims": 4096, "classes": 4, "workers": 2}
+QUICK = FULL | {"sizes": [600, 1200], "rounds": 2, "dims": 512, "classes": 3}
 GRID = [0.5**n for n in range(13, 19)]  # the original's penalties
 LAYER = "fc7"
 SAME = 0.005  # both stop the fit at a tolerance, and two images may change places

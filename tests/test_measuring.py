@@ -46,6 +46,25 @@ def test_a_comparison_by_hand(measuring):
     )
 
 
+def test_settings_of_the_command_line(measuring):
+    full, quick = {"sizes": [10, 20], "rounds": 3, "other": 1}, {"sizes": [1], "rounds": 2}
+
+    def settings(*arguments):
+        args = measuring.parser("A benchmark.", "things").parse_args(list(arguments))
+        return measuring.settings(args, full, quick)
+
+    assert settings() == full | {"quick": False}
+    assert settings("--quick") == quick | {"quick": True}
+    assert settings("--sizes", "5", "7", "--rounds", "1") == {
+        "sizes": [5, 7],
+        "rounds": 1,
+        "other": 1,
+        "quick": False,
+    }
+    with pytest.raises(UserError, match="--rounds 0: must be 1 or more"):
+        settings("--rounds", "0")
+
+
 def test_the_machine_is_watched(measuring):
     with measuring.watched() as seen:
         time.sleep(0.05)
