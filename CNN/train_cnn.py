@@ -5,7 +5,7 @@ Writes:  WORK/CNN/<net>/{trained,untrained}.caffemodel and .log, snapshots/;
          WORK/experiments/results/training.json
 Paper:   section 4.2 (training)
 Usage:   python CNN/train_cnn.py [--work DIR] [--net CaffeNet] [--solver solver.prototxt] [--seed N]
-                                 [--note TEXT] [--force]
+                                 [--note TEXT] [--gpu] [--force]
          python CNN/train_cnn.py --net finetune_voc2007 --weights FILE [--name N] [--classes N]
                                  [--into NAME] ...
 
@@ -146,8 +146,11 @@ def run_of(
     return Run(name, folder, solver, file)
 
 
-def train(run: Run, force: bool) -> None:
-    """Train until max_iter, resuming from the newest good snapshot; skip a net that exists."""
+def train(run: Run, force: bool, gpu: bool = False) -> None:
+    """Train until max_iter, resuming from the newest good snapshot; skip a net that exists.
+
+    `gpu`: on a GPU whatever the solver says; caffe fails where there is none.
+    """
     if force:
         for path in run.made():
             path.unlink(missing_ok=True)
@@ -160,6 +163,7 @@ def train(run: Run, force: bool) -> None:
         temporary.write_text(head + prototxt.to_text(run.solver), encoding="utf-8")
     # the record reads the losses from the log, whatever GLOG_minloglevel says
     command = [caffe_command(), "train", "--solver", run.file, "--resume", "--minloglevel", "0"]
+    command += ["--gpu", "0"] if gpu else []
     ended = child_process.run(command, run.folder, run.log)
     if ended.status and ended.signal not in STOPPING:
         raise UserError(
@@ -220,6 +224,12 @@ def read_log(path: Path) -> tuple[dict[int, float], float]:
     return losses, sum((end - start).total_seconds() % year for start, end in spans.values())
 
 
+def gpu_of(path: Path) -> str:
+    """Name of the GPU on which the last run in a log of `caffe train` computed, or 'none'."""
+    named = log_grammar.DEVICE.findall(path.read_text("utf-8", "replace"))
+    return (named[-1] if named else "") or "none"
+
+
 def record(run: Run, output: Path, net: str, note: str) -> None:
     """Write the record of a training from its log: iterations, losses, seconds."""
     ran = run.folder / run.file
@@ -239,6 +249,7 @@ def record(run: Run, output: Path, net: str, note: str) -> None:
         },
         seconds=seconds,
         note=note,
+        gpu=gpu_of(run.log),
         losses=[[i, losses[i]] for i in steps],
     )
     results.save(output, result)
@@ -257,6 +268,9 @@ def main() -> int:
         parser, "--seed", default=None, help="random_seed of both runs (default: the solver's own)"
     )
     command_line.add_options(parser, "--note")
+    parser.add_argument(
+        "--gpu", action="store_true", help="train on a GPU (default: if solver_mode is GPU)"
+    )
     parser.add_argument(
         "--weights", type=Path, metavar="FILE", help="fine-tune: begin with this .caffemodel"
     )
@@ -306,7 +320,7 @@ def main() -> int:
         solver = folder / UNTRAINED_SOLVER
         runs.insert(0, run_of("untrained", solver, folder, args.seed, stages))
     for run in runs:
-        train(run, args.force)
+        train(run, args.force, args.gpu)
     if trained.log.is_file() and (args.force or not is_recorded(trained, output)):
         record(trained, output, args.net, args.note)
     return 0

@@ -49,13 +49,13 @@ class Training:
     def weights(self) -> Path:
         return self.folder / f"{self.name}.caffemodel"
 
-    def run(self, solver: str, seed: int, note: str, force: bool) -> None:
+    def run(self, solver: str, seed: int, note: str, force: bool, gpu: bool) -> None:
         """Train, or resume a training that was stopped; UserError if it fails."""
         command = [sys.executable, str(artefacts.ROOT / "CNN" / "train_cnn.py")]
         command += ["--work", str(self.folder.parents[1]), "--into", self.folder.name]
         command += ["--net", self.net, "--solver", solver, "--weights", str(self.start)]
         command += ["--name", self.name, "--classes", str(self.classes), "--seed", str(seed)]
-        command += ["--note", note, *(["--force"] if force else [])]
+        command += ["--note", note, *(["--force"] if force else []), *(["--gpu"] if gpu else [])]
         if child_process.run(command).exit_status:
             raise UserError(
                 f"{self.weights} was not trained: the lines above say why; the same command resumes"
@@ -171,7 +171,13 @@ def scores(
     """
     os.environ.setdefault("GLOG_minloglevel", "1")  # the net's own text is not a result
     import caffe
+    from caffe import mode
 
+    try:
+        if gpu:
+            mode.require_gpu("--gpu")
+    except caffe.CaffeError as error:
+        raise UserError(str(error)) from error
     (caffe.set_mode_gpu if gpu else caffe.set_mode_cpu)()
     try:
         net = caffe.Net(str(deploy), caffe.TEST, weights=str(weights))

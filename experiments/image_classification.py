@@ -247,13 +247,13 @@ def fine_tune(image_set: ImageSet, folds: list[Fold], name: str, args: argparse.
             pack([lmdb], paths, image_set.labels[fold.train], side, args.seed)
         training = Training(net.name, folder, begin, name, len(image_set.classes))
         print(f"{image_set.name}, fold {number} of {len(folds)}: {len(paths)} images", flush=True)
-        training.run(args.solver, args.seed, args.note, args.force)
+        training.run(args.solver, args.seed, args.note, args.force, args.gpu)
         test = [image_set.paths[row] for row in fold.test]
         prob = scores(folder / "deploy.prototxt", training.weights, test, args.gpu)
         for crops in CROPS:
             right = prob[crops].argmax(axis=1) == image_set.labels[fold.test]
             found[crops].append(float(right.mean()))
-    values = {f"accuracy_crops_{crops}": summary(found[crops]) for crops in CROPS}
+    values = {"accuracy": summary(found[10]), "accuracy_1_crop": summary(found[1])}
     save(image_set, folds, FINE_TUNED, name, values, {"start": begin}, start, args)
 
 

@@ -152,7 +152,7 @@ def fine_tune(name: str, weights: Path | None, note: str, args: argparse.Namespa
     begin = artefacts.existing(begin, "scripts/05_train_cnn.sh")
     n_classes = len(voc.classes(args.voc))
     training = Training(net.name, args.work / "CNN" / net.name, begin, name, n_classes)
-    training.run(args.solver, args.seed, note, args.force)
+    training.run(args.solver, args.seed, note, args.force, args.gpu)
     score(training, args, note, start)
 
 
@@ -169,7 +169,7 @@ def main() -> int:
     parser.add_argument(
         "--weights", type=Path, metavar="FILE", help="with --name: weights to begin with"
     )
-    parser.add_argument("--gpu", action="store_true", help="test on the GPU")
+    parser.add_argument("--gpu", action="store_true", help="compute on the GPU")
     command_line.add_options(parser, "--note", "--seed", "--force")
     args = parser.parse_args()
     args.work = args.work.absolute()

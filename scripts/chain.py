@@ -20,8 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evaluation_stages import image_sets, left_out, no_fine_tuning, tuning_solver
+from net_facts import crop_of, wants_gpu
 
-from caffe import prototxt
+from caffe import mode, prototxt
 from caffe.error import CaffeError
 from texttopicnet import artefacts, child_process, command_line, embeddings, images, voc, vocabulary
 from texttopicnet.errors import UserError
@@ -101,16 +102,17 @@ def table(s: argparse.Namespace) -> list[Stage]:
     corpus, target = given("data", "collection", "work"), given("topics", "embedding")
     from_dump = given("dump", "images", "scheduler") if s.dump or s.images else []
     learning = given("scheduler", "topics", "passes", "workers", "seed", "no_below", "no_above")
-    training = given("work", "net", "solver", "seed", "note")
-    extraction = given("data", "voc", "work", "net")
+    training = given("work", "net", "solver", "seed", "note", "gpu")
+    extraction = given("data", "voc", "work", "net") + options(gpu=s.extracts_on_gpu)
     scoring = given("voc", "work", "seed", "note")
     retrieval = given("data", "work", "topics", "seed", "note")
     trust = given("trust_pickle")
     no_voc, no_retrieval = left_out(s, has_voc, has_retrieval)
     fine_tuned = [work / artefacts.voc_fine_tuning_record(name) for name in artefacts.NETS]
-    tuning = given("voc", "work", "net", "seed", "note") + tuning_solver(s, "voc2007")
+    nets = given("work", "net", "seed", "note") + options(gpu=s.extracts_on_gpu)
+    tuning = given("voc") + nets + tuning_solver(s, "voc2007")
     sets, classified, no_sets = image_sets(s)
-    classification = given("work", "net", "seed", "note") + sets + tuning_solver(s, "classes")
+    classification = nets + sets + tuning_solver(s, "classes")
     no_net = no_fine_tuning(s)
     return [
         Stage("01_generate_train_dict", [], [train_dict], corpus + from_dump),
@@ -220,7 +222,7 @@ def settings(args: argparse.Namespace) -> argparse.Namespace:
     """Fill in the defaults of the command line, and what follows from it.
 
     Adds makes_sample (bool: the sample's data sets are still to be made), size (side of the stored
-    images in pixels), note (what the records say beside their numbers).
+    images in pixels), note (what the records say beside their numbers), extracts_on_gpu (bool).
 
     Raises
     ------
@@ -247,6 +249,8 @@ def settings(args: argparse.Namespace) -> argparse.Namespace:
     try:
         args.size = images.stored_side(crop_of(folder / "train_val.prototxt"))
         args.note = note_of(args, folder / args.solver)
+        trains_on_gpu = wants_gpu(folder / args.solver) and mode.gpu_exists()
+        args.extracts_on_gpu = args.gpu or trains_on_gpu
     except CaffeError as error:
         raise UserError(str(error)) from error
     return args
@@ -256,13 +260,6 @@ def default_work(data: Path) -> Path:
     """The project itself for its own data folder, else work/<name of the data folder>."""
     own = data.exists() and artefacts.DATA.exists() and data.samefile(artefacts.DATA)
     return ROOT if own else ROOT / "work" / data.name
-
-
-def crop_of(path: Path) -> int:
-    """Side in pixels of a net's input; CaffeNet's if its train_val.prototxt does not say."""
-    layers = prototxt.read_net(path).layer if path.is_file() else []
-    crops = (layer.transform_param.crop_size for layer in layers)
-    return next(filter(None, crops), images.CROP)
 
 
 def note_of(args: argparse.Namespace, solver: Path) -> str:
@@ -312,6 +309,8 @@ def parser() -> command_line.Parser:
     p.add_argument("--images", type=Path, metavar="FILE", help=listed)
     add(p, "--embedding", choices=embeddings.NAMES)
     add(p, "--trust-pickle")
+    gpu = "train and extract on a GPU (default: if solver_mode is GPU and there is one)"
+    p.add_argument("--gpu", action="store_true", help=gpu)
     add(p, "--force", help="run stages that are done again")
     return p
 

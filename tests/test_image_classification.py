@@ -133,7 +133,7 @@ def test_features_of_other_weights_are_computed_again(script, monkeypatch, work,
 def test_fine_tuning_on_a_fold(script, monkeypatch, work):
     run(script, monkeypatch, work, "--method", "fine-tuning", "--folds", "1")
     values = record(work, "fine-tuned")["values"]
-    for key in ("accuracy_crops_1", "accuracy_crops_10"):
+    for key in ("accuracy", "accuracy_1_crop"):
         assert values[key]["mean"] == 1.0
     folder = work / "CNN" / "finetune_classes_sample_colours_1of2_seed0"
     assert (folder / "trained.caffemodel").is_file()
