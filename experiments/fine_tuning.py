@@ -85,6 +85,31 @@ def crop_of(net: Path) -> int:
     return layers[0].input_param.shape[0].dim[-1]
 
 
+def is_packed(path: Path, count: int) -> bool:
+    """Whether an LMDB exists.
+
+    Raises
+    ------
+    UserError
+        It holds another number of images than `count`.
+    """
+    import lmdb
+
+    if not path.exists():
+        return False
+    try:
+        with lmdb.open(str(path), readonly=True, lock=False) as database:
+            found = database.stat()["entries"]
+    except lmdb.Error as error:
+        raise UserError(f"{path} is not an LMDB ({error}): --force packs it again") from error
+    if found != count:
+        raise UserError(
+            f"{path} holds {found} images, and the set now has {count} to train on: --force packs"
+            " them and trains again"
+        )
+    return True
+
+
 def pack(
     outputs: Sequence[Path],
     paths: Sequence[Path],

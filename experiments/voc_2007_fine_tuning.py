@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from fine_tuning import CROPS, Training, crop_of, net_folder, pack, scores
+from fine_tuning import CROPS, Training, crop_of, is_packed, net_folder, pack, scores
 
 from texttopicnet import (
     artefacts,
@@ -58,10 +58,10 @@ def lmdbs(args: argparse.Namespace, net: Path) -> None:
     """Pack the trainval images and their labels, if that has not been done."""
     folder = args.work / "CNN" / net.name
     outputs = [folder / artefacts.IMAGES_LMDB, folder / artefacts.LABELS_LMDB]
-    if all(path.exists() for path in outputs) and not args.force:
+    table = voc.tables(args.voc)["trainval"]
+    if not args.force and all(is_packed(path, len(table.ids)) for path in outputs):
         print(f"{outputs[0]} exists already: --force packs the images again")
         return
-    table = voc.tables(args.voc)["trainval"]
     paths = image_paths(args.voc, table.ids)
     side = images.stored_side(crop_of(net))
     print(f"packing {len(paths)} images of trainval at {side} x {side} into {folder}")

@@ -37,27 +37,56 @@ def test_one_fold_is_the_protocol_in_scikit_learns_calls(script):
         found = svm.predict(scaler.transform(array[test].astype(np.float64)))
         return float((found == labels[test]).mean())
 
-    train, val = script.split(labels, fold.train, 3, seed=0)
+    svm_folds = script.svm_folds
+    train, val = svm_folds.split(labels, fold.train, 3, seed=0)
     assert (len(train), len(val)) == (48, 12)
     assert sorted([*train, *val]) == [*range(60)]
-    on_val = [accuracy(train, val, penalty) for penalty in script.GRID]
-    best = script.GRID[on_val.index(max(on_val))]
-    found = script.svm_fold(array, labels, fold, 3, seed=0)
+    on_val = [accuracy(train, val, penalty) for penalty in svm_folds.GRID]
+    best = svm_folds.GRID[on_val.index(max(on_val))]
+    found = svm_folds.svm_fold(array, labels, fold, 3, seed=0)
     assert found == (accuracy(fold.train, fold.test, best), best)
     assert 1 / 3 < found[0] < 1
 
 
-def test_the_mean_of_the_folds():
-    from image_classification import summary
-
-    assert summary([0.5, 0.7]) == {"mean": pytest.approx(0.6), "std": pytest.approx(0.1)} | {
+def test_the_mean_of_the_folds(script):
+    assert script.summary([0.5, 0.7]) == {"mean": pytest.approx(0.6), "std": pytest.approx(0.1)} | {
         "folds": [0.5, 0.7]
     }
 
 
+def test_a_run_that_was_stopped_goes_on_with_the_next_fold(script, tmp_path, monkeypatch):
+    draw = np.random.default_rng(0)
+    labels = np.tile([0, 1], 20)
+    found = features.Features(
+        [f"{i}" for i in range(40)], draw.normal(size=(40, 3)).astype(np.float32), "fc7", "0" * 64
+    )
+    folds = [
+        Fold("a", np.arange(20), np.arange(20, 40)),
+        Fold("b", np.arange(20, 40), np.arange(20)),
+    ]
+    path, fitted = tmp_path / "set_fc7_trained.npz", []
+    whole = script.svm_folds.svm_fold
+
+    def stopped(array, labels, fold, *more):
+        fitted.append(fold.name)
+        if len(fitted) == 2:
+            raise KeyboardInterrupt
+        return whole(array, labels, fold, *more)
+
+    monkeypatch.setattr(script.svm_folds, "svm_fold", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        script.svm_folds.score(found, labels, folds, 2, 0, path)
+    scored = script.svm_folds.score(found, labels, folds, 2, 0, path)
+    assert fitted == ["a", "b", "b"]
+    assert [tuple(row) for row in scored] == [whole(found.array, labels, f, 2, 0) for f in folds]
+    assert list(tmp_path.iterdir()) == []
+    path.with_suffix(".folds.json").write_text("damaged")
+    assert script.svm_folds.read_kept(path.with_suffix(".folds.json")) == {}
+
+
 def test_a_class_with_one_training_image(script):
     with pytest.raises(UserError, match="a class has a single training image"):
-        script.split(np.array([0, 0, 1]), np.arange(3), 2, 0)
+        script.svm_folds.split(np.array([0, 0, 1]), np.arange(3), 2, 0)
 
 
 @pytest.fixture

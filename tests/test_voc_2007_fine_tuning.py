@@ -101,8 +101,8 @@ def test_scores_are_the_middle_crops_and_the_mean_of_ten(parts, tmp_path):
     for i, path in enumerate(paths):
         means = parts.inputs(path, 67).astype(np.float64).mean(axis=(2, 3))
         expected = 1 / (1 + np.exp(-means @ w.T))
-        np.testing.assert_allclose(found[1][i], expected[0], rtol=1e-4)
-        np.testing.assert_allclose(found[10][i], expected[1:].mean(axis=0), rtol=1e-4)
+        np.testing.assert_allclose(found[1][i], expected[0], rtol=1e-3)
+        np.testing.assert_allclose(found[10][i], expected[1:].mean(axis=0), rtol=1e-3)
 
 
 def test_an_lmdb_pair_has_equal_keys_and_a_number_per_class(parts, tmp_path):
@@ -176,6 +176,18 @@ def test_from_weights_to_record(script, monkeypatch, voc, capfd):
     capfd.readouterr()
     run("--name", "trained")
     assert "voc2007_fine_tuning_trained.json exists already" in capfd.readouterr().out
+
+
+def test_an_lmdb_of_another_number_of_images_is_refused(parts, tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((9, 9, 3), np.uint8))
+    parts.pack([tmp_path / "lmdb"], [tmp_path / "a.png"], np.array([0]), 9, 0)
+    assert parts.is_packed(tmp_path / "lmdb", 1)
+    assert not parts.is_packed(tmp_path / "none", 1)
+    with pytest.raises(UserError, match="lmdb holds 1 images, and the set now has 2 to train on"):
+        parts.is_packed(tmp_path / "lmdb", 2)
+    (tmp_path / "lmdb" / "data.mdb").write_bytes(b"damaged")
+    with pytest.raises(UserError, match="is not an LMDB"):
+        parts.is_packed(tmp_path / "lmdb", 1)
 
 
 def test_what_is_missing_is_one_sentence(script, monkeypatch, voc):
