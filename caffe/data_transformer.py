@@ -7,7 +7,9 @@ taken at the crop's position, before mirroring.  A single mean_value serves all 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -19,6 +21,7 @@ from caffe.proto import caffe_pb2
 
 Record = caffe_pb2.Datum | np.ndarray
 DOUBLE = 2.0**-53  # what NumPy multiplies 53 random bits by
+SHIFT, UPPER, TOP, LOWER = np.uint64(11), np.uint64(32), np.uint64(31), np.uint64(2**32 - 1)
 
 
 @dataclass(frozen=True)
@@ -140,39 +143,50 @@ class DataTransformer:
         if self.mean.ndim == 3 and self.mean.shape != shape:
             self.layer.fail(f"mean_file has (H, W, C) {self.mean.shape}, {where} has {shape}")
 
-    def corners(self, draws: Draws, shape: Shape) -> np.ndarray:
-        """Where the crops of images (H, W, C) start: int64 (N, 2), top and left."""
-        room = np.array([shape[0] - self.crop, shape[1] - self.crop])
+    def corner(self, place: Sequence[float], shape: Shape) -> tuple[int, int]:
+        """Where the crop of an image (H, W, C) starts, from top and from left.
+
+        `place` is its row of `Draws.places`.
+        """
         if not self.crop:
-            return np.zeros(draws.places.shape, dtype=np.int64)
+            return 0, 0
+        down, right = shape[0] - self.crop, shape[1] - self.crop
         if self.layer.train:
-            return (draws.places * (room + 1)).astype(np.int64)
-        return np.broadcast_to(room // 2, draws.places.shape)
+            return int(place[0] * (down + 1)), int(place[1] * (right + 1))
+        return down // 2, right // 2
+
+    def corners(self, places: np.ndarray, shape: Shape) -> np.ndarray:
+        """The `corner` of each image, if all have one shape: int64 (N, 2)."""
+        if self.layer.train and self.crop:
+            room = np.array([shape[0] - self.crop + 1, shape[1] - self.crop + 1])
+            return (places * room).astype(np.int64)
+        return np.broadcast_to(np.array(self.corner((0.0, 0.0), shape)), places.shape)
 
     @property
     def finishes_on_device(self) -> bool:
         """Whether `finish` can do what is left to do for bytes: there is no mean image."""
         return self.mean is None or self.mean.ndim == 1
 
-    def write(self, image: np.ndarray, draws: Draws, index: int, out: np.ndarray) -> None:
+    def write(
+        self, image: np.ndarray, corner: tuple[int, int], mirror: bool, out: np.ndarray
+    ) -> None:
         """Crop and mirror an image; unless only its bytes are wanted, also make it the net's input.
 
         Parameters
         ----------
         image : ndarray of uint8 or float32, shape (H, W, C)
             It has passed `check`.
-        draws : Draws
-        index : int
-            Which of the draws is the image's.
+        corner : (int, int)
+            As from `corner`.
+        mirror : bool
         out : ndarray of shape (crop, crop, C)
             float32: the mean is subtracted, and the scale applied.  uint8: that is left to
             `finish`.
         """
-        one = Draws(draws.places[index : index + 1], draws.mirrors[index : index + 1])
-        top, left = self.corners(one, image.shape)[0]
+        top, left = corner
         height, width = out.shape[:2]
         part = np.s_[top : top + height, left : left + width]
-        turn = _mirrored if draws.mirrors[index] else _as_it_is
+        turn = _mirrored if mirror else _as_it_is
         if out.dtype == np.uint8:
             np.copyto(out, turn(image[part]))
             return
@@ -224,6 +238,14 @@ def _mirrored(image: np.ndarray) -> np.ndarray:
     return cv2.flip(image, 1).reshape(image.shape)
 
 
+@lru_cache(maxsize=64)
+def _order_of_draws(count: int, half: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which random numbers make the places, (count, 2), and which are split for two mirrors."""
+    splits = (np.arange(count) + half) % 2 == 0  # images whose mirror takes a new number
+    first = 2 * np.arange(count) + np.cumsum(splits) - splits
+    return first[:, None] + np.arange(2), first[splits] + 2
+
+
 def _places_and_mirrors(rng: np.random.Generator, count: int) -> Draws:
     """What ``rng.random(2)`` and ``rng.integers(2)`` give in turn, `count` times.
 
@@ -233,17 +255,16 @@ def _places_and_mirrors(rng: np.random.Generator, count: int) -> Draws:
     bits = rng.bit_generator
     state = bits.state
     half = state["has_uint32"]  # 1: the first mirror comes from what is kept
-    fresh = (np.arange(count) + half) % 2 == 0  # images whose mirror takes a new number
-    first = 2 * np.arange(count) + np.cumsum(fresh) - fresh
-    numbers = bits.random_raw(2 * count + int(fresh.sum()))
-    places = (numbers[first[:, None] + np.arange(2)] >> np.uint64(11)) * DOUBLE
-    pairs = numbers[first[fresh] + 2]
-    kept = np.concatenate([[np.uint64(state["uinteger"])], pairs >> np.uint64(32)])
-    mirrors = np.empty(count, dtype=np.uint64)
-    mirrors[fresh] = (pairs >> np.uint64(31)) & np.uint64(1)
-    mirrors[~fresh] = (kept[1 - half :] >> np.uint64(31))[: count - int(fresh.sum())]
+    fractions, halves = _order_of_draws(count, half)
+    numbers = bits.random_raw(2 * count + len(halves))
+    places = (numbers[fractions] >> SHIFT) * DOUBLE
+    pairs = numbers[halves]
+    # the halves in the order of their use: what was kept, then each number's lower and upper half
+    words = np.empty(1 + 2 * len(halves), dtype=np.uint64)
+    words[0], words[1::2], words[2::2] = state["uinteger"], pairs & LOWER, pairs >> UPPER
+    mirrors = words[1 - half : 1 - half + count] >> TOP
     state = bits.state
     state["has_uint32"] = (half + count) % 2
-    state["uinteger"] = int(kept[-1])
+    state["uinteger"] = int(words[-1])
     bits.state = state
     return Draws(places, mirrors.astype(bool))
