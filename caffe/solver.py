@@ -309,7 +309,7 @@ class Solver:
 
     def restore(self, path: str | os.PathLike[str], restart_data: bool = False) -> None:
         """Resume from a .solverstate (or .solverstate.h5), as snapshot.restore does."""
-        self.captured = None  # its data, its losses and its random stream go elsewhere
+        self._forget_captured()  # its data and its losses go elsewhere
         snapshot.restore(self, path, restart_data)
         if self.rollback:
             self.rollback.note(os.fspath(path))
@@ -320,6 +320,11 @@ class Solver:
 
     def close(self) -> None:
         """Stop the nets' data threads, and free the captured iterations."""
-        self.captured = None
+        self._forget_captured()
         for net in (self.net, *self.test_nets):
             net.close()
+
+    def _forget_captured(self):
+        if self.captured is not None:
+            self.captured.close()
+            self.captured = None
