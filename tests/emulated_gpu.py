@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import pytest
 import torch
@@ -233,6 +233,7 @@ def present() -> Iterator[Gpu]:
         "get_device_name": lambda *_: properties.name,
         "get_device_capability": lambda *_: (9, 0),
         "set_device": lambda *_: None,
+        "device": lambda *_: nullcontext(),
         "synchronize": lambda *_: gpu.waits.append("synchronize"),
         "current_stream": lambda *_: None,
         "mem_get_info": lambda *_: (80 << 30, 80 << 30),
