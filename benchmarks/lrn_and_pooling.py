@@ -14,7 +14,6 @@ import measuring
 import torch
 import torch.nn.functional as F
 
-import caffe.layers  # noqa: F401  registers the layer types
 from caffe.layer import Layer
 from caffe.layer_factory import create
 from caffe.proto import caffe_pb2
