@@ -5,10 +5,16 @@ Writes:  WORK/CNN/<net>/{trained,untrained}.caffemodel and .log, snapshots/;
          WORK/experiments/results/training.json
 Paper:   section 4.2 (training)
 Usage:   python CNN/train_cnn.py [--work DIR] [--net CaffeNet] [--solver solver.prototxt] [--seed N]
-                                 [--note TEXT] [--force]
+                                 [--note TEXT] [--gpu] [--force]
+         python CNN/train_cnn.py --net finetune_voc2007 --weights FILE [--name N] [--classes N]
+                                 [--into NAME] ...
 
 A training that was stopped (Ctrl-C, SIGTERM) resumes from its newest good snapshot.  A net that
 exists is not trained again without --force; its training is recorded from its log.
+
+With --weights it fine-tunes: the layers that the file names begin with its weights.  Then there is
+no untrained net, the weights are <name>.caffemodel, and the record is
+training_<folder>_<name>.json.
 """
 
 import texttopicnet.startup  # noqa: F401  isort: skip
@@ -21,14 +27,16 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from net_copy import check_lmdbs, copy_net, net_of
+
 from caffe import log, log_grammar, prototxt
 from caffe.error import CaffeError
-from caffe.net_parameter import filter_net
 from caffe.proto import caffe_pb2
 from texttopicnet import artefacts, atomic_files, child_process, command_line, results
 from texttopicnet.errors import UserError
 
 UNTRAINED_SOLVER = "solver_untrained.prototxt"
+LMDBS_MADE_BY = "scripts/04_create_lmdb.sh"
 KINDS = (".caffemodel", ".solverstate", ".caffemodel.h5", ".solverstate.h5")
 STOPPING = (
     signal.SIGINT,
@@ -94,7 +102,14 @@ def read_solver(path: Path) -> caffe_pb2.SolverParameter:
         raise UserError(str(error)) from error
 
 
-def run_of(name: str, path: Path, folder: Path, seed: int | None, stages: list[str]) -> Run:
+def run_of(
+    name: str,
+    path: Path,
+    folder: Path,
+    seed: int | None,
+    stages: list[str],
+    weights: Path | None = None,
+) -> Run:
     """The run of a solver file, whose seed and stages are replaced.
 
     Parameters
@@ -109,6 +124,9 @@ def run_of(name: str, path: Path, folder: Path, seed: int | None, stages: list[s
         None keeps the solver's own random_seed.
     stages : list of str
         Stages of the net's train_state.
+    weights : Path, optional
+        What a fine-tuning begins with.  Its snapshots have the run's name, because several nets may
+        be fine-tuned in one folder.
     """
     solver = read_solver(path)
     if seed is not None:
@@ -117,45 +135,22 @@ def run_of(name: str, path: Path, folder: Path, seed: int | None, stages: list[s
     solver.train_state.stage.extend(stages)
     if not stages and solver.train_state == caffe_pb2.NetState():
         solver.ClearField("train_state")
-    file = f"run_{path.name}"
+    file = f"run_{path.name}" if weights is None else f"run_{path.stem}_{name}{path.suffix}"
     prefix = solver.snapshot_prefix or "snapshots/"  # as Caffe: a folder gets the solver's name
     if prefix.endswith("/") or (folder / prefix).is_dir():
         prefix = os.path.join(prefix, Path(file).stem)
+    if weights is not None:
+        prefix = f"{prefix}_{name}"
+        solver.weights[:] = [str(weights.absolute())]
     solver.snapshot_prefix = prefix
     return Run(name, folder, solver, file)
 
 
-def check_lmdbs(solver: caffe_pb2.SolverParameter, source: Path, folder: Path) -> None:
-    """Raise UserError unless the LMDBs that the solver's net reads are in the work folder."""
-    try:
-        net = prototxt.read_net(source / net_of(solver))
-        net.state.CopyFrom(solver.train_state)
-        net.state.phase = caffe_pb2.TRAIN
-        layers = filter_net(net, solver.net).layer
-    except CaffeError as error:
-        raise UserError(str(error)) from error
-    for layer in layers:
-        if layer.type == "Data":
-            artefacts.existing(folder / layer.data_param.source, "scripts/04_create_lmdb.sh")
+def train(run: Run, force: bool, gpu: bool = False) -> None:
+    """Train until max_iter, resuming from the newest good snapshot; skip a net that exists.
 
-
-def net_of(solver: caffe_pb2.SolverParameter) -> str:
-    """The file that a solver trains; UserError if it names none."""
-    if not (solver.net or solver.train_net):
-        raise UserError('the solver names no net: give it a line net: "train_val.prototxt"')
-    return solver.net or solver.train_net
-
-
-def copy_net(source: Path, folder: Path) -> None:
-    """Copy a net's prototxts and Python layers into its work folder, if that is another one."""
-    if source.resolve() == folder.resolve():
-        return
-    for path in (*source.glob("*.prototxt"), *source.glob("*.py")):
-        shutil.copyfile(path, folder / path.name)
-
-
-def train(run: Run, force: bool) -> None:
-    """Train until max_iter, resuming from the newest good snapshot; skip a net that exists."""
+    `gpu`: on a GPU whatever the solver says; caffe fails where there is none.
+    """
     if force:
         for path in run.made():
             path.unlink(missing_ok=True)
@@ -168,6 +163,7 @@ def train(run: Run, force: bool) -> None:
         temporary.write_text(head + prototxt.to_text(run.solver), encoding="utf-8")
     # the record reads the losses from the log, whatever GLOG_minloglevel says
     command = [caffe_command(), "train", "--solver", run.file, "--resume", "--minloglevel", "0"]
+    command += ["--gpu", "0"] if gpu else []
     ended = child_process.run(command, run.folder, run.log)
     if ended.status and ended.signal not in STOPPING:
         raise UserError(
@@ -228,21 +224,32 @@ def read_log(path: Path) -> tuple[dict[int, float], float]:
     return losses, sum((end - start).total_seconds() % year for start, end in spans.values())
 
 
-def record(run: Run, work: Path, net: str, note: str) -> None:
+def gpu_of(path: Path) -> str:
+    """Name of the GPU on which the last run in a log of `caffe train` computed, or 'none'."""
+    named = log_grammar.DEVICE.findall(path.read_text("utf-8", "replace"))
+    return (named[-1] if named else "") or "none"
+
+
+def record(run: Run, output: Path, net: str, note: str) -> None:
     """Write the record of a training from its log: iterations, losses, seconds."""
-    output, ran = work / artefacts.TRAINING_RECORD, run.folder / run.file
+    ran = run.folder / run.file
     solver = read_solver(ran) if ran.exists() else run.solver
     losses, seconds = read_log(run.log)
     steps = sorted(losses)
     result = results.record(
-        experiment="training",
+        experiment="fine_tuning_log" if run.solver.weights else "training",
         corpus=net,
         values={"last_loss": losses[steps[-1]], "iterations": steps[-1]},
         split={},
         seed=solver.random_seed,
-        inputs={"weights": run.weights, "train_val": run.folder / net_of(run.solver)},
+        inputs={
+            "weights": run.weights,
+            "train_val": run.folder / net_of(run.solver),
+            **({"start": run.solver.weights[0]} if run.solver.weights else {}),
+        },
         seconds=seconds,
         note=note,
+        gpu=gpu_of(run.log),
         losses=[[i, losses[i]] for i in steps],
     )
     results.save(output, result)
@@ -261,10 +268,35 @@ def main() -> int:
         parser, "--seed", default=None, help="random_seed of both runs (default: the solver's own)"
     )
     command_line.add_options(parser, "--note")
+    parser.add_argument(
+        "--gpu", action="store_true", help="train on a GPU (default: if solver_mode is GPU)"
+    )
+    parser.add_argument(
+        "--weights", type=Path, metavar="FILE", help="fine-tune: begin with this .caffemodel"
+    )
+    parser.add_argument(
+        "--name",
+        metavar="NAME",
+        help="with --weights: name of the fine-tuned net's files (default: trained)",
+    )
+    parser.add_argument(
+        "--classes",
+        type=command_line.whole("--classes"),
+        metavar="N",
+        help="with --weights: num_output of the net's last layer (default: the net's own)",
+    )
+    parser.add_argument(
+        "--into", metavar="NAME", help="with --weights: folder below WORK/CNN (default: --net's)"
+    )
     command_line.add_options(parser, "--force", help="train again from the beginning")
     args = parser.parse_args()
 
-    source, folder = artefacts.ROOT / "CNN" / args.net, args.work.absolute() / "CNN" / args.net
+    if args.weights:
+        artefacts.existing(args.weights, "scripts/05_train_cnn.sh or caffe train")
+    elif args.name or args.classes or args.into:
+        raise UserError("--name, --classes and --into belong to a fine-tuning: give --weights, too")
+    source = artefacts.ROOT / "CNN" / args.net
+    folder = args.work.absolute() / "CNN" / (args.into or args.net)
     if not (source / args.solver).is_file():
         raise UserError(
             f"{source / args.solver} does not exist: --net names a folder of CNN/, --solver a file"
@@ -274,16 +306,23 @@ def main() -> int:
         {"minloglevel": log.LEVELS["W"]}
     )  # no lines about the layers that filter_net leaves out
     given = read_solver(source / args.solver)
-    check_lmdbs(given, source, folder)
+    made_by = "the script in experiments/ that fine-tunes" if args.weights else LMDBS_MADE_BY
+    check_lmdbs(given, source, folder, made_by)
     folder.mkdir(parents=True, exist_ok=True)
-    copy_net(source, folder)
-    stages = list(given.train_state.stage)
-    trained = run_of("trained", folder / args.solver, folder, args.seed, stages)
-    for run in (run_of("untrained", folder / UNTRAINED_SOLVER, folder, args.seed, stages), trained):
-        train(run, args.force)
+    copy_net(source, folder, args.classes)
+    stages, name = list(given.train_state.stage), args.name or "trained"
+    trained = run_of(name, folder / args.solver, folder, args.seed, stages, args.weights)
+    runs = [trained]
     output = args.work / artefacts.TRAINING_RECORD
+    if args.weights:
+        output = args.work / artefacts.fine_tuning_record(folder.name, name)
+    else:
+        solver = folder / UNTRAINED_SOLVER
+        runs.insert(0, run_of("untrained", solver, folder, args.seed, stages))
+    for run in runs:
+        train(run, args.force, args.gpu)
     if trained.log.is_file() and (args.force or not is_recorded(trained, output)):
-        record(trained, args.work, args.net, args.note)
+        record(trained, output, args.net, args.note)
     return 0
 
 

@@ -1,13 +1,14 @@
-"""A drawn corpus in ImageCLEF's layout, whose articles have the length and the markup of real ones.
+"""Drawn articles: a corpus in ImageCLEF's layout, whose articles have the length and the markup of
+real ones, and bags of words from LDA's own model.
 
-scale_text.py measures the scripts of LDA/ on it.  The same seed gives the same articles, and a
-smaller corpus is the beginning of a larger one.
+The same seed gives the same articles, and a smaller corpus is the beginning of a larger one.
 """
 
 import os
 
 import cv2
 import numpy as np
+from gensim.corpora import Dictionary
 from nltk.corpus import wordnet
 from stop_words import get_stop_words
 from tqdm import tqdm
@@ -26,6 +27,8 @@ THEMES = 40
 THEMED = 0.6  # share of the content words that belong to one of the article's themes
 REPEATED = 0.47  # share of the content words that repeat an earlier one of the article
 FLAT, KNEE = 100, 12_000  # ranks between which Zipf's law holds
+BAG_WORDS = 20_000  # words of the dictionary of drawn bags
+BAG_TOKENS = 1_500  # per drawn bag: 1,112 distinct words on average
 
 METADATA = """<?xml version="1.0" encoding="UTF-8" ?>
 <image id="{n}" file="images/{folder}/{n}.jpg">
@@ -208,3 +211,18 @@ def make_corpus(collection, num_articles, seed, workers):
             make_folder, range(-(-num_articles // PER_FOLDER)), workers, *setup
         ):
             bar.update(made)
+
+
+def draw_bags(count, num_topics, seed=0):
+    """Dictionary and bags of words of `count` articles, drawn from LDA's own model."""
+    rng = np.random.default_rng(seed)
+    topics = rng.dirichlet(np.full(BAG_WORDS, 0.02), num_topics)
+    documents = []
+    for _ in range(count):
+        counts = rng.multinomial(BAG_TOKENS, rng.dirichlet(np.full(num_topics, 0.1)) @ topics)
+        words = np.flatnonzero(counts)
+        documents.append(list(zip(words.tolist(), counts[words].tolist(), strict=True)))
+    dictionary = Dictionary()
+    dictionary.token2id = {f"word{i}": i for i in range(BAG_WORDS)}
+    dictionary.num_docs = count
+    return dictionary, documents

@@ -1,130 +1,97 @@
 """Time the training of topics: compiled E-steps in several processes against gensim's LdaMulticore.
 
 Reads:   nothing, or with --work WORK/LDA/{dictionary.dict,bow.mm}
-Writes:  nothing, or with --out a JSON record; prints articles per second and their ratio
+Writes:  a record, if --out names one; prints seconds and their ratio
 Paper:   section 3.1 (the topic model)
-Usage:   python benchmarks/learn_topics.py [--work DIR] [--articles 4000] [--passes 1] [--rounds 3]
-         [--workers 2] [--out FILE]
+Usage:   python benchmarks/learn_topics.py [--quick] [--sizes 2000 6000] [--rounds 3] [--work DIR]
+         [--topics 40] [--passes 1] [--workers 2] [--out FILE]
 
-Both sides learn from the same bags of words with the same settings, in turn, round by round, so
-that other work on the machine affects both.  LdaMulticore is what the original uses.  A third side
-is gensim's LdaModel in one process, whose model ours must be, up to rounding.
+Both sides learn from the same bags of words with the same settings and number of processes.
+LdaMulticore is what the original uses.  gensim's LdaModel learns once in one process: ours must be
+its model, up to rounding.
 """
 
-import argparse
-import os
-import time
 from pathlib import Path
 
+import measuring
 import numpy as np
-from gensim.corpora import Dictionary
+from drawn_articles import draw_bags
 from gensim.models import LdaModel, LdaMulticore
 
-from texttopicnet import (
-    bags,
-    command_line,
-    json_files,
-    lda_training,
-    parallel,
-    results,
-    token_store,
-)
+from texttopicnet import bags, command_line, lda_training, parallel, token_store
 
-WORDS = 20_000  # of the drawn corpus
-TOKENS = 1_500  # per drawn article: 1,112 distinct words on average
+FULL = {"sizes": [2000, 6000], "rounds": 3, "topics": 40, "passes": 1, "workers": 2}
+QUICK = FULL | {"sizes": [1000], "rounds": 2}
 
 
-def drawn(count, num_topics, seed=0):
-    """Dictionary and bags of words drawn from LDA's own model."""
-    rng = np.random.default_rng(seed)
-    topics = rng.dirichlet(np.full(WORDS, 0.02), num_topics)
-    documents = []
-    for _ in range(count):
-        counts = rng.multinomial(TOKENS, rng.dirichlet(np.full(num_topics, 0.1)) @ topics)
-        words = np.flatnonzero(counts)
-        documents.append(list(zip(words.tolist(), counts[words].tolist(), strict=True)))
-    dictionary = Dictionary()
-    dictionary.token2id = {f"word{i}": i for i in range(WORDS)}
-    dictionary.num_docs = count
-    return dictionary, documents
+def real(work):
+    """Dictionary and bags of words of a work folder."""
+    with token_store.TokenStore(work) as store:
+        dictionary, corpus = bags.load(work, store)
+    return dictionary, list(corpus)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--work", type=Path, help="a work folder whose articles are learnt from")
-    for option, default, text in (
-        ("--articles", 4000, "articles to draw, without --work"),
-        ("--topics", 40, "topics to learn"),
-        ("--passes", 1, "passes over the corpus"),
-        ("--rounds", 3, "times that each side learns"),
-        ("--workers", 2, "processes of either side"),
-    ):
-        parser.add_argument(
-            option,
-            type=command_line.whole(option),
-            default=default,
-            metavar="N",
-            help=f"{text} (default: {default})",
-        )
-    parser.add_argument("--out", type=Path, metavar="FILE", help="where a record goes, as JSON")
-    args = parser.parse_args()
-    if args.work:
-        with token_store.TokenStore(args.work) as store:
-            dictionary, corpus = bags.load(args.work, store)
-        corpus = list(corpus)
-    else:
-        dictionary, corpus = drawn(args.articles, args.topics)
+def compare(dictionary, corpus, settings):
+    """The row of one corpus."""
     distinct = float(np.mean([len(document) for document in corpus]))
-    print(f"{len(corpus)} articles of {distinct:.0f} distinct words, {args.topics} topics")
-    settings = {"num_topics": args.topics, "passes": args.passes}
-    gensims = settings | {"id2word": dictionary, "random_state": 0, "eval_every": None}
+    what = f"topics of {len(corpus)} articles"
+    print(f"{what}, {distinct:.0f} distinct words each, {settings['topics']} topics")
+    common = {"num_topics": settings["topics"], "passes": settings["passes"]}
+    gensims = common | {"id2word": dictionary, "random_state": 0, "eval_every": None}
+    models = {}
 
     def ours():
-        with parallel.executor(args.workers) as executor:
-            return lda_training.learn(
-                dictionary, corpus, seed=0, executor=executor, compiled=True, **settings
+        with parallel.executor(settings["workers"]) as executor:
+            models["ours"] = lda_training.learn(
+                dictionary, corpus, seed=0, executor=executor, **common
             )
 
     sides = {
-        "LdaMulticore": lambda: LdaMulticore(corpus, workers=args.workers, **gensims),
-        "LdaModel": lambda: LdaModel(corpus, update_every=3, **gensims),
+        "LdaMulticore": lambda: LdaMulticore(corpus, workers=settings["workers"], **gensims),
         "compiled": ours,
     }
-    lda_training.learn(dictionary, corpus[:10], args.topics, compiled=True)  # compiles
-    seconds = {name: [] for name in sides}
-    for i in range(args.rounds):
-        for name, learn in sides.items():
-            start = time.perf_counter()
-            model = learn()
-            seconds[name].append(time.perf_counter() - start)
-            print(f"round {i}: {name} {seconds[name][-1]:.2f} s", flush=True)
-            if name == "LdaModel":
-                wanted = model.get_topics()
-    difference = float(np.abs(model.get_topics() - wanted).max())
-    ratios = np.divide(seconds["LdaMulticore"], seconds["compiled"])
-    print(f"probabilities of words differ from LdaModel's by {difference:.1e} at most")
-    print(
-        f"LdaMulticore / compiled: {np.median(ratios):.2f}"
-        f" ({ratios.min():.2f} to {ratios.max():.2f}) with {args.workers} processes each"
+    lda_training.learn(dictionary, corpus[:10], settings["topics"])  # compiles
+    seconds = measuring.in_turn(sides, settings["rounds"], what=what)
+    wanted = LdaModel(corpus, update_every=3, **gensims).get_topics()
+    difference = float(np.abs(models["ours"].get_topics() - wanted).max())
+    factor = 1000 / len(corpus) / settings["passes"]
+    return measuring.comparison(
+        what,
+        seconds,
+        "compiled",
+        "LdaMulticore",
+        "ms per article and pass",
+        factor,
+        size=len(corpus),
+        distinct_words=round(distinct, 1),
+        difference_from_LdaModel=difference,
     )
-    if args.out:
-        json_files.write(
-            args.out,
-            {
-                "articles": len(corpus),
-                "distinct words": round(distinct, 1),
-                **settings,
-                "workers": args.workers,
-                "seconds": {name: np.round(times, 2).tolist() for name, times in seconds.items()},
-                "LdaMulticore / compiled": np.round(np.sort(ratios), 2).tolist(),
-                "difference from LdaModel": difference,
-                "load": [round(load, 2) for load in os.getloadavg()],
-                "commit": results.commit(),
-                "versions": results.versions(),
-                "hardware": results.hardware(),
-            },
-        )
-        print(args.out)
+
+
+def measure(settings, work=None):
+    """The record: a row per size, or one of the corpus of a work folder."""
+    with measuring.watched() as seen:
+        if work:
+            rows = [compare(*real(work), settings)]
+        else:
+            corpora = (draw_bags(size, settings["topics"]) for size in settings["sizes"])
+            rows = [compare(*corpus, settings) for corpus in corpora]
+    differences = [row["difference_from_LdaModel"] for row in rows]
+    values = {"largest difference of a word's probability from LdaModel's": max(differences)}
+    return measuring.record("topics", settings, rows, seen, values)
+
+
+def main():
+    parser = measuring.parser(__doc__, "articles")
+    parser.add_argument(
+        "--work",
+        type=Path,
+        metavar="DIR",
+        help="a work folder whose articles are learnt from, in place of drawn ones",
+    )
+    command_line.add_options(parser, "--topics", "--passes", "--workers", default=None)
+    args = parser.parse_args()
+    measuring.report(measure(measuring.settings(args, FULL, QUICK), args.work), args.out)
 
 
 if __name__ == "__main__":

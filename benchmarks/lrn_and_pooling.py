@@ -1,25 +1,26 @@
 """Time LRN and ceil pooling, forward and backward, against torch's own, with CaffeNet's shapes.
 
 Reads:   nothing; the inputs are drawn
-Writes:  nothing; prints the milliseconds of both and their ratio, medians over the rounds
+Writes:  a record, if --out names one; prints the milliseconds of both and their ratio
 Paper:   section 4 (CaffeNet: pooling 3/2 with ceil, then LRN over 5 channels)
-Usage:   python benchmarks/lrn_and_pooling.py [--rounds 9] [--batch 64]
+Usage:   python benchmarks/lrn_and_pooling.py [--quick] [--sizes 64] [--rounds 9] [--out FILE]
 
-Both run in turn within one process, on channels_last tensors, as in training.
+Both run on channels_last tensors, as in training.
 """
 
-import argparse
-import statistics
-import time
 from collections.abc import Callable
 
+import measuring
 import torch
 import torch.nn.functional as F
 
 import caffe.layers  # noqa: F401  registers the layer types
 from caffe.layer import Layer, create
 from caffe.proto import caffe_pb2
+from texttopicnet import command_line
 
+FULL = {"sizes": [64], "rounds": 9}
+QUICK = {"sizes": [16], "rounds": 3}
 SHAPES = {
     "norm1": (96, 27, 27),
     "norm2": (256, 13, 13),
@@ -51,40 +52,41 @@ def plain(name: str) -> Callable[[torch.Tensor], torch.Tensor]:
     return lambda x: F.max_pool2d(x, 3, 2, ceil_mode=True)
 
 
-def seconds(forward: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> float:
-    """The seconds of one forward and one backward pass."""
+def both_ways(forward: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> None:
+    """One forward and one backward pass."""
     x = x.detach().requires_grad_()
-    start = time.perf_counter()
     y = forward(x)
     y = y if isinstance(y, torch.Tensor) else y[0]
     y.backward(torch.ones_like(y))
-    return time.perf_counter() - start
+
+
+def compare(name: str, batch: int, rounds: int) -> dict:
+    """The row of one layer at one batch size."""
+    shape = (batch, *SHAPES[name])
+    x = torch.rand(shape).contiguous(memory_format=torch.channels_last)
+    layer, torchs = layer_of(name, shape).forward, plain(name)
+    sides = {"caffe": lambda: both_ways(layer, x), "torch": lambda: both_ways(torchs, x)}
+    what = f"{name}, batch {batch}"
+    seconds = measuring.in_turn(sides, rounds, warm_up=1, what=what)
+    return measuring.comparison(what, seconds, "caffe", "torch", "ms", 1000, size=batch)
+
+
+def measure(settings: dict) -> dict:
+    """The record: a row per layer and batch size."""
+    torch.manual_seed(0)
+    with measuring.watched() as seen:
+        rows = [
+            compare(name, batch, settings["rounds"])
+            for batch in settings["sizes"]
+            for name in SHAPES
+        ]
+    return measuring.record("layers", settings | {"threads": torch.get_num_threads()}, rows, seen)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--batch", type=int, default=64)
-    args = parser.parse_args()
-
-    torch.manual_seed(0)
-    print(f"batch {args.batch}, {torch.get_num_threads()} threads, median of {args.rounds} rounds")
-    for name, (channels, height, width) in SHAPES.items():
-        shape = (args.batch, channels, height, width)
-        x = torch.rand(shape).contiguous(memory_format=torch.channels_last)
-        sides = {"caffe": layer_of(name, shape).forward, "torch": plain(name)}
-        times = {side: [] for side in sides}
-        for i in range(args.rounds + 1):
-            for side, forward in sides.items():
-                took = seconds(forward, x)
-                if i:  # the first round warms up
-                    times[side].append(took)
-        mine, theirs = (statistics.median(times[side]) for side in ("caffe", "torch"))
-        print(
-            f"{name}: caffe {1000 * mine:.1f} ms, torch {1000 * theirs:.1f} ms,"
-            f" ratio {mine / theirs:.2f}"
-        )
+    args = measuring.parser(__doc__, "batches").parse_args()
+    measuring.report(measure(measuring.settings(args, FULL, QUICK)), args.out)
 
 
 if __name__ == "__main__":
-    main()
+    command_line.run(main)

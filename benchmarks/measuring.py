@@ -6,12 +6,14 @@ So the sides run in turn, a round of all of them after the other, and what count
 within each round.
 """
 
+import argparse
 import contextlib
 import datetime
 import importlib.metadata
 import os
 import resource
 import statistics
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,10 +21,11 @@ from typing import Any
 
 import psutil
 
-from texttopicnet import json_files, results
+from texttopicnet import artefacts, command_line, json_files, results
 from texttopicnet.errors import UserError
 
 LIBRARIES = ("numba", "lmdb", "protobuf", "pillow")  # besides those of results.versions
+WRITTEN = ("benchmarks/results", "benchmarks/README.md")  # by the benchmarks themselves
 FIELDS = (
     "benchmark",
     "settings",
@@ -190,10 +193,23 @@ def watched() -> Iterator[dict[str, Any]]:
         "seconds": round(seconds, 1),
         "load": [round(each, 2) for each in load],
         "other_work": round(max(others, 0) / max(seconds, 0.1), 2),
-        "commit": results.commit(),
+        "commit": commit(),
         "versions": versions(),
         "hardware": results.hardware(),
     }
+
+
+def commit() -> str:
+    """`results.commit`, for which records and tables that a benchmark has just written are no
+    change.
+    """
+    found = results.commit()
+    if not found.endswith("-dirty"):
+        return found
+    command = ["git", "-C", str(artefacts.ROOT), "status", "--porcelain", "--untracked-files=no"]
+    others = ["--", ".", *(f":(exclude){path}" for path in WRITTEN)]
+    changed = subprocess.run([*command, *others], capture_output=True, text=True, check=True)
+    return found if changed.stdout.strip() else found.removesuffix("-dirty")
 
 
 def versions() -> dict[str, str]:
@@ -256,3 +272,45 @@ def load(path: Path) -> dict[str, Any]:
             f" with python benchmarks/run.py {path.stem}"
         )
     return found
+
+
+def parser(doc: str, unit: str) -> command_line.Parser:
+    """A parser with the options of every benchmark; `unit` is what the sizes count."""
+    made = command_line.parser(doc)
+    made.add_argument(
+        "--sizes",
+        type=command_line.whole("--sizes"),
+        nargs="+",
+        metavar="N",
+        help=f"{unit} to measure with (default: those of the full run)",
+    )
+    command_line.add_options(
+        made, "--rounds", default=None, help="times that each side runs (default: 3; --quick: 2)"
+    )
+    made.add_argument("--quick", action="store_true", help="small sizes, in less than a minute")
+    made.add_argument(
+        "--out", type=Path, metavar="FILE", help="where the record goes (default: nowhere)"
+    )
+    return made
+
+
+def settings(
+    args: argparse.Namespace, full: dict[str, Any], quick: dict[str, Any]
+) -> dict[str, Any]:
+    """The settings of the full or the quick run, with what the command line changes."""
+    chosen = dict(quick if args.quick else full)
+    for name in chosen:
+        if getattr(args, name, None) is not None:
+            chosen[name] = getattr(args, name)
+    return chosen
+
+
+def report(found: dict[str, Any], out: Path | None) -> None:
+    """Print a record's numbers, and save it if `out` names a file."""
+    for row in found["comparisons"]:
+        print(described(row))
+    for name, value in found["values"].items():
+        print(f"{name}: {value}")
+    if out:
+        save(out, found)
+        print(out)

@@ -1,8 +1,7 @@
 """Measure seconds and memory of the three scripts of LDA/ as the number of articles grows.
 
 Reads:   nothing; the articles are drawn (drawn_articles.py), and all have one image of 256x256
-Writes:  OUT (JSON) and a table beside it (Markdown); FOLDER/: the corpora and the artefacts made
-         from them, deleted at the end
+Writes:  OUT (JSON); FOLDER/: the corpora and the artefacts made from them, deleted at the end
 Paper:   sections 3.1 and 3.2 (from articles to topic vectors)
 Usage:   python benchmarks/scale_text.py [--articles 3500 35000 350000] [--out FILE] [--folder DIR]
          [--workers 2] [--keep]
@@ -30,7 +29,7 @@ import numpy as np
 import psutil
 from drawn_articles import make_corpus
 
-from texttopicnet import artefacts, atomic_files, command_line, json_files, text, vocabulary
+from texttopicnet import artefacts, command_line, json_files, text, vocabulary
 from texttopicnet.errors import UserError
 
 STAGES = ("generate_train_dict.py", "learn_LDA_model.py", "generate_train_labels.py")
@@ -145,30 +144,6 @@ def measure(folder, num_articles, seed, workers):
     return row | seen
 
 
-def table(rows):
-    """Markdown of {number of articles: row}; sizes that were measured before the stop words and the
-    E-step changed are marked.
-    """
-    lines = [
-        "| script | articles | words | seconds | CPU seconds | CPU ms per article |"
-        " peak MB of all | main process |",
-        "|---|" + "--:|" * 7,
-    ]
-    for script in STAGES:
-        for articles, row in sorted(rows.items(), key=lambda item: int(item[0])):
-            stage = row["stages"][script]
-            cpu, peaks = stage["cpu_seconds"], (stage["peak_mb"], stage["main_peak_mb"])
-            cells = [
-                f"{int(articles):,}{'' if 'e_step' in row else ' (earlier)'}",
-                f"{row['words']:,}",
-                f"{stage['seconds']:,.0f}",
-                f"{cpu:,.0f}",
-            ]
-            cells += [f"{1000 * cpu / int(articles):.1f}", *(f"{peak:,}" for peak in peaks)]
-            lines.append(f"| {script} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
-
-
 def check_disk(folder, num_articles):
     """Refuse a size for which the disk is too small."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -195,7 +170,7 @@ def main():
         type=Path,
         default=Path("scale_text.json"),
         metavar="FILE",
-        help="the numbers; the table is FILE with the ending .md (default: scale_text.json)",
+        help="the numbers (default: scale_text.json)",
     )
     parser.add_argument(
         "--folder",
@@ -225,10 +200,7 @@ def main():
         json_files.write(args.out, rows)
         if not args.keep:
             shutil.rmtree(folder)
-    with atomic_files.written_whole(args.out.with_suffix(".md")) as temporary:
-        temporary.write_text(table(rows))
-    print(table(rows), end="")
-    print(f"{args.out}, {args.out.with_suffix('.md')}")
+    print(args.out)
     return 0
 
 

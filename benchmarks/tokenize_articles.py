@@ -1,27 +1,33 @@
 """Time the tokenizing of articles: the project's code against a literal version of its steps.
 
-Reads:   the files below the named folders (default: data/ImageCLEF_Wikipedia/text)
-Writes:  nothing; prints text per second of both, their ratio, and the gain by several processes
+Reads:   nothing, or the files below the named folders
+Writes:  a record, if --out names one; prints the time per article and the ratio
 Paper:   section 3.1 (preprocessing)
-Usage:   python benchmarks/tokenize_articles.py [FOLDER ...] [--articles 400] [--rounds 3]
-         [--workers 2]
+Usage:   python benchmarks/tokenize_articles.py [FOLDER ...] [--quick] [--sizes 20 100 400]
+         [--rounds 3] [--workers 2] [--out FILE]
 
-Both sides run in turn on the same articles within one process and on one core, round by round, so
-that other work on the machine affects both; they must give the same tokens.  The project's side
-begins each round with an empty cache of words.
+Without a FOLDER the articles are drawn (drawn_articles.py); with one, every size takes its articles
+evenly from the files.  Both sides run on the same articles on one core, and must give the same
+tokens.  The project's side begins each round with an empty cache of words.  A third side uses
+several processes, which read the articles from files.
 """
 
 import re
-import time
+import tempfile
 from pathlib import Path
 
+import measuring
+import numpy as np
+from drawn_articles import Lexicon, draw_article
 from gensim.corpora.wikicorpus import filter_wiki
 from nltk.stem import WordNetLemmatizer
 from stop_words import get_stop_words
 
-from texttopicnet import artefacts, command_line, text
+from texttopicnet import command_line, text
 from texttopicnet.errors import UserError
 
+FULL = {"sizes": [20, 100, 400], "rounds": 3, "workers": 2}
+QUICK = FULL | {"sizes": [10, 30], "rounds": 2}
 STOP_WORDS = get_stop_words("en")
 
 
@@ -37,74 +43,83 @@ def straightforward(raw):
     return [token for token in tokens if len(token) > 2]
 
 
-def timed(function, articles):
-    """(seconds, results) of a function over all articles."""
-    start = time.perf_counter()
-    results = [function(raw) for raw in articles]
-    return time.perf_counter() - start, results
+def draw(folder, count):
+    """Files of `count` drawn articles."""
+    rng, lexicon = np.random.default_rng(0), Lexicon(seed=0)
+    for number in range(count):
+        (folder / str(number)).write_text(draw_article(rng, lexicon), encoding="ascii")
+    return [folder / str(number) for number in range(count)]
+
+
+def compare(files, settings):
+    """The row of some articles."""
+    articles = [text.read_article(path) for path in files]
+    megabytes = sum(path.stat().st_size for path in files) / 1e6
+    what, workers = f"tokens of {len(files)} articles", settings["workers"]
+    tokens = {}
+
+    def ours():
+        text.token_cache.clear()
+        tokens["ours"] = [text.tokenize(raw) for raw in articles]
+
+    def several():
+        text.token_cache.clear()  # the processes get a copy of it
+        tokens["several"] = list(text.tokenize_files(files, workers))
+
+    sides = {
+        "straightforward": lambda: tokens.update(theirs=[straightforward(raw) for raw in articles]),
+        "tokenize": ours,
+        f"{workers} processes": several,
+    }
+    seconds = measuring.in_turn(sides, settings["rounds"], what=what)
+    if not tokens["theirs"] == tokens["ours"] == tokens["several"]:
+        raise UserError("the sides give different tokens: the times mean nothing")
+    return measuring.comparison(
+        what,
+        seconds,
+        "tokenize",
+        "straightforward",
+        "ms per article",
+        1000 / len(files),
+        size=len(files),
+        megabytes=round(megabytes, 3),
+        mb_per_second={
+            side: round(megabytes / float(np.median(each)), 2) for side, each in seconds.items()
+        },
+    )
+
+
+def spread(files, count):
+    """`count` files, evenly from the list."""
+    return files[:: max(len(files) // count, 1)][:count]
+
+
+def measure(settings, files):
+    """The record: a row per size."""
+    text.tokenize("geese"), straightforward("geese")  # loads WordNet
+    with measuring.watched() as seen:
+        rows = [compare(spread(files, size), settings) for size in settings["sizes"]]
+    speed = rows[-1]["mb_per_second"]
+    values = {f"MB/s, {side}": each for side, each in speed.items()}
+    return measuring.record("tokens", settings, rows, seen, values)
 
 
 def main():
-    parser = command_line.parser(__doc__)
+    parser = measuring.parser(__doc__, "articles")
     parser.add_argument(
-        "folders",
-        nargs="*",
-        type=Path,
-        default=[artefacts.DATA / "ImageCLEF_Wikipedia" / "text"],
-        metavar="FOLDER",
-        help="folder of article files (default: data/ImageCLEF_Wikipedia/text)",
+        "folders", nargs="*", type=Path, metavar="FOLDER", help="folder of article files"
     )
-    parser.add_argument(
-        "--articles",
-        type=command_line.whole("--articles", 0),
-        default=400,
-        metavar="N",
-        help="articles per round, spread over the folders; 0: all of them (default: 400)",
-    )
-    command_line.add_options(parser, "--rounds")
     command_line.add_options(
-        parser, "--workers", help="processes of the last measurement (default: 2)"
+        parser, "--workers", default=None, help="processes of the third side (default: 2)"
     )
     args = parser.parse_args()
-    files = sorted(path for folder in args.folders for path in folder.rglob("*") if path.is_file())
-    if not files:
+    settings = measuring.settings(args, FULL, QUICK)
+    found = sorted(path for folder in args.folders for path in folder.rglob("*") if path.is_file())
+    if args.folders and not found:
         raise UserError(f"no article in {args.folders[0]}: name a folder of article files")
-    step = max(len(files) // args.articles, 1) if args.articles else 1
-    sample = files[::step]
-    articles = [text.read_article(path) for path in sample]
-    megabytes = sum(path.stat().st_size for path in sample) / 1e6
-    print(
-        f"{len(articles)} of {len(files)} articles, {megabytes:.1f} MB, {args.rounds} rounds,"
-        " one process"
-    )
-    text.tokenize("geese"), straightforward("geese")  # loads WordNet
-    pairs = []
-    for i in range(args.rounds):
-        text.token_cache.clear()
-        ours, tokens = timed(text.tokenize, articles)
-        theirs, wanted = timed(straightforward, articles)
-        if tokens != wanted:
-            raise UserError("the two sides give different tokens: the times mean nothing")
-        pairs.append((ours, theirs))
-        print(
-            f"round {i}: tokenize {ours:.2f} s, straightforward {theirs:.2f} s,"
-            f" ratio {theirs / ours:.1f}"
-        )
-    ours, theirs = (sorted(side)[len(side) // 2] for side in zip(*pairs, strict=True))
-    print(
-        f"median: tokenize {megabytes / ours:.2f} MB/s, straightforward"
-        f" {megabytes / theirs:.2f} MB/s, ratio {theirs / ours:.1f}"
-    )
-    megabytes = sum(path.stat().st_size for path in files) / 1e6
-    for workers in sorted({1, args.workers}):
-        start = time.perf_counter()
-        count = sum(len(tokens) for tokens in text.tokenize_files(files, workers))
-        seconds = time.perf_counter() - start
-        print(
-            f"all {len(files)} files, {workers} processes: {seconds:.1f} s,"
-            f" {megabytes / seconds:.2f} MB/s, {count} tokens"
-        )
-    return 0
+    with tempfile.TemporaryDirectory() as folder:
+        found = found or draw(Path(folder), max(settings["sizes"]))
+        measuring.report(measure(settings, found), args.out)
 
 
 if __name__ == "__main__":

@@ -1,38 +1,32 @@
 """Time a training iteration of the full CaffeNet by `caffe train` and by a plain PyTorch loop.
 
 Reads:   CNN/CaffeNet/train_val.prototxt; images are drawn and packed into temporary LMDBs
-Writes:  nothing; prints seconds per iteration of both, their ratio, and the runtime's peak memory
+Writes:  a record, if --out names one; prints seconds per iteration of both, their ratio, and the
+         runtime's peak memory
 Paper:   section 4 (CaffeNet, batch 64, SGD with momentum 0.9 and weight decay 0.0005)
-Usage:   python benchmarks/train_caffenet.py [--iterations 10] [--rounds 3] [--batch 64]
+Usage:   python benchmarks/train_caffenet.py [--quick] [--sizes 16 32 64] [--rounds 3]
+         [--iterations 5] [--out FILE]
 
-Both run in turn within one process, round by round, so that other work on the machine slows both.
-The plain loop has its batch in memory already; the runtime decodes JPEGs from its LMDB in the
-background.
+The sizes are batches.  The plain loop has its batch in memory already; the runtime decodes JPEGs
+from its LMDB in the background.
 """
 
-import argparse
-import os
 import resource
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
-import cv2
-import lmdb
-import numpy as np
+import drawn_images
+import measuring
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-ROOT = Path(__file__).resolve().parent.parent
-TOPICS = 40
-SOLVER = """
-base_lr: 0.001 lr_policy: "fixed" momentum: 0.9 weight_decay: 0.0005 max_iter: 1000000
-snapshot_after_train: false random_seed: 0 solver_mode: CPU
-"""
+from texttopicnet import command_line
+
+FULL = {"sizes": [16, 32, 64], "rounds": 3, "iterations": 5}
+QUICK = {"sizes": [4, 8], "rounds": 2, "iterations": 2}
 
 
 class PlainCaffeNet(nn.Module):
@@ -66,7 +60,7 @@ class PlainCaffeNet(nn.Module):
             nn.Linear(4096, 4096),
             nn.ReLU(inplace=True),
             nn.Dropout(0.5),
-            nn.Linear(4096, TOPICS),
+            nn.Linear(4096, drawn_images.TOPICS),
         )
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
@@ -89,7 +83,7 @@ class PlainLoop:
         self.images = (
             torch.randn(batch, 3, 227, 227).mul_(60).contiguous(memory_format=torch.channels_last)
         )
-        self.labels = torch.rand(batch, TOPICS) / TOPICS
+        self.labels = torch.rand(batch, drawn_images.TOPICS) / drawn_images.TOPICS
 
     def step(self) -> float:
         """Train one iteration; returns its loss."""
@@ -101,65 +95,6 @@ class PlainLoop:
         loss.backward()
         self.optimizer.step()
         return loss.item()
-
-
-def make_lmdbs(folder: Path, count: int) -> None:
-    """Random 256x256 images and labels, packed as by create_lmdb.py.
-
-    The images are smooth, so that their files have the size of photographs.
-    """
-    from caffe.proto import caffe_pb2
-
-    rng = np.random.default_rng(0)
-    images = lmdb.open(str(folder / "train_images_lmdb"), map_size=1 << 30)
-    labels = lmdb.open(str(folder / "train_labels_lmdb"), map_size=1 << 30)
-    with images.begin(write=True) as image_txn, labels.begin(write=True) as label_txn:
-        for i in range(count):
-            key = f"{i:08d}_random".encode()
-            small = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
-            _, jpeg = cv2.imencode(
-                ".jpg", cv2.resize(small, (256, 256), interpolation=cv2.INTER_CUBIC)
-            )
-            image_txn.put(
-                key, caffe_pb2.Datum(data=jpeg.tobytes(), encoded=True).SerializeToString()
-            )
-            label = rng.dirichlet(np.full(TOPICS, 0.1)).astype(np.float32)
-            datum = caffe_pb2.Datum(channels=TOPICS, height=1, width=1, float_data=label.tolist())
-            label_txn.put(key, datum.SerializeToString())
-    images.close()
-    labels.close()
-
-
-def caffe_solver(folder: Path, batch: int):
-    """A solver for the project's own net, set up as by `caffe train`."""
-    os.environ.setdefault("GLOG_minloglevel", "1")
-    import caffe
-    from caffe import prototxt
-    from caffe.proto import caffe_pb2
-
-    net = prototxt.read_net(ROOT / "CNN" / "CaffeNet" / "train_val.prototxt")
-    for layer in net.layer:
-        if layer.type == "Data":
-            layer.data_param.batch_size = batch
-    solver = prototxt.parse(SOLVER, caffe_pb2.SolverParameter())
-    solver.net_param.CopyFrom(net)
-    solver.snapshot_prefix = str(folder / "snapshot")
-    here = os.getcwd()
-    os.chdir(folder)
-    try:
-        made = caffe.get_solver(solver)
-    finally:
-        os.chdir(here)
-    made.net.keep_blobs = False
-    return made
-
-
-def seconds(step: Callable[[], object], iterations: int) -> float:
-    """Seconds per iteration."""
-    start = time.perf_counter()
-    for _ in range(iterations):
-        step()
-    return (time.perf_counter() - start) / iterations
 
 
 def high_water_mark() -> float:
@@ -175,52 +110,73 @@ def high_water_mark() -> float:
 
 def peak_memory(batch: int, iterations: int = 5) -> float:
     """Peak resident memory in GB of another process that trains for a few iterations."""
-    options = ["--memory", "--batch", str(batch), "--iterations", str(iterations)]
+    options = ["--memory", "--sizes", str(batch), "--iterations", str(iterations)]
     command = [sys.executable, __file__, *options]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return float(done.stdout.split()[-1])
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--iterations", type=int, default=10, help="per round, of each of the two")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--batch", type=int, default=64)
+def compare(folder: Path, batch: int, settings: dict) -> dict:
+    """The row of one batch size."""
+    iterations = settings["iterations"]
+    solver, plain = drawn_images.solver_of("CaffeNet", folder, batch), PlainLoop(batch)
+    sides = {
+        "caffe from LMDB": lambda: solver.step(iterations),
+        "plain loop": lambda: [plain.step() for _ in range(iterations)],
+    }
+    what = f"training, batch {batch}"
+    try:
+        seconds = measuring.in_turn(sides, settings["rounds"], warm_up=1, what=what)
+    finally:
+        solver.close()
+    return measuring.comparison(
+        what,
+        seconds,
+        "caffe from LMDB",
+        "plain loop",
+        "s per iteration",
+        1 / iterations,
+        size=batch,
+        peak_gb=round(peak_memory(batch), 3),
+    )
+
+
+def measure(settings: dict) -> dict:
+    """The record: a row per batch size."""
+    with measuring.watched() as seen, tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        drawn_images.make_lmdbs(folder, 4 * max(settings["sizes"]))
+        rows = [compare(folder, batch, settings) for batch in settings["sizes"]]
+    values = {f"peak GB of a training process, batch {r['size']}": r["peak_gb"] for r in rows}
+    return measuring.record(
+        "training", settings | {"threads": torch.get_num_threads()}, rows, seen, values
+    )
+
+
+def main() -> None:
+    parser = measuring.parser(__doc__, "batches")
+    parser.add_argument(
+        "--iterations",
+        type=command_line.whole("--iterations"),
+        metavar="N",
+        help="iterations per round, of each side (default: 5)",
+    )
     parser.add_argument(
         "--memory", action="store_true", help="only measure this process's peak memory"
     )
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        folder = Path(folder)
-        make_lmdbs(folder, 4 * args.batch)
-        solver = caffe_solver(folder, args.batch)
-        if args.memory:
-            solver.step(args.iterations)
+    settings = measuring.settings(args, FULL, QUICK)
+    if args.memory:
+        with tempfile.TemporaryDirectory() as folder:
+            batch = settings["sizes"][0]
+            drawn_images.make_lmdbs(Path(folder), 4 * batch)
+            solver = drawn_images.solver_of("CaffeNet", Path(folder), batch)
+            solver.step(settings["iterations"])
             solver.close()
-            print(high_water_mark())
-            return 0
-        print(
-            f"CaffeNet, batch {args.batch}, {torch.get_num_threads()} threads,"
-            f" {args.rounds} x {args.iterations} iterations"
-        )
-        plain = PlainLoop(args.batch)
-        solver.step(2)
-        seconds(plain.step, 2)
-        pairs = []
-        for i in range(args.rounds):
-            ours = seconds(lambda: solver.step(1), args.iterations)
-            theirs = seconds(plain.step, args.iterations)
-            pairs.append((ours, theirs))
-            print(
-                f"round {i}: caffe from LMDB {ours:.3f} s, plain loop {theirs:.3f} s,"
-                f" ratio {ours / theirs:.3f}"
-            )
-        solver.close()
-        ours, theirs = (sorted(side)[len(side) // 2] for side in zip(*pairs, strict=True))
-    print(f"median: caffe {ours:.3f} s, plain loop {theirs:.3f} s, ratio {ours / theirs:.3f}")
-    print(f"peak memory of a training process of caffe: {peak_memory(args.batch):.2f} GB")
-    return 0
+        print(high_water_mark())
+    else:
+        measuring.report(measure(settings), args.out)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command_line.run(main)

@@ -1,9 +1,13 @@
 """Caffe on PyTorch: runs Caffe's own files (prototxt, LMDB, .caffemodel) under pycaffe's names."""
 
 # ruff: noqa: E402
+from caffe import waiting
 from caffe.interrupt import quiet_start
 
 quiet_start()  # before the imports that take seconds
+
+with waiting.short():
+    import torch  # noqa: F401  the rest of the package finds it loaded
 
 from caffe import io, layers, log
 from caffe.classifier import Classifier

@@ -21,7 +21,9 @@ FAILURES = (
     "out of memory",
     "could not create a memory",
     "size calculation overflowed",
+    "status_alloc_failed",  # cuBLAS, cuDNN
 )
+ON_GPU = ("cuda", "cublas", "cudnn")  # one of these is in the message if it was the GPU's memory
 
 
 class OutOfMemoryError(CaffeError):
@@ -32,7 +34,8 @@ class OutOfMemoryError(CaffeError):
 def enough_for(what: str, remedy: str) -> Iterator[None]:
     """Turn a failed allocation inside the block into a CaffeError.
 
-    Its message is "<what>: not enough memory; lower <remedy>".
+    Its message is "<what>: not enough memory; lower <remedy>", with "on the GPU" where it was
+    there.
 
     Parameters
     ----------
@@ -49,8 +52,15 @@ def enough_for(what: str, remedy: str) -> Iterator[None]:
             and any(text in str(error).lower() for text in FAILURES)
         )
         if failed:  # even if a blob has named it already: the layer's name says more
-            raise OutOfMemoryError(f"{what}: not enough memory; lower {remedy}") from error
+            where = " on the GPU" if on_gpu(error) else ""
+            raise OutOfMemoryError(f"{what}: not enough memory{where}; lower {remedy}") from error
         raise
+
+
+def on_gpu(error: BaseException) -> bool:
+    """Whether a failed allocation was the GPU's."""
+    text = str(error).lower()
+    return "on the gpu" in text or any(name in text for name in ON_GPU)
 
 
 def available(device: torch.device) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import torch
 
-from caffe import blob_by_blob, log
+from caffe import blob_by_blob, log, progress
 from caffe.pycaffe import Net
 
 
@@ -21,7 +21,8 @@ def _timed(device: torch.device, run: Callable[[], object]) -> float:
 def benchmark(net: Net, iterations: int) -> None:
     """Run a net layer by layer and log the mean milliseconds of each layer and of whole passes.
 
-    Every layer runs backward too, even in a deploy net, which has no loss.
+    If the net reads data, another line says how long it waited for them.  Every layer runs backward
+    too, even in a deploy net, which has no loss.
 
     Parameters
     ----------
@@ -40,6 +41,7 @@ def benchmark(net: Net, iterations: int) -> None:
     log.info("caffe.cpp:365", "*** Benchmark begins ***")
     log.info("caffe.cpp:366", f"Testing for {iterations} iterations.")
     forward, backward = [0.0] * (last + 1), [0.0] * (last + 1)
+    waited_before = progress.waited(net)
     begin = time.perf_counter()
     for j in range(iterations):
         start = time.perf_counter()
@@ -62,5 +64,11 @@ def benchmark(net: Net, iterations: int) -> None:
         "caffe.cpp:410", f"Average Backward pass: {log.number(sum(backward) / iterations)} ms."
     )
     log.info("caffe.cpp:412", f"Average Forward-Backward: {log.number(total / iterations)} ms.")
+    if waited_before is not None:
+        waited = 1000 * (progress.waited(net) - waited_before)
+        share, waited = f"{100 * waited / total:.1f} %", log.number(waited / iterations)
+        log.info(
+            "caffe.cpp:412", f"Average wait for data: {waited} ms, {share} of Forward-Backward."
+        )
     log.info("caffe.cpp:414", f"Total Time: {log.number(total)} ms.")
     log.info("caffe.cpp:415", "*** Benchmark ends ***")

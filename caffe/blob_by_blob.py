@@ -37,6 +37,7 @@ def forward(net: NetCore, start: int, end: int) -> float:
             debug_info.log_forward(node)
         for run in net.callbacks["after_forward"]:
             run(i)
+    net.check_indices(start, end + 1)
     return loss
 
 
@@ -81,6 +82,7 @@ def backward(net: NetCore, start: int, end: int) -> None:
                 debug_info.log_backward(node)
         for run in net.callbacks["after_backward"]:
             run(i)
+    net.check_indices(end, start + 1)
 
 
 @torch.no_grad()

@@ -24,6 +24,7 @@ from caffe import fused_update, processes, whole_graph
 if TYPE_CHECKING:
     from caffe.blob import Blob
     from caffe.cuda_graph import Function, Recorder
+    from caffe.device_records import DeviceRecords
     from caffe.layer import Layer
     from caffe.net import NetCore
     from caffe.node import Node
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
 
 WARM_UP = 3  # iterations without a graph
 MOST_CHANGES = 5  # of the batch's shape; after that, iterations run without a graph
-AHEAD = 1000  # passes whose records, crops and mirrors are drawn at once
+# Passes whose records, crops and mirrors are drawn at once: so few that the GPU, which is some
+# iterations behind, does not notice.
+AHEAD = 200
 
 
 def obstacle(solver: Solver) -> str:
@@ -137,14 +140,19 @@ class CapturedIteration:
             self._show()
         return loss
 
+    @property
+    def recorded(self) -> bool:
+        """Whether there is a graph now."""
+        return bool(self._recorded)
+
     def _check_key(self, constants: tuple[float, ...]) -> None:
         """Forget the graphs if an address, or a constant in them, has changed."""
         net = self.net
         tensors = [blob.tensor() for blob in (*(p.blob for p in net.learnable), *_fed(net))]
         tensors += self.solver.updater.history
-        tensors += [tensor for source in self._sources for tensor in source.tops]
-        key = ([tensor.data_ptr() for tensor in tensors], constants, net.precision)
-        shapes = [tensor.shape for tensor in tensors]
+        tensors += [tensor for source in self._sources for tensor in source.read_by_graph]
+        key = ([(t.data_ptr(), t.shape) for t in tensors], constants, net.precision)
+        shapes = [top.shape for source in self._sources for top in source.tops]
         if key != self._key:
             self._forget()
         if shapes != self._shapes and self._shapes is not None:
@@ -247,8 +255,14 @@ class _Source:
         self._known = 0  # what _row holds
 
     @property
-    def _records(self) -> object:
+    def _records(self) -> DeviceRecords | None:
         return getattr(self.layer, "device_records", None)
+
+    @property
+    def read_by_graph(self) -> list[torch.Tensor]:
+        """The tensors whose addresses become part of the graph."""
+        records = self._records
+        return self.tops if records is None else [records.table, records.pixels, records.labels]
 
     def read(self) -> None:
         """Have the next batch ready for `batch`; part of no graph."""
@@ -278,6 +292,6 @@ class _Source:
         records = self._records
         if records is None:
             return self.tops
-        tops = records.batch(self._row)
+        tops = records.batch(self._row)[: len(self.layer.param.top)]
         self._row.add_(1)
         return tops

@@ -14,69 +14,12 @@ from caffe import command_line, launch, log, mode, precision, processes, prototx
 from caffe.command_line import Fatal
 from caffe.proto import caffe_pb2
 from caffe.signals import EFFECTS, Signals
+from caffe.usage import TOOLS, USAGE
 
 if TYPE_CHECKING:
     from caffe.solver import Solver
 
-TOOLS = {  # each is a module of caffe/tools/ with flags and a -help of its own
-    "convert_imageset": "images and their labels into an LMDB",
-    "compute_image_mean": "the mean image of an LMDB",
-    "extract_features": "blobs of a net into LMDBs",
-    "convert_mnist_data": "MNIST into an LMDB",
-    "convert_cifar_data": "CIFAR-10 into LMDBs",
-    "upgrade_net_proto_text": "an old net in Caffe 1.0's form",
-    "upgrade_net_proto_binary": "an old .caffemodel in Caffe 1.0's form",
-    "upgrade_solver_proto_text": "an old solver in Caffe 1.0's form",
-    "parse_log": "a training log as tables and a picture",
-    "download_model_binary": "the weights that a model's readme.md names",
-}
-USAGE = (
-    """caffe: command line brew
-usage: caffe <command> <args>
-
-commands:
-  train           train or finetune a model
-  test            score a model
-  device_query    show GPU diagnostic information
-  time            benchmark model execution time
-  help            print this text
-
-train:  -solver FILE [-snapshot FILE.solverstate | -resume [auto] | -weights FILE[,FILE]]
-        [-restart_data] [-keep N] [-gpu ID[,ID]|all] [-level N] [-stage A,B]
-        [-sigint_effect snapshot|stop|none] [-sighup_effect snapshot|stop|none]
-        [-collapsed_outputs VARIANCE] [-on_nan stop|rollback]
-        [-tensorboard DIR] [-plot FILE.html] [-noeta]
-        [-precision fp32|tf32|bf16|auto]
-test:   -model FILE -weights FILE[,FILE] [-iterations 50] [-gpu ID] [-level N] [-stage A,B]
-        [-precision fp32|tf32|bf16|auto]
-time:   -model FILE [-iterations 50] [-gpu ID] [-phase TRAIN|TEST] [-level N] [-stage A,B]
-        [-precision fp32|tf32|auto]
-device_query: -gpu ID|all
-
--resume resumes from the newest good snapshot of the solver's snapshot_prefix, or starts from the
-beginning if there is none; -resume FILE.solverstate is the same as -snapshot FILE.solverstate.
--restart_data resumes as Caffe does: with the first record, and random numbers from random_seed.
--gpu all, or several numbers, trains with a process per GPU; torchrun starts them on any number of
-machines.  The batch is then batch_size times the number of processes.
--keep N removes all but the N newest snapshots whenever one is written (default: all are kept).
--collapsed_outputs: at each displayed iteration, the log warns if the outputs vary less than this
-between the images of a batch (default 1e-7; 0: never).
--on_nan says what happens when the loss or a weight is NaN or infinite: the training stops, or goes
-back to its last good snapshot with a tenth of the learning rate, up to three times (rollback).
--tensorboard DIR writes the scalars of each display and test for TensorBoard (-log_dir is glog's).
--plot FILE.html draws the curves of loss and test outputs at each display.
--precision: fp32 gives Caffe's numbers; tf32 and bf16 are faster on GPUs from Ampere on; auto takes
-tf32 where the GPU has it, else fp32.
--noeta: no line with the time left, which is shown at each display if it is a minute or more.
-
-tools (caffe <tool> -help says more):
-"""
-    + "".join(f"  {name:26}{purpose}\n" for name, purpose in TOOLS.items())
-    + """
-Every command takes the flags of glog and gflags: -log_dir DIR, -minloglevel N, -flagfile FILE,
--version, ...
-"""
-)
+PLACES = ("ram", "gpu")  # as in caffe/record_cache.py, which is imported later
 SHORTEST = 60  # seconds: a shorter time left is not logged
 FLAGS = {
     "solver": {"default": ""},
@@ -97,6 +40,7 @@ FLAGS = {
     "on_nan": {"choices": ("stop", "rollback"), "default": "stop"},
     "tensorboard": {"default": ""},
     "plot": {"default": ""},
+    "cache": {"choices": ("none", *PLACES), "default": "none"},
     "precision": {"choices": (*precision.PRECISIONS, precision.AUTO), "default": "fp32"},
     "eta": {"action": "store_true", "default": True},
 }
@@ -130,30 +74,46 @@ def act(arguments: list[str]) -> None:
         processes.leave()
 
 
-def choose_device(chosen: str, position: str) -> None:
-    """Set the mode from -gpu: nothing, device numbers, or all."""
+def choose_device(chosen: str, position: str, explicit: bool = True) -> None:
+    """Set the mode from -gpu: nothing, device numbers, or all.
+
+    Parameters
+    ----------
+    chosen : str
+    position : str
+        For the log line.
+    explicit : bool
+        Whether the command line says so; then it is an error if there is no GPU.  A prototxt that
+        says so is computed by the CPU there, with a warning.
+    """
     if not chosen:
         log.info(position, "Use CPU.")
         mode.set_mode_cpu()
         return
-    log.info("caffe.cpp:204", f"Using GPUs {chosen}")
     numbers = launch.devices(chosen)
+    if explicit:
+        mode.require_gpu(f"-gpu {chosen}")
+    log.info("caffe.cpp:204", f"Using GPUs {chosen}")
     if len(numbers) > 1 and not processes.launched():
         log.warning("caffe.cpp:204", f"-gpu {chosen}: only the first device is used")
     mode.set_device(launch.own_device(numbers))
     mode.set_mode_gpu()
+    on_gpu = mode.device().type == "cuda"
+    log.info(
+        "caffe.cpp:208", f"GPU {mode.device().index}: {mode.gpu_name()}" if on_gpu else "Use CPU."
+    )
 
 
 def choose_precision(args: argparse.Namespace) -> None:
-    """Set the precision from -precision, for the device that was chosen, and log it."""
+    """Set the precision from -precision, for the device that was chosen; log it and the cache."""
     precision.set_precision(args.precision)
     chosen = precision.of_new_net(mode.device())
-    log.info("caffe.cpp:209", f"Precision: {chosen}")
+    log.info("caffe.cpp:209", f"Precision: {chosen}; cache: {args.cache}")
 
 
 def train(args: argparse.Namespace) -> None:
     """caffe train: start with fresh or given weights, or resume from a snapshot."""
-    from caffe import shared_training
+    from caffe import record_cache, shared_training
     from caffe.rollback import Rollback
     from caffe.solver import Solver
 
@@ -200,7 +160,7 @@ def train(args: argparse.Namespace) -> None:
         launch.train_on(gpu, args.words)
         return
     processes.join()
-    choose_device(gpu, "caffe.cpp:197")
+    choose_device(gpu, "caffe.cpp:197", explicit=bool(args.gpu))
     choose_precision(args)
     if args.snapshot or args.weights:
         del param.weights[:]
@@ -210,6 +170,8 @@ def train(args: argparse.Namespace) -> None:
     for net in (solver.net, *solver.test_nets):
         net.keep_blobs = False  # nothing reads the blobs here
     try:
+        if args.cache != "none":
+            record_cache.cache((solver.net, *solver.test_nets), args.cache)
         with Signals(args.sigint_effect, args.sighup_effect) as signals:
             solver.request = signals
             solver.keep = args.keep
@@ -239,6 +201,7 @@ def watch(solver: "Solver", args: argparse.Namespace) -> None:
 
     if not mode.root_solver():
         return
+    solver.training_log.shows_wait = True
     if args.eta:
         solver.training_log.time_left = SHORTEST
     if args.tensorboard:
@@ -268,6 +231,7 @@ def test(args: argparse.Namespace) -> None:
     sums, total = [0.0] * len(net.output_blobs), 0.0
     for batch in range(args.iterations):
         total += float(net.forward_backward(backward=False))
+        net.check_indices()
         for i, blob in enumerate(net.output_blobs):
             for value in blob.tensor().reshape(-1).tolist():
                 log.info("caffe.cpp:304", f"Batch {batch}, {blob.name} = {log.number(value)}")

@@ -5,8 +5,8 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from caffe import gflags, interrupt, log
-from caffe.allocation import FAILURES
+from caffe import cores, gflags, interrupt, log
+from caffe.allocation import FAILURES, on_gpu
 from caffe.error import CaffeError
 
 VERSION = "1.0.0"  # of the Caffe that this package behaves like
@@ -61,6 +61,7 @@ def run(
                 return _answer(usage, bare_status)
             if usage and arguments[0] == "-h":
                 return _answer(usage, help_status)
+            cores.limit_torch()
             command(arguments)
             sys.stdout.flush()
         except HelpRequested as request:
@@ -76,10 +77,11 @@ def run(
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise
+            where, there = (" on the GPU", "a GPU") if on_gpu(error) else ("", "a machine")
             return _fatal(
                 position,
-                "out of memory: lower batch_size, or the sizes in the prototxt, or use a machine"
-                " with more",
+                f"out of memory{where}: lower batch_size, or the sizes in the prototxt, or use"
+                f" {there} with more",
             )
         except KeyboardInterrupt:
             log.error(position, "Interrupted: nothing half written was left behind.")

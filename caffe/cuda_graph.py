@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -64,9 +65,15 @@ class CudaGraphs:
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self._work = torch.cuda.Stream(device)
-        self._copies = torch.cuda.Stream(device)
         self._graphs: list[torch.cuda.CUDAGraph] = []
+
+    @cached_property
+    def _work(self) -> torch.cuda.Stream:
+        return torch.cuda.Stream(self.device)
+
+    @cached_property
+    def _copies(self) -> torch.cuda.Stream:
+        return torch.cuda.Stream(self.device)
 
     @contextmanager
     def warm_up(self) -> Iterator[None]:

@@ -7,6 +7,7 @@ taken at the crop's position, before mirroring.  A single mean_value serves all 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -140,39 +141,43 @@ class DataTransformer:
         if self.mean.ndim == 3 and self.mean.shape != shape:
             self.layer.fail(f"mean_file has (H, W, C) {self.mean.shape}, {where} has {shape}")
 
-    def corners(self, draws: Draws, shape: Shape) -> np.ndarray:
-        """Where the crops of images (H, W, C) start: int64 (N, 2), top and left."""
-        room = np.array([shape[0] - self.crop, shape[1] - self.crop])
+    def corner(self, place: Sequence[float], shape: Shape) -> tuple[int, int]:
+        """Where the crop of an image (H, W, C) starts, from top and from left.
+
+        `place` is its row of `Draws.places`.
+        """
         if not self.crop:
-            return np.zeros(draws.places.shape, dtype=np.int64)
+            return 0, 0
+        down, right = shape[0] - self.crop, shape[1] - self.crop
         if self.layer.train:
-            return (draws.places * (room + 1)).astype(np.int64)
-        return np.broadcast_to(room // 2, draws.places.shape)
+            return int(place[0] * (down + 1)), int(place[1] * (right + 1))
+        return down // 2, right // 2
 
     @property
     def finishes_on_device(self) -> bool:
         """Whether `finish` can do what is left to do for bytes: there is no mean image."""
         return self.mean is None or self.mean.ndim == 1
 
-    def write(self, image: np.ndarray, draws: Draws, index: int, out: np.ndarray) -> None:
+    def write(
+        self, image: np.ndarray, corner: tuple[int, int], mirror: bool, out: np.ndarray
+    ) -> None:
         """Crop and mirror an image; unless only its bytes are wanted, also make it the net's input.
 
         Parameters
         ----------
         image : ndarray of uint8 or float32, shape (H, W, C)
             It has passed `check`.
-        draws : Draws
-        index : int
-            Which of the draws is the image's.
+        corner : (int, int)
+            As from `corner`.
+        mirror : bool
         out : ndarray of shape (crop, crop, C)
             float32: the mean is subtracted, and the scale applied.  uint8: that is left to
             `finish`.
         """
-        one = Draws(draws.places[index : index + 1], draws.mirrors[index : index + 1])
-        top, left = self.corners(one, image.shape)[0]
+        top, left = corner
         height, width = out.shape[:2]
         part = np.s_[top : top + height, left : left + width]
-        turn = _mirrored if draws.mirrors[index] else _as_it_is
+        turn = _mirrored if mirror else _as_it_is
         if out.dtype == np.uint8:
             np.copyto(out, turn(image[part]))
             return

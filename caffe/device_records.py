@@ -7,6 +7,7 @@ makes a batch of a row reads nothing from the host, so that it can be captured i
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -89,19 +90,23 @@ class DeviceRecords:
         """
         if self.left:
             raise ValueError(f"{self.left} batches are drawn and not taken yet")
+        begun = time.perf_counter()
         drawn = torch.from_numpy(np.stack([self._draw() for _ in range(iterations)]))
         if self.device.type == "cuda":
             drawn = drawn.pin_memory()
         if self.drawn != iterations:
             self.table = torch.empty(drawn.shape, dtype=drawn.dtype, device=self.device)
         self.table.copy_(drawn, non_blocking=True)
+        self.layer.waited += time.perf_counter() - begun
 
     def _draw(self):
         """The next batch: int32 (batch, 4)."""
         records, draws = self.layer.choose()
         row = np.empty((self.batch_size, 4), dtype=np.int32)
         row[:, RECORD] = records
-        row[:, TOP : LEFT + 1] = self.layer.transformer.corners(draws, self.pixels.shape[1:])
+        shape = tuple(self.pixels.shape[1:])
+        corner = self.layer.transformer.corner
+        row[:, TOP : LEFT + 1] = [corner(place, shape) for place in draws.places.tolist()]
         row[:, MIRROR] = draws.mirrors
         self._ends.append(self.layer.place())
         return row

@@ -80,7 +80,10 @@ def check_weights(solver: Solver) -> None:
     ------
     Diverged
         The message names layer and blob, and the newest good snapshot.
+    CaffeError
+        On a GPU: since the last display, a layer has read a label outside its range.
     """
+    solver.net.check_indices()
     bad = next(
         (
             f"layer '{node.name}', blob {i}"

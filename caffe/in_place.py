@@ -16,14 +16,35 @@ from caffe.node import Node
 OUTPUT_NOT_NEEDED = {"Convolution", "Deconvolution", "InnerProduct", "Scale", "Bias", "Eltwise"}
 
 
+# types whose gradient of the bottom is a new tensor, which they do not keep
+NEW_DIFF = {"Convolution", "InnerProduct", "LRN", "Pooling"}
+
+
 def mark_overwriting(nodes: Sequence[Node]) -> None:
-    """Set `may_overwrite` of all nodes: whether they may destroy their bottom in a whole graph."""
+    """Find what the nodes may destroy in a whole graph: their bottom (`may_overwrite`) and, for a
+    ReLU, the top's gradient (`overwrites_diff`).
+    """
     writers: dict[Blob, Layer] = {}  # the layer that last wrote each blob
     for node in nodes:
         if node.layer.can_overwrite and node.bottoms == node.tops:
             writer = writers.get(node.bottoms[0])
             node.may_overwrite = writer is not None and writer.type in OUTPUT_NOT_NEEDED
         writers.update(dict.fromkeys(node.tops, node.layer))
+    for i, node in enumerate(nodes):
+        if node.may_overwrite:
+            node.layer.overwrites_diff = _only_one_reads(node, nodes[i + 1 :])
+
+
+def _only_one_reads(node: Node, later: Sequence[Node]) -> bool:
+    """Whether all of the top's gradient is one new tensor, from one layer."""
+    (top,) = node.tops
+    readers: list[Node] = []
+    for other in later:
+        readers += [other] * other.bottoms.count(top)
+        if top in other.tops:  # other values from here on
+            break
+    one = len(readers) == 1 and not any(node.loss_weights)
+    return one and readers[0].layer.type in NEW_DIFF
 
 
 def overwrites_needed(nodes: Sequence[Node]) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NoReturn, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeAlias, TypeVar
 
 import torch
 
@@ -19,6 +19,10 @@ from caffe.blob import Blob
 from caffe.error import CaffeError
 from caffe.position import Position
 from caffe.proto import caffe_pb2
+from caffe.spare_memory import SpareMemory
+
+if TYPE_CHECKING:
+    from caffe.layer_parts.labels import Seen
 
 # What the layers' methods take and return
 Shape: TypeAlias = tuple[int, ...]
@@ -119,6 +123,8 @@ class Layer:
         Set by the net while `forward` runs: the layer is in place and may destroy its bottom.
     keeps : bool
         Set by the net before `forward`: a `backward` may follow, so what it needs is remembered.
+    seen : Seen or None
+        On a GPU: which labels or indices the layer has read (see layer_parts/labels.py).
     """
 
     type: str  # set by `register`
@@ -139,6 +145,7 @@ class Layer:
     reads_own_bottom = NOTHING  # the same for the bottom, if the layer itself overwrites it
     always_propagates = False  # as in Caffe, writes its bottom's diff even if the net does not ask
     keeps_signs = False  # the top has the bottom's signs, or is 0 where no gradient passes
+    spare: SpareMemory | None = None  # set by the net, for gradients
     arithmetic = FULL
     # The layer can be part of a CUDA graph: neither forward nor backward waits for the GPU or keeps
     # anything in Python from one pass to the next (see captured_iteration.py).
@@ -155,6 +162,7 @@ class Layer:
         self.overwrites = False
         self.keeps = True
         self.remembered: dict[str, torch.Tensor] = {}
+        self.seen: Seen | None = None
 
     # --------------------------------------------------------------------------- to be overridden
     def setup(self, shapes: Shapes) -> None:
@@ -338,10 +346,11 @@ class Layer:
                 self.device,
                 self.size_fields,
             )
-        if filler is not None:  # drawn on the CPU: the same seed gives the same net on every device
-            values = blob.tensor() if self.device.type == "cpu" else torch.empty(blob.shape)
-            fillers.fill(values, filler, where)
-            blob.put(values.to(self.device))
-        blob.keep_memory()
+        with allocation.enough_for(where, self.size_fields):
+            if filler is not None:  # drawn on the CPU: a seed gives the same net on every device
+                values = blob.tensor() if self.device.type == "cpu" else torch.empty(blob.shape)
+                fillers.fill(values, filler, where)
+                blob.put(values.to(self.device))
+            blob.keep_memory()
         self.blobs.append(blob)
         return blob

@@ -18,6 +18,8 @@ NUMBER = r"([-+]?(?:\d*\.?\d+(?:[eE][-+]?\d+)?|nan|inf))"
 ITERATION = re.compile(r"Iteration (\d+)")
 LOSS = re.compile(rf"{ITERATION.pattern}(?: \(.*\))?, loss = {NUMBER}")
 OUTPUT = re.compile(rf"(Train|Test) net output #\d+: (\S+) = {NUMBER}")
+# what `caffe train` computes on; the group is empty for the CPU
+DEVICE = re.compile(r"\] (?:Use CPU\.|GPU \d+: (.*))$", re.MULTILINE)
 LEARNING_RATE = re.compile(f"lr = {NUMBER}")
 
 

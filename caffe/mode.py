@@ -14,21 +14,84 @@ def set_mode_cpu() -> None:
 
 
 def set_mode_gpu() -> None:
-    """Make new nets on the GPU from now on; without CUDA, warn and stay on the CPU."""
-    if not torch.cuda.is_available():
+    """Make new nets on the GPU from now on; without CUDA, warn and stay on the CPU.
+
+    Raises
+    ------
+    CaffeError
+        There are GPUs, but none with the number that `set_device` has chosen.
+    """
+    if not gpu_exists():
         log.warning(
             "common.cpp:66",
-            "GPU asked for, but PyTorch finds no CUDA device here: continuing on the CPU.",
+            "GPU mode was asked for, but PyTorch finds no CUDA device here: THE CPU COMPUTES, which"
+            f" is much slower{_why_no_cuda()}.",
         )
         return
+    _check_device()
     _state["gpu"] = True
     _use_device()
 
 
+def gpu_exists() -> bool:
+    """Whether PyTorch finds a CUDA device, so that GPU mode means one."""
+    return torch.cuda.is_available()
+
+
+def gpu_name() -> str:
+    """The name of the GPU that `set_device` has chosen, such as 'NVIDIA H100 80GB HBM3'."""
+    return torch.cuda.get_device_name(_state["device_id"])
+
+
+def require_gpu(asked: str) -> None:
+    """Refuse to go on without CUDA, for an option that says explicitly that a GPU computes.
+
+    Parameters
+    ----------
+    asked : str
+        The option as it was given, such as ``'-gpu 0'``.
+
+    Raises
+    ------
+    CaffeError
+        PyTorch finds no CUDA device.
+    """
+    if not gpu_exists():
+        raise CaffeError(
+            f"{asked}: PyTorch finds no CUDA device here{_why_no_cuda()}; leave the option out, and"
+            " the CPU computes"
+        )
+
+
+def _why_no_cuda() -> str:
+    """What to add if this PyTorch could not use a GPU anyway."""
+    return "" if torch.version.cuda else f" (PyTorch {torch.__version__} was built without CUDA)"
+
+
 def set_device(device_id: int) -> None:
-    """Choose which GPU `set_mode_gpu` means (an index from 0)."""
-    _state["device_id"] = int(device_id)
+    """Choose which GPU `set_mode_gpu` means (an index from 0).
+
+    Raises
+    ------
+    CaffeError
+        There are GPUs, but none with this number.
+    """
+    before, _state["device_id"] = _state["device_id"], int(device_id)
+    try:
+        _check_device()
+    except CaffeError:
+        _state["device_id"] = before
+        raise
     _use_device()
+
+
+def _check_device() -> None:
+    """Refuse the number of a GPU that does not exist; without CUDA, any number will do."""
+    number = _state["device_id"]
+    count = torch.cuda.device_count() if gpu_exists() else 0
+    if count and not 0 <= number < count:
+        there = "only GPU 0" if count == 1 else f"the GPUs 0 to {count - 1}"
+        raise CaffeError(f"GPU {number} does not exist: PyTorch finds {there} here")
 
 
 def _use_device() -> None:

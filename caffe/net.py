@@ -161,6 +161,25 @@ class NetCore:
             for top, weight in zip(node.tops, node.loss_weights, strict=True)
         }
 
+    def check_indices(self, start: int = 0, end: int | None = None) -> None:
+        """Refuse labels and indices outside their range that layers on a GPU have read.
+
+        On the CPU that has been done already.  On a GPU it waits for the layers that read some.
+
+        Parameters
+        ----------
+        start, end : int
+            Layers `start` up to but without `end`; by default all.
+
+        Raises
+        ------
+        CaffeError
+            The message names the layer, the index and its range.
+        """
+        for node in self.nodes[start:end]:
+            if node.layer.seen is not None:
+                node.layer.seen.check()
+
     def clear_param_diffs(self) -> None:
         """Set the diffs of all parameters to zero."""
         for parameter in self.learnable:
@@ -198,6 +217,12 @@ class NetCore:
     # ------------------------------------------------------------------------------------ weights
     def share_trained_layers(self, other: NetCore) -> None:
         """Use `other`'s parameters, by layer name (the test nets of a solver)."""
+        if self.device != other.device and self.learnable:
+            raise CaffeError(
+                f"{self.file}: this net is on {self.device}, and the one it shares parameters with"
+                f" on {other.device}; nets that share must be made in the same mode"
+                " (caffe.set_mode_cpu, caffe.set_mode_gpu, caffe.set_device)"
+            )
         theirs = {node.name: node.layer.blobs for node in other.nodes}
         for node in self.nodes:
             if node.name not in theirs:

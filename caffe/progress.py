@@ -15,7 +15,6 @@ import torch
 
 from caffe import log, mode
 from caffe.error import CaffeError
-from caffe.layer_parts.prefetching import PrefetchingLayer
 
 if TYPE_CHECKING:
     from caffe.net import NetCore
@@ -102,15 +101,25 @@ class Pace:
         return iteration - before[0], now - before[1]
 
     def data_wait(self, net: NetCore, lapse: float) -> float | None:
-        """The share of the last `lapse` seconds in which the training waited for data layers."""
-        total = sum(n.layer.waited for n in net.nodes if isinstance(n.layer, PrefetchingLayer))
-        before, self._waited = self._waited, total
-        return None if before is None or lapse <= 0 else min(1.0, (total - before) / lapse)
+        """The share of the last `lapse` seconds in which the training waited for data layers.
+
+        None for a net without such layers, and at the first call.
+        """
+        before, self._waited = self._waited, waited(net)
+        if before is None or self._waited is None or lapse <= 0:
+            return None
+        return min(1.0, (self._waited - before) / lapse)
 
     def seconds_left(self, iterations: int) -> float | None:
         """The seconds that `iterations` take at the speed of the last displays; None if unknown."""
         (first, begun), (last, now) = self._marks[0], self._marks[-1]
         return iterations * (now - begun) / (last - first) if last > first else None
+
+
+def waited(net: NetCore) -> float | None:
+    """The seconds that a net has waited for its data layers so far; None if none of them reads."""
+    layers = [node.layer for node in net.nodes if hasattr(node.layer, "waited")]
+    return sum(layer.waited for layer in layers) if layers else None
 
 
 def batch_size(net: NetCore) -> int:
@@ -127,6 +136,14 @@ def named(net: NetCore, values: Sequence[torch.Tensor]) -> dict[str, float]:
         for i, number in enumerate(numbers):
             found[blob.name if len(numbers) == 1 else f"{blob.name}/{i}"] = number
     return found
+
+
+def data_wait(share: float) -> str:
+    """The log's line: which share of the time, 0 to 1, a training waited for data.
+
+    parse_log, ours and BVLC's, finds nothing in it.
+    """
+    return f"    Waited for data: {100 * share:.1f} % of the time"
 
 
 def time_left(seconds: float) -> str:

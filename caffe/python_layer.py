@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
+from caffe import mode
 from caffe.blob import Blob
 from caffe.proto.caffe_pb2 import LayerParameter
 
@@ -17,7 +18,7 @@ class BlobVector(list[Blob]):
 
     def add_blob(self, *shape: int) -> Blob:
         """Append a parameter blob of zeros of the given shape."""
-        blob = Blob(shape, self.device)
+        blob = Blob(shape, self.device or mode.device())
         blob.keep_memory()
         self.append(blob)
         return blob

@@ -168,7 +168,7 @@ class _Host:
         self.pixels = np.empty((layer.record_count(), *first.shape), dtype=first.dtype)
         self.labels = np.empty(layer.record_count(), dtype=np.float32)
         self.odd: dict[int, np.ndarray] = {}  # records unlike the first one
-        self.odd_bytes, self.free = 0, allocation.available(torch.device("cpu"))
+        self.free = allocation.available(torch.device("cpu"))
 
     def fill(self, start: int, found: Sequence[tuple[np.ndarray, int]]) -> None:
         for i, (image, label) in enumerate(found, start):
@@ -178,8 +178,7 @@ class _Host:
                 self.pixels[i] = image
             else:
                 self.odd[i] = np.array(image)
-                self.odd_bytes += image.nbytes
-        if self.odd_bytes > self.free:
+        if self.bytes > self.free:
             raise CaffeError(
                 f"-cache: the decoded records of '{self.layer.name}' do not fit into the"
                 f" {_size(self.free)} of memory free; train without -cache"

@@ -213,6 +213,7 @@ class Solver:
                 if self.rollback is None:
                     raise
                 self.rollback.go_back(self, error)
+        self.net.check_indices()
 
     def _turn(self) -> None:
         """One iteration, with the tests before it, and the snapshot after it, that are due."""
@@ -257,9 +258,12 @@ class Solver:
     def _look_at_loss(self) -> None:
         """Display the loss if it is due, and check it."""
         display = self.training_log.displays(self.iter)
+        check = display or self.net.device.type == "cpu" or self.iter % LOSS_CHECK_INTERVAL == 0
+        if check:
+            self.net.check_indices()
         if display:
             self.training_log.iteration(self.iter, self.net)
-        if display or self.net.device.type == "cpu" or self.iter % LOSS_CHECK_INTERVAL == 0:
+        if check:
             health.check_loss(self.training_log.losses[-1], self.iter, self.param, self.file)
         if display and self.iter > 0 and self.collapsed_outputs:
             health.warn_of_collapse(self.net, self.collapsed_outputs)

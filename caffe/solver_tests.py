@@ -40,6 +40,7 @@ def _test(solver: Solver, index: int, net: Net, iterations: int) -> None:
             loss += net.forward_backward(backward=False)
         outputs = [blob.tensor().double() for blob in net.output_blobs]
         sums = outputs if sums is None else [a + b for a, b in zip(sums, outputs, strict=True)]
+    net.check_indices()
     if solver.param.test_compute_loss:
         log.info("solver.cpp:399", f"Test loss: {log.number(float(loss) / iterations)}")
     solver.training_log.test(solver.iter, index, net, [s / iterations for s in sums or []])

@@ -35,9 +35,12 @@ class TrainingLog:
     time_left : float
         A display also logs how much time is left until max_iter, if it is at least so many seconds.
         Infinite, the default: never.
+    shows_wait : bool
+        A display also logs which share of the time, since the one before, was waiting for data.
     """
 
     time_left: float = math.inf
+    shows_wait: bool = False
 
     def __init__(self, param: caffe_pb2.SolverParameter) -> None:
         self.param = param
@@ -85,6 +88,9 @@ class TrainingLog:
         log.info("solver.cpp:239", f"Iteration {iteration} ({speed}), loss = {log.number(loss)}")
         values = [blob.tensor() for blob in net.output_blobs]
         log_outputs("Train", "solver.cpp:258", net, values)
+        wait = self._pace.data_wait(net, lapse)
+        if wait is not None and self.shows_wait:
+            log.info("solver.cpp:258", progress.data_wait(wait))
         left = self._pace.seconds_left(self.param.max_iter - iteration)
         if left is not None and left >= self.time_left:
             log.info("solver.cpp:258", progress.time_left(left))
@@ -96,7 +102,7 @@ class TrainingLog:
                 progress.named(net, values),
                 rate=0.0,
                 images_per_second=images or None,
-                data_wait=self._pace.data_wait(net, lapse),
+                data_wait=wait,
                 variances=dict(net.output_variances()),
             )
 

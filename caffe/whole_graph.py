@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from caffe import allocation, precision
+from caffe import allocation, precision, spare_memory
 from caffe.blob import Blob
 from caffe.layer import Layer
 from caffe.node import Node, Parameter
@@ -98,6 +98,7 @@ class _Graph:
         ]
         node.share_memory()
         layer.keeps = self.net.keep_blobs and node.needs_backward
+        layer.spare = spare_memory.of(self.net)
         with node.enough_memory():
             if layer in self.given:
                 outputs = self.given[layer]

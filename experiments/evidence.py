@@ -5,8 +5,8 @@ Writes:  WORK/evidence/<name>/<labels>_seed<N>/ (weights, log, scores of each it
          WORK/experiments/results/evidence_<name>.json and .png
 Paper:   none of its tables; section 4 claims that the features come from the text
 Usage:   python experiments/evidence.py [--data DIR] [--voc DIR] [--work DIR] [--net CaffeNet]
-                 [--solver solver.prototxt] [--labels topics shuffled] [--seeds 0] --at N [N ...]
-                 [--name NAME] [--no-training] [--gpu ID] [--note TEXT]
+                 [--solver solver.prototxt] [--recipe paper] [--labels topics shuffled]
+                 [--seeds 0] --at N [N ...] [--name NAME] [--no-training] [--gpu ID] [--note TEXT]
 
 Shuffled labels are the same vectors, each at another image.  All trainings of a seed start from the
 same weights, those of iteration 0: the untrained net.  They advance in turn from one iteration of
@@ -24,6 +24,7 @@ import time
 from pathlib import Path
 
 import evidence_curves as curves
+import evidence_nets as nets
 import evidence_runs as runs
 from tqdm import tqdm
 
@@ -67,7 +68,10 @@ def evaluate(run: runs.Run, iteration: int, args: argparse.Namespace) -> dict[st
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "LDA").exists():  # multi_modal_retrieval.py looks for the topics in --work
         (folder / "LDA").symlink_to(os.path.relpath(args.work / "LDA", folder))
-    note = f"{args.net}, {args.solver}, {run.labels}, seed {run.seed}, iteration {iteration}"
+    note = (
+        f"{args.net}, {args.solver}, {args.recipe}, {run.labels}, seed {run.seed}, iteration"
+        f" {iteration}"
+    )
     common = ("--work", folder, "--note", note)
     images = voc.holder(args.voc) / "VOCdevkit" / "VOC2007" / "JPEGImages"
     if images.is_dir():
@@ -151,7 +155,7 @@ def advance(args: argparse.Namespace) -> tuple[list[dict], dict]:
     steps = [(iteration, run) for iteration in sorted({0, *args.at}) for run in every]
     for iteration, run in tqdm(steps, unit="evaluation"):
         if not args.no_training:
-            solver = runs.prepare(run, source, args.solver, lmdbs, args.snapshot)
+            solver = runs.prepare(run, source, args.solver, args.recipe, lmdbs, args.snapshot)
             runs.train(run, solver, iteration, args.gpu)
         if run.weights(iteration).exists():
             if not iteration:
@@ -181,6 +185,7 @@ def save(rows: list[dict], scores: dict[str, dict], args: argparse.Namespace) ->
         note=args.note,
         net=args.net,
         solver=args.solver,
+        recipe=args.recipe,
         layers=layers,
         chance={
             name: record["values"]["mean"]["chance"]
@@ -197,6 +202,13 @@ def save(rows: list[dict], scores: dict[str, dict], args: argparse.Namespace) ->
 def main() -> int:
     parser = command_line.parser(__doc__)
     command_line.add_options(parser, "--data", "--voc", "--work", "--net", "--solver", "--topics")
+    parser.add_argument(
+        "--recipe",
+        choices=nets.RECIPES,
+        default="paper",
+        help="paper: the net as it is; normalised: with BatchNorm, and outputs that start at the"
+        " topics' mean (default: paper)",
+    )
     parser.add_argument(
         "--labels",
         nargs="+",
@@ -234,8 +246,9 @@ def main() -> int:
     args.start, args.name = time.perf_counter(), args.name or args.net
     args.work, args.data, args.voc = (p.absolute() for p in (args.work, args.data, args.voc))
     print(
-        f"evidence {args.name}: {args.net}, {args.solver}, labels {', '.join(args.labels)}, seeds"
-        f" {', '.join(map(str, args.seeds))}, at {', '.join(map(str, sorted(args.at)))}",
+        f"evidence {args.name}: {args.net}, {args.solver}, recipe {args.recipe}, labels"
+        f" {', '.join(args.labels)}, seeds {', '.join(map(str, args.seeds))},"
+        f" at {', '.join(map(str, sorted(args.at)))}",
         flush=True,
     )
     rows, _ = advance(args)

@@ -5,17 +5,16 @@ next.
 import itertools
 import os
 import re
-import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import evidence_nets as nets
 import numpy as np
 
-from caffe import log, log_grammar, prototxt
+from caffe import log_grammar, prototxt
 from caffe.database import LMDB, Writer
 from caffe.error import CaffeError
-from caffe.net_parameter import filter_net
 from caffe.proto import caffe_pb2
 from caffe.weights_file import read_layers
 from texttopicnet import artefacts, atomic_files, child_process
@@ -81,49 +80,8 @@ def shuffle_labels(folder: Path, split: str, seed: int) -> Path:
     return output
 
 
-def net_of(source: Path, solver: caffe_pb2.SolverParameter, sources: dict) -> str:
-    """The prototxt of a run: the solver's net, with the LMDBs of `sources`.
-
-    Parameters
-    ----------
-    source : Path
-        The net's prototxt.
-    solver : SolverParameter
-        Its train_state chooses the net's stages.
-    sources : dict
-        {split: (LMDB of the images, LMDB of the labels)}, as the prototxt is to name them; with
-        'val' the net gets data layers for the phase TEST, without crops and mirrors at random.
-    """
-    net = prototxt.read_net(source)
-    net.state.CopyFrom(solver.train_state)
-    net.state.phase = caffe_pb2.TRAIN
-    log.set_flags({"minloglevel": log.LEVELS["W"]})  # no lines about layers that are left out
-    found = filter_net(net, str(source))
-    layers = list(found.layer)
-    del found.layer[:]
-    found.ClearField("state")
-    number = 0
-    for layer in layers:
-        del layer.include[:]
-        if layer.type != "Data":
-            found.layer.add().CopyFrom(layer)
-            continue
-        for split, phase in (("train", caffe_pb2.TRAIN), ("val", caffe_pb2.TEST)):
-            if split in sources:
-                data = found.layer.add()
-                data.CopyFrom(layer)
-                data.include.add().phase = phase
-                data.data_param.source = sources[split][number]
-                if split == "val":
-                    data.transform_param.ClearField("mirror")
-        number += 1
-    if number != 2:
-        raise UserError(f"{source} has {number} Data layers: evidence.py needs images and labels")
-    return prototxt.to_text(found)
-
-
 def prepare(
-    run: Run, net_folder: Path, solver_file: str, lmdbs: Path, every: int
+    run: Run, net_folder: Path, solver_file: str, recipe: str, lmdbs: Path, every: int
 ) -> caffe_pb2.SolverParameter:
     """Write a run's nets into its folder; return its solver, without max_iter.
 
@@ -134,6 +92,8 @@ def prepare(
         A folder of CNN/.
     solver_file : str
         In `net_folder`.
+    recipe : str
+        One of evidence_nets.RECIPES.
     lmdbs : Path
         The folder of create_lmdb.py.
     every : int
@@ -153,8 +113,9 @@ def prepare(
             sources[split] = tuple(os.path.relpath(path, run.folder) for path in (images, labels))
         (run.folder / "snapshots").mkdir(parents=True, exist_ok=True)
         (run.folder / "weights").mkdir(exist_ok=True)
-        text = net_of(net_folder / solver.net, solver, sources)
-        net = prototxt.parse(text, caffe_pb2.NetParameter())
+        net = nets.net_of(net_folder / solver.net, solver, sources)
+        if recipe == "normalised":
+            net = nets.normalised(net)
         batch = next(layer.data_param.batch_size for layer in net.layer if layer.type == "Data")
         if "val" in sources:
             count = len(LMDB(str(lmdbs / "val_images_lmdb")))
@@ -162,8 +123,8 @@ def prepare(
             solver.test_interval = every
     except CaffeError as error:
         raise UserError(str(error)) from error
-    write(run.folder / "train_val.prototxt", text)
-    shutil.copyfile(net_folder / "deploy.prototxt", run.folder / "deploy.prototxt")
+    write(run.folder / "train_val.prototxt", prototxt.to_text(net))
+    write(run.folder / "deploy.prototxt", nets.deploy(net_folder / "deploy.prototxt", recipe))
     solver.net, solver.snapshot_prefix = "train_val.prototxt", PREFIX
     solver.ClearField("train_state")
     solver.snapshot, solver.random_seed = every, run.seed
@@ -258,11 +219,12 @@ def moved(before: Path, after: Path) -> dict[str, float]:
     Returns
     -------
     dict
-        {layer: |after - before| / |before|}, Euclidean lengths of the weights without the biases.
+        {layer: |after - before| / |before|}, Euclidean lengths of the weights without the biases;
+        layers whose blobs have one axis, such as BatchNorm, are left out.
     """
     first, found = dict(read_layers(before)), {}
     for name, blobs in read_layers(after):
-        if blobs:
+        if 0 in blobs and len(blobs[0].shape) > 1:
             old, new = (b[0].data.astype(np.float64) for b in (first[name], blobs))
             found[name] = float(np.linalg.norm(new - old) / np.linalg.norm(old))
     return found

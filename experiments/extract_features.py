@@ -133,18 +133,21 @@ def extract(
     dict
         {blob: ndarray of float32, shape (n_images, n_dims)}, each activation flattened in C order.
     """
+    import torch
+
     source = net.blobs[net.inputs[0]]
-    size = source.data.shape[-1]
+    size = source.shape[-1]
     found, done = {}, 0
     with tqdm(total=len(paths), unit="image") as bar:
         for x in batches(paths, size, batch):
-            if len(source.data) != len(x):  # the first batch, and a shorter last one
+            if source.shape[0] != len(x):  # the first batch, and a shorter last one
                 source.reshape(*x.shape)
                 net.reshape()
-            source.data[...] = x
+            # .data would copy the whole blob from a GPU, and back again
+            source.put(torch.from_numpy(x).to(net.device))
             net.forward()
             for blob in blobs:
-                data = net.blobs[features.MAXIMA.get(blob, blob)].data
+                data = net.blobs[features.MAXIMA.get(blob, blob)].tensor().cpu().numpy()
                 rows = features.rows_of(data, blob)
                 if blob not in found:
                     found[blob] = np.empty((len(paths), rows.shape[1]), dtype=np.float32)
@@ -164,12 +167,15 @@ def load_net(prototxt: Path, weights: Path, blobs: list[str], gpu: bool) -> "caf
     """
     os.environ.setdefault("GLOG_minloglevel", "1")  # the net's own text is not a result
     import caffe
+    from caffe import mode
     from caffe.weights_file import read_layers
 
-    if gpu:
-        caffe.set_mode_gpu()
-    else:
-        caffe.set_mode_cpu()
+    try:
+        if gpu:
+            mode.require_gpu("--gpu")
+    except caffe.CaffeError as error:
+        raise UserError(str(error)) from error
+    (caffe.set_mode_gpu if gpu else caffe.set_mode_cpu)()
     try:
         net = caffe.Net(str(prototxt), caffe.TEST, weights=str(weights))
     except caffe.CaffeError as error:

@@ -28,7 +28,6 @@ from texttopicnet import (
     average_precision,
     command_line,
     features,
-    files,
     linear_svm,
     results,
     voc,
@@ -103,13 +102,6 @@ def write_devkit_results(
             voc.write_results(temporary, name, ids, scores)
 
 
-def is_paper_set(folder: Path, num_classes: int) -> bool:
-    """Whether the set has the classes and sizes of the paper's."""
-    lists = [voc.split_file(folder, None, split) for split in ("trainval", "test")]
-    sizes = [len(files.read(path).split()) if path.is_file() else 0 for path in lists]
-    return (num_classes, *sizes) == (voc.PAPER_CLASSES, voc.PAPER_TRAINVAL, voc.PAPER_TEST)
-
-
 def score(layer: str, name: str, note: str, args: argparse.Namespace) -> None:
     """Score one layer of one net and write the record.
 
@@ -133,8 +125,8 @@ def score(layer: str, name: str, note: str, args: argparse.Namespace) -> None:
     rows = rows_of(found, tables, args.voc, source)
     labels = {split: table.labels for split, table in tables.items()}
     n_rows, n_dims = len(rows["trainval"]), found.array.shape[1]
-    # the features, a float64 copy of trainval, and what the SVMs of all penalties need
-    needed = found.array.nbytes + 8 * n_dims * (n_rows + 12 * len(GRID) * len(classes))
+    # the features, a float64 copy of trainval, what the SVMs of all penalties need, the libraries
+    needed = found.array.nbytes + 8 * n_dims * (n_rows + 12 * len(GRID) * len(classes)) + 2**28
     print(
         f"VOC2007 SVMs: {layer} ({n_dims} numbers per image), {len(classes)} classes,"
         f" difficult: {args.difficult}; memory: about {needed / 2**30:.1f} GiB"
@@ -170,7 +162,7 @@ def score(layer: str, name: str, note: str, args: argparse.Namespace) -> None:
         key: float(np.mean([row[key] for row in scores.values()]))
         for key in ("area", "voc_11_point", "chance")
     }
-    paper_set = is_paper_set(args.voc, len(classes))
+    paper_set = voc.is_paper_set(args.voc)
     part = f"part of VOC2007 or another set of its layout ({len(classes)} classes)"
     main_folder = voc.year_folder(args.voc) / "ImageSets" / "Main"
     record = results.record(

@@ -19,8 +19,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from caffe import prototxt
+from caffe import mode, prototxt
 from caffe.error import CaffeError
+from caffe.proto.caffe_pb2 import SolverParameter
 from texttopicnet import artefacts, child_process, command_line, embeddings, images, voc, vocabulary
 from texttopicnet.errors import UserError
 
@@ -99,8 +100,8 @@ def table(s: argparse.Namespace) -> list[Stage]:
     corpus, target = given("data", "collection", "work"), given("topics", "embedding")
     from_dump = given("dump", "images", "scheduler") if s.dump or s.images else []
     learning = given("scheduler", "topics", "passes", "workers", "seed", "no_below", "no_above")
-    training = given("work", "net", "solver", "seed", "note")
-    extraction = given("data", "voc", "work", "net")
+    training = given("work", "net", "solver", "seed", "note", "gpu")
+    extraction = given("data", "voc", "work", "net") + options(gpu=s.extracts_on_gpu)
     scoring = given("voc", "work", "seed", "note")
     retrieval = given("data", "work", "topics", "seed", "note")
     trust = given("trust_pickle")
@@ -222,7 +223,7 @@ def settings(args: argparse.Namespace) -> argparse.Namespace:
     """Fill in the defaults of the command line, and what follows from it.
 
     Adds makes_sample (bool: the sample's data sets are still to be made), size (side of the stored
-    images in pixels), note (what the records say beside their numbers).
+    images in pixels), note (what the records say beside their numbers), extracts_on_gpu (bool).
 
     Raises
     ------
@@ -249,6 +250,8 @@ def settings(args: argparse.Namespace) -> argparse.Namespace:
     try:
         args.size = images.stored_side(crop_of(folder / "train_val.prototxt"))
         args.note = note_of(args, folder / args.solver)
+        trains_on_gpu = wants_gpu(folder / args.solver) and mode.gpu_exists()
+        args.extracts_on_gpu = args.gpu or trains_on_gpu
     except CaffeError as error:
         raise UserError(str(error)) from error
     return args
@@ -265,6 +268,11 @@ def crop_of(path: Path) -> int:
     layers = prototxt.read_net(path).layer if path.is_file() else []
     crops = (layer.transform_param.crop_size for layer in layers)
     return next(filter(None, crops), images.CROP)
+
+
+def wants_gpu(solver: Path) -> bool:
+    """Whether a solver says solver_mode: GPU."""
+    return solver.is_file() and prototxt.read_solver(solver).solver_mode == SolverParameter.GPU
 
 
 def note_of(args: argparse.Namespace, solver: Path) -> str:
@@ -314,6 +322,8 @@ def parser() -> command_line.Parser:
     p.add_argument("--images", type=Path, metavar="FILE", help=listed)
     add(p, "--embedding", choices=embeddings.NAMES)
     add(p, "--trust-pickle")
+    gpu = "train and extract on a GPU (default: if solver_mode is GPU and there is one)"
+    p.add_argument("--gpu", action="store_true", help=gpu)
     add(p, "--force", help="run stages that are done again")
     return p
 

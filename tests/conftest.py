@@ -1,5 +1,5 @@
-"""For all tests: Caffe's default log level in any environment, scripts as modules, and topic models
-made by hand.
+"""For all tests: Caffe's default log level in any environment, the recordings of BVLC Caffe, nets
+from prototxt text, scripts as modules, and topic models made by hand.
 """
 
 import importlib.util
@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import recorded
 from gensim.corpora import Dictionary
 from gensim.models import LdaModel
 
-from texttopicnet import command_line, topics
+from texttopicnet import command_line, cores, topics
 
 ROOT = Path(__file__).resolve().parents[1]
 os.environ.pop("GLOG_minloglevel", None)
@@ -24,6 +25,31 @@ def default_log_level():
     """A script that runs within a test sets Caffe's log level for its own process."""
     yield
     os.environ.pop("GLOG_minloglevel", None)
+
+
+@pytest.fixture(autouse=True)
+def four_cores(monkeypatch):
+    """Within a test, as many worker processes are started on any machine."""
+    monkeypatch.setattr(cores, "usable", lambda: 4)
+
+
+@pytest.fixture(scope="session")
+def golden():
+    """The folder of recordings of BVLC Caffe: all of them, or the project's own share."""
+    return recorded.caffe()
+
+
+@pytest.fixture
+def net_from(tmp_path):
+    """net_from(text, phase): a caffe.Net of prototxt text."""
+    import caffe
+
+    def build(text, phase=caffe.TRAIN):
+        path = tmp_path / "net.prototxt"
+        path.write_text(text)
+        return caffe.Net(str(path), phase)
+
+    return build
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """experiments/evidence.py: shuffled labels, trainings in turn, scores, the record and the plot."""
 
 import json
+import math
 import sys
 
 import numpy as np
@@ -25,6 +26,11 @@ def script(load_script):
 @pytest.fixture(scope="module")
 def runs(script):
     return sys.modules["evidence_runs"]
+
+
+@pytest.fixture(scope="module")
+def nets(script):
+    return sys.modules["evidence_nets"]
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +65,11 @@ def test_shuffled_labels_are_the_same_vectors_at_other_images(runs, tmp_path):
     assert read_labels(runs.shuffle_labels(tmp_path, "train", 4))[1] != found
 
 
-def test_the_net_of_a_run(runs):
+def test_the_net_of_a_run(nets):
     """Stages are resolved; held-out images are not mirrored; the loss is in both phases."""
     path = artefacts.ROOT / "CNN" / "CaffeNet" / "train_val.prototxt"
     sources = {"train": ("../i", "../l"), "val": ("../vi", "../vl")}
-    text = runs.net_of(path, caffe_pb2.SolverParameter(), sources)
-    net = prototxt.parse(text, caffe_pb2.NetParameter())
+    net = nets.net_of(path, caffe_pb2.SolverParameter(), sources)
     data = [layer for layer in net.layer if layer.type == "Data"]
     assert [layer.data_param.source for layer in data] == ["../i", "../vi", "../l", "../vl"]
     assert [layer.include[0].phase for layer in data] == [0, 1, 0, 1]
@@ -75,7 +80,28 @@ def test_the_net_of_a_run(runs):
         ("SigmoidCrossEntropyLoss", 0)
     ]
     assert not [layer for layer in net.layer if layer.type == "Python"]
-    assert "vi" not in runs.net_of(path, caffe_pb2.SolverParameter(), {"train": ("../i", "../l")})
+    alone = nets.net_of(path, caffe_pb2.SolverParameter(), {"train": ("../i", "../l")})
+    assert len(alone.layer) == len(net.layer) - 2
+
+
+def test_the_normalised_recipe(nets):
+    """Normalisation comes between a layer's weights and its ReLU; -3.66 is the logit of 1/40."""
+    folder = artefacts.ROOT / "CNN" / "CaffeNet"
+    net = nets.normalised(prototxt.read_net(folder / "train_val.prototxt"))
+    names = [layer.name for layer in net.layer]
+    for name in ("conv1", "conv5", "fc6", "fc7"):
+        at = names.index(name)
+        kinds = ["BatchNorm", "Scale", "ReLU"]
+        assert [layer.type for layer in net.layer[at + 1 : at + 4]] == kinds
+        for layer in net.layer[at + 1 : at + 4]:
+            assert list(layer.bottom) == list(layer.top) == [name]
+    fc8 = net.layer[names.index("fc8")]
+    assert 1 / (1 + math.exp(-fc8.inner_product_param.bias_filler.value)) == pytest.approx(1 / 40)
+    assert "bn_fc8" not in names
+    deploy = nets.deploy(folder / "deploy.prototxt", "normalised")
+    assert deploy.count('"BatchNorm"') == 7
+    assert "filler" not in deploy
+    assert '"BatchNorm"' not in nets.deploy(folder / "deploy.prototxt", "paper")
 
 
 def test_held_out_losses(runs, tmp_path):
@@ -163,7 +189,7 @@ def evidence(script, made, load_script, monkeypatch):
 
 def test_it_trains_evaluates_and_goes_on(made, evidence, runs, capfd):
     _, work = made
-    options = ["--name", "tiny", "--snapshot", "2", "--at"]
+    options = ["--name", "tiny", "--recipe", "normalised", "--snapshot", "2", "--at"]
     first = evidence(*options, "2")
     assert [(r["labels"], r["iteration"]) for r in first["rows"]] == [
         ("topics", 0), ("shuffled", 0), ("topics", 2), ("shuffled", 2)
@@ -176,7 +202,9 @@ def test_it_trains_evaluates_and_goes_on(made, evidence, runs, capfd):
     assert start["svm"] == shuffled_start["svm"]
     assert set(topics["svm"]) == set(artefacts.LAYERS)
     assert 0 < topics["retrieval"]["average"] <= 1
-    assert set(start["moved"].values()) == {0.0}
+    assert start["moved"] == dict.fromkeys(
+        ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"), 0.0
+    )
     assert min(topics["moved"].values()) > 0
     assert topics["held_out_loss"] < start["held_out_loss"]
     assert first["values"]["iteration"] == 2

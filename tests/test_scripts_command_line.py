@@ -84,6 +84,7 @@ SCRIPTS = {
     "experiments/text_to_text_retrieval.py": "--topics 0|--passes 0|--seeds -1"
     "|--no-below -1|--no-above 50|--workers 0",
     "CNN/train_cnn.py": "--seed -1",
+    "experiments/diagram_share.py": "--sample 0|--seed -1",
     "experiments/evidence.py": "--at -1|--seeds -1|--snapshot 0|--topics 0",
     "scripts/chain.py": "--from 0|--to 10|--topics 0|--passes 0|--workers 0|--seed -1|--no-below -1"
     "|--no-above 50",

@@ -282,3 +282,27 @@ def test_a_net_trained_by_hand_is_recorded(script, tiny, monkeypatch):
     assert found["values"] == {"last_loss": 0.01, "iterations": 50}
     assert (found["seed"], found["seconds"]) == (5, 25.5)
     assert (tiny / "trained.caffemodel").read_bytes() == b"weights"
+
+
+@pytest.mark.parametrize(
+    ("lines", "gpu"),
+    [
+        (["Use CPU."], "none"),
+        (["GPU 0: NVIDIA H100 80GB HBM3"], "NVIDIA H100 80GB HBM3"),
+        (["GPU 1: A", "Use CPU."], "none"),  # resumed on another machine
+        (["Use CPU.", "GPU 0: B"], "B"),
+        ([], "none"),
+    ],
+)
+def test_the_record_names_the_device_that_computed(script, tmp_path, lines, gpu):
+    head = "I20261126 20:00:00.000000     1 caffe.cpp:208] "
+    text = "".join(f"{head}{line}\n{head}Using GPUs 0\n" for line in lines)
+    (tmp_path / "x.log").write_text(text)
+    assert script.gpu_of(tmp_path / "x.log") == gpu
+
+
+def test_gpu_without_one_ends_the_training(script, tiny, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(UserError, match=r"trained\.log says why"):
+        run(script, monkeypatch, tiny.parents[1], "--gpu")
+    assert "-gpu 0: PyTorch finds no CUDA device" in (tiny / "untrained.log").read_text()

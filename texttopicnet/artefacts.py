@@ -72,9 +72,41 @@ def voc_record(layer: str, net: str, difficult: str = "leave-out") -> str:
     return f"{RESULTS}/voc2007_svm_{layer}_{net}{suffix}.json"
 
 
+def fine_tuned_net(task: str, net: str) -> str:
+    """Folder below CNN/ of a net that is fine-tuned for `task`, 'voc2007' or 'classes'."""
+    ending = net.removeprefix("CaffeNet").lower()
+    return f"finetune_{task}_{ending}" if ending else f"finetune_{task}"
+
+
+def fine_tuning_record(folder: str, name: str) -> str:
+    """Name of the training record of a fine-tuning, below the work folder."""
+    return f"{RESULTS}/training_{folder}_{name}.json"
+
+
+def set_features(image_set: str, layer: str, net: str) -> str:
+    """Name of the features of a set with a class per image, below the work folder."""
+    return f"experiments/features/{image_set}_{layer}_{net}.npz"
+
+
+def classification_record(image_set: str, method: str, net: str) -> str:
+    """Name of the record of a set with a class per image, below the work folder; `method` is a
+    layer whose features an SVM classifies, or 'fine-tuned'.
+    """
+    return f"{RESULTS}/classification_{image_set}_{method}_{net}.json"
+
+
+def voc_fine_tuning_record(net: str) -> str:
+    """Name of the record of a net fine-tuned on VOC2007, below the work folder."""
+    return f"{RESULTS}/voc2007_fine_tuning_{net}.json"
+
+
 def voc_devkit_results(layer: str, net: str, difficult: str = "leave-out") -> str:
     """Name of the folder of the VOC devkit's results files, below the work folder."""
-    record = voc_record(layer, net, difficult)
+    return devkit_results(voc_record(layer, net, difficult))
+
+
+def devkit_results(record: str) -> str:
+    """Name of the folder of the VOC devkit's results files that belong to a record."""
     return f"{record.removesuffix('.json')}/VOC2007/Main"
 
 

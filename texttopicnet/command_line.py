@@ -199,7 +199,8 @@ OPTIONS = {
         "type": whole("--workers", 1, MOST_WORKERS),
         "default": 2,
         "metavar": "N",
-        "help": "processes; the result does not depend on their number (default: %(default)s)",
+        "help": "processes, at most one per core; the result does not depend on their number"
+        " (default: %(default)s)",
     },
     "--scheduler": {
         "metavar": "tcp://HOST:PORT",

@@ -130,7 +130,10 @@ class _Standardized:
 
 def _standardized(array: np.ndarray, rows: np.ndarray | None) -> _Standardized:
     """Standardise all rows together, so that what differs between columns is small and exact."""
-    values = np.array(array if rows is None else array[rows], dtype=np.float64)
+    rows = np.arange(len(array)) if rows is None else rows
+    values = np.empty((len(rows), array.shape[1]))
+    for start in range(0, len(rows), BLOCK):
+        values[start : start + BLOCK] = array[rows[start : start + BLOCK]]
     mean = values.mean(0)
     values -= mean
     # the sum of squares by columns, without a second array of the size of `values`

@@ -21,6 +21,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
+from texttopicnet import cores
 from texttopicnet.errors import UserError
 
 AHEAD = 3  # items per process that are in progress or waiting to be fetched
@@ -41,14 +42,16 @@ def _semaphore_error() -> str:
 
 
 def usable(workers: int) -> int:
-    """`workers`; but 1, with a line on stderr, if processes cannot communicate on this machine."""
+    """`workers`, but at most one per core; 1, with a line on stderr, if processes cannot
+    communicate on this machine.
+    """
     if workers > 1 and _semaphore_error():
         print(
             f"no semaphores ({_semaphore_error()}; is /dev/shm writable?): working in one process",
             file=sys.stderr,
         )
         return 1
-    return workers
+    return cores.processes(workers)
 
 
 @contextlib.contextmanager
@@ -58,8 +61,8 @@ def executor(workers: int, scheduler: str | None = None) -> Iterator[Executor]:
     Parameters
     ----------
     workers : int
-        Processes on this machine; 1 works in this process, and so does any number if processes are
-        not available (`usable`).
+        Processes on this machine, at most one per core; 1 works in this process, and so does any
+        number if processes are not available (`usable`).
     scheduler : str, optional
         Address of a Dask scheduler ("tcp://host:8786") whose workers do the work.  This project
         must be installed where they run; they need no files of this machine.
@@ -78,8 +81,8 @@ def executor(workers: int, scheduler: str | None = None) -> Iterator[Executor]:
     if scheduler:
         with Cluster(scheduler) as cluster:
             yield cluster
-    elif usable(workers) > 1:
-        with Processes(workers) as processes:
+    elif (count := usable(workers)) > 1:
+        with Processes(count) as processes:
             yield processes
     else:
         yield Here()
@@ -102,7 +105,7 @@ def ordered_map(
         A module's function, not a lambda, because processes import it by name.
     items : iterable
     workers : int
-        Processes that are started for these items; 1 works in this process.
+        Processes that are started for these items, at most one per core; 1 works in this process.
     *setup : object
         Sent to each of these processes once; an `executor` gets them with every item.
     executor : what `executor` yields, optional
@@ -115,8 +118,8 @@ def ordered_map(
     """
     if executor is not None:
         yield from _ordered(executor, functools.partial(function, *setup), items)
-    elif usable(workers) > 1:
-        with Processes(workers, *setup) as processes:
+    elif (count := usable(workers)) > 1:
+        with Processes(count, *setup) as processes:
             yield from _ordered(processes, functools.partial(_call, function), items)
     else:
         yield from _ordered(Here(), functools.partial(function, *setup), items)
@@ -155,7 +158,7 @@ class Processes:
 
     def __init__(self, workers: int, *setup: Any) -> None:
         self.size = workers
-        self._pool = ProcessPoolExecutor(workers, initializer=_begin, initargs=setup)
+        self._pool = ProcessPoolExecutor(workers, initializer=_begin, initargs=(workers, *setup))
 
     def __enter__(self) -> Processes:
         return self
@@ -182,9 +185,10 @@ class Processes:
             ) from error
 
 
-def _begin(*setup: Any) -> None:
+def _begin(workers: int, *setup: Any) -> None:
     global _setup
     _setup = setup
+    cores.share(workers)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process handles Ctrl-C
     parent = multiprocessing.parent_process()
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()

@@ -75,12 +75,12 @@ def _cpu_model() -> str:
     return platform.processor() or platform.machine()
 
 
-def hardware() -> dict[str, str | int | None]:
-    """{'cpu': model name, 'cores': those that this process may use, 'gpu': name or 'none'}."""
-    import torch  # takes seconds to import, and only a record needs it
+def hardware(gpu: str = "none") -> dict[str, str | int | None]:
+    """{'cpu': model name, 'cores': those that this process may use, 'gpu': `gpu`}.
 
+    `gpu` is the name of the GPU that computed, or 'none': a machine may have one that was not used.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
     return {"cpu": _cpu_model(), "cores": cores, "gpu": gpu}
 
 
@@ -130,6 +130,7 @@ def record(
     seconds: float,
     note: str = "",
     paper_set: bool = False,
+    gpu: str = "none",
     **more: Any,
 ) -> dict[str, Any]:
     """Make a result record.
@@ -154,6 +155,8 @@ def record(
     paper_set : bool
         Whether the evaluation set has the classes and sizes of the paper's.  It does not describe
         the training.
+    gpu : str
+        Name of the GPU that computed the values, or 'none'.
     **more
         Further entries, JSON values (a layer, a name, an option).
 
@@ -173,7 +176,7 @@ def record(
         "commit": commit(),
         "inputs": {name: _input(path) for name, path in inputs.items()},
         "versions": versions(),
-        "hardware": hardware(),
+        "hardware": hardware(gpu),
         "seconds": round(float(seconds), 1),
     }
     clash = result.keys() & more.keys()

@@ -209,6 +209,13 @@ def tables(voc: Path | str, difficult: str = "leave-out") -> dict[str, Table]:
     return found
 
 
+def is_paper_set(voc: Path | str) -> bool:
+    """Whether the set has the classes and sizes of the paper's."""
+    lists = [split_file(voc, None, split) for split in ("trainval", "test")]
+    sizes = [len(files.read(path).split()) if path.is_file() else 0 for path in lists]
+    return (len(classes(voc)), *sizes) == (PAPER_CLASSES, PAPER_TRAINVAL, PAPER_TEST)
+
+
 def write_results(
     folder: Path, name: str, ids: list[str], scores: np.ndarray, split: str = "test"
 ) -> Path:

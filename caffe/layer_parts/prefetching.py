@@ -3,8 +3,8 @@
 The reader thread starts with the first forward, so a net that is made only for its shapes starts
 none.  It chooses records and draws crops and mirrors one after the other, and spreads the rest over
 threads: reading, decoding, and making the net's input of the pixels.  The number of threads
-therefore changes no number.  For a GPU a batch is in page-locked memory; if its records are bytes it
-stays bytes, and the GPU makes floats of them.
+therefore changes no number.  For a GPU a batch is in page-locked memory; if its records are bytes,
+it stays bytes, and the GPU makes floats of them.
 
 If the reader is stopped, the next forward reads again what it had read ahead.
 """
@@ -15,7 +15,7 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -177,13 +177,18 @@ class PrefetchingLayer(Layer):
         self.workers = work_sharing.threads(BESIDE_GPU if cuda else BESIDE_CPU)
         pool = ThreadPoolExecutor(self.workers)
         try:
-            with opencv_threads.off():
+            with opencv_threads.off(), self._on_device():
                 while not self.stopping.is_set():
                     self._offer(self._batch(pool))
         except BaseException as error:  # handed to the thread that waits for the batch
             self._offer(error)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+    def _on_device(self) -> contextlib.AbstractContextManager:
+        """This thread's GPU: page-locked memory would otherwise be made by way of GPU 0."""
+        cuda = self.device.type == "cuda"
+        return torch.cuda.device(self.device) if cuda else contextlib.nullcontext()
 
     def _offer(self, item: Batch | BaseException):
         while not self.stopping.is_set():
@@ -197,18 +202,20 @@ class PrefetchingLayer(Layer):
         shape = (*self.shape[1:], self.shape[0])
         pixels = self.pixel_buffers.get((self.batch_size, *shape), self.batch_type)
         labels = self.label_buffers.get((self.batch_size,), np.float32)
-        images: list[np.ndarray | None] = [None] * len(records)
-        fits = [False] * len(records)
+        places, mirrors = draws.places.tolist(), draws.mirrors.tolist()
+        odd: dict[int, np.ndarray] = {}  # images unlike the first record of the source
 
         def load(i: int) -> None:
-            images[i], labels[i] = self.load(records[i])
-            fits[i] = self._fits(images[i], pixels[i])
-            if fits[i]:
-                self.transformer.write(images[i], draws, i, pixels[i])
+            image, labels[i] = self.load(records[i])
+            if not self._fits(image, pixels[i]):
+                odd[i] = image
+                return
+            corner = self.transformer.corner(places[i], image.shape)
+            self.transformer.write(image, corner, mirrors[i], pixels[i])
 
         work_sharing.share(pool, self.workers, len(records), load)
-        if not all(fits):
-            pixels = self._of_another_kind(records, images, draws)
+        if odd:
+            pixels = self._of_another_kind(records, odd, draws)
         return Batch(pixels, labels, self.place())
 
     def load(self, record: int) -> tuple[np.ndarray, int]:
@@ -229,9 +236,10 @@ class PrefetchingLayer(Layer):
         )
 
     def _of_another_kind(
-        self, records: Sequence[int], images: Sequence[np.ndarray], draws: Draws
+        self, records: Sequence[int], odd: Mapping[int, np.ndarray], draws: Draws
     ) -> np.ndarray:
-        """A batch of images unlike the first record of the source."""
+        """A batch with images unlike the first record of the source; the others are read again."""
+        images = [odd[i] if i in odd else self.load(r)[0] for i, r in enumerate(records)]
         first, *others = [self.transformer.cut_shape(image.shape) for image in images]
         for i, shape in enumerate(others, 1):
             if shape != first:
@@ -243,7 +251,8 @@ class PrefetchingLayer(Layer):
                 )
         pixels = self.pixel_buffers.get((len(images), *first), np.float32)
         for i, image in enumerate(images):
-            self.transformer.write(image, draws, i, pixels[i])
+            corner = self.transformer.corner(draws.places[i], image.shape)
+            self.transformer.write(image, corner, bool(draws.mirrors[i]), pixels[i])
         return pixels
 
     # ------------------------------------------------------------- the thread that computes

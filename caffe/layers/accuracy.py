@@ -9,12 +9,11 @@ import math
 import torch
 
 from caffe.layer import Grads, Layer, Needs, Shapes, Tensors, Tops, register
-from caffe.layer_parts.labels import integers
+from caffe.layer_parts.labels import counted
 
 
 @register("Accuracy")
 class Accuracy(Layer):
-    capturable = False
     num_bottom = (2, 2)
     num_top = (1, 2)
 
@@ -33,19 +32,18 @@ class Accuracy(Layer):
         p = self.param.accuracy_param
         classes = scores.shape[self.along]
         scores = scores.movedim(self.along, -1).reshape(-1, classes)
-        labels = labels.reshape(-1).long()
-        if p.HasField("ignore_label"):
-            keep = labels != p.ignore_label
-            scores, labels = scores[keep], labels[keep]
-        labels = integers(self, labels, classes)
+        ignored = p.ignore_label if p.HasField("ignore_label") else None
+        labels, keep = counted(self, labels, classes, ignored)
         true_scores = scores.gather(1, labels[:, None])
         rivals = (scores >= true_scores).sum(1) - 1  # the true class itself does not count
-        correct = (rivals < p.top_k).float()
-        accuracy = correct.sum() / max(1, len(labels))
+        correct = ((rivals < p.top_k) & keep).float()
+        accuracy = correct.sum() / keep.sum().clamp(min=1)
         if len(self.param.top) == 1:
             return accuracy
-        count = torch.bincount(labels, minlength=classes)
-        hits = torch.zeros(classes, device=scores.device).index_add_(0, labels, correct)
+        count, hits = (  # bincount would make the host wait for a GPU
+            torch.zeros(classes, device=scores.device).index_add_(0, labels, each)
+            for each in (keep.float(), correct)
+        )
         return accuracy, hits / count.clamp(min=1)
 
     def backward(self, bottoms: Tensors, tops: Tensors, diffs: Tensors, needs: Needs) -> Grads:

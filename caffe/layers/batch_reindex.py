@@ -7,7 +7,7 @@ its places in the top; the indices have no gradient.
 import torch
 
 from caffe.layer import Layer, Shapes, register
-from caffe.layer_parts.labels import check_range
+from caffe.layer_parts.labels import integers
 
 
 @register("BatchReindex")
@@ -25,6 +25,4 @@ class BatchReindex(Layer):
         return index == 0
 
     def forward(self, x: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
-        indices = indices.detach().long()
-        check_range(self, "index", indices, x.shape[0])
-        return x.index_select(0, indices)
+        return x.index_select(0, integers(self, indices, x.shape[0], "index"))

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from caffe.layer import Layer, Shapes, register
-from caffe.layer_parts.labels import check_range
+from caffe.layer_parts.labels import integers
 
 
 @register("Embed")
@@ -32,7 +32,6 @@ class Embed(Layer):
         return False
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        indices = x.detach().long()
-        check_range(self, "index", indices, self.param.embed_param.input_dim)
+        indices = integers(self, x, self.param.embed_param.input_dim, "index")
         y = F.embedding(indices, self.params[0])
         return y + self.params[1] if len(self.params) > 1 else y

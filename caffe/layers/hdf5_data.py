@@ -7,11 +7,13 @@ One file is held in memory at a time.  Several solvers take turns at the rows in
 that they all shuffle alike.
 """
 
+import time
+
 import h5py
 import numpy as np
-import torch
 
 from caffe import log, mode, prototxt, regular_file
+from caffe.batch_buffers import BatchBuffers
 from caffe.error import CaffeError
 from caffe.layer import Layer, Shapes, Tensors, register
 from caffe.position import Position, generator
@@ -36,6 +38,8 @@ class HDF5Data(Layer):
             self.fail(f"{p.source} lists no HDF5 files")
         log.info("hdf5_data_layer.cpp:94", f"Number of HDF5 files: {len(self.files)}")
         self.solvers = mode.solver_count() if self.train else 1
+        self.waited = 0.0  # seconds that `forward` has read and copied rows
+        self.buffers = [BatchBuffers(self.device) for _ in self.param.top]
         self.turn = 0  # the solver whose row is next
         shared = self.solvers > 1
         self.rng = np.random.default_rng(mode.common_seed() if shared else mode.draw_seed())
@@ -90,6 +94,7 @@ class HDF5Data(Layer):
         return [(self.param.hdf5_data_param.batch_size, *a.shape[1:]) for a in self.arrays]
 
     def forward(self) -> Tensors:
+        begun = time.perf_counter()
         parts = [[] for _ in self.arrays]
         missing = self.param.hdf5_data_param.batch_size
         while missing:
@@ -104,7 +109,13 @@ class HDF5Data(Layer):
             missing -= len(rows)
             if self.row == len(self.row_order):
                 self._next_file()
-        return [torch.from_numpy(np.concatenate(part)).to(self.device) for part in parts]
+        tops = []
+        for part, buffers in zip(parts, self.buffers, strict=True):
+            shape = (self.param.hdf5_data_param.batch_size, *part[0].shape[1:])
+            batch = buffers.get(shape, np.float32)
+            tops.append(buffers.to_device(np.concatenate(part, out=batch)))
+        self.waited += time.perf_counter() - begun
+        return tops
 
     def _take(self, most: int):
         """The next rows of the file that are this solver's, `most` of them at the most."""

@@ -29,7 +29,7 @@ class HingeLoss(Layer):
 
     def forward(self, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         rows = scores.reshape(scores.shape[0], -1)
-        labels = integers(self, labels, rows.shape[1])
+        labels = integers(self, labels.reshape(-1), rows.shape[1])
         margins = torch.relu(1 + _signs(rows, labels) * rows)
         self.remember(margins=margins)
         if self.param.hinge_loss_param.norm == caffe_pb2.HingeLossParameter.L2:
@@ -42,7 +42,7 @@ class HingeLoss(Layer):
         l2 = self.param.hinge_loss_param.norm == caffe_pb2.HingeLossParameter.L2
         slope = 2 * margins if l2 else margins.sign()
         grad = (
-            _signs(margins, integers(self, labels, margins.shape[1]))
+            _signs(margins, integers(self, labels.reshape(-1), margins.shape[1]))
             * slope
             * (diffs[0].sum() / len(margins))
         )

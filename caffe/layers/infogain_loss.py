@@ -21,7 +21,7 @@ from caffe import log, weights_file
 from caffe.error import CaffeError
 from caffe.layer import Grads, Layer, Needs, Shapes, Tensors, Tops, register
 from caffe.layer_parts import loss_normalization
-from caffe.layer_parts.labels import counted
+from caffe.layer_parts.labels import counted, ignore_label
 from caffe.proto import caffe_pb2
 
 LOG_THRESHOLD = 1e-20
@@ -74,10 +74,10 @@ class InfogainLoss(Layer):
         matrix = (self.matrix if matrix is None else matrix.detach()).reshape(classes, classes)
         logs = torch.log_softmax(scores, self.along)
         rows = logs.movedim(self.along, -1).reshape(-1, classes)
-        labels, keep = counted(self, labels, classes)
+        labels, keep = counted(self, labels, classes, ignore_label(self))
         # the limit changes only the value, not the gradient
         rows = rows + (rows.clamp(min=math.log(LOG_THRESHOLD)) - rows).detach()
-        losses = -(matrix[labels.clamp(0, classes - 1)] * rows).sum(1)
+        losses = -(matrix[labels] * rows).sum(1)
         batch = math.prod(scores.shape[: self.along])
         total = torch.where(keep, losses, torch.zeros_like(losses)).sum()
         loss = total / loss_normalization.normalizer(self.mode, len(labels), keep.sum(), batch)
@@ -91,8 +91,8 @@ class InfogainLoss(Layer):
         scores, labels = bottoms[:2]
         classes = scores.shape[self.along]
         matrix = (bottoms[2] if len(bottoms) > 2 else self.matrix).reshape(classes, classes)
-        labels, keep = counted(self, labels, classes)
-        rows = matrix[labels.clamp(0, classes - 1)]
+        labels, keep = counted(self, labels, classes, ignore_label(self))
+        rows = matrix[labels]
         probabilities = self.recall("probabilities", scores.shape).movedim(self.along, -1)
         grad = probabilities.reshape(-1, classes) * rows.sum(1, keepdim=True) - rows
         grad = torch.where(keep[:, None], grad, torch.zeros_like(grad))

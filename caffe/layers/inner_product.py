@@ -7,8 +7,37 @@ weight_filler, bias_filler.
 import math
 
 import torch
+from torch.autograd.function import FunctionCtx
 
 from caffe.layer import REDUCED, Grads, Layer, Needs, Shapes, Tensors, register
+from caffe.spare_memory import SpareMemory
+
+
+class _Product(torch.autograd.Function):
+    """x W^T + b, whose gradient of W takes memory that the net has spare."""
+
+    @staticmethod
+    def forward(
+        ctx: FunctionCtx,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        spare: SpareMemory,
+    ) -> torch.Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.spare = spare
+        return _product(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, dy: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        (x, weight), needs = ctx.saved_tensors, ctx.needs_input_grad
+        dx = dy @ weight if needs[0] else None
+        dw = torch.mm(dy.t(), x, out=ctx.spare.take(weight.shape)) if needs[1] else None
+        return dx, dw, dy.sum(0) if needs[2] else None, None
+
+
+def _product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None):
+    return x @ weight.t() if bias is None else torch.addmm(bias, x, weight.t())
 
 
 @register("InnerProduct")
@@ -36,13 +65,16 @@ class InnerProduct(Layer):
         return [(*shape[: self.first], self.param.inner_product_param.num_output)]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        weight = self.params[0]
-        if not self.param.inner_product_param.transpose:
-            weight = weight.t()
+        weight, bias = self.params[0], self.params[1] if len(self.params) > 1 else None
         leading = x.shape[: self.first]
         # (N, C, H, W) -> (N, C * H * W), in Caffe's order whatever the memory format
         x = x.reshape(-1, self.width)
-        y = torch.addmm(self.params[1], x, weight) if len(self.params) > 1 else x @ weight
+        if self.param.inner_product_param.transpose:
+            y = _product(x, weight.t(), bias)
+        elif self.spare and weight.device.type == "cpu" and weight.dtype == torch.float32:
+            y = _Product.apply(x, weight, bias, self.spare)
+        else:
+            y = _product(x, weight, bias)
         return y if len(leading) == 1 else y.reshape(*leading, y.shape[1])
 
     def backward(self, bottoms: Tensors, tops: Tensors, diffs: Tensors, needs: Needs) -> Grads:

@@ -7,9 +7,9 @@ as in Caffe.
 """
 
 import numpy as np
-import torch
 
 from caffe import log
+from caffe.batch_buffers import BatchBuffers
 from caffe.layer import Layer, Shapes, Tensors, register
 from caffe.position import Position
 
@@ -30,6 +30,7 @@ class MemoryData(Layer):
             )
         self.batch_size = p.batch_size
         self.data = self.labels = None
+        self.buffers = BatchBuffers(self.device), BatchBuffers(self.device)
         self.place = 0
 
     def reshape(self, shapes: Shapes) -> Shapes:
@@ -56,8 +57,7 @@ class MemoryData(Layer):
             self.fail(
                 f"{len(data)} items need as many labels, not an array of shape {labels.shape}"
             )
-        self.data = torch.from_numpy(data)
-        self.labels = torch.from_numpy(labels.reshape(-1))
+        self.data, self.labels = data, labels.reshape(-1)
         self.place = 0
 
     def forward(self) -> Tensors:
@@ -65,7 +65,12 @@ class MemoryData(Layer):
             self.fail("has no data; call net.set_input_arrays(data, labels)")
         part = slice(self.place, self.place + self.batch_size)
         self.place = part.stop % len(self.data)
-        return [array[part].to(self.device, copy=True) for array in (self.data, self.labels)]
+        tops = []
+        for array, buffers in zip((self.data, self.labels), self.buffers, strict=True):
+            batch = buffers.get((self.batch_size, *array.shape[1:]), np.float32)
+            np.copyto(batch, array[part])
+            tops.append(buffers.to_device(batch))
+        return tops
 
     # ------------------------------------------------------------- for snapshots
     def position(self) -> Position:

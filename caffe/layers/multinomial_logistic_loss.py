@@ -26,7 +26,7 @@ class MultinomialLogisticLoss(Layer):
 
     def forward(self, probabilities: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         rows = probabilities.reshape(probabilities.shape[0], -1)
-        picked = rows.gather(1, integers(self, labels, rows.shape[1])[:, None])
+        picked = rows.gather(1, integers(self, labels.reshape(-1), rows.shape[1])[:, None])
         raised = picked.detach().clamp(min=LOG_THRESHOLD)
         # the first term is 0 and carries the gradient
         return -((picked - picked.detach()) / raised + raised.log()).sum() / len(rows)

@@ -14,7 +14,7 @@ import torch
 from caffe import log
 from caffe.layer import Grads, Layer, Needs, Shapes, Tensors, register
 from caffe.layer_parts import loss_normalization
-from caffe.layer_parts.labels import counted
+from caffe.layer_parts.labels import counted, ignore_label
 from caffe.proto import caffe_pb2
 
 FLT_MIN = torch.finfo(torch.float32).tiny
@@ -50,8 +50,8 @@ class SoftmaxWithLoss(Layer):
         logs = torch.log_softmax(scores, self.along).movedim(self.along, -1).reshape(-1, classes)
         if self.keeps:
             self.remember(probabilities=logs.detach().exp())
-        labels, keep = counted(self, labels, classes)
-        picked = logs.gather(1, labels.clamp(0, classes - 1)[:, None])[:, 0]
+        labels, keep = counted(self, labels, classes, ignore_label(self))
+        picked = logs.gather(1, labels[:, None])[:, 0]
         # the limit changes only the value: Caffe's gradient is softmax - 1 also below it
         losses = -(picked + (picked.clamp(min=math.log(FLT_MIN)) - picked).detach())
         total = torch.where(keep, losses, torch.zeros_like(losses)).sum()
@@ -62,11 +62,9 @@ class SoftmaxWithLoss(Layer):
         classes = scores.shape[self.along]
         rows = scores.movedim(self.along, -1).shape
         count = math.prod(rows[:-1])
-        labels, keep = counted(self, labels, classes)
+        labels, keep = counted(self, labels, classes, ignore_label(self))
         probabilities = self.recall("probabilities", (count, classes))
-        grad = probabilities.scatter_add(
-            1, labels.clamp(0, classes - 1)[:, None], -scores.new_ones(count, 1)
-        )
+        grad = probabilities.scatter_add(1, labels[:, None], -scores.new_ones(count, 1))
         batch = math.prod(scores.shape[: self.along])
         scale = diffs[0].sum() / loss_normalization.normalizer(self.mode, count, keep.sum(), batch)
         grad = torch.where(keep[:, None], grad * scale, torch.zeros_like(grad))

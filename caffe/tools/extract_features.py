@@ -71,6 +71,7 @@ def choose_device(words: Sequence[str]) -> None:
         )
     log.info(f"{HERE}:{53 if chosen == 'GPU' else 63}", f"Using {chosen}")
     if chosen == "GPU":
+        mode.require_gpu(" ".join(words))
         log.info(f"{HERE}:59", f"Using Device_id={device_id}")
         mode.set_device(device_id)
         mode.set_mode_gpu()
@@ -98,6 +99,7 @@ def save(net: Net, blobs: Sequence[str], databases: Sequence[Writer], batches: i
         log.info(f"{HERE}:133", "Extracting Features")
         for _ in range(batches):
             net.forward_backward(backward=False)
+            net.check_indices()
             for blob, database in zip(blobs, databases, strict=True):
                 append(net, blob, database)
         for blob, database in zip(blobs, databases, strict=True):

@@ -1,4 +1,4 @@
-"""Small nets from prototxt text, and where the recordings of BVLC Caffe are."""
+"""Nets of one layer, small solvers, and what the commands print."""
 
 import numpy as np
 import pytest
@@ -12,29 +12,11 @@ CASES = recorded.SHARED / "cases" / "caffe"
 
 
 @pytest.fixture(scope="session")
-def golden():
-    """The folder of recordings of BVLC Caffe: all of them, or the project's own share."""
-    return recorded.caffe()
-
-
-@pytest.fixture(scope="session")
 def shared_cases():
     """The folder of inputs from users' reports; tests that need it are skipped without it."""
     if not CASES.is_dir():
         pytest.skip(f"the inputs from users' reports are not here ({CASES})")
     return CASES
-
-
-@pytest.fixture
-def net_from(tmp_path):
-    """net_from(text, phase): a caffe.Net of prototxt text."""
-
-    def build(text, phase=caffe.TRAIN):
-        path = tmp_path / "net.prototxt"
-        path.write_text(text)
-        return caffe.Net(str(path), phase)
-
-    return build
 
 
 @pytest.fixture

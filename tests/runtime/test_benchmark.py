@@ -1,6 +1,8 @@
-"""caffe time: what it runs."""
+"""caffe time: what it runs, and what it reports."""
 
+import itertools
 import re
+import time
 
 import caffe
 from caffe.benchmark import benchmark
@@ -30,3 +32,26 @@ def test_a_net_without_a_loss_runs_backward_too(tmp_path, capfd):
     log = capfd.readouterr().err
     assert len(re.findall(r"(data|conv|fc)\tbackward: \S+ ms\.", log)) == 3
     assert float(re.search(r"fc\tbackward: (\S+) ms\.", log).group(1)) > 0
+    assert "wait for data" not in log  # nothing is read
+
+
+def test_the_wait_for_data(net_from, float_lmdb, capfd, monkeypatch):
+    """By a clock that moves half a second whenever it is read.
+
+    The layer reads it twice in each forward, and so waits half a second; an iteration reads it
+    eight times in all: at its begin and end, around the layer's forward and backward, and in the
+    layer.  The first forward is not counted.
+    """
+    monkeypatch.setenv("GLOG_minloglevel", "0")
+    net = net_from(
+        'layer { name: "data" type: "Data" top: "data" data_param {'
+        f' source: "{float_lmdb([[1], [2]])}" batch_size: 2 backend: LMDB }} }}'
+    )
+    clock = itertools.count()
+    monkeypatch.setattr(time, "perf_counter", lambda: next(clock) * 0.5)
+    benchmark(net, 4)
+    net.close()
+    log = capfd.readouterr().err
+    # 4 iterations of eight steps, and the step to the last reading: 33 half seconds
+    share = 100 * 4 * 500 / (33 * 500)
+    assert f"Average wait for data: 500 ms, {share:.1f} % of Forward-Backward." in log

@@ -10,6 +10,7 @@ import lmdb
 import numpy as np
 import pytest
 
+from caffe import cli, log_grammar
 from caffe.proto import caffe_pb2
 
 LINE = re.compile(r"^[IWEF]\d{4} \d\d:\d\d:\d\d\.\d{6} +\d+ [\w.]+:\d+\] ")
@@ -250,15 +251,34 @@ def test_an_empty_lmdb_is_refused(task):
     assert "empty" in done.stderr.splitlines()[-1]
 
 
-def test_gpu_mode_without_a_gpu_warns_and_uses_the_cpu(task):
+def test_a_solver_for_the_gpu_without_a_gpu_warns_and_uses_the_cpu(task, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     solver(task, 2, "solver_mode: GPU")
-    import torch
-
-    if torch.cuda.is_available():
-        pytest.skip("there is a GPU here")
     done = run("train", "--solver", "solver.prototxt", cwd=task)
     assert done.returncode == 0
-    assert re.search(r"^W.*CPU", done.stderr, re.M)
+    assert re.search(r"^W.*no CUDA device here: THE CPU COMPUTES", done.stderr, re.M)
+    assert log_grammar.DEVICE.findall(done.stderr) == [""]
+
+
+@pytest.mark.parametrize("gpu", ["0", "all", "0,1"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("train", "-solver", "solver.prototxt"),
+        ("test", "-model", "net.prototxt", "-weights", "w.caffemodel"),
+        ("time", "-model", "net.prototxt"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_an_explicit_gpu_without_a_gpu_is_fatal(task, monkeypatch, fatal, command, gpu):
+    """As in BVLC Caffe built without CUDA; a solver_mode: CPU does not change that."""
+    solver(task, 2, "solver_mode: CPU")
+    monkeypatch.chdir(task)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    assert f"-gpu {gpu}: PyTorch finds no CUDA device here" in fatal(
+        cli.main, *command, "-gpu", gpu
+    )
 
 
 def test_no_arguments_prints_the_usage(task):

@@ -9,46 +9,18 @@ import re
 
 import numpy as np
 import pytest
+import small_trainings
 import torch
-from google.protobuf import text_format
 from graph_emulator import GraphEmulator
+from small_trainings import DATA, ITERATIONS, NET, SGD, assert_equal, state, trained
 
-import caffe
-from caffe import captured_iteration
+from caffe import captured_iteration, record_cache
 from caffe.blob import Blob
 from caffe.captured_iteration import WARM_UP
 from caffe.cuda_graph import CallAgain
-from caffe.database import Writer
 from caffe.layers.accuracy import Accuracy
-from caffe.proto import caffe_pb2
 from caffe.update_rule import Updater
 
-ITERATIONS = 12
-NET = """
-layer {{ name: "data" type: "Data" top: "x" {data} }}
-layer {{ name: "conv" type: "Convolution" bottom: "x" top: "c"
-  param {{ lr_mult: 1 decay_mult: 1 }} param {{ lr_mult: 2 decay_mult: 0 }}
-  convolution_param {{ num_output: 6 kernel_size: 3 weight_filler {{ type: "xavier" }} }} }}
-layer {{ name: "relu" type: "ReLU" bottom: "c" top: "c" }}
-layer {{ name: "pool" type: "Pooling" bottom: "c" top: "p"
-  pooling_param {{ pool: MAX kernel_size: 2 stride: 2 }} }}
-layer {{ name: "norm" type: "LRN" bottom: "p" top: "n" lrn_param {{ local_size: 3 alpha: 0.1 }} }}
-layer {{ name: "ip" type: "InnerProduct" bottom: "n" top: "h"
-  param {{ lr_mult: 1 decay_mult: 1 }} param {{ lr_mult: 2 decay_mult: 0 }}
-  inner_product_param {{ num_output: 8 weight_filler {{ type: "xavier" }} }} }}
-layer {{ name: "relu2" type: "ReLU" bottom: "h" top: "h" }}
-layer {{ name: "drop" type: "Dropout" bottom: "h" top: "h"
-  dropout_param {{ dropout_ratio: {dropout} }} }}
-layer {{ name: "y" type: "InnerProduct" bottom: "h" top: "y"
-  inner_product_param {{ num_output: 3 weight_filler {{ type: "xavier" }} }} }}
-layer {{ name: "t" type: "InnerProduct" bottom: "x" top: "t" param {{ lr_mult: 0 }}
-  param {{ lr_mult: 0 }} inner_product_param {{ num_output: 3
-  weight_filler {{ type: "uniform" min: -0.1 max: 0.1 }} }} }}
-layer {{ name: "loss" type: "EuclideanLoss" bottom: "y" bottom: "t" top: "loss" }}
-"""
-DATA = """data_param {{ source: "{path}" backend: LMDB batch_size: 4 }}
-  transform_param {{ crop_size: 7 mirror: true scale: 0.01 mean_value: 100 }}"""
-SGD = 'momentum: 0.9 weight_decay: 0.01 lr_policy: "multistep" gamma: 0.1 stepvalue: 5 stepvalue: 9'
 RULE_SETTINGS = {
     "SGD": "momentum: 0.9",
     "Nesterov": "momentum: 0.9",
@@ -61,60 +33,12 @@ RULE_SETTINGS = {
 
 @pytest.fixture(scope="module")
 def lmdb(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data") / "lmdb"
-    with Writer(path) as database:
-        for i in range(10):
-            pixels = np.random.default_rng(i).integers(0, 256, (3, 9, 9), dtype=np.uint8)
-            database.put(
-                f"{i:04}", caffe_pb2.Datum(channels=3, height=9, width=9, data=pixels.tobytes())
-            )
-    return path
-
-
-class Trainings:
-    """Trainings of the net above in one folder."""
-
-    def __init__(self, folder, lmdb):
-        self.folder, self.lmdb = folder, lmdb
-
-    def solver(self, settings, recorder=None, dropout=0, data=DATA, net=NET):
-        text = net.format(data=data.format(path=self.lmdb), dropout=dropout)
-        (self.folder / "net.prototxt").write_text(text)
-        given = caffe_pb2.SolverParameter(net=str(self.folder / "net.prototxt"))
-        given.random_seed, given.max_iter, given.base_lr = 3, ITERATIONS, 0.05
-        given.snapshot_prefix = f"{self.folder}/s"
-        text_format.Merge(settings, given)
-        solver = caffe.get_solver(given)
-        solver.recorder = recorder
-        for net in (solver.net, *solver.test_nets):
-            net.keep_blobs = False
-        return solver
+    return small_trainings.write_lmdb(tmp_path_factory.mktemp("data") / "lmdb")
 
 
 @pytest.fixture
 def trainings(tmp_path, lmdb):
-    return Trainings(tmp_path, lmdb)
-
-
-def trained(solver, iterations=ITERATIONS):
-    """Train one iteration at a time; the losses, the weights and the history."""
-    losses = []
-    for _ in range(iterations):
-        solver.step(1)
-        losses.append(float(solver.training_log.losses[-1]))
-    solver.close()
-    return losses, state(solver)
-
-
-def state(solver):
-    weights = [p.blob.tensor() for p in solver.net.learnable]
-    return [tensor.detach().clone().numpy() for tensor in [*weights, *solver.updater.history]]
-
-
-def assert_equal(first, second, rtol=2e-5):
-    np.testing.assert_allclose(first[0], second[0], rtol=rtol)
-    for a, b in zip(first[1], second[1], strict=True):
-        np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol * max(1e-6, np.abs(b).max()))
+    return small_trainings.Trainings(tmp_path, lmdb)
 
 
 CASES = {
@@ -274,42 +198,45 @@ def test_another_rate_in_each_iteration_needs_one_graph(trainings):
     assert emulator.captures == 1
 
 
-class Records:
-    """What caffe/device_records.py gives, from the batches of a Data layer."""
-
-    def __init__(self, layer):
-        self.layer, self.left, self.drawn, self.draws = layer, 0, 0, 0
-
-    def draw_ahead(self, passes):
-        assert passes == captured_iteration.AHEAD
-        batches = [self.layer.forward() for _ in range(4)]
-        table = [torch.stack(tops) for tops in zip(*batches, strict=True)]
-        if self.draws:
-            for place, tops in zip(self.table, table, strict=True):
-                place.copy_(tops)
-        else:
-            self.table = table
-        self.left = self.drawn = 4
-        self.draws += 1
-
-    def batch(self, row):
-        return [tops.index_select(0, row.reshape(1))[0] for tops in self.table]
-
-    def advance(self):
-        self.left -= 1
-
-
 @pytest.mark.parametrize("passes", [1, 3])
-def test_records_on_the_device_are_read_inside_the_graph(trainings, passes):
+def test_records_on_the_device_are_read_inside_the_graph(trainings, monkeypatch, passes):
+    monkeypatch.setattr(captured_iteration, "AHEAD", 4)
     settings = f"{SGD} iter_size: {passes}"
     eager = trained(trainings.solver(settings))
     emulator = GraphEmulator()
     solver = trainings.solver(settings, emulator)
     layer = solver.net.nodes[0].layer
-    layer.device_records = Records(layer)
-    captured = trained(solver)
-    assert_equal(captured, eager)
-    assert layer.device_records.draws == ITERATIONS * passes // 4
+    record_cache.keep([layer], torch.device("cpu"))
+    assert_equal(trained(solver), eager)
+    assert layer.device_records.drawn == 4
+    # for each of the three rates one graph, or one of a pass and one of the update
+    assert emulator.captures == (3 if passes == 1 else 6)
+
+
+def test_cached_records_resume_and_alternate_with_other_passes(trainings, monkeypatch):
+    """A snapshot knows how many of the rows that were drawn ahead have been taken."""
+    monkeypatch.setattr(captured_iteration, "AHEAD", 5)
+    losses, end = trained(trainings.solver(SGD))
+
+    def cached():
+        solver = trainings.solver(SGD, GraphEmulator())
+        record_cache.keep([solver.net.nodes[0].layer], torch.device("cpu"))
+        return solver
+
+    solver = cached()
+    solver.step(7)
+    _, name = solver.snapshot()
+    loss = float(solver.net.forward_backward(backward=False))  # takes the batch of iteration 7
+    assert loss == pytest.approx(losses[7], rel=2e-5)
+    solver.step(1)  # with the batch of iteration 8
+    resumed = cached()
+    resumed.restore(name)
+    assert_equal(trained(resumed, ITERATIONS - 7), (losses[7:], end))
+    other = trainings.solver(SGD)
+    other.restore(name)
+    other.net.forward_backward(backward=False)
+    other.step(1)
+    assert_equal(([], state(solver)), ([], state(other)))
 
 
 def why_not(solver):

@@ -6,6 +6,7 @@ import re
 import struct
 import time
 
+import h5py
 import numpy as np
 import pytest
 
@@ -89,14 +90,16 @@ def test_watchers_are_told_of_each_display_and_test(solver_file, capfd, monkeypa
     assert all(point.variances["loss"] > 0 for point in seen.points)
 
 
-def test_images_per_second_and_the_wait_for_data(solver_file, monkeypatch):
-    """Two updates of three images each take what the clock says; half of it is waited for data."""
+def test_images_per_second_and_the_wait_for_data(solver_file, monkeypatch, capfd):
+    """Two updates of three images each take what the clock says; part of it is waited for data."""
+    monkeypatch.setenv("GLOG_minloglevel", "0")
     seconds = iter(range(10**6))
     monkeypatch.setattr(progress.time, "perf_counter", lambda: next(seconds) * 0.5)
     seen = Recorder()
     solver = caffe.get_solver(str(solver_file))
     solver.training_log.watchers.append(seen)
     solver.param.test_interval = 0
+    solver.training_log.shows_wait = True
     solver.step(3)
     solver.close()
     first, second = seen.points
@@ -105,6 +108,26 @@ def test_images_per_second_and_the_wait_for_data(solver_file, monkeypatch):
     # the clock is read at each display and, twice, at each of two forwards: five half seconds
     assert second.images_per_second == pytest.approx(2 * 3 / 2.5)
     assert second.data_wait == pytest.approx(2 * 0.5 / 2.5)
+    shown = [row for row in capfd.readouterr().err.splitlines() if "Waited for data" in row]
+    assert [row.partition("] ")[2] for row in shown] == ["    Waited for data: 40.0 % of the time"]
+    # what BVLC's parse_log.py and parse_log.sh search for
+    assert not re.search(r"Iteration (\d+)|net output #|lr = |Solving|loss|Test|Train", shown[0])
+
+
+def test_all_layers_that_read_are_waited_for(net_from, tmp_path):
+    """HDF5Data has no reader thread: reading its rows is a wait.  Input reads nothing."""
+    with h5py.File(tmp_path / "rows.h5", "w") as f:
+        f["x"] = np.zeros((2, 3), dtype=np.float32)
+    (tmp_path / "list.txt").write_text(f"{tmp_path}/rows.h5")
+    net = net_from(
+        'layer { name: "x" type: "HDF5Data" top: "x" hdf5_data_param {'
+        f' source: "{tmp_path}/list.txt" batch_size: 2 }} }}'
+    )
+    assert progress.waited(net) == 0
+    net.forward()
+    assert progress.waited(net) > 0
+    given = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 } } }'
+    assert progress.waited(net_from(given)) is None
 
 
 def test_a_watcher_that_fails_does_not_end_the_training(solver_file, capfd):

@@ -6,30 +6,12 @@ import os
 import numpy as np
 import pytest
 import torch
+from recorded_training import RUNS, make_solver, worst
 
 import caffe
 from caffe import lr_policy, prototxt
 from caffe.proto import caffe_pb2
 
-RUNS = [
-    "adadelta",
-    "adagrad",
-    "adam",
-    "nesterov_step",
-    "rmsprop",
-    "sgd_clip",
-    "sgd_fixed",
-    "sgd_frozen_conv123",
-    "sgd_inv",
-    "sgd_itersize2",
-    "sgd_l1_strong",
-    "sgd_l2_strong",
-    "sgd_multistep",
-    "sgd_nomomentum_nowd",
-    "sgd_poly",
-    "sgd_step",
-    "sgd_step_h5",
-]
 # In this run one pre-activation of conv4 (channel 21, iteration 8) is -2e-6 here, a sum of products
 # a million times as large: on which side of ReLU's kink it falls is rounding.  Caffe's fell on the
 # other, and one gradient entry with it.
@@ -48,23 +30,6 @@ def in_golden_train(golden, monkeypatch):
     torch.set_num_threads(2)
     yield golden / "train"
     torch.set_num_threads(threads)
-
-
-def make_solver(run, tmp_path):
-    param = prototxt.read_solver(f"runs/{run}/solver.prototxt")
-    param.snapshot_prefix = str(tmp_path / "snap")
-    return caffe.get_solver(param)
-
-
-def worst(net, arrays, tag):
-    """Largest deviation of the net's weights from those recorded under `tag`."""
-    deviations = []
-    for key in arrays:
-        if key.startswith(f"{tag}."):
-            layer, index = key[len(tag) + 1 :].rsplit(".", 1)
-            deviations.append(np.abs(net.params[layer][int(index)].data - arrays[key]).max())
-    assert deviations
-    return max(deviations)
 
 
 def reproduce(folder, tmp_path, run, at_once):

@@ -52,14 +52,10 @@ def test_by_hand_over_the_end_of_the_data(task, capsys):
     assert "Successfully extracted the features!" in log
 
 
-def test_without_a_gpu_the_cpu_does_it(task, monkeypatch, capsys):
+def test_gpu_without_a_gpu_is_fatal(task, monkeypatch, fatal):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    assert (
-        main(["weights.caffemodel", "net.prototxt", "y", "f", "1", "lmdb", "GPU", "DEVICE_ID=0"])
-        == 0
-    )
-    assert len(records("f")) == 2
-    assert "continuing on the CPU" in capsys.readouterr().err
+    given = ["weights.caffemodel", "net.prototxt", "y", "f", "1", "lmdb", "GPU", "DEVICE_ID=0"]
+    assert "GPU DEVICE_ID=0: PyTorch finds no CUDA device here" in fatal(main, *given)
 
 
 def test_as_recorded(golden, tmp_path, monkeypatch):

@@ -1,0 +1,107 @@
+"""The nets of evidence.py: a net of CNN/ with other LMDBs, and as a recipe changes it."""
+
+import math
+from pathlib import Path
+
+from caffe import log, prototxt
+from caffe.net_parameter import filter_net
+from caffe.proto import caffe_pb2
+from texttopicnet.errors import UserError
+
+RECIPES = ("paper", "normalised")
+WEIGHTED = ("Convolution", "InnerProduct")
+# of BatchNorm's means, for the phase TEST: about the last 20 batches; Caffe's 0.999 would give the
+# means of weights of long ago, while they move fast
+FRACTION = 0.95
+
+
+def net_of(
+    source: Path, solver: caffe_pb2.SolverParameter, sources: dict
+) -> caffe_pb2.NetParameter:
+    """The net of a run: the solver's net, with the LMDBs of `sources`.
+
+    Parameters
+    ----------
+    source : Path
+        The net's prototxt.
+    solver : SolverParameter
+        Its train_state chooses the net's stages.
+    sources : dict
+        {split: (LMDB of the images, LMDB of the labels)}, as the prototxt is to name them; with
+        'val' the net gets data layers for the phase TEST, without crops and mirrors at random.
+    """
+    net = prototxt.read_net(source)
+    net.state.CopyFrom(solver.train_state)
+    net.state.phase = caffe_pb2.TRAIN
+    log.set_flags({"minloglevel": log.LEVELS["W"]})  # no lines about layers that are left out
+    found = filter_net(net, str(source))
+    layers = list(found.layer)
+    del found.layer[:]
+    found.ClearField("state")
+    number = 0
+    for layer in layers:
+        del layer.include[:]
+        if layer.type != "Data":
+            found.layer.add().CopyFrom(layer)
+            continue
+        for split, phase in (("train", caffe_pb2.TRAIN), ("val", caffe_pb2.TEST)):
+            if split in sources:
+                data = found.layer.add()
+                data.CopyFrom(layer)
+                data.include.add().phase = phase
+                data.data_param.source = sources[split][number]
+                if split == "val":
+                    data.transform_param.ClearField("mirror")
+        number += 1
+    if number != 2:
+        raise UserError(f"{source} has {number} Data layers: evidence.py needs images and labels")
+    return found
+
+
+def normalised(net: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
+    """A net that starts to learn at once: the recipe `normalised`.
+
+    Every layer with weights but the last is followed by BatchNorm and Scale (Ioffe and Szegedy,
+    Batch normalization, ICML 2015), so that neither the signal nor its gradient fades on the way
+    through eight layers of small weights.  The last layer's bias starts at the logit of 1 / n, the
+    mean of n topics (as Lin et al., Focal loss for dense object detection, ICCV 2017, start their
+    classifier), so that the first steps need not push all outputs down.
+
+    Parameters
+    ----------
+    net : NetParameter
+        A net for training, or a deploy net without fillers.
+
+    Returns
+    -------
+    NetParameter
+        Another one.
+    """
+    found = caffe_pb2.NetParameter()
+    found.CopyFrom(net)
+    del found.layer[:]
+    last = [layer.name for layer in net.layer if layer.type in WEIGHTED][-1]
+    for layer in net.layer:
+        added = found.layer.add()
+        added.CopyFrom(layer)
+        if layer.type not in WEIGHTED:
+            continue
+        if layer.name == last:
+            inner = added.inner_product_param
+            if inner.HasField("bias_filler"):
+                inner.bias_filler.Clear()
+                inner.bias_filler.type = "constant"
+                inner.bias_filler.value = -math.log(max(inner.num_output - 1, 1))
+            continue
+        blob = {"bottom": [layer.top[0]], "top": [layer.top[0]]}
+        norm = found.layer.add(name=f"bn_{layer.name}", type="BatchNorm", **blob)
+        norm.batch_norm_param.moving_average_fraction = FRACTION
+        scale = found.layer.add(name=f"scale_{layer.name}", type="Scale", **blob)
+        scale.scale_param.bias_term = True
+    return found
+
+
+def deploy(source: Path, recipe: str) -> str:
+    """The deploy prototxt that belongs to a recipe."""
+    net = prototxt.read_net(source)
+    return prototxt.to_text(normalised(net) if recipe == "normalised" else net)

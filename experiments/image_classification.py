@@ -1,0 +1,345 @@
+"""Classify a set with one class per image: STL-10, SUN397, or any folder with a folder per class.
+
+Reads:   the set (data/README.md says what belongs into its folder), WORK/CNN/<net>/*.caffemodel
+Writes:  WORK/experiments/results/classification_<set>_<layer>_<name>.json and, after fine-tuning,
+         classification_<set>_fine-tuned_<name>.json; WORK/experiments/features/<set>_*.npz;
+         WORK/CNN/finetune_classes*_<set>_<fold>/
+Paper:   the tables of STL-10 and SUN397
+Usage:   python experiments/image_classification.py --data stl10|sun397|folder DIR [--data ...]
+                 [--method svm|fine-tuning|both] [--folds N] [--work DIR] [--net CaffeNet]
+                 [--name trained] [--weights FILE] [--gpu] [--seed 0] [--note TEXT] [--force]
+
+The accuracy is the mean over the folds: the 10 of STL-10, the 10 partitions of SUN397, those that
+a folder has or that are drawn.  SVMs classify the features of max5, pool5, fc6 and fc7, one class
+against all others; C is chosen on a fifth of the training images.  Without --name the trained and
+the untrained net are scored; records that exist are kept.
+"""
+
+import texttopicnet.startup  # noqa: F401  isort: skip
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from fine_tuning import CROPS, Training, crop_of, net_folder, pack, scores
+from sklearn.model_selection import train_test_split
+from tqdm import tqdm
+
+from texttopicnet import (
+    artefacts,
+    child_process,
+    command_line,
+    features,
+    image_folder,
+    images,
+    linear_svm,
+    results,
+    stl10,
+    sun397,
+)
+from texttopicnet.errors import UserError
+from texttopicnet.image_sets import Fold, ImageSet
+
+UNTRAINED_NOTE = "the same net as its fillers made it, not trained"
+KINDS = ("stl10", "sun397", "folder")
+FINE_TUNED = "fine-tuned"
+GRID = [0.5**n for n in range(7, 19, 2)]  # 7.8e-3 ... 7.6e-6
+VAL_SHARE = 0.2  # of the training images, on which C is chosen
+
+
+def read_set(kind: str, folder: Path, args: argparse.Namespace) -> ImageSet:
+    """The image set of a pair of --data."""
+    if kind == "stl10":
+        return stl10.read(folder, args.work / "experiments" / "stl10")
+    if kind == "sun397":
+        return sun397.read(folder)
+    if kind == "folder":
+        return image_folder.read(folder, args.splits, args.seed)
+    raise UserError(f"--data {kind} {folder}: the kind must be {', '.join(KINDS)}")
+
+
+def weights_of(name: str, args: argparse.Namespace) -> Path:
+    """The weights of a net; UserError if they do not exist."""
+    path = args.weights or args.work / "CNN" / args.net / f"{name}.caffemodel"
+    return artefacts.existing(path, "scripts/05_train_cnn.sh").absolute()
+
+
+def extract(image_set: ImageSet, name: str, layers: list[str], args: argparse.Namespace) -> None:
+    """Compute the features of these layers in one pass of the net, by extract_features.py."""
+    used = sorted(
+        {row for fold in image_set.folds for part in (fold.train, fold.test) for row in part}
+    )
+    out = args.work / artefacts.set_features(image_set.name, "{blob}", name)
+    script = artefacts.ROOT / "experiments" / "extract_features.py"
+    with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as listing:
+        listing.writelines(f"{image_set.paths[row].absolute()}\n" for row in used)
+        listing.flush()
+        command = [sys.executable, str(script), "--net", args.net, "--list", listing.name]
+        command += ["--weights", str(weights_of(name, args)), "--blobs", ",".join(layers)]
+        command += ["--out", str(out), "--force", *(["--gpu"] if args.gpu else [])]
+        if child_process.run(command).exit_status:
+            raise UserError(f"the features of {image_set.name} were not computed: see above")
+
+
+def features_of(
+    image_set: ImageSet, name: str, layers: list[str], args: argparse.Namespace
+) -> dict[str, Path]:
+    """{layer: features file}; those that are missing, or of other weights, are computed."""
+    digest = artefacts.sha256(weights_of(name, args))
+    paths = {b: args.work / artefacts.set_features(image_set.name, b, name) for b in layers}
+    missing = [
+        layer
+        for layer, path in paths.items()
+        if args.force or not path.exists() or features.load(path).weights_sha256 != digest
+    ]
+    if missing:
+        extract(image_set, name, missing, args)
+    return paths
+
+
+def one_against_all(labels: np.ndarray, n_classes: int) -> np.ndarray:
+    """int8 (n_images, n_classes): 1 for the image's class, -1 for the others."""
+    return np.where(labels[:, None] == np.arange(n_classes), 1, -1).astype(np.int8)
+
+
+def svm_fold(
+    array: np.ndarray, labels: np.ndarray, fold: Fold, n_classes: int, seed: int
+) -> tuple[float, float]:
+    """Accuracy on a fold's test images, and the C that was chosen.
+
+    Parameters
+    ----------
+    array : ndarray of float32, shape (n_images, n_dims)
+    labels : ndarray of int64, shape (n_images,)
+    fold : Fold
+        Rows of `array`.
+    n_classes : int
+    seed : int
+        Of the split on which C is chosen.
+    """
+
+    def accuracy(train: np.ndarray, test: np.ndarray, penalty: float) -> float:
+        y = one_against_all(labels[train], n_classes)
+        model = linear_svm.fit(array, y, np.full(n_classes, penalty), train)
+        found = model.decision_function(array, test).argmax(axis=1)
+        return float((found == labels[test]).mean())
+
+    train, val = split(labels, fold.train, n_classes, seed)
+    best = GRID[int(np.argmax([accuracy(train, val, penalty) for penalty in GRID]))]
+    return accuracy(fold.train, fold.test, best), best
+
+
+def split(
+    labels: np.ndarray, rows: np.ndarray, n_classes: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Training rows as four fifths and a fifth, with the same shares of the classes.
+
+    Raises
+    ------
+    UserError
+        A class has one image.
+    """
+    counts = np.bincount(labels[rows], minlength=n_classes)
+    if counts.min() < 2:
+        raise UserError(
+            "a class has a single training image: C cannot be chosen, because that needs one to"
+            " train and one to test"
+        )
+    held_out = max(n_classes, round(VAL_SHARE * len(rows)))
+    return train_test_split(rows, test_size=held_out, random_state=seed, stratify=labels[rows])
+
+
+def summary(accuracies: list[float]) -> dict[str, float | list[float]]:
+    """Mean, standard deviation (of the folds as a population) and the folds' values."""
+    mean, std = float(np.mean(accuracies)), float(np.std(accuracies))
+    return {"mean": mean, "std": std, "folds": accuracies}
+
+
+def chance(image_set: ImageSet, folds: list[Fold]) -> float:
+    """Accuracy of the answer that is right most often, mean over the folds."""
+    shares = [np.bincount(image_set.labels[f.test]).max() / len(f.test) for f in folds]
+    return float(np.mean(shares))
+
+
+def save(
+    image_set: ImageSet,
+    folds: list[Fold],
+    method: str,
+    name: str,
+    values: dict,
+    inputs: dict,
+    start: float,
+    args: argparse.Namespace,
+) -> None:
+    """Write a record and say what was measured."""
+    note = UNTRAINED_NOTE if name == "untrained" else args.note
+    record = results.record(
+        experiment="image_classification",
+        corpus=image_set.name,
+        values=values | {"chance": chance(image_set, folds)},
+        split={
+            "classes": len(image_set.classes),
+            "folds": len(folds),
+            "train": len(folds[0].train),
+            "test": len(folds[0].test),
+        },
+        seed=args.seed,
+        inputs=inputs | ({"lists": image_set.sources} if image_set.sources else {}),
+        seconds=time.perf_counter() - start,
+        note=note,
+        paper_set=image_set.paper_set and len(folds) == len(image_set.folds),
+        method=method,
+        name=name,
+        net=args.net,
+    )
+    output = args.work / artefacts.classification_record(image_set.name, method, name)
+    results.save(output, record)
+    for key, row in values.items():
+        if key.startswith("accuracy"):
+            print(
+                f"{image_set.name}, {method}, {name}: {key.replace('_', ' ')} {row['mean']:.4f}"
+                f" +- {row['std']:.4f} over {len(folds)} folds (chance"
+                f" {record['values']['chance']:.4f})"
+            )
+    print(output)
+
+
+def classify_features(
+    image_set: ImageSet, folds: list[Fold], name: str, layers: list[str], args: argparse.Namespace
+) -> None:
+    """SVMs on the features of some layers of a net."""
+    for layer, path in features_of(image_set, name, layers, args).items():
+        start = time.perf_counter()
+        found = features.load(path, blob=layer)
+        used = {image: i for i, image in enumerate(found.ids)}
+        ids = [str(p.absolute().with_suffix("")) for p in image_set.paths]
+        rows = np.array([used.get(image, -1) for image in ids])
+        needed = np.concatenate([part for f in folds for part in (f.train, f.test)])
+        if (rows[needed] < 0).any():
+            raise UserError(f"{path} lacks images of the set: --force computes it again")
+        array = found.array
+        labels = np.zeros(len(array), dtype=np.int64)
+        labels[rows[rows >= 0]] = image_set.labels[rows >= 0]
+        accuracies, penalties = [], []
+        for fold in tqdm(folds, desc=f"{image_set.name} {layer}", unit="fold"):
+            own = Fold(fold.name, rows[fold.train], rows[fold.test])
+            accuracy, penalty = svm_fold(array, labels, own, len(image_set.classes), args.seed)
+            accuracies.append(accuracy)
+            penalties.append(penalty)
+        values = {"accuracy": summary(accuracies), "C": penalties}
+        save(image_set, folds, layer, name, values, {"features": path}, start, args)
+
+
+def fine_tune(image_set: ImageSet, folds: list[Fold], name: str, args: argparse.Namespace) -> None:
+    """Fine-tune a net on every fold, and score the test images with 1 and with 10 crops."""
+    start, begin = time.perf_counter(), weights_of(name, args)
+    net = net_folder("classes", args.net)
+    side, found = images.stored_side(crop_of(net)), {crops: [] for crops in CROPS}
+    for number, fold in enumerate(folds, 1):
+        folder = args.work / "CNN" / f"{net.name}_{image_set.name}_{fold.name}"
+        lmdb = folder / "train_lmdb"
+        paths = [image_set.paths[row] for row in fold.train]
+        if args.force or not lmdb.exists():
+            pack([lmdb], paths, image_set.labels[fold.train], side, args.seed)
+        training = Training(net.name, folder, begin, name, len(image_set.classes))
+        print(f"{image_set.name}, fold {number} of {len(folds)}: {len(paths)} images", flush=True)
+        training.run(args.solver, args.seed, args.note, args.force)
+        test = [image_set.paths[row] for row in fold.test]
+        prob = scores(folder / "deploy.prototxt", training.weights, test, args.gpu)
+        for crops in CROPS:
+            right = prob[crops].argmax(axis=1) == image_set.labels[fold.test]
+            found[crops].append(float(right.mean()))
+    values = {f"accuracy_crops_{crops}": summary(found[crops]) for crops in CROPS}
+    save(image_set, folds, FINE_TUNED, name, values, {"start": begin}, start, args)
+
+
+def missing(
+    image_set: ImageSet, methods: tuple[str, ...], name: str, args: argparse.Namespace
+) -> list[str]:
+    """Those of the methods that have no record yet; says which have."""
+    found = []
+    for method in methods:
+        record = args.work / artefacts.classification_record(image_set.name, method, name)
+        if record.exists() and not args.force:
+            print(f"{record} exists already: --force replaces it")
+        else:
+            found.append(method)
+    return found
+
+
+def main() -> int:
+    args = parsed()
+    args.work = args.work.absolute()
+    names = [args.name] if args.name else artefacts.NETS
+    for kind, folder in args.data:
+        image_set = read_set(kind, Path(folder).absolute(), args)
+        folds = image_set.folds[: args.folds]
+        print(
+            f"{image_set.name}: {len(image_set.paths)} images, {len(image_set.classes)} classes,"
+            f" {len(folds)} of {len(image_set.folds)} folds"
+        )
+        for name in names:
+            steps: list[tuple[str, tuple[str, ...], Callable]] = [
+                ("svm", artefacts.LAYERS, classify_features),
+                ("fine-tuning", (FINE_TUNED,), fine_tune),
+            ]
+            for method, records, run in steps:
+                if args.method in (method, "both"):
+                    todo = missing(image_set, records, name, args)
+                    if todo and method == "svm":
+                        run(image_set, folds, name, todo, args)
+                    elif todo:
+                        run(image_set, folds, name, args)
+    return 0
+
+
+def parsed() -> argparse.Namespace:
+    """The command line."""
+    parser = command_line.parser(__doc__)
+    parser.add_argument(
+        "--data",
+        nargs=2,
+        action="append",
+        required=True,
+        metavar=("KIND", "DIR"),
+        help="stl10, sun397 or folder, and the set's folder; may be given several times",
+    )
+    parser.add_argument("--method", choices=("svm", "fine-tuning", "both"), default="svm")
+    parser.add_argument(
+        "--folds",
+        type=command_line.whole("--folds"),
+        metavar="N",
+        help="the first N folds alone (default: all)",
+    )
+    parser.add_argument(
+        "--splits",
+        type=command_line.whole("--splits", 2),
+        default=5,
+        metavar="N",
+        help="folds that a folder without train/ and test/ is split into (default: 5)",
+    )
+    command_line.add_options(parser, "--work")
+    command_line.add_options(parser, "--net", help="the net that was trained (default: CaffeNet)")
+    command_line.add_options(
+        parser, "--solver", help="in CNN/finetune_classes* (default: solver.prototxt)"
+    )
+    parser.add_argument(
+        "--name", help="score this net alone, WORK/CNN/<net>/<name>.caffemodel (default: both)"
+    )
+    parser.add_argument(
+        "--weights", type=Path, metavar="FILE", help="with --name: another .caffemodel"
+    )
+    parser.add_argument("--gpu", action="store_true", help="compute on the GPU")
+    command_line.add_options(parser, "--note", "--seed", "--force")
+    args = parser.parse_args()
+    if args.weights and not args.name:
+        raise UserError("--weights needs a --name for the files of its results")
+    return args
+
+
+if __name__ == "__main__":
+    command_line.run(main)
