@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -20,6 +21,7 @@ from caffe.proto import caffe_pb2
 
 Record = caffe_pb2.Datum | np.ndarray
 DOUBLE = 2.0**-53  # what NumPy multiplies 53 random bits by
+SHIFT, UPPER, TOP, LOWER = np.uint64(11), np.uint64(32), np.uint64(31), np.uint64(2**32 - 1)
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,13 @@ class DataTransformer:
             return int(place[0] * (down + 1)), int(place[1] * (right + 1))
         return down // 2, right // 2
 
+    def corners(self, places: np.ndarray, shape: Shape) -> np.ndarray:
+        """The `corner` of each image, if all have one shape: int64 (N, 2)."""
+        if self.layer.train and self.crop:
+            room = np.array([shape[0] - self.crop + 1, shape[1] - self.crop + 1])
+            return (places * room).astype(np.int64)
+        return np.broadcast_to(np.array(self.corner((0.0, 0.0), shape)), places.shape)
+
     @property
     def finishes_on_device(self) -> bool:
         """Whether `finish` can do what is left to do for bytes: there is no mean image."""
@@ -229,6 +238,14 @@ def _mirrored(image: np.ndarray) -> np.ndarray:
     return cv2.flip(image, 1).reshape(image.shape)
 
 
+@lru_cache(maxsize=64)
+def _order_of_draws(count: int, half: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which random numbers make the places, (count, 2), and which are split for two mirrors."""
+    splits = (np.arange(count) + half) % 2 == 0  # images whose mirror takes a new number
+    first = 2 * np.arange(count) + np.cumsum(splits) - splits
+    return first[:, None] + np.arange(2), first[splits] + 2
+
+
 def _places_and_mirrors(rng: np.random.Generator, count: int) -> Draws:
     """What ``rng.random(2)`` and ``rng.integers(2)`` give in turn, `count` times.
 
@@ -238,17 +255,16 @@ def _places_and_mirrors(rng: np.random.Generator, count: int) -> Draws:
     bits = rng.bit_generator
     state = bits.state
     half = state["has_uint32"]  # 1: the first mirror comes from what is kept
-    fresh = (np.arange(count) + half) % 2 == 0  # images whose mirror takes a new number
-    first = 2 * np.arange(count) + np.cumsum(fresh) - fresh
-    numbers = bits.random_raw(2 * count + int(fresh.sum()))
-    places = (numbers[first[:, None] + np.arange(2)] >> np.uint64(11)) * DOUBLE
-    pairs = numbers[first[fresh] + 2]
-    kept = np.concatenate([[np.uint64(state["uinteger"])], pairs >> np.uint64(32)])
-    mirrors = np.empty(count, dtype=np.uint64)
-    mirrors[fresh] = (pairs >> np.uint64(31)) & np.uint64(1)
-    mirrors[~fresh] = (kept[1 - half :] >> np.uint64(31))[: count - int(fresh.sum())]
+    fractions, halves = _order_of_draws(count, half)
+    numbers = bits.random_raw(2 * count + len(halves))
+    places = (numbers[fractions] >> SHIFT) * DOUBLE
+    pairs = numbers[halves]
+    # the halves in the order of their use: what was kept, then each number's lower and upper half
+    words = np.empty(1 + 2 * len(halves), dtype=np.uint64)
+    words[0], words[1::2], words[2::2] = state["uinteger"], pairs & LOWER, pairs >> UPPER
+    mirrors = words[1 - half : 1 - half + count] >> TOP
     state = bits.state
     state["has_uint32"] = (half + count) % 2
-    state["uinteger"] = int(kept[-1])
+    state["uinteger"] = int(words[-1])
     bits.state = state
     return Draws(places, mirrors.astype(bool))

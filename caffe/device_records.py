@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from caffe.layer_parts.prefetching import PrefetchingLayer
     from caffe.position import Position
 
-ROWS = 256  # batches drawn ahead, unless `draw_ahead` is called with another number
+ROWS = 1024  # of a table
+AHEAD = 128  # batches that `forward` draws ahead
 RECORD, TOP, LEFT, MIRROR = range(4)  # the columns of the table
 
 
@@ -39,12 +40,13 @@ class DeviceRecords:
     Attributes
     ----------
     device : torch.device
-    table : Tensor of int32, shape (drawn, batch, 4)
-        Record, top, left and mirror (0 or 1) of each image, one row per batch.
+    table : Tensor of int32, shape (rows, batch, 4)
+        Record, top, left and mirror (0 or 1) of each image, one row per batch.  Its memory stays
+        where it is, unless more rows are drawn than it has.
     drawn : int
-        The rows of the table.
+        How many batches were drawn ahead the last time; they are in the first rows.
     left : int
-        How many of them, at the end, are not taken yet.  The next batch is in row drawn - left.
+        How many of these are not taken yet.  The next batch is in row drawn - left.
     reached : Position
         Of the record after the last batch that was taken.
     """
@@ -53,7 +55,8 @@ class DeviceRecords:
         self.layer, self.pixels, self.labels = layer, pixels, labels
         self.device = pixels.device
         self.batch_size = layer.batch_size
-        self.table = torch.empty((0, self.batch_size, 4), dtype=torch.int32, device=self.device)
+        self.table = torch.zeros((ROWS, self.batch_size, 4), dtype=torch.int32, device=self.device)
+        self.drawn = 0
         _, height, width = layer.shape
         self._rows = torch.arange(height, device=self.device)
         self._columns = torch.arange(width, device=self.device)
@@ -65,18 +68,14 @@ class DeviceRecords:
 
     # ------------------------------------------------------------- on the host
     @property
-    def drawn(self) -> int:
-        return len(self.table)
-
-    @property
     def left(self) -> int:
         return len(self._ends)
 
     def draw_ahead(self, iterations: int) -> None:
         """Choose the next batches and write them into the table, from its first row on.
 
-        A table of so many rows keeps its memory.  The copy is queued in the current stream, behind
-        the batches that are taken but not computed yet.
+        The copy is queued in the current stream, behind the batches that are taken but not computed
+        yet.
 
         Parameters
         ----------
@@ -94,9 +93,10 @@ class DeviceRecords:
         drawn = torch.from_numpy(np.stack([self._draw() for _ in range(iterations)]))
         if self.device.type == "cuda":
             drawn = drawn.pin_memory()
-        if self.drawn != iterations:
+        if iterations > len(self.table):
             self.table = torch.empty(drawn.shape, dtype=drawn.dtype, device=self.device)
-        self.table.copy_(drawn, non_blocking=True)
+        self.table[:iterations].copy_(drawn, non_blocking=True)
+        self.drawn = iterations
         self.layer.waited += time.perf_counter() - begun
 
     def _draw(self):
@@ -104,9 +104,8 @@ class DeviceRecords:
         records, draws = self.layer.choose()
         row = np.empty((self.batch_size, 4), dtype=np.int32)
         row[:, RECORD] = records
-        shape = tuple(self.pixels.shape[1:])
-        corner = self.layer.transformer.corner
-        row[:, TOP : LEFT + 1] = [corner(place, shape) for place in draws.places.tolist()]
+        corners = self.layer.transformer.corners(draws.places, tuple(self.pixels.shape[1:]))
+        row[:, TOP : LEFT + 1] = corners
         row[:, MIRROR] = draws.mirrors
         self._ends.append(self.layer.place())
         return row
@@ -123,7 +122,7 @@ class DeviceRecords:
     def forward(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The tops of the next batch, which is taken; draws ahead if no row is left."""
         if not self.left:
-            self.draw_ahead(self.drawn or ROWS)
+            self.draw_ahead(AHEAD)
         tops = self.batch(self._row.fill_(self.drawn - self.left))
         self.advance()
         return tops

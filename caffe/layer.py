@@ -35,12 +35,6 @@ AnyLayer = TypeVar("AnyLayer", bound="Layer")
 
 _registry: dict[str, type[Layer]] = {}
 
-# Caffe's types that are refused by name, and why
-NOT_SUPPORTED = {
-    "WindowData": "the reader of window files is missing here; crop the windows and use ImageData"
-    " or HDF5Data",
-}
-
 
 def register(type_name: str) -> Callable[[type[AnyLayer]], type[AnyLayer]]:
     """Class decorator: register a Layer class under Caffe's type string, which must be new."""
@@ -63,26 +57,9 @@ def layer_type_list() -> list[str]:
     return sorted(_registry)
 
 
-def create(param: caffe_pb2.LayerParameter, net_name: str, device: torch.device) -> Layer:
-    """Make the layer that `param`, with its phase set, describes.
-
-    Raises
-    ------
-    CaffeError
-        The type is unknown or not supported; the message starts with `net_name`.
-    """
-    if param.type in NOT_SUPPORTED:
-        missing = NOT_SUPPORTED[param.type]
-        raise CaffeError(
-            f"{net_name}: layer '{param.name}': type '{param.type}' is not supported: {missing}"
-        )
-    if param.type not in _registry:
-        known = ", ".join(layer_type_list())
-        raise CaffeError(
-            f"{net_name}: layer '{param.name}' has the unknown type '{param.type}'; known types:"
-            f" {known}"
-        )
-    return _registry[param.type](param, device)
+def layer_class(type_name: str) -> type[Layer] | None:
+    """The class of a layer type; None if the type is unknown."""
+    return _registry.get(type_name)
 
 
 def as_sequence(outputs: Tops) -> Tensors:

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 import torch
 
-import caffe.layers  # noqa: F401  registers the layer types
 from caffe import allocation, log
 from caffe.blob import Blob
 from caffe.error import CaffeError
-from caffe.layer import Layer, create
+from caffe.layer import Layer
+from caffe.layer_factory import create
 from caffe.node import Node, Parameter
 from caffe.proto import caffe_pb2
 

@@ -44,19 +44,20 @@ class Data(PrefetchingLayer):
     def record_count(self) -> int:
         return len(self.database)
 
-    def take(self, most: int) -> list[int]:
+    def take(self, most: int) -> range:
         """The next records that are this solver's; the first record follows the last."""
-        records, count = [], len(self.database)
         # in TRAIN, several solvers take turns
         solvers, rank = (mode.solver_count(), mode.solver_rank()) if self.train else (1, 0)
-        while len(records) < most:
+        count = len(self.database)
+        while True:
             if self.cursor >= count:
                 log.info("data_layer.cpp:73", "Restarting data prefetching from start.")
                 self.cursor = 0
-            if self.passed % solvers == rank:
-                records.append(self.cursor)
-            self.cursor, self.passed = self.cursor + 1, self.passed + 1
-        return records
+            records = range(self.cursor + (rank - self.passed) % solvers, count, solvers)[:most]
+            end = records[-1] + 1 if len(records) == most else count
+            self.cursor, self.passed = end, self.passed + end - self.cursor
+            if records:
+                return records
 
     def source_key(self) -> Hashable:
         return "Data", self.database.environment, self.transformer.flags()

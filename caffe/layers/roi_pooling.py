@@ -14,7 +14,7 @@ import torch
 from torch.autograd.function import FunctionCtx
 
 from caffe.layer import Grads, Layer, Needs, Shapes, Tensors, register
-from caffe.layer_parts.labels import check_range
+from caffe.layer_parts.labels import integers
 
 Bins = tuple[torch.Tensor, torch.Tensor]  # first cell and the one after the last, (R, pooled)
 Edges = tuple[list[int], list[int]]  # the same for one RoI
@@ -96,6 +96,7 @@ def _first_maxima(maps: torch.Tensor, rows: Edges, columns: Edges) -> torch.Tens
 
 @register("ROIPooling")
 class ROIPooling(Layer):
+    capturable = False  # the bins are computed on the host
     num_bottom = (2, 2)
     in_place = False
 
@@ -123,9 +124,7 @@ class ROIPooling(Layer):
 
     def _images(self, rois: torch.Tensor, count: int) -> torch.Tensor:
         """The RoIs' numbers of images, int64 (R,)."""
-        images = rois[:, 0].long()
-        check_range(self, "the image of an RoI,", images, count)
-        return images
+        return integers(self, rois[:, 0], count, "the image of an RoI,")
 
     @torch.no_grad()
     def _index(self, maps: torch.Tensor, rois: torch.Tensor) -> torch.Tensor:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import caffe
-from caffe.layer import NOT_SUPPORTED, create
+from caffe.layer_factory import NOT_SUPPORTED, create
 from caffe.net_spec import OWN_FIELDS
 from caffe.proto import caffe_pb2
 

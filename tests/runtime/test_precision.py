@@ -28,6 +28,12 @@ layer { name: "loss" type: "SoftmaxWithLoss" bottom: "y" bottom: "l" top: "loss"
 """
 
 
+@pytest.fixture(autouse=True)
+def later_nets_are_fp32():
+    yield
+    caffe.set_precision("fp32")
+
+
 @pytest.fixture
 def net_of(net_from):
     """net_of(precision, text): a net of that precision, always with the same weights and data."""
@@ -35,10 +41,7 @@ def net_of(net_from):
     def build(name, text=NET):
         caffe.set_precision(name)
         caffe.set_random_seed(1)
-        try:
-            return net_from(text)
-        finally:
-            caffe.set_precision("fp32")
+        return net_from(text)
 
     return build
 
@@ -118,18 +121,15 @@ def test_weights_and_history_stay_float32_in_a_training(tmp_path):
     trained = {}
     for name in ("fp32", "bf16"):
         caffe.set_precision(name)
-        try:
-            solver = caffe.get_solver(
-                caffe_pb2.SolverParameter(
-                    net=str(tmp_path / "net.prototxt"),
-                    base_lr=0.01,
-                    momentum=0.9,
-                    lr_policy="fixed",
-                    random_seed=4,
-                )
+        solver = caffe.get_solver(
+            caffe_pb2.SolverParameter(
+                net=str(tmp_path / "net.prototxt"),
+                base_lr=0.01,
+                momentum=0.9,
+                lr_policy="fixed",
+                random_seed=4,
             )
-        finally:
-            caffe.set_precision("fp32")
+        )
         solver.net.keep_blobs = False
         solver.step(5)
         weights = [p.blob.tensor() for p in solver.net.learnable]

@@ -96,7 +96,7 @@ def test_data_layers_of_v0(tmp_path):
 
 
 def test_every_v1_type_has_todays_name():
-    from caffe.layer import NOT_SUPPORTED
+    from caffe.layer_factory import NOT_SUPPORTED
     from caffe.upgrade_old_layers import V1_TYPES
 
     for name in caffe_pb2.V1LayerParameter.LayerType.DESCRIPTOR.values_by_name:
