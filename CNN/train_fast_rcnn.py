@@ -12,6 +12,7 @@ A training that was stopped (Ctrl-C, SIGTERM) resumes from its newest good snaps
 import texttopicnet.startup  # noqa: F401  isort: skip
 
 import argparse
+import ast
 import os
 import shutil
 import sys
@@ -36,11 +37,10 @@ from texttopicnet.errors import UserError
 
 ROIS, SOLVER, LAYER = "rois.npz", "run_solver.prototxt", "roi_data_layer.py"
 BACKBONES = {"fast_rcnn_voc2007": "CaffeNet", "fast_rcnn_sample": "CaffeNetSample"}
-LEAST, MOST = 0.1, 0.5  # overlaps of background; MOST is also the least of foreground
 
 
 def rois_of(
-    objects: voc_objects.Objects, proposals: np.ndarray, number: dict[str, int]
+    objects: voc_objects.Objects, proposals: np.ndarray, number: dict[str, int], least: float
 ) -> dict[str, np.ndarray]:
     """The boxes of one image that a batch may draw, and what the net must say of them.
 
@@ -52,27 +52,29 @@ def rois_of(
     proposals : ndarray of shape (n, 4)
     number : dict
         {class: its number, from 1}.
+    least : float
+        Boxes that overlap no object by as much are left out.
 
     Returns
     -------
     dict
         boxes (m, 4), overlap (m,) with the object that each overlaps most, label (m,) of this
-        object, and targets (m, 4) of the regression; only boxes that overlap one by `LEAST`.
+        object, and targets (m, 4) of the regression.
     """
     known = np.array([name in number for name in objects.names], dtype=bool)
     used = np.flatnonzero(known & ~objects.difficult)
     found = np.concatenate([objects.boxes[used], proposals])
-    if not len(used):
-        found = found[:0]
+    if not len(used):  # all of them are background
+        found = found if least <= 0 else found[:0]
         return {
             "boxes": found,
-            "overlap": np.zeros(0),
-            "label": np.zeros(0, dtype=np.int64),
-            "targets": found,
+            "overlap": np.zeros(len(found)),
+            "label": np.zeros(len(found), dtype=np.int64),
+            "targets": np.zeros_like(found),
         }
     overlap = boxes.overlaps(found, objects.boxes[used])
     best = overlap.argmax(axis=1)
-    rows = np.flatnonzero(overlap.max(axis=1) >= LEAST)
+    rows = np.flatnonzero(overlap.max(axis=1) >= least)
     nearest = used[best[rows]]
     return {
         "boxes": found[rows],
@@ -82,7 +84,17 @@ def rois_of(
     }
 
 
-def write_rois(args: argparse.Namespace, path: Path) -> int:
+def background(folder: Path) -> float:
+    """The least overlap of a background box, from the data layer's param_str."""
+    try:
+        layers = prototxt.read_net(folder / "train_val.prototxt").layer
+    except CaffeError as error:
+        raise UserError(str(error)) from error
+    settings = next(layer.python_param.param_str for layer in layers if layer.type == "Python")
+    return ast.literal_eval(settings)["background"]
+
+
+def write_rois(args: argparse.Namespace, path: Path, least: float) -> int:
     """Write the file that RoIDataLayer reads; returns the number of images.
 
     Images without a usable box are left out.
@@ -94,7 +106,7 @@ def write_rois(args: argparse.Namespace, path: Path) -> int:
     paths, rows = [], []
     proposals = voc_objects.proposals(year, ids, args.proposals)
     for image, candidates in zip(tqdm(ids, unit="image"), proposals, strict=True):
-        found = rois_of(voc_objects.read_objects(year, image), candidates, number)
+        found = rois_of(voc_objects.read_objects(year, image), candidates, number, least)
         if len(found["boxes"]):
             found["image"] = np.full(len(found["boxes"]), len(paths), dtype=np.int64)
             rows.append(found)
@@ -187,7 +199,7 @@ def main() -> int:
         for path in (output, *prefix.parent.glob(f"{prefix.name}_iter_*")):
             path.unlink(missing_ok=True)
     start = ["--resume"] if resume.newest(str(prefix)) else ["--weights", weights]
-    count = write_rois(args, folder / ROIS)
+    count = write_rois(args, folder / ROIS, background(folder))
     print(
         f"Fast R-CNN: {count} images of trainval, {solver.max_iter} iterations,"
         f" {'resumed' if start == ['--resume'] else f'from {weights}'}",

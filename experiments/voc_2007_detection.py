@@ -3,7 +3,7 @@
 Reads:   VOC (VOCdevkit/ with Annotations/), --proposals, WORK/CNN/<net>/{test.prototxt,
          trained.caffemodel}
 Writes:  WORK/experiments/results/voc2007_detection.json, and for the devkit
-         WORK/experiments/results/VOC2007/Main/comp3_det_test_<class>.txt
+         results/voc2007_detection/VOC2007/Main/comp3_det_test_<class>.txt
 Paper:   the detection column of the table of VOC2007 fine-tuning
 Usage:   python experiments/voc_2007_detection.py [--voc DIR] [--work DIR] [--net fast_rcnn_voc2007]
                                                   [--proposals FILE] [--note TEXT] [--force]
@@ -16,6 +16,7 @@ import texttopicnet.startup  # noqa: F401  isort: skip
 import argparse
 import ast
 import json
+import os
 import sys
 import time
 from collections.abc import Iterable
@@ -39,14 +40,13 @@ from texttopicnet.errors import UserError
 SUPPRESSED = 0.3  # intersection over union, as in Fast R-CNN
 LEAST_SCORE = 0.01  # detections below are dropped; they come last in every ranking
 MOST_DETECTIONS = 100  # of one class in one image, before suppression
-RECORD = f"{artefacts.RESULTS}/voc2007_detection.json"
-RESULT_FILES = f"{artefacts.RESULTS}/VOC2007/Main"
 KEPT = "detections.jsonl"
 MADE_BY = "python CNN/train_fast_rcnn.py"
 
 
 def load(folder: Path):
     """The detector, its data layer's module, and that layer's settings."""
+    os.environ.setdefault("GLOG_minloglevel", "1")  # the net's own text is not a result
     import caffe
     from caffe.error import CaffeError
 
@@ -57,7 +57,7 @@ def load(folder: Path):
 
         param = caffe.prototxt.read_net(folder / "train_val.prototxt")
         settings = ast.literal_eval(param.layer[0].python_param.param_str)
-        net = caffe.Net(str(folder / "test.prototxt"), str(weights), caffe.TEST)
+        net = caffe.Net(str(folder / "test.prototxt"), caffe.TEST, weights=str(weights))
     except CaffeError as error:
         raise UserError(str(error)) from error
     finally:
@@ -148,11 +148,6 @@ def of_class(found: dict, ids: list[str], name: str) -> Iterable[voc_objects.Det
             yield voc_objects.Detection(image, score, np.array(box))
 
 
-def chance(count: int, detections: int) -> float:
-    """The AP that a class can expect if each of its detections is right by chance alone."""
-    return 0.0 if not detections else min(1.0, count / detections)
-
-
 def score(found: dict, ids: list[str], year: Path, names: list[str]) -> dict:
     """{'classes': {class: APs and objects}, 'mean': APs}; UserError without any object."""
     truth = {image: voc_objects.read_objects(year, image) for image in ids}
@@ -200,7 +195,7 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     args = parse()
     start = time.perf_counter()
-    output, folder = args.work / RECORD, args.work.absolute() / "CNN" / args.net
+    output, folder = args.work / artefacts.DETECTION_RECORD, args.work.absolute() / "CNN" / args.net
     artefacts.refuse_existing(output, args.force)
     year, names = voc.year_folder(args.voc), voc.classes(args.voc)
     ids = voc_objects.images(year, "test")
@@ -223,7 +218,9 @@ def main() -> None:
         kept.add(image, best(*detect(net, pixels, candidates, scaled, size), names))
 
     values = score(kept.found, ids, year, names)
-    write_result_files(args.work / RESULT_FILES, kept.found, ids, names)
+    write_result_files(
+        args.work / artefacts.devkit_results(artefacts.DETECTION_RECORD), kept.found, ids, names
+    )
     annotations = [year / "Annotations" / f"{image}.xml" for image in ids]
     inputs = {"weights": weights, "annotations": annotations}
     if args.proposals:

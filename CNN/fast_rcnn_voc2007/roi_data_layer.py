@@ -17,10 +17,9 @@ import caffe
 from texttopicnet import images
 from texttopicnet.errors import UserError
 
-KEYS = {"rois", "images", "rois_per_batch", "scale", "longest"}
+KEYS = {"rois", "images", "rois_per_batch", "background", "scale", "longest"}
 FOREGROUND = 0.25  # share of a batch's RoIs, at most
 FOREGROUND_OVERLAP = 0.5
-BACKGROUND_OVERLAP = (0.1, 0.5)
 ARRAYS = ("paths", "boxes", "image", "overlap", "label", "targets", "num_classes", "seed")
 
 Blobs = tuple[np.ndarray, ...]
@@ -53,9 +52,9 @@ class RoIDataLayer(caffe.Layer):
 
     `param_str` is a Python dict literal (parsed, never run): ``rois``, the file; ``images`` and
     ``rois_per_batch``; ``scale`` and ``longest`` as in `scaled`.  A quarter of the RoIs overlap an
-    object by at least 0.5, the others by 0.1 to 0.5.  An epoch shows every image twice, once
-    mirrored, in an order that the file's seed draws.  A run that resumes from a snapshot begins a
-    new epoch.
+    object by at least 0.5, the others by ``background`` or more, and less than 0.5.  An epoch shows
+    every image twice, once mirrored, in an order that the file's seed draws.  A run that resumes
+    from a snapshot begins a new epoch.
 
     Tops: data (images, 3, H, W), padded with zeros to one size; rois (R, 5), the number of the
     image and the scaled box; labels (R,); bbox_targets, bbox_inside_weights and
@@ -159,8 +158,8 @@ class RoIDataLayer(caffe.Layer):
     def _draw(self, overlap: np.ndarray) -> tuple[np.ndarray, int]:
         """Rows of an image's RoIs, and how many of them, the first ones, are foreground."""
         most = self.settings["rois_per_batch"] // self.settings["images"]
-        low, high = BACKGROUND_OVERLAP
-        groups = overlap >= FOREGROUND_OVERLAP, (overlap >= low) & (overlap < high)
+        is_object = overlap >= FOREGROUND_OVERLAP
+        groups = is_object, ~is_object & (overlap >= self.settings["background"])
         foreground, background = (
             self.random.permutation(np.flatnonzero(group)) for group in groups
         )
