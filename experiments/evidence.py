@@ -120,7 +120,7 @@ def extract(run: runs.Run, iteration: int, blobs: list[str], images: Path, out: 
 def point(run: runs.Run, iteration: int, scores: dict[str, dict]) -> dict:
     """One row of the record: a run at one iteration."""
     row = {"labels": run.labels, "seed": run.seed, "iteration": iteration}
-    row |= {"held_out_loss": runs.held_out_losses(run.log).get(iteration)}
+    row |= {"held_out_loss": run.held_out_loss(iteration)}
     row |= {"moved": runs.moved(run.weights(0), run.weights(iteration))}
     if "retrieval" in scores:
         values = scores["retrieval"]["values"]

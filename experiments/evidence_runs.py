@@ -22,6 +22,7 @@ from texttopicnet.errors import UserError
 
 LABELS = ("topics", "shuffled")
 PREFIX = "snapshots/net"
+BATCHES = 40  # of which an untrained net's BatchNorm takes its means
 KEPT = 2  # newest snapshots; the weights that are evaluated stay besides
 LEAP_YEAR = 2000  # assumed for a log without a year
 
@@ -51,6 +52,16 @@ class Run:
     @property
     def log(self) -> Path:
         return self.folder / "train.log"
+
+    @property
+    def untrained_log(self) -> Path:
+        return self.folder / "untrained.log"
+
+    def held_out_loss(self, iteration: int) -> float | None:
+        """The loss on the held-out images after `iteration` iterations, if there are any."""
+        if iteration:
+            return held_out_losses(self.log).get(iteration)
+        return held_out_losses(self.untrained_log).get(BATCHES)
 
 
 def shuffle_labels(folder: Path, split: str, seed: int) -> Path:
@@ -147,30 +158,56 @@ def train(run: Run, solver: caffe_pb2.SolverParameter, iteration: int, gpu: str 
     """
     if run.weights(iteration).exists():
         return
-    reached = max(snapshots(run), default=-1)
+    if not iteration:
+        leave_untrained(run, solver, gpu)
+        return
+    reached = max(snapshots(run), default=0)
     if reached > iteration:
         raise UserError(
             f"{run.folder} has reached iteration {reached}, and the weights of iteration"
             f" {iteration} were not kept: leave it out of --at"
         )
     solver.max_iter = iteration
-    if not iteration:  # Caffe takes iteration 0 for one whose snapshot was written in the loop
-        solver.ClearField("snapshot")
-    write(run.folder / "solver.prototxt", prototxt.to_text(solver))
     print(f"training on {run.labels}, seed {run.seed}, up to iteration {iteration}", flush=True)
-    command = [Path(sys.executable).parent / "caffe", "train", "--solver", "solver.prototxt"]
+    run_caffe(run, solver, "solver.prototxt", run.log, gpu)
+    os.link(run.folder / f"{PREFIX}_iter_{iteration}.caffemodel", run.weights(iteration))
+
+
+def leave_untrained(run: Run, solver: caffe_pb2.SolverParameter, gpu: str | None) -> None:
+    """Make the weights of iteration 0: the fillers' numbers, and BatchNorm's means of some batches.
+
+    Without those means a net with BatchNorm would multiply its activations by 300 in each layer of
+    the phase TEST, and would not be a fair comparison.
+    """
+    still = caffe_pb2.SolverParameter()
+    still.CopyFrom(solver)
+    still.base_lr, still.weight_decay, still.lr_policy = 0, 0, "fixed"
+    still.snapshot_prefix, still.max_iter = "snapshots/untrained", BATCHES
+    if still.test_iter:
+        still.test_interval = BATCHES
+    still.ClearField("snapshot")
+    print(f"untrained net of seed {run.seed}, {BATCHES} batches at rate 0", flush=True)
+    run_caffe(run, still, "solver_untrained.prototxt", run.untrained_log, gpu)
+    os.link(run.folder / f"{still.snapshot_prefix}_iter_{BATCHES}.caffemodel", run.weights(0))
+
+
+def run_caffe(
+    run: Run, solver: caffe_pb2.SolverParameter, name: str, log: Path, gpu: str | None
+) -> None:
+    """Run `caffe train` in a run's folder, resuming if it can."""
+    write(run.folder / name, prototxt.to_text(solver))
+    command = [Path(sys.executable).parent / "caffe", "train", "--solver", name]
     command += ["--resume", "--keep", str(KEPT), "--minloglevel", "0"]
     command += ["--gpu", gpu] if gpu else []
-    ended = child_process.run(command, run.folder, run.log)
-    final = run.folder / f"{PREFIX}_iter_{iteration}.caffemodel"
+    ended = child_process.run(command, run.folder, log)
     if ended.signal:
         raise KeyboardInterrupt
+    final = run.folder / f"{solver.snapshot_prefix}_iter_{solver.max_iter}.caffemodel"
     if ended.status or not final.exists():
         raise UserError(
-            f"caffe train ended with status {ended.status}, {run.log} says why: run the same"
-            " command again, and it resumes"
+            f"caffe train ended with status {ended.status}, {log} says why: run the same command"
+            " again, and it resumes"
         )
-    os.link(final, run.weights(iteration))
 
 
 def snapshots(run: Run) -> list[int]:

@@ -248,7 +248,12 @@ def parsed() -> argparse.Namespace:
         metavar=("KIND", "DIR"),
         help="stl10, sun397 or folder, and the set's folder; may be given several times",
     )
-    parser.add_argument("--method", choices=("svm", "fine-tuning", "both"), default="svm")
+    parser.add_argument(
+        "--method",
+        choices=("svm", "fine-tuning", "both"),
+        default="svm",
+        help="SVMs on features, fine-tuning of the net, or both (default: svm)",
+    )
     parser.add_argument(
         "--folds",
         type=command_line.whole("--folds"),
