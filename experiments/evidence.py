@@ -81,9 +81,9 @@ def evaluate(run: runs.Run, iteration: int, args: argparse.Namespace) -> dict[st
             if not (folder / artefacts.voc_record(layer, SCORED)).exists()
         ]
         extract(run, iteration, missing, images, folder / artefacts.voc_features("{blob}", SCORED))
-        for layer in missing:
-            script = "voc_2007_classification.py"
-            run_script(script, layer, "--voc", args.voc, "--name", SCORED, *common)
+        if missing:
+            named = ("--voc", args.voc, "--name", SCORED)
+            run_script("voc_2007_classification.py", *named, *common)
     if (args.data / "Wikipedia").is_dir() and not (folder / artefacts.RETRIEVAL_RECORD).exists():
         images = args.data / "Wikipedia" / "images"
         extract(run, iteration, ["prob"], images, folder / artefacts.RETRIEVAL_FEATURES)
