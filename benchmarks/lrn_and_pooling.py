@@ -14,8 +14,8 @@ import measuring
 import torch
 import torch.nn.functional as F
 
-import caffe.layers  # noqa: F401  registers the layer types
-from caffe.layer import Layer, create
+from caffe.layer import Layer
+from caffe.layer_factory import create
 from caffe.proto import caffe_pb2
 from texttopicnet import command_line
 

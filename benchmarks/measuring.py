@@ -297,8 +297,10 @@ def parser(doc: str, unit: str) -> command_line.Parser:
 def settings(
     args: argparse.Namespace, full: dict[str, Any], quick: dict[str, Any]
 ) -> dict[str, Any]:
-    """The settings of the full or the quick run, with what the command line changes."""
-    chosen = dict(quick if args.quick else full)
+    """The settings of the full or the quick run, with what the command line changes; 'quick' says
+    which of the two.
+    """
+    chosen = (quick if args.quick else full) | {"quick": args.quick}
     for name in chosen:
         if getattr(args, name, None) is not None:
             chosen[name] = getattr(args, name)

@@ -131,10 +131,11 @@ def runs(records: dict[str, Record], rows: dict[str, Record]) -> Table:
     cells = []
     for name, record in named.items():
         machine, versions = record["hardware"], record["versions"]
+        quick = ", --quick" if record.get("settings", {}).get("quick") else ""
         dirty = "-dirty" if record["commit"].endswith("-dirty") else ""
         cells.append(
             [
-                name,
+                name + quick,
                 record["started"].replace("+00:00", "").replace("T", " "),
                 f"{record['seconds']:,.0f}",
                 f"{machine['cpu']}, {machine['cores']} cores, GPU {machine['gpu']}",

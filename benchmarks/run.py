@@ -34,13 +34,17 @@ PARTS = {
     "labels": "label_articles.py",
     "scale_text": "scale_text.py",
     "lmdb": "pack_images.py",
+    "reader": "read_batches.py",
     "layers": "lrn_and_pooling.py",
     "training": "train_caffenet.py",
     "processes": "two_processes.py",
     "svm": "score_svms.py",
     "retrieval": "rank_texts.py",
+    "busy": "busy.py",
 }
-SCALE_SIZES, QUICK_SCALE_SIZES = ["500", "1000", "2000"], ["100", "200"]
+OPTIONS = {"busy": ["--rounds", "2"]}  # of a full run
+TOO_LONG = ("busy",)  # for a quick run that names no parts
+SCALE_SIZES, QUICK_SCALE_SIZES = ["400", "800", "1600"], ["100", "200"]
 
 
 def command(part: str, folder: Path, quick: bool, scratch: str) -> list[str | Path]:
@@ -50,7 +54,7 @@ def command(part: str, folder: Path, quick: bool, scratch: str) -> list[str | Pa
         sizes = QUICK_SCALE_SIZES if quick else SCALE_SIZES
         options = ["--articles", *sizes, "--force", "--folder", scratch]
     else:
-        options = ["--quick"] if quick else []
+        options = ["--quick"] if quick else OPTIONS.get(part, [])
     return [sys.executable, program, *options, "--out", out]
 
 
@@ -115,7 +119,10 @@ def show(folder: Path, readme: Path | None, check: bool) -> None:
 def main() -> int:
     parser = command_line.parser(__doc__)
     parser.add_argument(
-        "parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} (default: all of them)"
+        "parts",
+        nargs="*",
+        metavar="PART",
+        help=f"{', '.join(PARTS)} (default: all; with --quick all but busy)",
     )
     parser.add_argument("--quick", action="store_true", help="small sizes and fewer rounds")
     parser.add_argument(
@@ -138,7 +145,8 @@ def main() -> int:
     readme = README if folder.resolve() == RESULTS else None
     failed = []
     if not (args.tables or args.check):
-        parts = args.parts or list(PARTS)
+        default = [part for part in PARTS if not (args.quick and part in TOO_LONG)]
+        parts = args.parts or default
         size = "small sizes" if args.quick else "full sizes"
         print(f"measuring {', '.join(parts)}: {size}, records in {folder}", flush=True)
         folder.mkdir(parents=True, exist_ok=True)

@@ -20,6 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import drawn_features
 import numpy as np
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
@@ -29,48 +30,6 @@ from texttopicnet import artefacts, average_precision, command_line, features, r
 DIMS = {"max5": 256, "pool5": 9216, "fc6": 4096, "fc7": 4096}
 TRAIN, VAL, TEST = 2501, 2510, 4952
 COMPARED = 2  # classes that are also fitted by scikit-learn
-DIFFICULT = 0.02  # share of a class's images
-RANK = 200  # features are a mixture of so many factors, and rectified, as activations are
-
-
-def draw(folder: Path, layer: str, n_classes: int, scale: float, seed: int) -> None:
-    """Write a VOC set and its features file below `folder`.
-
-    The features are rectified mixtures of factors whose strength falls, so that they are as
-    correlated as activations of a net; the classes are noisy functions of the factors.
-    """
-    rng = np.random.default_rng(seed)
-    sizes = {
-        "train": round(TRAIN * scale),
-        "val": round(VAL * scale),
-        "test": round(TEST * scale),
-    }
-    count, dims = sum(sizes.values()), DIMS[layer]
-    factors = rng.normal(size=(count, RANK)).astype(np.float32)
-    mixing = rng.normal(size=(RANK, dims)).astype(np.float32)
-    mixing /= np.sqrt(np.arange(1, RANK + 1, dtype=np.float32))[:, None]
-    array = factors @ mixing
-    array += rng.normal(size=array.shape, scale=0.5).astype(np.float32) - 0.5
-    np.maximum(array, 0, out=array)
-    ids = [f"{i:06d}" for i in range(1, count + 1)]
-    features.save(
-        folder / artefacts.voc_features(layer, "trained"),
-        features.Features(ids, array, layer, "0" * 64),
-    )
-    main = folder / voc.MAIN
-    main.mkdir(parents=True)
-    bounds = np.cumsum([0, *sizes.values()])
-    rows = {name: range(bounds[i], bounds[i + 1]) for i, name in enumerate(sizes)}
-    rows["trainval"] = range(bounds[0], bounds[2])
-    for split, members in rows.items():
-        (main / f"{split}.txt").write_text("".join(f"{ids[i]}\n" for i in members))
-    for c in range(n_classes):
-        score = factors @ rng.normal(size=RANK) / np.sqrt(RANK) + rng.normal(size=count) * 0.5
-        labels = np.where(score > np.quantile(score, 1 - rng.uniform(0.02, 0.2)), 1, -1)
-        labels[rng.random(count) < DIFFICULT * (labels > 0)] = 0
-        for split, members in rows.items():
-            text = "".join(f"{ids[i]} {labels[i]:2d}\n" for i in members)
-            (main / f"class{c:02d}_{split}.txt").write_text(text)
 
 
 def compare(folder: Path, layer: str, n_classes: int) -> dict[str, float]:
@@ -118,7 +77,9 @@ def measure(
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        draw(folder, layer, n_classes, scale, seed)
+        sizes = {"train": TRAIN, "val": VAL, "test": TEST}
+        sizes = {split: round(scale * size) for split, size in sizes.items()}
+        drawn_features.draw(folder, layer, DIMS[layer], sizes, n_classes, seed)
         script = artefacts.ROOT / "experiments" / "voc_2007_classification.py"
         command = [sys.executable, str(script), layer, "--voc", temporary, "--work", temporary]
         began = time.perf_counter()

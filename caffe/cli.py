@@ -77,14 +77,8 @@ def act(arguments: list[str]) -> None:
 def choose_device(chosen: str, position: str, explicit: bool = True) -> None:
     """Set the mode from -gpu: nothing, device numbers, or all.
 
-    Parameters
-    ----------
-    chosen : str
-    position : str
-        For the log line.
-    explicit : bool
-        Whether the command line says so; then it is an error if there is no GPU.  A prototxt that
-        says so is computed by the CPU there, with a warning.
+    Without a GPU it is an error if the command line says so (`explicit`).  What a prototxt says is
+    then computed by the CPU, with a warning.
     """
     if not chosen:
         log.info(position, "Use CPU.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NoReturn, TypeAlias, TypeVar
+from typing import Any, NoReturn, TypeAlias, TypeVar
 
 import torch
 
@@ -20,9 +20,6 @@ from caffe.error import CaffeError
 from caffe.position import Position
 from caffe.proto import caffe_pb2
 from caffe.spare_memory import SpareMemory
-
-if TYPE_CHECKING:
-    from caffe.layer_parts.labels import Seen
 
 # What the layers' methods take and return
 Shape: TypeAlias = tuple[int, ...]
@@ -100,8 +97,6 @@ class Layer:
         Set by the net while `forward` runs: the layer is in place and may destroy its bottom.
     keeps : bool
         Set by the net before `forward`: a `backward` may follow, so what it needs is remembered.
-    seen : Seen or None
-        On a GPU: which labels or indices the layer has read (see layer_parts/labels.py).
     """
 
     type: str  # set by `register`
@@ -139,7 +134,7 @@ class Layer:
         self.overwrites = False
         self.keeps = True
         self.remembered: dict[str, torch.Tensor] = {}
-        self.seen: Seen | None = None
+        self.seen: Any = None  # on a GPU, the labels' Seen (see layer_parts/labels.py)
 
     # --------------------------------------------------------------------------- to be overridden
     def setup(self, shapes: Shapes) -> None:

@@ -91,6 +91,7 @@ def keep(layers: Sequence[PrefetchingLayer], device: torch.device | None) -> Non
     sources: dict[Hashable, list[PrefetchingLayer]] = {}
     for layer in layers:
         layer.close()
+        layer.decoded = layer.device_records = None
         sources.setdefault(layer.source_key(), []).append(layer)
     _check_memory([group[0] for group in sources.values()], device)
     for group in sources.values():
@@ -195,17 +196,18 @@ class _Device:
     def __init__(self, layer: PrefetchingLayer, device: torch.device) -> None:
         first, _ = layer.load(0)
         self.layer, self.bytes = layer, 0
+        self.first = first.shape, first.dtype
         shape, kind = (layer.record_count(), *first.shape), torch.from_numpy(first[:0].copy()).dtype
         self.pixels = torch.empty(shape, dtype=kind, device=device)
         self.labels = torch.empty(shape[0], device=device)
 
     def fill(self, start: int, found: Sequence[tuple[np.ndarray, int]]) -> None:
         for i, (image, _) in enumerate(found, start):
-            if image.shape != self.pixels.shape[1:] or image.dtype != found[0][0].dtype:
+            if (image.shape, image.dtype) != self.first:
                 self.layer.fail(
-                    "-cache gpu needs records of one shape, and"
-                    f" {self.layer.record_name(i)} has {image.shape} (height, width, channels),"
-                    f" not {tuple(self.pixels.shape[1:])} as the first; use -cache ram"
+                    "-cache gpu needs records of one shape and type, and"
+                    f" {self.layer.record_name(i)} has {image.shape} (height, width, channels) of"
+                    f" {image.dtype}, the first {self.first[0]} of {self.first[1]}; use -cache ram"
                 )
         images = np.stack([image for image, _ in found])
         end = start + len(found)

@@ -49,13 +49,13 @@ class Training:
     def weights(self) -> Path:
         return self.folder / f"{self.name}.caffemodel"
 
-    def run(self, solver: str, seed: int, note: str, force: bool) -> None:
+    def run(self, solver: str, seed: int, note: str, force: bool, gpu: bool) -> None:
         """Train, or resume a training that was stopped; UserError if it fails."""
         command = [sys.executable, str(artefacts.ROOT / "CNN" / "train_cnn.py")]
         command += ["--work", str(self.folder.parents[1]), "--into", self.folder.name]
         command += ["--net", self.net, "--solver", solver, "--weights", str(self.start)]
         command += ["--name", self.name, "--classes", str(self.classes), "--seed", str(seed)]
-        command += ["--note", note, *(["--force"] if force else [])]
+        command += ["--note", note, *(["--force"] if force else []), *(["--gpu"] if gpu else [])]
         if child_process.run(command).exit_status:
             raise UserError(
                 f"{self.weights} was not trained: the lines above say why; the same command resumes"
@@ -83,6 +83,31 @@ def crop_of(net: Path) -> int:
     except CaffeError as error:
         raise UserError(str(error)) from error
     return layers[0].input_param.shape[0].dim[-1]
+
+
+def is_packed(path: Path, count: int) -> bool:
+    """Whether an LMDB exists.
+
+    Raises
+    ------
+    UserError
+        It holds another number of images than `count`.
+    """
+    import lmdb
+
+    if not path.exists():
+        return False
+    try:
+        with lmdb.open(str(path), readonly=True, lock=False) as database:
+            found = database.stat()["entries"]
+    except lmdb.Error as error:
+        raise UserError(f"{path} is not an LMDB ({error}): --force packs it again") from error
+    if found != count:
+        raise UserError(
+            f"{path} holds {found} images, and the set now has {count} to train on: --force packs"
+            " them and trains again"
+        )
+    return True
 
 
 def pack(
@@ -171,7 +196,13 @@ def scores(
     """
     os.environ.setdefault("GLOG_minloglevel", "1")  # the net's own text is not a result
     import caffe
+    from caffe import mode
 
+    try:
+        if gpu:
+            mode.require_gpu("--gpu")
+    except caffe.CaffeError as error:
+        raise UserError(str(error)) from error
     (caffe.set_mode_gpu if gpu else caffe.set_mode_cpu)()
     try:
         net = caffe.Net(str(deploy), caffe.TEST, weights=str(weights))

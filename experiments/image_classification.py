@@ -25,9 +25,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from fine_tuning import CROPS, Training, crop_of, net_folder, pack, scores
-from sklearn.model_selection import train_test_split
-from tqdm import tqdm
+import svm_folds
+from fine_tuning import CROPS, Training, crop_of, is_packed, net_folder, pack, scores
 
 from texttopicnet import (
     artefacts,
@@ -36,7 +35,6 @@ from texttopicnet import (
     features,
     image_folder,
     images,
-    linear_svm,
     results,
     stl10,
     sun397,
@@ -47,8 +45,6 @@ from texttopicnet.image_sets import Fold, ImageSet
 UNTRAINED_NOTE = "the same net as its fillers made it, not trained"
 KINDS = ("stl10", "sun397", "folder")
 FINE_TUNED = "fine-tuned"
-GRID = [0.5**n for n in range(7, 19, 2)]  # 7.8e-3 ... 7.6e-6
-VAL_SHARE = 0.2  # of the training images, on which C is chosen
 
 
 def read_set(kind: str, folder: Path, args: argparse.Namespace) -> ImageSet:
@@ -99,58 +95,6 @@ def features_of(
     if missing:
         extract(image_set, name, missing, args)
     return paths
-
-
-def one_against_all(labels: np.ndarray, n_classes: int) -> np.ndarray:
-    """int8 (n_images, n_classes): 1 for the image's class, -1 for the others."""
-    return np.where(labels[:, None] == np.arange(n_classes), 1, -1).astype(np.int8)
-
-
-def svm_fold(
-    array: np.ndarray, labels: np.ndarray, fold: Fold, n_classes: int, seed: int
-) -> tuple[float, float]:
-    """Accuracy on a fold's test images, and the C that was chosen.
-
-    Parameters
-    ----------
-    array : ndarray of float32, shape (n_images, n_dims)
-    labels : ndarray of int64, shape (n_images,)
-    fold : Fold
-        Rows of `array`.
-    n_classes : int
-    seed : int
-        Of the split on which C is chosen.
-    """
-
-    def accuracy(train: np.ndarray, test: np.ndarray, penalty: float) -> float:
-        y = one_against_all(labels[train], n_classes)
-        model = linear_svm.fit(array, y, np.full(n_classes, penalty), train)
-        found = model.decision_function(array, test).argmax(axis=1)
-        return float((found == labels[test]).mean())
-
-    train, val = split(labels, fold.train, n_classes, seed)
-    best = GRID[int(np.argmax([accuracy(train, val, penalty) for penalty in GRID]))]
-    return accuracy(fold.train, fold.test, best), best
-
-
-def split(
-    labels: np.ndarray, rows: np.ndarray, n_classes: int, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Training rows as four fifths and a fifth, with the same shares of the classes.
-
-    Raises
-    ------
-    UserError
-        A class has one image.
-    """
-    counts = np.bincount(labels[rows], minlength=n_classes)
-    if counts.min() < 2:
-        raise UserError(
-            "a class has a single training image: C cannot be chosen, because that needs one to"
-            " train and one to test"
-        )
-    held_out = max(n_classes, round(VAL_SHARE * len(rows)))
-    return train_test_split(rows, test_size=held_out, random_state=seed, stratify=labels[rows])
 
 
 def summary(accuracies: list[float]) -> dict[str, float | list[float]]:
@@ -221,15 +165,11 @@ def classify_features(
         needed = np.concatenate([part for f in folds for part in (f.train, f.test)])
         if (rows[needed] < 0).any():
             raise UserError(f"{path} lacks images of the set: --force computes it again")
-        array = found.array
-        labels = np.zeros(len(array), dtype=np.int64)
+        labels = np.zeros(len(found.array), dtype=np.int64)
         labels[rows[rows >= 0]] = image_set.labels[rows >= 0]
-        accuracies, penalties = [], []
-        for fold in tqdm(folds, desc=f"{image_set.name} {layer}", unit="fold"):
-            own = Fold(fold.name, rows[fold.train], rows[fold.test])
-            accuracy, penalty = svm_fold(array, labels, own, len(image_set.classes), args.seed)
-            accuracies.append(accuracy)
-            penalties.append(penalty)
+        own = [Fold(fold.name, rows[fold.train], rows[fold.test]) for fold in folds]
+        scored = svm_folds.score(found, labels, own, len(image_set.classes), args.seed, path)
+        accuracies, penalties = map(list, zip(*scored, strict=True))
         values = {"accuracy": summary(accuracies), "C": penalties}
         save(image_set, folds, layer, name, values, {"features": path}, start, args)
 
@@ -243,17 +183,17 @@ def fine_tune(image_set: ImageSet, folds: list[Fold], name: str, args: argparse.
         folder = args.work / "CNN" / f"{net.name}_{image_set.name}_{fold.name}"
         lmdb = folder / "train_lmdb"
         paths = [image_set.paths[row] for row in fold.train]
-        if args.force or not lmdb.exists():
+        if args.force or not is_packed(lmdb, len(paths)):
             pack([lmdb], paths, image_set.labels[fold.train], side, args.seed)
         training = Training(net.name, folder, begin, name, len(image_set.classes))
         print(f"{image_set.name}, fold {number} of {len(folds)}: {len(paths)} images", flush=True)
-        training.run(args.solver, args.seed, args.note, args.force)
+        training.run(args.solver, args.seed, args.note, args.force, args.gpu)
         test = [image_set.paths[row] for row in fold.test]
         prob = scores(folder / "deploy.prototxt", training.weights, test, args.gpu)
         for crops in CROPS:
             right = prob[crops].argmax(axis=1) == image_set.labels[fold.test]
             found[crops].append(float(right.mean()))
-    values = {f"accuracy_crops_{crops}": summary(found[crops]) for crops in CROPS}
+    values = {"accuracy": summary(found[10]), "accuracy_1_crop": summary(found[1])}
     save(image_set, folds, FINE_TUNED, name, values, {"start": begin}, start, args)
 
 
@@ -308,7 +248,12 @@ def parsed() -> argparse.Namespace:
         metavar=("KIND", "DIR"),
         help="stl10, sun397 or folder, and the set's folder; may be given several times",
     )
-    parser.add_argument("--method", choices=("svm", "fine-tuning", "both"), default="svm")
+    parser.add_argument(
+        "--method",
+        choices=("svm", "fine-tuning", "both"),
+        default="svm",
+        help="SVMs on features, fine-tuning of the net, or both (default: svm)",
+    )
     parser.add_argument(
         "--folds",
         type=command_line.whole("--folds"),

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import cv2
 import jinja2
+import own_rows
 import paper_tables
 from report_figures import draw
 
@@ -131,7 +132,7 @@ def main() -> int:
     outputs = [args.work / "experiments" / name for name in ("tables.md", "report.html")]
     for output in outputs:
         artefacts.refuse_existing(output, args.force)
-    tables = [*paper_tables.tables(paper, records), runs(records)]
+    tables = [*paper_tables.tables(paper, records), *own_rows.other_sets(records), runs(records)]
     page = report(tables, records, args.data)
     with atomic_files.written_whole(*outputs) as (tables_path, report_path):
         tables_path.write_text(

@@ -3,10 +3,10 @@
 A table of paper.json has title, metric, split, command (which makes our row), tolerance (in the
 unit of the numbers), ours (the paper's row that ours reproduces), columns [[name, header]], digits,
 unit (of numbers that are not percent), note, and rows of {method, mark, confidence, values, note}.
-`record` says where our numbers are, unless a function here does: `experiment` names the records,
-`columns` maps a column to a path in their values ("mean.area"), and `rows` is the path of a dict
-with one row per method.
+`record` says where our numbers are (own_rows.py), unless a function here does.
 """
+
+from own_rows import own_name, own_rows
 
 from texttopicnet.tables import Table, percent
 
@@ -99,14 +99,6 @@ def own_svm(records: dict) -> dict[tuple[str, str], dict[str, dict]]:
         if r["experiment"] == "voc2007_svm":
             found.setdefault((r["name"], r["difficult"]), {})[r["layer"]] = r
     return found
-
-
-def own_name(name: str, record: dict, difficult: str = "leave-out") -> str:
-    """The first cell of a row of ours: which net, and the record's note."""
-    text = f"this project, {name} ({record['note'] or 'no note'})"
-    return text + (
-        "; difficult objects as positives, as the original" if difficult == "positive" else ""
-    )
 
 
 def not_run(width: int, after: int) -> dict:
@@ -251,38 +243,6 @@ def baselines(table: dict, records: dict) -> list[dict]:
                 ]
                 rows.append({"cells": cells, "own": True})
     return rows
-
-
-def at(values: dict, path: str) -> float | dict | None:
-    """The entry of nested dicts at a path such as ``"mean.area"``; None if it is missing."""
-    for key in path.split("."):
-        if not isinstance(values, dict) or key not in values:
-            return None
-        values = values[key]
-    return values
-
-
-def own_rows(table: dict, records: dict) -> list[tuple[str, dict, str | None, dict]]:
-    """Our rows of a table that has a `record`.
-
-    Returns
-    -------
-    list of (str, dict, str or None, dict)
-        What the row is called, its numbers by column, the method of the paper that it is compared
-        with, and its record.
-    """
-    where, found = table.get("record"), []
-    for r in records.values():
-        if not where or r["experiment"] != where["experiment"]:
-            continue
-        if "rows" in where:
-            for method, row in (at(r["values"], where["rows"]) or {}).items():
-                values = {name: row.get(name) for name, _ in table["columns"]}
-                found.append((f"this project, {method}", values, method, r))
-        else:
-            values = {name: at(r["values"], path) for name, path in where["columns"].items()}
-            found.append((own_name(r.get("name", "trained"), r), values, table["ours"], r))
-    return found
 
 
 def generic(table: dict, records: dict) -> Table:

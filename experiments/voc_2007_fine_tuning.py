@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from fine_tuning import CROPS, Training, crop_of, net_folder, pack, scores
+from fine_tuning import CROPS, Training, crop_of, is_packed, net_folder, pack, scores
 
 from texttopicnet import (
     artefacts,
@@ -58,10 +58,10 @@ def lmdbs(args: argparse.Namespace, net: Path) -> None:
     """Pack the trainval images and their labels, if that has not been done."""
     folder = args.work / "CNN" / net.name
     outputs = [folder / artefacts.IMAGES_LMDB, folder / artefacts.LABELS_LMDB]
-    if all(path.exists() for path in outputs) and not args.force:
+    table = voc.tables(args.voc)["trainval"]
+    if not args.force and all(is_packed(path, len(table.ids)) for path in outputs):
         print(f"{outputs[0]} exists already: --force packs the images again")
         return
-    table = voc.tables(args.voc)["trainval"]
     paths = image_paths(args.voc, table.ids)
     side = images.stored_side(crop_of(net))
     print(f"packing {len(paths)} images of trainval at {side} x {side} into {folder}")
@@ -152,7 +152,7 @@ def fine_tune(name: str, weights: Path | None, note: str, args: argparse.Namespa
     begin = artefacts.existing(begin, "scripts/05_train_cnn.sh")
     n_classes = len(voc.classes(args.voc))
     training = Training(net.name, args.work / "CNN" / net.name, begin, name, n_classes)
-    training.run(args.solver, args.seed, note, args.force)
+    training.run(args.solver, args.seed, note, args.force, args.gpu)
     score(training, args, note, start)
 
 
@@ -169,7 +169,7 @@ def main() -> int:
     parser.add_argument(
         "--weights", type=Path, metavar="FILE", help="with --name: weights to begin with"
     )
-    parser.add_argument("--gpu", action="store_true", help="test on the GPU")
+    parser.add_argument("--gpu", action="store_true", help="compute on the GPU")
     command_line.add_options(parser, "--note", "--seed", "--force")
     args = parser.parse_args()
     args.work = args.work.absolute()

@@ -1,4 +1,4 @@
-"""Run the stages 1 to 9 in order, from the raw corpus to the tables; finished stages are skipped.
+"""Run the stages 1 to 11 in order, from the raw corpus to the tables; finished stages are skipped.
 
 Reads:   DATA (ImageCLEF_Wikipedia/, Wikipedia/), VOC (VOCdevkit/)
 Writes:  WORK, laid out like the project: LDA/, CNN/<net>/, experiments/
@@ -7,7 +7,7 @@ Usage:   bash scripts/run_all.sh [--sample] [--dry-run] [--from N] [--to N] [opt
 
 A stage is done when all its outputs exist.  If its outputs are older than what the stage before
 wrote, the chain stops and says what to do.  A stage that was interrupted starts over, except 5 to
-7, which resume.
+7, 9 and 10, which resume.
 """
 
 import texttopicnet.startup  # noqa: F401  isort: skip
@@ -19,14 +19,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from evaluation_stages import image_sets, left_out, no_fine_tuning, tuning_solver
+from net_facts import crop_of, wants_gpu
+
 from caffe import mode, prototxt
 from caffe.error import CaffeError
-from caffe.proto.caffe_pb2 import SolverParameter
 from texttopicnet import artefacts, child_process, command_line, embeddings, images, voc, vocabulary
 from texttopicnet.errors import UserError
 
 ROOT = artefacts.ROOT
-LAST = 9  # stage
+LAST = 11  # stage
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,12 @@ def table(s: argparse.Namespace) -> list[Stage]:
     retrieval = given("data", "work", "topics", "seed", "note")
     trust = given("trust_pickle")
     no_voc, no_retrieval = left_out(s, has_voc, has_retrieval)
+    fine_tuned = [work / artefacts.voc_fine_tuning_record(name) for name in artefacts.NETS]
+    nets = given("work", "net", "seed", "note") + options(gpu=s.extracts_on_gpu)
+    tuning = given("voc") + nets + tuning_solver(s, "voc2007")
+    sets, classified, no_sets = image_sets(s)
+    classification = nets + sets + tuning_solver(s, "classes")
+    no_net = no_fine_tuning(s)
     return [
         Stage("01_generate_train_dict", [], [train_dict], corpus + from_dump),
         Stage("02_learn_LDA_model", [train_dict], [model], corpus + learning + trust),
@@ -117,19 +125,10 @@ def table(s: argparse.Namespace) -> list[Stage]:
         Stage("06_extract_features", weights[:1], features, extraction, resumes=True),
         Stage("07_voc_2007_classification", features[:1], svms, scoring, no_voc, resumes=True),
         Stage("08_multi_modal_retrieval", features[-1:], mean_aps, retrieval + trust, no_retrieval),
-        Stage("09_make_tables", [], page, given("data", "work"), always=True),
+        Stage("09_voc_2007_fine_tuning", weights[:1], fine_tuned, tuning, no_voc or no_net, True),
+        Stage("10_image_classification", weights[:1], classified, classification, no_sets, True),
+        Stage("11_make_tables", [], page, given("data", "work"), always=True),
     ]
-
-
-def left_out(s: argparse.Namespace, has_voc: bool, has_retrieval: bool) -> tuple[str, str]:
-    """Why stages 7 and 8 cannot run; empty where they can."""
-    voc_reason = f"{s.voc / 'VOCdevkit'} does not exist (--voc names the folder that holds it)"
-    reason = f"{s.data / 'Wikipedia'} does not exist (data/README.md says what belongs there)"
-    if s.embedding != "lda":
-        reason = f"retrieval compares topics, and the net has learnt {s.embedding}"
-    elif has_retrieval:
-        reason = ""
-    return "" if has_voc else voc_reason, reason
 
 
 @dataclass(frozen=True)
@@ -261,18 +260,6 @@ def default_work(data: Path) -> Path:
     """The project itself for its own data folder, else work/<name of the data folder>."""
     own = data.exists() and artefacts.DATA.exists() and data.samefile(artefacts.DATA)
     return ROOT if own else ROOT / "work" / data.name
-
-
-def crop_of(path: Path) -> int:
-    """Side in pixels of a net's input; CaffeNet's if its train_val.prototxt does not say."""
-    layers = prototxt.read_net(path).layer if path.is_file() else []
-    crops = (layer.transform_param.crop_size for layer in layers)
-    return next(filter(None, crops), images.CROP)
-
-
-def wants_gpu(solver: Path) -> bool:
-    """Whether a solver says solver_mode: GPU."""
-    return solver.is_file() and prototxt.read_solver(solver).solver_mode == SolverParameter.GPU
 
 
 def note_of(args: argparse.Namespace, solver: Path) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import pytest
 import torch
@@ -206,6 +206,7 @@ def _making(factory: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]
 
     def make(*args: object, **keywords: object) -> torch.Tensor:
         device = keywords.get("device")
+        keywords.pop("pin_memory", None)
         if device is None or torch.device(device).type != "cuda":
             return factory(*args, **keywords)
         needs = keywords.pop("requires_grad", False)
@@ -219,6 +220,8 @@ def _making(factory: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]
 def present() -> Iterator[Gpu]:
     """Have one emulated GPU; PyTorch says that CUDA is available."""
     gpu.__init__()
+    from caffe import cuda_graph
+
     properties = types.SimpleNamespace(
         total_memory=80 << 30, major=9, minor=0, name="emulated GPU", multi_processor_count=132
     )
@@ -230,7 +233,11 @@ def present() -> Iterator[Gpu]:
         "get_device_name": lambda *_: properties.name,
         "get_device_capability": lambda *_: (9, 0),
         "set_device": lambda *_: None,
+        "device": lambda *_: nullcontext(),
         "synchronize": lambda *_: gpu.waits.append("synchronize"),
+        "current_stream": lambda *_: None,
+        "mem_get_info": lambda *_: (80 << 30, 80 << 30),
+        "Event": lambda *_: types.SimpleNamespace(record=lambda *_: None, query=lambda: True),
         "get_rng_state": lambda *_: torch.get_rng_state(),
         "set_rng_state": lambda state, *_: torch.set_rng_state(state),
     }
@@ -239,6 +246,8 @@ def present() -> Iterator[Gpu]:
             patch.setattr(torch.cuda, name, answer)
         for name in FACTORIES:
             patch.setattr(torch, name, _making(getattr(torch, name)))
+        # the twin that runs a captured function again stands for CUDA graphs
+        patch.setattr(cuda_graph, "CudaGraphs", lambda _: cuda_graph.CallAgain())
         patch.setattr(torch, "Generator", _Generator)
         patch.setattr(torch.Tensor, "to", _to)
         patch.setattr(torch.Tensor, "cuda", lambda tensor, *_: _Upload.apply(tensor))

@@ -4,8 +4,10 @@ No test looks at a time.
 """
 
 import json
+import re
 import sys
 
+import numpy as np
 import pytest
 
 from texttopicnet import artefacts
@@ -16,6 +18,7 @@ SIDES = {
     "topics": {"LdaMulticore", "compiled"},
     "labels": {"one call each", "one process", "2 processes"},
     "lmdb": {"create_lmdb.py", "plain loop"},
+    "reader": {"Data layer", "-cache ram", "plain loop"},
     "layers": {"caffe", "torch"},
     "training": {"caffe from LMDB", "plain loop"},
     "processes": {"two processes", "one process"},
@@ -86,6 +89,18 @@ def test_lmdb(part):
     assert record["values"]["MB of both LMDBs, largest size"] > 0
 
 
+def test_reader(part, tmp_path, load_script):
+    program = part("reader")
+    check(program.measure({"sizes": [2], "rounds": 1, "batches": 2}), "reader", [2])
+    load_script("benchmarks/drawn_images.py").make_lmdbs(tmp_path, 3)
+    batch = program.PlainLoop(tmp_path, 4).read()  # begins again after three images
+    net = program.net_of(tmp_path, 4, cached=True)
+    read = net.forward()["data"]
+    # one image, cropped twice: the same pixels, at other places
+    assert batch.shape == read.shape == (4, 3, 227, 227)
+    np.testing.assert_allclose(batch.mean((2, 3)), read.mean((2, 3)), atol=4)
+
+
 def test_layers(part):
     program = part("layers")
     record = program.measure({"sizes": [1], "rounds": 1})
@@ -116,15 +131,37 @@ def test_seconds_of_a_log(part):
 
 
 def test_svm(part):
-    settings = {"sizes": [40], "rounds": 1, "dims": 8, "classes": 2, "workers": 1}
+    settings = {"sizes": [600], "rounds": 1, "dims": 8, "classes": 2, "workers": 1}
     record = part("svm").measure(settings)
-    check(record, "svm", [40])
+    check(record, "svm", [600])
     assert 0 < record["comparisons"][0]["mean_ap"] <= 1
 
 
 def test_retrieval(part):
     settings = {"sizes": [6, 9], "rounds": 1, "topics": 3, "categories": 3}
     check(part("retrieval").measure(settings), "retrieval", [6, 9])
+
+
+def test_busy(part):
+    program = part("busy")
+    fair = program.Side(program.FAIR)
+    try:
+        found = program.measure("sample", 1, 1, fair)
+    finally:
+        fair.end()
+    assert found.keys() == program.STATES.keys()
+    for seconds in found.values():
+        assert seconds.keys() == {program.OURS, program.BEFORE, program.FAIR}
+        assert all(len(each) == 1 and each[0] > 0 for each in seconds.values())
+    assert program.values_of(found)["a fair share takes"]["median"] > 0
+
+
+def test_a_quick_run_leaves_out_what_takes_too_long(run, programs, monkeypatch, capsys):
+    out = programs({"svm": RECORDING, "busy": RECORDING})
+    start(run, monkeypatch, "--quick", "--out", out)
+    assert not (out / "busy.json").exists()
+    start(run, monkeypatch, "--quick", "busy", "--out", out)
+    assert (out / "busy.json").exists()
 
 
 def test_every_part_takes_the_options_of_the_run(run, accept, tmp_path):
@@ -155,7 +192,7 @@ def record_of(name, **changes):
     }
     return {
         "benchmark": name,
-        "settings": {"rounds": 3},
+        "settings": {"rounds": 3, "quick": True},
         "comparisons": [row, row | {"what": "4 things", "size": 4}],
         "values": {"peak": 1.25, "kept": {"least": 0.5, "median": 1.0, "most": 2.0}},
         "note": "",
@@ -264,7 +301,7 @@ def test_tables_by_hand(tables):
         ["part", "kept", "1.00 (0.500–2.00)"],
     ]
     assert tables.runs(records, {})["rows"][0]["cells"] == [
-        "part",
+        "part, --quick",
         "2020-01-02 03:04:05",
         "62",
         "CPU, 2 cores, GPU none",
@@ -313,6 +350,19 @@ def test_plots_have_every_side_and_are_the_same_again(load_script, tmp_path):
 
 def test_the_readme_has_the_records_tables(run):
     run.show(run.RESULTS, run.README, check=True)
+
+
+def test_claims_of_speed_name_their_record():
+    """A paragraph or list item that says how many times as fast something is."""
+    pages = [*artefacts.ROOT.glob("*.md"), *artefacts.ROOT.glob("[!.]*/*.md")]
+    said = [
+        part
+        for page in pages
+        for part in re.split(r"\n\n|\n- ", page.read_text(encoding="utf-8"))
+        if re.search(r"times as fast|faster than", part)
+    ]
+    assert said
+    assert [part for part in said if "benchmarks/" not in part] == []
 
 
 def test_another_readme_is_refused(run, tmp_path):

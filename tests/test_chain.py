@@ -50,10 +50,10 @@ def of(arguments, option):
 
 
 def test_every_stage_has_its_script_and_reads_what_the_one_before_wrote(table, tmp_path):
-    for folder in ("VOCdevkit", "Wikipedia"):
+    for folder in ("VOCdevkit", "Wikipedia", "STL10"):
         (tmp_path / "data" / folder).mkdir(parents=True)
     stages = table()
-    assert [stage.number for stage in stages] == list(range(1, 10))
+    assert [stage.number for stage in stages] == list(range(1, 12))
     for stage in stages:
         assert (ROOT / "scripts" / f"{stage.script}.sh").is_file()
         assert not stage.left_out
@@ -72,13 +72,22 @@ def test_every_stage_has_its_script_and_reads_what_the_one_before_wrote(table, t
             "experiments/features/wikipedia_prob.npz",
         ],
     ]
-    assert len(outputs[6]) == 6
+    assert len(outputs[6]) == 8
     assert stages[7].inputs == [work / "experiments/features/wikipedia_prob.npz"]
-    assert outputs[7:] == [["experiments/results/retrieval.json"], ["experiments/report.html"]]
+    results = "experiments/results"
+    assert outputs[7] == [f"{results}/retrieval.json"]
+    assert outputs[8] == [f"{results}/voc2007_fine_tuning_{n}.json" for n in artefacts.NETS]
+    assert outputs[9] == [
+        f"{results}/classification_stl10_{layer}_{net}.json"
+        for net in artefacts.NETS
+        for layer in artefacts.LAYERS
+    ]
+    assert outputs[10] == ["experiments/report.html"]
 
 
-def test_every_script_takes_the_arguments_that_the_table_gives_it(table, accept):
+def test_every_script_takes_the_arguments_that_the_table_gives_it(table, accept, tmp_path):
     """The parsers of the scripts accept the longest command lines of the table."""
+    (tmp_path / "data" / "SUN397").mkdir(parents=True)
     stages = table(
         *("--scheduler", "tcp://a:1", "--dump", "d", "--images", "i", "--no-below", "1"),
         *("--no-above", "1", "--trust-pickle"),
@@ -189,8 +198,43 @@ def test_an_interrupted_stage_starts_over_or_resumes(chain, written, tmp_path):
     assert chain.decide(stage_of(chain, [one, two], resumes=True), force=True).force
 
 
-def test_only_stages_5_to_7_resume(table):
-    assert [stage.number for stage in table() if stage.resumes] == [5, 6, 7]
+def test_the_stages_that_take_long_resume(table):
+    assert [stage.number for stage in table() if stage.resumes] == [5, 6, 7, 9, 10]
+
+
+def test_a_fine_tuning_takes_the_trainings_solver_if_its_net_has_one(table):
+    def solvers(*arguments):
+        return [of(stage.arguments, "--solver") for stage in table(*arguments)[8:10]]
+
+    assert solvers() == ["solver.prototxt"] * 2
+    assert solvers("--solver", "solver_short.prototxt") == [
+        "solver_short.prototxt",
+        "solver.prototxt",
+    ]
+    assert solvers("--embedding", "lsi") == ["solver.prototxt"] * 2
+
+
+def test_image_classification_takes_the_sets_that_exist(chain, table, tmp_path):
+    (tmp_path / "data" / "SUN397").mkdir(parents=True)
+    data = str(tmp_path / "data")
+    stage = table()[9]
+    at = stage.arguments.index("--data")
+    assert stage.arguments[at : at + 3] == ["--data", "sun397", f"{data}/SUN397"]
+    sample = table("--sample")[9]
+    at = sample.arguments.index("--data")
+    assert sample.arguments[at + 1 : at + 3] == ["folder", f"{data}/Wikipedia/images"]
+    assert len(sample.outputs) == 2 * (len(artefacts.LAYERS) + 1)
+
+
+def test_a_net_that_cannot_be_fine_tuned_is_left_out(chain, table, monkeypatch, tmp_path):
+    (tmp_path / "data" / "VOCdevkit").mkdir(parents=True)
+    net = tmp_path / "CNN" / "Own"
+    net.mkdir(parents=True)
+    (net / "solver.prototxt").write_text('net: "n" max_iter: 7')
+    monkeypatch.setattr(chain, "ROOT", tmp_path)
+    monkeypatch.setattr(artefacts, "ROOT", tmp_path)
+    (ninth,) = (stage for stage in table("--net", "Own") if stage.number == 9)
+    assert ninth.left_out.endswith("finetune_voc2007_own does not exist: Own has no fine-tuned net")
 
 
 def test_a_stage_older_than_its_input_is_refused(chain, written, tmp_path):
@@ -230,7 +274,7 @@ def test_a_stage_that_is_left_out_does_not_run(chain, written):
 
 
 def test_stage_9_runs_always_and_replaces_its_page(table, chain, written):
-    last = table()[8]
+    last = table()[-1]
     last.outputs[0].parent.mkdir(parents=True)
     last.outputs[0].write_text("old")
     decision = chain.decide(last, force=False)
@@ -274,15 +318,17 @@ def test_a_dry_run_runs_nothing_and_says_why(chain, monkeypatch, tmp_path, capsy
     monkeypatch.setattr(sys, "argv", ["chain.py", *arguments])
     assert chain.main() == 0
     rows = capsys.readouterr().out.splitlines()
-    assert rows[0].startswith(f"stages 1 to 9: data {data}, work {work}, net CaffeNet, ")
+    assert rows[0].startswith(f"stages 1 to 11: data {data}, work {work}, net CaffeNet, ")
     second = f"stage 2 would run ({work}/LDA/ldamodel40.lda is missing): "
     command = shlex.split(rows[2].removeprefix(second))
     assert rows[2].startswith(second)
     assert command[:2] == ["bash", str(ROOT / "scripts/02_learn_LDA_model.sh")]
     assert of(command, "--no-below") == "2"
     assert rows[7].startswith("stage 7 is left out: ")
-    assert rows[9].startswith("stage 9 would run (always, because it takes seconds): bash ")
-    assert rows[10] == "dry run: nothing was run"
+    assert rows[9].startswith("stage 9 is left out: ")
+    assert rows[10].startswith(f"stage 10 is left out: neither {data}/STL10 nor {data}/SUN397")
+    assert rows[11].startswith("stage 11 would run (always, because it takes seconds): bash ")
+    assert rows[12] == "dry run: nothing was run"
     assert not work.exists()
 
 

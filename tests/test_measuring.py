@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -43,6 +44,25 @@ def test_a_comparison_by_hand(measuring):
     assert measuring.described(row) == (
         "work: ours 40 ms per item, plain 80 ms per item, ratio 3.00 (2.00 to 5.00)"
     )
+
+
+def test_settings_of_the_command_line(measuring):
+    full, quick = {"sizes": [10, 20], "rounds": 3, "other": 1}, {"sizes": [1], "rounds": 2}
+
+    def settings(*arguments):
+        args = measuring.parser("A benchmark.", "things").parse_args(list(arguments))
+        return measuring.settings(args, full, quick)
+
+    assert settings() == full | {"quick": False}
+    assert settings("--quick") == quick | {"quick": True}
+    assert settings("--sizes", "5", "7", "--rounds", "1") == {
+        "sizes": [5, 7],
+        "rounds": 1,
+        "other": 1,
+        "quick": False,
+    }
+    with pytest.raises(UserError, match="--rounds 0: must be 1 or more"):
+        settings("--rounds", "0")
 
 
 def test_the_machine_is_watched(measuring):
@@ -86,8 +106,9 @@ def test_what_is_not_a_record_is_one_sentence(measuring, tmp_path):
         measuring.load(path)
 
 
-def test_every_record_of_the_project_can_be_read(measuring):
+def test_every_record_of_the_project_can_be_read(measuring, load_script):
     folder = artefacts.ROOT / "benchmarks" / "results"
-    for path in folder.glob("*.json"):
-        if path.stem not in ("scale_text", "learn_topics"):  # in forms of their own
+    paths = [folder / f"{part}.json" for part in load_script("benchmarks/run.py").PARTS]
+    for path in filter(Path.exists, paths):
+        if path.stem != "scale_text":  # a table of sizes
             assert measuring.load(path)["benchmark"] == path.stem

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import caffe
 from caffe import prototxt
 from caffe.net_parameter import filter_net
 from caffe.proto import caffe_pb2
@@ -39,6 +40,14 @@ CONVOLUTIONS = {
     "conv5": (256, 3, 1, 1, 2, 0.01, 1),
 }
 INNER_PRODUCTS = {"fc6": (4096, 0.005, 1), "fc7": (4096, 0.005, 1), "fc8": (40, 0.01, 0)}
+FOLDERS = sorted(path.parent.name for path in CNN.glob("*/deploy.prototxt"))
+FINE_TUNED = {  # folder: the net that is fine-tuned, the new layer, its outputs
+    "finetune_voc2007": ("CaffeNet", "fc8_voc2007", 20),
+    "finetune_voc2007_sample": ("CaffeNetSample", "fc8_voc2007", 20),
+    "finetune_classes": ("CaffeNet", "fc8_classes", 10),
+    "finetune_classes_6": ("CaffeNet6", "fc8_classes", 10),
+    "finetune_classes_sample": ("CaffeNetSample", "fc8_classes", 10),
+}
 ORDER = (
     "conv1 relu1 pool1 norm1 conv2 relu2 pool2 norm2 conv3 relu3 conv4 relu4 conv5 relu5 pool5"
     " fc6 relu6 drop6 fc7 relu7 drop7 fc8"
@@ -84,7 +93,7 @@ def test_the_written_files_are_up_to_date(load_script, monkeypatch, tmp_path, ca
     script = load_script("CNN/write_prototxts.py")
     monkeypatch.setattr(sys, "argv", ["x", "--check"])
     assert script.main() == 0
-    assert len(capsys.readouterr().out.splitlines()) == 4
+    assert len(capsys.readouterr().out.splitlines()) == 2 * len(FOLDERS)
     monkeypatch.setattr(script, "HERE", tmp_path)
     with pytest.raises(
         UserError, match=r"train_val\.prototxt is out of date: write it with python"
@@ -92,7 +101,7 @@ def test_the_written_files_are_up_to_date(load_script, monkeypatch, tmp_path, ca
         script.main()
     monkeypatch.setattr(sys, "argv", ["x"])
     assert script.main() == 0
-    for net in DEPLOY_DIGESTS:
+    for net in FOLDERS:
         for name in ("train_val", "deploy"):
             written = tmp_path / net / f"{name}.prototxt"
             assert written.read_bytes() == (CNN / net / written.name).read_bytes()
@@ -134,7 +143,7 @@ def test_caffenet_has_the_originals_values(stages):
     ]
 
 
-@pytest.mark.parametrize("net", ["CaffeNet", "CaffeNetSample"])
+@pytest.mark.parametrize("net", ["CaffeNet", "CaffeNet6", "CaffeNetSample"])
 def test_signed_targets_change_the_loss_and_nothing_else(net):
     """EuclideanLoss takes any bottoms of one count; fc8 is what deploy.prototxt computes in front
     of its sigmoid.
@@ -183,6 +192,62 @@ def test_solvers_have_plain_fields_that_bvlc_caffe_knows(path):
     assert not p.test_state
 
 
+@pytest.mark.parametrize("folder", FINE_TUNED)
+def test_a_fine_tuned_net_is_the_trained_one_with_a_new_last_layer(folder):
+    """All other layers keep name and shape, so that they take the trained net's weights."""
+    net, last, count = FINE_TUNED[folder]
+    found, trained = layers(training_net(folder)), layers(training_net(net))
+    assert last not in trained
+    assert found.pop(last).inner_product_param.num_output == count
+    for name in trained.keys() - {"data", "label", "fc8", "loss"}:
+        assert found[name] == trained[name]
+    assert set(found) - {"label"} == set(trained) - {"fc8", "label"}
+    assert list(layers(training_net(folder))[last].bottom) == ["fc7"]  # drop7 works in place
+    deploy = layers(deploy_net(folder))
+    assert deploy[last].inner_product_param.num_output == count
+    kind = "Sigmoid" if last == "fc8_voc2007" else "Softmax"
+    assert list(deploy.values())[-1].type == kind
+    for field in ("crop_size", "mirror", "mean_value"):
+        assert getattr(found["data"].transform_param, field) == getattr(
+            trained["data"].transform_param, field
+        )
+    assert found["data"].data_param.batch_size == 16
+
+
+@pytest.mark.parametrize("folder", ["finetune_voc2007", "finetune_voc2007_sample"])
+def test_difficult_objects_have_no_loss(folder):
+    loss = layers(training_net(folder))["loss"]
+    assert (loss.type, loss.loss_param.ignore_label) == ("SigmoidCrossEntropyLoss", -1)
+
+
+def test_the_solver_of_the_fine_tuning_on_voc2007():
+    """philkr/voc-classification's values."""
+    p = prototxt.read_solver(CNN / "finetune_voc2007" / "solver.prototxt")
+    assert (p.base_lr, p.gamma, p.momentum, p.weight_decay, p.clip_gradients) == pytest.approx(
+        (0.001, 0.5, 0.9, 1e-6, 10)
+    )
+    assert (p.lr_policy, p.stepsize, p.max_iter) == ("step", 10000, 80000)
+
+
+def test_the_6_layer_net():
+    """CaffeNet's conv3 to fc8 with its fillers; by hand, 85 pixels become 43, 21, 21, 10, 10, 5."""
+    found, caffenet = layers(training_net("CaffeNet6")), layers(training_net("CaffeNet"))
+    with_weights = [name for name, layer in found.items() if layer.param]
+    assert with_weights == ["conv3", "conv4", "conv5", "fc6", "fc7", "fc8"]
+    for name in with_weights:
+        own, other = found[name], caffenet[name]
+        for field in ("convolution_param", "inner_product_param"):
+            a, b = getattr(own, field), getattr(other, field)
+            a.ClearField("stride") if field == "convolution_param" else None
+            assert a == b, name
+    net = caffe.Net(str(CNN / "CaffeNet6" / "deploy.prototxt"), caffe.TEST)
+    sides = [net.blobs[name].data.shape[-1] for name in ("conv3", "norm3", "conv4", "norm4")]
+    assert sides == [43, 21, 21, 10]
+    assert net.blobs["conv5"].data.shape[1:] == (256, 10, 10)
+    assert net.blobs["pool5"].data.shape[1:] == (256, 5, 5)
+    assert net.params["conv3"][0].data.shape == (384, 3, 3, 3)
+
+
 def test_the_solver_has_the_originals_values():
     p = prototxt.read_solver(CNN / "CaffeNet" / "solver.prototxt")
     assert (p.base_lr, p.gamma, p.momentum, p.weight_decay) == pytest.approx(
@@ -192,7 +257,7 @@ def test_the_solver_has_the_originals_values():
     assert not p.test_iter
 
 
-@pytest.mark.parametrize("net", ["CaffeNet", "CaffeNetSample"])
+@pytest.mark.parametrize("net", ["CaffeNet", "CaffeNet6", "CaffeNetSample"])
 def test_deploy_is_the_trained_net(net):
     """The layers and parameter shapes are the same; Input comes first and the sigmoid last."""
     train, deploy = layers(training_net(net)), layers(deploy_net(net))

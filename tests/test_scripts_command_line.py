@@ -80,13 +80,15 @@ SCRIPTS = {
     "CNN/create_lmdb.py": "--topics 0|--seed -1|--val-fraction 1|--size 0|--workers 0",
     "experiments/extract_features.py": "--batch 0",
     "experiments/voc_2007_classification.py": "--workers 0|--seed -1",
+    "experiments/voc_2007_fine_tuning.py": "--seed -1",
+    "experiments/image_classification.py": "--folds 0|--splits 1|--seed -1",
     "experiments/multi_modal_retrieval.py": "--topics 0|--seed -1",
     "experiments/text_to_text_retrieval.py": "--topics 0|--passes 0|--seeds -1"
     "|--no-below -1|--no-above 50|--workers 0",
-    "CNN/train_cnn.py": "--seed -1",
+    "CNN/train_cnn.py": "--seed -1|--classes 0",
     "experiments/diagram_share.py": "--sample 0|--seed -1",
     "experiments/evidence.py": "--at -1|--seeds -1|--snapshot 0|--topics 0",
-    "scripts/chain.py": "--from 0|--to 10|--topics 0|--passes 0|--workers 0|--seed -1|--no-below -1"
+    "scripts/chain.py": "--from 0|--to 12|--topics 0|--passes 0|--workers 0|--seed -1|--no-below -1"
     "|--no-above 50",
     "data/sample/make_sample.py": "--articles 0|--pairs 0|--voc-images 0|--seed -1",
 }

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import lmdb
 import numpy as np
 import pytest
 
-from caffe import prototxt, snapshot
+from caffe import prototxt, snapshot, weights_file
 from caffe.proto import caffe_pb2
 from texttopicnet.errors import UserError
 
@@ -282,6 +283,72 @@ def test_a_net_trained_by_hand_is_recorded(script, tiny, monkeypatch):
     assert found["values"] == {"last_loss": 0.01, "iterations": 50}
     assert (found["seed"], found["seconds"]) == (5, 25.5)
     assert (tiny / "trained.caffemodel").read_bytes() == b"weights"
+
+
+FINE = NET.replace('"fc8"', '"fc8_new"').replace("num_output: 2", "num_output: 7")
+
+
+@pytest.fixture
+def fine(tiny):
+    """A second net, whose fc8_new is not in the weights of Tiny; its LMDBs are Tiny's."""
+    source = tiny.parents[2] / "CNN" / "Fine"
+    source.mkdir()
+    text = FINE.replace(
+        'layer { name: "fc8_new"',
+        'layer { name: "fc7" type: "InnerProduct" bottom: "data" top: "fc7" param { lr_mult: 0 }\n'
+        "  param { lr_mult: 0 } inner_product_param { num_output: 3 } }\n"
+        'layer { name: "fc8_new"',
+    ).replace('bottom: "data" top: "fc8_new"', 'bottom: "fc7" top: "fc8_new"')
+    (source / "train_val.prototxt").write_text(text)
+    (source / "solver.prototxt").write_text(SOLVER)
+    start = tiny.parents[2] / "start.caffemodel"
+    net = caffe_pb2.NetParameter(name="start")
+    layer = net.layer.add(name="fc7", type="InnerProduct")
+    for shape, value in (((3, 48), 0.25), ((3,), 1.5)):
+        blob = layer.blobs.add()
+        blob.shape.dim.extend(shape)
+        blob.data.extend([value] * int(np.prod(shape)))
+    start.write_bytes(net.SerializeToString())
+    folder = tiny.parent / "Mine"
+    folder.mkdir()
+    for name in ("train_images_lmdb", "train_labels_lmdb"):
+        shutil.copytree(tiny / name, folder / name)
+    return folder, start
+
+
+def test_fine_tuning_begins_with_weights_and_has_its_own_files(script, fine, monkeypatch):
+    folder, start = fine
+    options = ["--net", "Fine", "--into", "Mine", "--classes", "2", "--weights", start]
+    run(script, monkeypatch, folder.parents[1], *options, "--name", "first")
+    run(script, monkeypatch, folder.parents[1], *options, "--name", "second")
+    names = {path.name for path in folder.iterdir()}
+    assert {"first.caffemodel", "first.log", "second.caffemodel", "second.log"} <= names
+    assert not {"trained.caffemodel", "untrained.caffemodel"} & names
+    found = dict(weights_file.read_layers(folder / "first.caffemodel"))
+    assert set(found["fc7"][0].data) == {0.25}
+    assert set(found["fc7"][1].data) == {1.5}
+    assert found["fc8_new"][0].shape == (2, 3)  # as --classes says
+    records = folder.parents[1] / "experiments/results"
+    record = json.loads((records / "training_Mine_first.json").read_text())
+    assert (record["experiment"], record["values"]["iterations"]) == ("fine_tuning_log", 6)
+    assert record["inputs"]["start"]["sha256"] == script.artefacts.sha256(start)
+    assert not (records / "training.json").exists()
+    original = folder.parents[2] / "CNN" / "Fine" / "train_val.prototxt"
+    assert "num_output: 7" in original.read_text()
+
+
+def test_the_nets_own_files_keep_their_number_of_classes(script, fine, monkeypatch):
+    folder, start = fine
+    source = folder.parents[2] / "CNN" / "Fine"
+    with pytest.raises(UserError, match=r"train_val.prototxt has 7 classes, not 2: give --into"):
+        script.copy_net(source, source, 2)
+    assert "num_output: 7" in (source / "train_val.prototxt").read_text()
+    monkeypatch.setattr(sys, "argv", ["x", "--net", "Fine", "--classes", "2"])
+    with pytest.raises(UserError, match="belong to a fine-tuning: give --weights, too"):
+        script.main()
+    monkeypatch.setattr(sys, "argv", ["x", "--net", "Fine", "--weights", str(start) + "x"])
+    with pytest.raises(UserError, match=r"start.caffemodelx does not exist"):
+        script.main()
 
 
 @pytest.mark.parametrize(

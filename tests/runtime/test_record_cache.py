@@ -199,10 +199,40 @@ def test_records_of_several_sizes_fit_into_memory_only(net_from, folder):
     with pytest.raises(caffe.CaffeError) as caught:
         net_of(net_from, text, "device")
     assert str(caught.value) == (
-        "layer 'sizes' (Data): -cache gpu needs records of one shape, and"
-        f" {folder}/sizes: record 00000001 has (11, 12, 3) (height, width, channels), not"
-        " (10, 12, 3) as the first; use -cache ram"
+        "layer 'sizes' (Data): -cache gpu needs records of one shape and type, and"
+        f" {folder}/sizes: record 00000001 has (11, 12, 3) (height, width, channels) of uint8, the"
+        " first (10, 12, 3) of uint8; use -cache ram"
     )
+
+
+def test_bytes_and_floats_in_one_source(net_from, tmp_path):
+    """Records of 1, 0.5 and 3: the batches on a device need one type, those of a reader do not."""
+    datums = [
+        caffe_pb2.Datum(channels=1, height=1, width=1, data=b"\1"),
+        caffe_pb2.Datum(channels=1, height=1, width=1, float_data=[0.5]),
+        caffe_pb2.Datum(channels=1, height=1, width=1, data=b"\3"),
+    ]
+    write(tmp_path / "mixed", datums)
+    text = data(tmp_path, "mixed", "scale: 2")
+    for place in (None, "ram"):
+        net = net_of(net_from, text, place)
+        net.forward()
+        assert net.blobs["mixed"].data.ravel().tolist() == [2, 1, 6, 2]
+        net.close()
+    with pytest.raises(caffe.CaffeError, match=r"00000001 has .* of float32, .* of uint8"):
+        net_of(net_from, text, "device")
+
+
+def test_a_cache_can_be_exchanged(net_from, folder):
+    """Ten batches, the cache changed after every other one."""
+    text = sources(folder)["shuffled files"]
+    plain, changed = net_of(net_from, text, None), net_of(net_from, text, None)
+    wanted, found = batches(plain, 10), []
+    for device in (None, CPU, None, None, CPU):
+        record_cache.keep([changed.nodes[0].layer], device)
+        found += batches(changed, 2)
+    assert_same(found, wanted)
+    plain.close(), changed.close()
 
 
 @pytest.mark.parametrize(("name", "bytes_"), [("raw", COUNT * 360), ("sizes", COUNT * 360 + 1)])

@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Stage 10: STL-10, SUN397 or any folder per class, by SVMs or fine-tuning; --help says more.
+# With SVMs, the features take most of the time: about 15 ms per image and net on two cores.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
+
+exec "$PYTHON" "$ROOT/experiments/image_classification.py" "$@"
