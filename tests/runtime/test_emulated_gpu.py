@@ -174,7 +174,7 @@ def test_parameters_that_do_not_fit_on_the_gpu(net_from, monkeypatch):
     monkeypatch.setattr("caffe.blob.Blob.keep_memory", fails)
     with pytest.raises(
         caffe.CaffeError,
-        match=r"'ip' \(InnerProduct\), blob 0: not enough memory on the GPU; lower num_output$",
+        match=r"'ip' \(InnerProduct\)(, blob 0)?: not enough memory on the GPU; lower num_output$",
     ):
         net_from(
             'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 3 } } }'
