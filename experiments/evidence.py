@@ -81,9 +81,9 @@ def evaluate(run: runs.Run, iteration: int, args: argparse.Namespace) -> dict[st
             if not (folder / artefacts.voc_record(layer, SCORED)).exists()
         ]
         extract(run, iteration, missing, images, folder / artefacts.voc_features("{blob}", SCORED))
-        for layer in missing:
-            script = "voc_2007_classification.py"
-            run_script(script, layer, "--voc", args.voc, "--name", SCORED, *common)
+        if missing:
+            named = ("--voc", args.voc, "--name", SCORED)
+            run_script("voc_2007_classification.py", *named, *common)
     if (args.data / "Wikipedia").is_dir() and not (folder / artefacts.RETRIEVAL_RECORD).exists():
         images = args.data / "Wikipedia" / "images"
         extract(run, iteration, ["prob"], images, folder / artefacts.RETRIEVAL_FEATURES)
@@ -130,16 +130,8 @@ def point(run: runs.Run, iteration: int, scores: dict[str, dict]) -> dict:
     return row | {"svm": svm, "weights_sha256": artefacts.sha256(run.weights(iteration))}
 
 
-def advance(args: argparse.Namespace) -> tuple[list[dict], dict]:
-    """Train and evaluate all runs up to the last iteration of --at.
-
-    Returns
-    -------
-    list of dict
-        The rows of the record.
-    dict
-        {name: record} of the last evaluation, for what all rows share.
-    """
+def advance(args: argparse.Namespace) -> list[dict]:
+    """Train and evaluate all runs up to the last iteration of --at; returns the record's rows."""
     source, lmdbs = ROOT / "CNN" / args.net, args.work / "CNN" / args.net
     if not (source / args.solver).is_file():
         raise UserError(
@@ -160,10 +152,14 @@ def advance(args: argparse.Namespace) -> tuple[list[dict], dict]:
         if run.weights(iteration).exists():
             if not iteration:
                 share_scores(run, every)
+            is_new = not (run.folder / "scores" / f"iter_{iteration}").exists()
             scores = evaluate(run, iteration, args)
             rows.append(point(run, iteration, scores))
-            save(rows, scores, args)
-    return rows, scores
+            if is_new:  # a record takes seconds
+                save(rows, scores, args)
+    if rows:
+        save(rows, scores, args)
+    return rows
 
 
 def save(rows: list[dict], scores: dict[str, dict], args: argparse.Namespace) -> None:
@@ -251,7 +247,7 @@ def main() -> int:
         f" at {', '.join(map(str, sorted(args.at)))}",
         flush=True,
     )
-    rows, _ = advance(args)
+    rows = advance(args)
     if not rows:
         raise UserError(f"{args.work / 'evidence' / args.name} has no weights to evaluate")
     print(curves.table(rows))
