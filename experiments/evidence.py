@@ -282,8 +282,9 @@ def main() -> int:
     rows = advance(args)
     if not rows:
         raise UserError(f"{args.work / 'evidence' / args.name} has no weights to evaluate")
-    print(curves.table(rows))
-    print(args.work / artefacts.RESULTS / f"evidence_{args.name}.json")
+    output = args.work / artefacts.RESULTS / f"evidence_{args.name}.json"
+    print(curves.block(results.load(output)))
+    print(output)
     return 0
 
 

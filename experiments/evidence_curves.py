@@ -84,6 +84,16 @@ def table(rows: list[dict]) -> str:
     return "\n".join(dict.fromkeys(lines))
 
 
+def block(record: dict) -> str:
+    """A record as it stands in experiments/README.md: a title, the table, and what chance gives."""
+    seeds = ", ".join(map(str, dict.fromkeys(row["seed"] for row in record["rows"])))
+    chance = ", ".join(f"{name} {100 * value:.1f}" for name, value in record["chance"].items())
+    return (
+        f"**{record['net']}, `{record['solver']}`, recipe {record['recipe']}, seeds {seeds}: mean"
+        f" AP in percent**\n\n{table(record['rows'])}\n\nChance: {chance}. {record['note']}."
+    )
+
+
 def draw(record: dict, path: Path) -> None:
     """A panel per score over the iterations: a line for the mean over the seeds, a dot per run.
 

@@ -11,7 +11,7 @@ import caffe
 from caffe import prototxt
 from caffe.database import LMDB, Writer
 from caffe.proto import caffe_pb2
-from texttopicnet import artefacts
+from texttopicnet import artefacts, results
 from texttopicnet.errors import UserError
 
 SOLVER = """net: "train_val.prototxt" base_lr: 0.001 lr_policy: "fixed" momentum: 0.9 display: 1
@@ -175,6 +175,15 @@ def test_summary_and_table(curves):
         "| topics | 10 | 75.0 | not run |",
         "| topics | 20 | 100.0 | not run |",
     ]
+
+
+def test_the_readme_has_the_tables_of_the_records(curves):
+    folder = artefacts.ROOT / "experiments"
+    records = sorted((folder / "results" / "evidence").glob("evidence_*.json"))
+    assert records
+    readme = (folder / "README.md").read_text()
+    for path in records:
+        assert curves.block(results.load(path)) in readme, path.name
 
 
 @pytest.fixture(scope="module")
