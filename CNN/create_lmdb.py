@@ -6,7 +6,7 @@ Writes:  WORK/CNN/<net>/train_images_lmdb and train_labels_lmdb (with --val-frac
          val_images_lmdb, val_labels_lmdb)
 Paper:   section 4.2 (training data)
 Usage:   python CNN/create_lmdb.py [--data DIR] [--work DIR] [--net CaffeNet] [--embedding lda]
-                                   [--val-fraction 0] [--seed 0]
+                                   [--val-fraction 0] [--seed 0] [--workers N]
 
 Images are warped to --size x --size and stored as JPEG inside the Datum; a JPEG that has that size
 already is stored byte for byte.  The order is shuffled with the seed (D5: the original
@@ -17,7 +17,6 @@ import texttopicnet.startup  # noqa: F401  isort: skip
 
 import contextlib
 import itertools
-import multiprocessing
 import re
 import shutil
 from collections.abc import Iterator
@@ -34,11 +33,13 @@ from texttopicnet import (
     artefacts,
     atomic_files,
     command_line,
+    cores,
     embeddings,
     files,
     images,
     json_files,
     parallel,
+    shares,
     training_labels,
 )
 from texttopicnet.errors import UserError
@@ -140,9 +141,11 @@ def main() -> int:
         default=images.SIDE,
         help="side of the stored images in pixels (default: 256)",
     )
-    command_line.add_options(parser, "--workers", default=multiprocessing.cpu_count())
+    command_line.add_options(parser, "--workers", default=cores.usable())
     command_line.add_options(parser, "--force")
     args = parser.parse_args()
+    if shares.rank():  # with torchrun, the first process and its workers do all of the work
+        return 0
 
     folder = args.work / "CNN" / args.net
     try:

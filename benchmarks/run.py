@@ -34,13 +34,17 @@ PARTS = {
     "labels": "label_articles.py",
     "scale_text": "scale_text.py",
     "lmdb": "pack_images.py",
+    "reader": "read_batches.py",
     "layers": "lrn_and_pooling.py",
     "training": "train_caffenet.py",
     "processes": "two_processes.py",
     "svm": "score_svms.py",
     "retrieval": "rank_texts.py",
+    "busy": "busy.py",
 }
-SCALE_SIZES, QUICK_SCALE_SIZES = ["500", "1000", "2000"], ["100", "200"]
+OPTIONS = {"busy": ["--rounds", "2"]}  # of a full run
+TOO_LONG = ("busy",)  # for a quick run that names no parts
+SCALE_SIZES, QUICK_SCALE_SIZES = ["400", "800", "1600"], ["100", "200"]
 
 
 def command(part: str, folder: Path, quick: bool, scratch: str) -> list[str | Path]:
@@ -50,19 +54,21 @@ def command(part: str, folder: Path, quick: bool, scratch: str) -> list[str | Pa
         sizes = QUICK_SCALE_SIZES if quick else SCALE_SIZES
         options = ["--articles", *sizes, "--force", "--folder", scratch]
     else:
-        options = ["--quick"] if quick else []
+        options = ["--quick"] if quick else OPTIONS.get(part, [])
     return [sys.executable, program, *options, "--out", out]
 
 
-def measure(parts: list[str], folder: Path, quick: bool) -> list[str]:
-    """Measure parts, one after the other; the names of those that failed.
+def measure(parts: list[str], folder: Path, quick: bool) -> tuple[list[str], list[str], bool]:
+    """Measure parts, one after the other.
 
-    Raises
-    ------
-    KeyboardInterrupt
-        A signal stopped the run; a line says which parts have ended.
+    Returns
+    -------
+    ended, failed : list of str
+        Names of parts.
+    stopped : bool
+        Whether a signal stopped the run; a line says how to go on.
     """
-    failed, ended = [], []
+    ended, failed = [], []
     for number, part in enumerate(parts, start=1):
         print(f"part {number} of {len(parts)}: {part} ({PARTS[part]})", flush=True)
         start = time.perf_counter()
@@ -74,14 +80,14 @@ def measure(parts: list[str], folder: Path, quick: bool) -> list[str]:
                 f"stopped in {part}; records of this run: {', '.join(ended) or 'none'}."
                 f" Measure the rest with: python benchmarks/run.py {rest}"
             )
-            raise KeyboardInterrupt
+            return ended, failed, True
         if done.status:
             print(f"{part} failed with status {done.status}", flush=True)
             failed.append(part)
         else:
             ended.append(part)
             print(f"{part}: {time.perf_counter() - start:.0f} s", flush=True)
-    return failed
+    return ended, failed, False
 
 
 def show(folder: Path, readme: Path | None, check: bool) -> None:
@@ -115,7 +121,10 @@ def show(folder: Path, readme: Path | None, check: bool) -> None:
 def main() -> int:
     parser = command_line.parser(__doc__)
     parser.add_argument(
-        "parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} (default: all of them)"
+        "parts",
+        nargs="*",
+        metavar="PART",
+        help=f"{', '.join(PARTS)} (default: all; with --quick all but busy)",
     )
     parser.add_argument("--quick", action="store_true", help="small sizes and fewer rounds")
     parser.add_argument(
@@ -136,14 +145,18 @@ def main() -> int:
         raise UserError(f"there is no part {unknown[0]}: the parts are {', '.join(PARTS)}")
     folder = args.out or (QUICK_RESULTS if args.quick else RESULTS)
     readme = README if folder.resolve() == RESULTS else None
-    failed = []
+    ended, failed, stopped = list(PARTS), [], False
     if not (args.tables or args.check):
-        parts = args.parts or list(PARTS)
+        default = [part for part in PARTS if not (args.quick and part in TOO_LONG)]
+        parts = args.parts or default
         size = "small sizes" if args.quick else "full sizes"
         print(f"measuring {', '.join(parts)}: {size}, records in {folder}", flush=True)
         folder.mkdir(parents=True, exist_ok=True)
-        failed = measure(parts, folder, args.quick)
-    show(folder, readme, args.check)
+        ended, failed, stopped = measure(parts, folder, args.quick)
+    if ended:  # also of a stopped run, so that tables and records agree
+        show(folder, readme, args.check)
+    if stopped:
+        raise KeyboardInterrupt
     if failed:
         raise UserError(f"{', '.join(failed)} failed; why is said above")
     return 0

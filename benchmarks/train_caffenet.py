@@ -5,7 +5,7 @@ Writes:  a record, if --out names one; prints seconds per iteration of both, the
          runtime's peak memory
 Paper:   section 4 (CaffeNet, batch 64, SGD with momentum 0.9 and weight decay 0.0005)
 Usage:   python benchmarks/train_caffenet.py [--quick] [--sizes 16 32 64] [--rounds 3]
-         [--iterations 5] [--out FILE]
+         [--iterations 4] [--out FILE]
 
 The sizes are batches.  The plain loop has its batch in memory already; the runtime decodes JPEGs
 from its LMDB in the background.
@@ -25,7 +25,7 @@ import torch.nn.functional as F
 
 from texttopicnet import command_line
 
-FULL = {"sizes": [16, 32, 64], "rounds": 3, "iterations": 5}
+FULL = {"sizes": [16, 32, 64], "rounds": 3, "iterations": 4}
 QUICK = {"sizes": [4, 8], "rounds": 2, "iterations": 2}
 
 
@@ -159,7 +159,7 @@ def main() -> None:
         "--iterations",
         type=command_line.whole("--iterations"),
         metavar="N",
-        help="iterations per round, of each side (default: 5)",
+        help="iterations per round, of each side (default: 4)",
     )
     parser.add_argument(
         "--memory", action="store_true", help="only measure this process's peak memory"

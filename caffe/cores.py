@@ -9,7 +9,6 @@ import math
 import os
 from pathlib import Path
 
-READERS = 4  # threads that decode a batch
 # what sets PyTorch's number of threads; the user's choice stays
 CHOSEN = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -68,8 +67,3 @@ def limit_torch() -> None:
 
     if not any(name in os.environ for name in CHOSEN) and torch.get_num_threads() > usable():
         torch.set_num_threads(usable())
-
-
-def readers() -> int:
-    """How many threads decode images: `READERS`, or the cores if these are fewer."""
-    return min(READERS, usable())

@@ -41,8 +41,9 @@ def of(updater: Updater, keeps_diffs: bool = False) -> AllAtOnce:
     rarely = p.lr_policy in ("fixed", "multistep") or (
         p.lr_policy == "step" and p.stepsize >= RARELY
     )
-    fusible = updater.rule.type == "SGD" and p.regularization_type == "L2" and not keeps_diffs
-    return (FusedSGD if fusible and rarely else AllAtOnce)(updater, keeps_diffs)
+    # without momentum, PyTorch keeps no v, and the rate would be lost
+    fusible = updater.rule.type == "SGD" and p.momentum and p.regularization_type == "L2"
+    return (FusedSGD if fusible and rarely and not keeps_diffs else AllAtOnce)(updater, keeps_diffs)
 
 
 class AllAtOnce:

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import Executor
 
-from caffe import processes
+from caffe import cores, processes
 
 BESIDE_CPU, BESIDE_GPU = 4, 16  # the most threads of a reader: on a GPU the cores are free for it
 
 
 def threads(most: int) -> int:
     """How many threads to use: this process's share of the cores, up to `most`."""
-    try:
-        cores = len(os.sched_getaffinity(0))
-    except AttributeError:  # not on this system
-        cores = os.cpu_count() or 1
-    return max(1, min(cores // processes.on_this_machine(), most))
+    return max(1, min(cores.usable() // processes.on_this_machine(), most))
 
 
 def share(pool: Executor, workers: int, count: int, work: Callable[[int], None]) -> None:

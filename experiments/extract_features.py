@@ -7,32 +7,37 @@ Paper:   the features behind every experiment (centre crop of the image resized 
 Usage:   python experiments/extract_features.py --net F --weights F --blobs fc7,fc6 --images DIR
                                                 --out 'f_{blob}.npz'
          python experiments/extract_features.py [--data DIR] [--voc DIR] [--work DIR]
-                                                [--net CaffeNet] [--gpu] [--force]
+                                                [--net CaffeNet] [--gpu] [--processes N] [--force]
+         torchrun --nproc_per_node N experiments/extract_features.py ...
 
 Without --weights, --images, --list and --out it computes all features that the experiments need:
 max5, pool5, fc6 and fc7 of the VOC2007 images with the trained and the untrained net, prob of the
 retrieval set's images.  max5 is the maximum of each channel of conv5 over all positions.  A data
 set that does not exist is left out; files that exist are kept.
+The processes of --processes, or of torchrun on one machine or several, share the images.
 """
 
 import texttopicnet.startup  # noqa: F401  isort: skip
 
 import argparse
+import functools
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 from tqdm import tqdm
 
-from texttopicnet import artefacts, command_line, features, files, images, voc
+from texttopicnet import artefacts, command_line, cores, features, files, images, shares, voc
 from texttopicnet.errors import UserError
 
 if TYPE_CHECKING:
     import caffe
 
+READERS = 4  # threads that decode images
 ENDINGS = (".jpg", ".jpeg", ".png")
 
 
@@ -81,7 +86,7 @@ def image_files(folder: Path | None = None, listing: Path | None = None) -> dict
     return by_id
 
 
-def batches(paths: list[Path], size: int, batch: int, workers: int = 4) -> Iterator[np.ndarray]:
+def batches(paths: list[Path], size: int, batch: int) -> Iterator[np.ndarray]:
     """Decode images in threads, one batch ahead of the net.
 
     Parameters
@@ -105,7 +110,8 @@ def batches(paths: list[Path], size: int, batch: int, workers: int = 4) -> Itera
     def read(path: Path) -> np.ndarray:
         return images.network_input(images.read_image(path), size)
 
-    with ThreadPoolExecutor(workers) as pool:
+    cv2.setNumThreads(0)  # each of these threads decodes an image
+    with ThreadPoolExecutor(min(READERS, cores.usable())) as pool:
         ahead = []
         for start in range(0, len(paths), batch):
             ahead.append([pool.submit(read, path) for path in paths[start : start + batch]])
@@ -116,7 +122,7 @@ def batches(paths: list[Path], size: int, batch: int, workers: int = 4) -> Itera
 
 
 def extract(
-    net: "caffe.Net", paths: list[Path], blobs: list[str], batch: int
+    net: "caffe.Net", paths: list[Path], blobs: list[str], batch: int, silent: bool = False
 ) -> dict[str, np.ndarray]:
     """Run all images through the net.
 
@@ -138,14 +144,14 @@ def extract(
     source = net.blobs[net.inputs[0]]
     size = source.shape[-1]
     found, done = {}, 0
-    with tqdm(total=len(paths), unit="image") as bar:
+    with tqdm(total=len(paths), unit="image", disable=silent) as bar:
         for x in batches(paths, size, batch):
             if source.shape[0] != len(x):  # the first batch, and a shorter last one
                 source.reshape(*x.shape)
                 net.reshape()
-            # .data would copy the whole blob from a GPU, and back again
+            # .data, and what net.forward() returns, would be copied from a GPU and back again
             source.put(torch.from_numpy(x).to(net.device))
-            net.forward()
+            net.run_layers(0, len(net.nodes) - 1)
             for blob in blobs:
                 data = net.blobs[features.MAXIMA.get(blob, blob)].tensor().cpu().numpy()
                 rows = features.rows_of(data, blob)
@@ -173,9 +179,12 @@ def load_net(prototxt: Path, weights: Path, blobs: list[str], gpu: bool) -> "caf
     try:
         if gpu:
             mode.require_gpu("--gpu")
+            caffe.set_mode_gpu()
+            caffe.set_device(shares.gpu())
+        else:
+            caffe.set_mode_cpu()
     except caffe.CaffeError as error:
         raise UserError(str(error)) from error
-    (caffe.set_mode_gpu if gpu else caffe.set_mode_cpu)()
     try:
         net = caffe.Net(str(prototxt), caffe.TEST, weights=str(weights))
     except caffe.CaffeError as error:
@@ -195,13 +204,23 @@ def load_net(prototxt: Path, weights: Path, blobs: list[str], gpu: bool) -> "caf
     return net
 
 
+_net_of_worker = functools.lru_cache(maxsize=1)(load_net)
+
+
+def extract_share(
+    net: tuple[Any, ...], batch: int, paths: list[Path], silent: bool
+) -> dict[str, np.ndarray]:
+    """`extract` in one of several processes; `net` are the arguments of `load_net`."""
+    loaded = _net_of_worker(*net) if silent else load_net(*net)
+    return extract(loaded, paths, net[2], batch, silent)
+
+
 def compute(
     net_file: Path,
     weights: Path,
     by_id: dict[str, Path],
     outputs: dict[str, Path],
-    batch: int,
-    gpu: bool,
+    args: argparse.Namespace,
 ) -> None:
     """Compute the features of some images and write one file per blob.
 
@@ -212,18 +231,21 @@ def compute(
         {id: Path} of the images.
     outputs : dict
         {blob: Path}.
-    batch : int
-    gpu : bool
+    args : argparse.Namespace
+        batch, gpu, processes.
     """
     artefacts.existing(net_file, "the net's own prototxt, such as CNN/CaffeNet/deploy.prototxt")
     artefacts.existing(weights, "scripts/05_train_cnn.sh or caffe train")
     print(
         f"features: {', '.join(outputs)} of {net_file} with {weights} for {len(by_id)} images,"
-        f" batch {batch}"
+        f" batch {args.batch}"
     )
-    net = load_net(net_file, weights, list(outputs), gpu)
+    net, paths = (net_file, weights, tuple(outputs), args.gpu), list(by_id.values())
+    found = shares.together(extract_share, paths, args.batch, args.processes, net, args.batch)
+    if found is None:  # another process writes the files
+        return
     digest = artefacts.sha256(weights)
-    for blob, array in extract(net, list(by_id.values()), list(outputs), batch).items():
+    for blob, array in found.items():
         features.save(outputs[blob], features.Features(list(by_id), array, blob, digest))
         print(f"{blob}: {array.shape[0]} images x {array.shape[1]} -> {outputs[blob]}")
 
@@ -264,7 +286,7 @@ def compute_all(args: argparse.Namespace) -> None:
         else:
             weights = folder / f"{net}.caffemodel"
             by_id = image_files(image_folder)
-            compute(folder / "deploy.prototxt", weights, by_id, missing, args.batch, args.gpu)
+            compute(folder / "deploy.prototxt", weights, by_id, missing, args)
 
 
 def main() -> int:
@@ -304,7 +326,7 @@ def main() -> int:
         help="images per pass through the net (default: 50)",
     )
     parser.add_argument("--gpu", action="store_true", help="compute on the GPU")
-    command_line.add_options(parser, "--force")
+    command_line.add_options(parser, "--processes", "--force")
     args = parser.parse_args()
 
     given = [args.weights, args.images or args.list, args.out]
@@ -321,9 +343,10 @@ def main() -> int:
     named = artefacts.ROOT / "CNN" / args.net / "deploy.prototxt"
     net_file = named if named.is_file() else Path(args.net)
     by_id = image_files(args.images, args.list)
-    compute(net_file, args.weights, by_id, outputs, args.batch, args.gpu)
+    compute(net_file, args.weights, by_id, outputs, args)
     return 0
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    with shares.first_speaks():
+        command_line.run(main)

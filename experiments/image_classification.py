@@ -248,12 +248,17 @@ def parsed() -> argparse.Namespace:
         metavar=("KIND", "DIR"),
         help="stl10, sun397 or folder, and the set's folder; may be given several times",
     )
-    parser.add_argument("--method", choices=("svm", "fine-tuning", "both"), default="svm")
+    parser.add_argument(
+        "--method",
+        choices=("svm", "fine-tuning", "both"),
+        default="svm",
+        help="SVMs on features, fine-tuning of the net, or both (default: svm)",
+    )
     parser.add_argument(
         "--folds",
         type=command_line.whole("--folds"),
         metavar="N",
-        help="the first N folds alone (default: all)",
+        help="only the first N folds (default: all)",
     )
     parser.add_argument(
         "--splits",
@@ -268,7 +273,7 @@ def parsed() -> argparse.Namespace:
         parser, "--solver", help="in CNN/finetune_classes* (default: solver.prototxt)"
     )
     parser.add_argument(
-        "--name", help="score this net alone, WORK/CNN/<net>/<name>.caffemodel (default: both)"
+        "--name", help="score only this net, WORK/CNN/<net>/<name>.caffemodel (default: both)"
     )
     parser.add_argument(
         "--weights", type=Path, metavar="FILE", help="with --name: another .caffemodel"

@@ -105,7 +105,7 @@ def load_features(folder: Path, split: str, count: int) -> Sides:
 
 def project(method: str, components: int, train: Sides, test: Sides) -> tuple[Sides, Sides]:
     """Both splits in the common space of CCA or PLS, learnt from `train`."""
-    model = PROJECTIONS[method](n_components=components, max_iter=2000)
+    model = PROJECTIONS[method](n_components=components, max_iter=500)
     with warnings.catch_warnings():
         # constant columns, such as the visual words of no image in a fold
         warnings.simplefilter("ignore")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import pytest
 import torch
@@ -235,6 +235,7 @@ def present() -> Iterator[Gpu]:
         "set_device": lambda *_: None,
         "synchronize": lambda *_: gpu.waits.append("synchronize"),
         "current_stream": lambda *_: None,
+        "device": lambda *_: nullcontext(),
         "mem_get_info": lambda *_: (80 << 30, 80 << 30),
         "Event": lambda *_: types.SimpleNamespace(record=lambda *_: None, query=lambda: True),
         "get_rng_state": lambda *_: torch.get_rng_state(),

@@ -7,6 +7,7 @@ import json
 import re
 import sys
 
+import numpy as np
 import pytest
 
 from texttopicnet import artefacts
@@ -17,6 +18,7 @@ SIDES = {
     "topics": {"LdaMulticore", "compiled"},
     "labels": {"one call each", "one process", "2 processes"},
     "lmdb": {"create_lmdb.py", "plain loop"},
+    "reader": {"Data layer", "-cache ram", "plain loop"},
     "layers": {"caffe", "torch"},
     "training": {"caffe from LMDB", "plain loop"},
     "processes": {"two processes", "one process"},
@@ -87,6 +89,18 @@ def test_lmdb(part):
     assert record["values"]["MB of both LMDBs, largest size"] > 0
 
 
+def test_reader(part, tmp_path, load_script):
+    program = part("reader")
+    check(program.measure({"sizes": [2], "rounds": 1, "batches": 2}), "reader", [2])
+    load_script("benchmarks/drawn_images.py").make_lmdbs(tmp_path, 3)
+    batch = program.PlainLoop(tmp_path, 4).read()  # begins again after three images
+    net = program.net_of(tmp_path, 4, cached=True)
+    read = net.forward()["data"]
+    # one image, cropped twice: the same pixels, at other places
+    assert batch.shape == read.shape == (4, 3, 227, 227)
+    np.testing.assert_allclose(batch.mean((2, 3)), read.mean((2, 3)), atol=4)
+
+
 def test_layers(part):
     program = part("layers")
     record = program.measure({"sizes": [1], "rounds": 1})
@@ -126,6 +140,28 @@ def test_svm(part):
 def test_retrieval(part):
     settings = {"sizes": [6, 9], "rounds": 1, "topics": 3, "categories": 3}
     check(part("retrieval").measure(settings), "retrieval", [6, 9])
+
+
+def test_busy(part):
+    program = part("busy")
+    fair = program.Side(program.FAIR)
+    try:
+        found = program.measure("sample", 1, 1, fair)
+    finally:
+        fair.end()
+    assert found.keys() == program.STATES.keys()
+    for seconds in found.values():
+        assert seconds.keys() == {program.OURS, program.BEFORE, program.FAIR}
+        assert all(len(each) == 1 and each[0] > 0 for each in seconds.values())
+    assert program.values_of(found)["a fair share takes"]["median"] > 0
+
+
+def test_a_quick_run_leaves_out_what_takes_too_long(run, programs, monkeypatch, capsys):
+    out = programs({"svm": RECORDING, "busy": RECORDING})
+    start(run, monkeypatch, "--quick", "--out", out)
+    assert not (out / "busy.json").exists()
+    start(run, monkeypatch, "--quick", "busy", "--out", out)
+    assert (out / "busy.json").exists()
 
 
 def test_every_part_takes_the_options_of_the_run(run, accept, tmp_path):
@@ -221,7 +257,8 @@ def test_a_stopped_run_keeps_the_parts_that_ended(run, programs, monkeypatch, ca
     out = programs({"first": RECORDING, "second": STOPPING, "third": RECORDING})
     with pytest.raises(KeyboardInterrupt):
         start(run, monkeypatch, "--out", out)
-    assert [path.name for path in out.iterdir()] == ["first.json"]
+    assert sorted(path.name for path in out.iterdir()) == ["first.json", "tables.md"]
+    assert "| first |" in (out / "tables.md").read_text()
     assert json.loads((out / "first.json").read_text())["benchmark"] == "first"
     assert (
         "stopped in second; records of this run: first."

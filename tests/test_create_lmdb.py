@@ -555,3 +555,28 @@ def test_a_folder_whose_name_is_not_utf8_is_one_sentence(files, run, tmp_path):
         match=r"w\\xff/CNN/CaffeNet: LMDB needs folders whose names are UTF-8: give another --work",
     ):
         run("--work", str(work))
+
+
+@pytest.mark.parametrize("arguments", [(), ("--val-fraction", "0.25")])
+def test_workers_write_the_records_of_one_process(files, run, arguments):
+    """Byte for byte, with images that are stored as they are and images that are encoded anew."""
+    files(twelve() | {f"images/large/{i}.jpg": jpeg(i, 90) for i in range(35)})
+    splits = ["train", "val"] if arguments else ["train"]
+    one, two = (
+        [pairs(run("--force", "--workers", workers, *arguments), split) for split in splits]
+        for workers in ("1", "2")
+    )
+    assert [[list(each.items()) for each in split] for split in one] == [
+        [list(each.items()) for each in split] for split in two
+    ]
+    assert sum(len(images) for images, _ in one) == 47
+
+
+def test_only_the_first_of_torchruns_processes_works(files, run, monkeypatch):
+    files(twelve())
+    variables = {"RANK": 1, "WORLD_SIZE": 2, "MASTER_ADDR": "localhost", "MASTER_PORT": 1}
+    for name, value in variables.items():
+        monkeypatch.setenv(name, str(value))
+    assert not run().exists()
+    monkeypatch.setenv("RANK", "0")
+    assert len(pairs(run())[0]) == 12

@@ -44,6 +44,10 @@ TRAINING_RECORD = f"{RESULTS}/training.json"
 RETRIEVAL_RECORD = f"{RESULTS}/retrieval.json"
 OWN_RETRIEVAL_RECORD = f"{RESULTS}/retrieval_own.json"
 BASELINES_RECORD = f"{RESULTS}/retrieval_baselines.json"
+DETECTION_RECORD = f"{RESULTS}/voc2007_detection.json"
+TOPIC_NUMBERS_RECORD = f"{RESULTS}/number_of_topics.json"
+MORE_RECORDS = (BASELINES_RECORD, TOPIC_NUMBERS_RECORD, DETECTION_RECORD)  # of stages 11 to 13
+TOPIC_NUMBERS_PLOT = "experiments/number_of_topics.png"
 
 
 def lda_model(num_topics: int = 40) -> str:

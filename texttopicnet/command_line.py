@@ -202,6 +202,12 @@ OPTIONS = {
         "help": "processes, at most one per core; the result does not depend on their number"
         " (default: %(default)s)",
     },
+    "--processes": {
+        "type": whole("--processes", 1, MOST_WORKERS),
+        "default": 1,
+        "metavar": "N",
+        "help": "processes that share the images, at most one per core (default: %(default)s)",
+    },
     "--scheduler": {
         "metavar": "tcp://HOST:PORT",
         "help": "address of a Dask cluster to work on",

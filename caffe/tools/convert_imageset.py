@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 
-from caffe import command_line, image_list, log, opencv_threads, regular_file
+from caffe import command_line, image_list, log, opencv_threads, regular_file, work_sharing
 from caffe.command_line import Fatal
 from caffe.database import Writer
 from caffe.error import CaffeError
@@ -105,7 +105,7 @@ def fill(
     Caffe.
     """
     first = None
-    threads = ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1))
+    threads = ThreadPoolExecutor(work_sharing.threads(work_sharing.BESIDE_CPU))
     with opencv_threads.off(), threads as pool:
         for start in range(0, len(lines), CHUNK):
             chunk = lines[start : start + CHUNK]

@@ -2,6 +2,7 @@
 
 Reads:   nothing; texts and pictures are drawn (articles.py, scenes.py)
 Writes:  OUT/ImageCLEF_Wikipedia/{images,metadata,text}, OUT/Wikipedia/, OUT/VOCdevkit/VOC2007/
+         with Annotations/ (the boxes of the objects)
 Paper:   takes the place of the data sets of section 4; no number of the paper comes from it
 Usage:   python data/sample/make_sample.py [--out data/sample] [--seed 0] [--articles 500] [--force]
 
@@ -17,9 +18,10 @@ from xml.sax.saxutils import escape
 
 import cv2
 import numpy as np
+import scipy.io
 from articles import THEMES, article, sentences
 from PIL import Image
-from scenes import OBJECTS, draw_scene
+from scenes import OBJECTS, Object, draw_scene
 from tqdm import tqdm
 
 from texttopicnet import artefacts, atomic_files, command_line
@@ -32,6 +34,20 @@ METADATA = """<?xml version="1.0" encoding="UTF-8" ?>
   <comment>(drawn by make_sample.py)</comment>
   <license>MIT</license>
 </image>
+"""
+
+
+ANNOTATION = """<annotation>
+  <folder>VOC2007</folder>
+  <filename>{image}.jpg</filename>
+  <size><width>{width}</width><height>{height}</height><depth>3</depth></size>
+{objects}</annotation>
+"""
+OBJECT = """  <object>
+    <name>{name}</name>
+    <difficult>{difficult}</difficult>
+    <bndbox><xmin>{0}</xmin><ymin>{1}</ymin><xmax>{2}</xmax><ymax>{3}</ymax></bndbox>
+  </object>
 """
 
 
@@ -144,21 +160,90 @@ def make_retrieval(folder: Path, rng: np.random.Generator, pairs_per_theme: int)
     )
 
 
+def raw_features(text: str, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What stands for the real set's features: 128 colours of the image, 10 themes of the text.
+
+    Returns
+    -------
+    image : ndarray of float64, shape (128,)
+        Histogram of 4 x 4 x 8 colours (B, G, R), of sum 1.
+    text : ndarray of float64, shape (10,)
+        Share of each theme's words, smoothed; of sum 1.
+    """
+    colours = cv2.calcHist([image], [0, 1, 2], None, [4, 4, 8], [0, 256] * 3).ravel()
+    words = text.lower().split()
+    own = [set(names.split()) for names in THEMES.values()]
+    counts = [1 + sum(word.strip(".,") in names for word in words) for names in own]
+    return colours.astype(np.float64) / colours.sum(), np.array(counts) / sum(counts)
+
+
+def make_training_pairs(folder: Path, rng: np.random.Generator, pairs_per_theme: int) -> None:
+    """Add a training list with texts, and features of both lists, to the retrieval set.
+
+    The images are drawn for their features alone, and not kept.
+    """
+    rows, features = [], {"tr": [], "te": []}
+    themes = list(THEMES)
+    for c, theme in enumerate(THEMES, start=1):
+        for _ in range(pairs_per_theme):
+            text, image = (rng.bytes(16).hex() for _ in range(2))
+            body = "\n".join(sentences(theme, rng, 2, themes[rng.integers(len(themes))]))
+            (folder / "texts" / f"{text}.xml").write_text(
+                f"<document><text>\n{escape(body)}\n</text></document>\n", encoding="utf-8"
+            )
+            features["tr"].append(raw_features(body, draw_scene(theme, rng)[0]))
+            rows.append(f"{text}\t{image}\t{c}\n")
+    (folder / "trainset_txt_img_cat.list").write_text("".join(rows))
+    for row in (folder / "testset_txt_img_cat.list").read_text().splitlines():
+        text, image, c = row.split("\t")
+        path = folder / "images" / themes[int(c) - 1] / f"{image}.jpg"
+        body = (folder / "texts" / f"{text}.xml").read_text(encoding="utf-8")
+        features["te"].append(raw_features(body, cv2.imread(str(path))))
+    sides = {}
+    for split, found in features.items():
+        images, texts = zip(*found, strict=True)
+        sides |= {f"I_{split}": np.array(images), f"T_{split}": np.array(texts)}
+    # MATLAB's header has the date: written here, the same seed gives the same bytes
+    held = io.BytesIO()
+    scipy.io.savemat(held, sides)
+    header = b"MATLAB 5.0 MAT-file, made by make_sample.py".ljust(116)
+    (folder / "raw_features.mat").write_bytes(header + held.getvalue()[116:])
+
+
+def annotation_of(
+    image: str, pixels: np.ndarray, objects: list[Object], labels: dict[str, int]
+) -> str:
+    """The XML of a VOC image: its objects' boxes, inclusive and from 1, cut at the image's edges.
+
+    All objects of a class whose label is 0 are difficult, which is what the label means.
+    """
+    height, width = pixels.shape[:2]
+    rows = []
+    for name, (x1, y1, x2, y2) in objects:
+        box = max(x1, 0) + 1, max(y1, 0) + 1, min(x2, width - 1) + 1, min(y2, height - 1) + 1
+        rows.append(OBJECT.format(*box, name=name, difficult=int(labels[name] == 0)))
+    return ANNOTATION.format(image=image, width=width, height=height, objects="".join(rows))
+
+
 def make_voc(folder: Path, rng: np.random.Generator, n_images: int) -> None:
     """Scenes with labelled objects, in VOC2007's layout: a quarter each for train and val, half for
     test.
     """
     year = folder / "VOC2007"
-    (year / "JPEGImages").mkdir(parents=True)
+    for name in ("JPEGImages", "Annotations"):
+        (year / name).mkdir(parents=True)
     main = year / "ImageSets" / "Main"
     main.mkdir(parents=True)
     themes, labels = list(THEMES), {}
     for n in tqdm(range(1, n_images + 1), desc="VOC images", unit="image"):
         image, objects = draw_scene(themes[rng.integers(len(themes))], rng)
         write_jpeg(year / "JPEGImages" / f"{n:06d}.jpg", image)
+        drawn = {name for name, _ in objects}
         labels[f"{n:06d}"] = {
-            name: (0 if rng.random() < 0.04 else 1) if name in objects else -1 for name in OBJECTS
+            name: (0 if rng.random() < 0.04 else 1) if name in drawn else -1 for name in OBJECTS
         }
+        annotation = year / "Annotations" / f"{n:06d}.xml"
+        annotation.write_text(annotation_of(f"{n:06d}", image, objects, labels[f"{n:06d}"]))
     ids = [list(labels)[i] for i in rng.permutation(n_images)]
     quarter = n_images // 4
     splits = {"train": ids[:quarter], "val": ids[quarter : 2 * quarter], "test": ids[2 * quarter :]}
@@ -213,10 +298,11 @@ def main() -> int:
         f" {args.voc_images} VOC images, seed {args.seed}"
     )
     with atomic_files.written_whole(*outputs) as (collection, retrieval, voc):
-        streams = np.random.default_rng(args.seed).spawn(3)
+        streams = np.random.default_rng(args.seed).spawn(4)
         make_collection(collection, streams[0], args.articles)
         make_retrieval(retrieval, streams[1], args.pairs)
         make_voc(voc, streams[2], args.voc_images)
+        make_training_pairs(retrieval, streams[3], args.pairs)
     print(f"sample data sets: {', '.join(map(str, outputs))}")
     return 0
 

@@ -12,6 +12,14 @@ import numpy as np
 
 PALE, DARK = 210, 60
 Colour = tuple[int, ...]
+Box = tuple[int, int, int, int]  # x1, y1, x2, y2, inclusive; it may reach beyond the picture
+
+
+class Object(NamedTuple):
+    """An object that has been drawn: one of OBJECTS, and the box around it."""
+
+    name: str
+    box: Box
 
 
 def shade(rng: np.random.Generator, b: int, g: int, r: int, spread: int = 28) -> Colour:
@@ -33,7 +41,7 @@ def polygon(image: np.ndarray, points: list, colour: Colour) -> None:
 
 
 # ----------------------------------------------------------------------------------- the objects
-def draw_boat(image: np.ndarray, rng: np.random.Generator) -> None:
+def draw_boat(image: np.ndarray, rng: np.random.Generator) -> Box:
     height, width = image.shape[:2]
     s, x = rng.integers(22, 48), rng.integers(50, width - 50)
     y = rng.integers(height // 2, height - 40)
@@ -41,9 +49,10 @@ def draw_boat(image: np.ndarray, rng: np.random.Generator) -> None:
     polygon(image, hull, shade(rng, 40, 60, 120))
     polygon(image, [(x, y - 2 * s), (x, y - 4), (x + s, y - 4)], shade(rng, 235, 235, 240, 15))
     cv2.line(image, (x, y), (x, y - 2 * s), (30, 40, 60), 2)
+    return x - s, y - 2 * s, x + s, y + s // 2
 
 
-def draw_tree(image: np.ndarray, rng: np.random.Generator) -> None:
+def draw_tree(image: np.ndarray, rng: np.random.Generator) -> Box:
     height, width = image.shape[:2]
     s, x = rng.integers(30, 70), rng.integers(20, width - 20)
     y = rng.integers(height // 2, height - 5)
@@ -52,9 +61,10 @@ def draw_tree(image: np.ndarray, rng: np.random.Generator) -> None:
     for level in range(3):
         top, half = y - s // 2 - level * s // 2, s // 2 - level * 5
         polygon(image, [(x - half, top), (x + half, top), (x, top - s)], green)
+    return x - s // 2, y - s // 2 - 2 * (s // 2) - s, x + s // 2, y
 
 
-def draw_flower(image: np.ndarray, rng: np.random.Generator) -> None:
+def draw_flower(image: np.ndarray, rng: np.random.Generator) -> Box:
     height, width = image.shape[:2]
     s, x = rng.integers(7, 17), rng.integers(15, width - 15)
     y = rng.integers(height // 3, height - 15)
@@ -65,9 +75,11 @@ def draw_flower(image: np.ndarray, rng: np.random.Generator) -> None:
         centre = int(x + s * np.cos(angle)), int(y + s * np.sin(angle))
         cv2.circle(image, centre, int(s * 0.7), petals, -1)
     cv2.circle(image, (x, y), int(s * 0.6), (40, 200, 240), -1)
+    reach = s + int(s * 0.7)
+    return x - reach, y - reach, x + reach, max(y + reach, min(height - 1, y + 4 * s))
 
 
-def draw_house(image: np.ndarray, rng: np.random.Generator) -> None:
+def draw_house(image: np.ndarray, rng: np.random.Generator) -> Box:
     height, width = image.shape[:2]
     w, h = rng.integers(30, 60), rng.integers(70, 190)
     x = rng.integers(0, width - w)
@@ -77,15 +89,17 @@ def draw_house(image: np.ndarray, rng: np.random.Generator) -> None:
     for wy in range(height - h + 8, height - 12, 18):
         for wx in range(x + 6, x + w - 8, 13):
             cv2.rectangle(image, (wx, wy), (wx + 6, wy + 9), lit, -1)
+    return x, height - h, x + w, height - 1
 
 
-def draw_moon(image: np.ndarray, rng: np.random.Generator) -> None:
+def draw_moon(image: np.ndarray, rng: np.random.Generator) -> Box:
     height, width = image.shape[:2]
     r, x, y = rng.integers(18, 45), rng.integers(40, width - 40), rng.integers(40, height // 2)
     cv2.circle(image, (x, y), r, shade(rng, 200, 225, 235, 18), -1)
     for _ in range(4):
         cx, cy = x + rng.integers(-r // 2, r // 2 + 1), y + rng.integers(-r // 2, r // 2 + 1)
         cv2.circle(image, (int(cx), int(cy)), max(2, r // 6), (150, 175, 185), -1)
+    return x - r, y - r, x + r, y + r
 
 
 OBJECTS = {  # the classes of the VOC-layout set
@@ -97,12 +111,12 @@ OBJECTS = {  # the classes of the VOC-layout set
 }
 
 
-def put(image: np.ndarray, rng: np.random.Generator, name: str, least: int, most: int) -> set[str]:
-    """Draw an object `least` to `most` times; returns {name}, or nothing if it was not drawn."""
+def put(
+    image: np.ndarray, rng: np.random.Generator, name: str, least: int, most: int
+) -> list[Object]:
+    """Draw an object `least` to `most` times."""
     count = rng.integers(least, most + 1)
-    for _ in range(count):
-        OBJECTS[name](image, rng)
-    return {name} if count else set()
+    return [Object(name, OBJECTS[name](image, rng)) for _ in range(count)]
 
 
 # ------------------------------------------------------------------------------------ the scenes
@@ -122,7 +136,7 @@ def hills(
         cv2.ellipse(image, centre, axes, 0, 180, 360, shade(rng, *colour), -1)
 
 
-def ocean(image: np.ndarray, rng: np.random.Generator) -> set[str]:
+def ocean(image: np.ndarray, rng: np.random.Generator) -> list[Object]:
     height, width = image.shape[:2]
     for y in range(height // 2, height, 14):
         x = np.arange(0, width, 6)
@@ -131,18 +145,18 @@ def ocean(image: np.ndarray, rng: np.random.Generator) -> set[str]:
     return put(image, rng, "boat", 0, 2)
 
 
-def forest(image: np.ndarray, rng: np.random.Generator) -> set[str]:
+def forest(image: np.ndarray, rng: np.random.Generator) -> list[Object]:
     return put(image, rng, "tree", 5, 12)
 
 
-def desert(image: np.ndarray, rng: np.random.Generator) -> set[str]:
+def desert(image: np.ndarray, rng: np.random.Generator) -> list[Object]:
     hills(image, rng, 4, (70, 190), (40, 110), (80, 160, 215))
     centre, radius = (int(rng.integers(30, image.shape[1] - 30)), 45), int(rng.integers(15, 30))
     cv2.circle(image, centre, radius, shade(rng, 90, 230, 250, 10), -1)
-    return set()
+    return []
 
 
-def astronomy(image: np.ndarray, rng: np.random.Generator) -> set[str]:
+def astronomy(image: np.ndarray, rng: np.random.Generator) -> list[Object]:
     height, width = image.shape[:2]
     for _ in range(rng.integers(60, 140)):
         centre = int(rng.integers(width)), int(rng.integers(height))
@@ -150,11 +164,11 @@ def astronomy(image: np.ndarray, rng: np.random.Generator) -> set[str]:
     return put(image, rng, "moon", 0, 2)
 
 
-def city(image: np.ndarray, rng: np.random.Generator) -> set[str]:
+def city(image: np.ndarray, rng: np.random.Generator) -> list[Object]:
     return put(image, rng, "house", 5, 9)
 
 
-def volcano(image: np.ndarray, rng: np.random.Generator) -> set[str]:
+def volcano(image: np.ndarray, rng: np.random.Generator) -> list[Object]:
     height, width = image.shape[:2]
     x, half = int(rng.integers(90, width - 90)), int(rng.integers(80, 140))
     peak = height // 3
@@ -166,27 +180,27 @@ def volcano(image: np.ndarray, rng: np.random.Generator) -> set[str]:
     for _ in range(25):
         at = x + int(rng.normal(0, 30)), peak - int(rng.integers(0, 80))
         cv2.circle(image, at, int(rng.integers(2, 5)), (30, 130, 250), -1)
-    return set()
+    return []
 
 
-def garden(image: np.ndarray, rng: np.random.Generator) -> set[str]:
+def garden(image: np.ndarray, rng: np.random.Generator) -> list[Object]:
     objects = put(image, rng, "flower", 8, 20)
     if rng.random() < 0.3:
-        objects |= put(image, rng, "house", 1, 1)
+        objects += put(image, rng, "house", 1, 1)
     return objects
 
 
-def winter(image: np.ndarray, rng: np.random.Generator) -> set[str]:
+def winter(image: np.ndarray, rng: np.random.Generator) -> list[Object]:
     height, width = image.shape[:2]
     hills(image, rng, 3, (80, 180), (30, 90), (248, 244, 240, 8))
     for _ in range(rng.integers(40, 90)):
         x, y, s = int(rng.integers(width)), int(rng.integers(height)), int(rng.integers(2, 5))
         for dx, dy in ((s, 0), (0, s), (s, s), (s, -s)):
             cv2.line(image, (x - dx, y - dy), (x + dx, y + dy), (255, 255, 255), 1)
-    return put(image, rng, "tree", 1, 2) if rng.random() < 0.4 else set()
+    return put(image, rng, "tree", 1, 2) if rng.random() < 0.4 else []
 
 
-def chess(image: np.ndarray, rng: np.random.Generator) -> set[str]:
+def chess(image: np.ndarray, rng: np.random.Generator) -> list[Object]:
     height, width = image.shape[:2]
     side, dark = int(rng.integers(28, 44)), shade(rng, 50, 80, 120)
     for y in range(0, height, side):
@@ -197,10 +211,10 @@ def chess(image: np.ndarray, rng: np.random.Generator) -> set[str]:
         x, y = (int(v) * side + side // 2 for v in square)
         colour = (PALE,) * 3 if rng.random() < 0.5 else (DARK // 2,) * 3
         cv2.circle(image, (x, y), side // 3, colour, -1)
-    return set()
+    return []
 
 
-def music(image: np.ndarray, rng: np.random.Generator) -> set[str]:
+def music(image: np.ndarray, rng: np.random.Generator) -> list[Object]:
     height, width = image.shape[:2]
     for top in range(20, height - 40, 80):
         for line in range(5):
@@ -209,7 +223,7 @@ def music(image: np.ndarray, rng: np.random.Generator) -> set[str]:
             y = top + int(rng.integers(0, 10)) * 4
             cv2.ellipse(image, (x, y), (6, 4), -20, 0, 360, (20, 20, 20), -1)
             cv2.line(image, (x + 6, y), (x + 6, y - 28), (20, 20, 20), 2)
-    return set()
+    return []
 
 
 class Scene(NamedTuple):
@@ -223,7 +237,7 @@ class Scene(NamedTuple):
 
     top: tuple[int, ...]
     bottom: tuple[int, ...]
-    draw: Callable[[np.ndarray, np.random.Generator], set[str]]
+    draw: Callable[[np.ndarray, np.random.Generator], list[Object]]
 
 
 SCENES = {
@@ -240,7 +254,7 @@ SCENES = {
 }
 
 
-def draw_scene(theme: str, rng: np.random.Generator) -> tuple[np.ndarray, set[str]]:
+def draw_scene(theme: str, rng: np.random.Generator) -> tuple[np.ndarray, list[Object]]:
     """Draw a scene of a theme; one in three also has an object that may not belong to it.
 
     Parameters
@@ -253,8 +267,8 @@ def draw_scene(theme: str, rng: np.random.Generator) -> tuple[np.ndarray, set[st
     -------
     image : ndarray of uint8, shape (H, W, 3)
         BGR; sides of 256 to 340.
-    objects : set of str
-        Which of OBJECTS are in it.
+    objects : list of Object
+        What has been drawn, in this order: a later object may hide an earlier one.
     """
     scene = SCENES[theme]
     height, width = rng.integers(256, 341, 2)
@@ -264,6 +278,5 @@ def draw_scene(theme: str, rng: np.random.Generator) -> tuple[np.ndarray, set[st
     image = np.clip(image + noise, 0, 255).astype(np.uint8)
     if rng.random() < 0.35:
         extra = list(OBJECTS)[rng.integers(len(OBJECTS))]
-        OBJECTS[extra](image, rng)
-        objects.add(extra)
+        objects.append(Object(extra, OBJECTS[extra](image, rng)))
     return image, objects

@@ -1,6 +1,5 @@
 """Data layers on a GPU: cached or not, their batches are those of the CPU, bit for bit."""
 
-import os
 import re
 
 import data_sources
@@ -8,17 +7,12 @@ import numpy as np
 import pytest
 import torch
 from data_sources import COUNT, NAMES, TRANSFORM, assert_same, batches, data, image, sources
+from tested_device import real
 
 import caffe
 from caffe import cli, mode, record_cache
 from caffe.device_records import DeviceRecords
 from caffe.proto import caffe_pb2
-
-pytestmark = pytest.mark.skipif(
-    not (torch.cuda.is_available() or os.environ.get("TTN_TEST_DEVICE")),
-    reason="there is no CUDA device here",
-)
-real = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a real GPU")
 
 
 @pytest.fixture(scope="module")

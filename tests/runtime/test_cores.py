@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from caffe import cores
+from caffe import cores, work_sharing
 
 
 @pytest.fixture
@@ -72,8 +72,9 @@ def test_without_control_groups(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("usable", "expected"), [(1, 1), (3, 3), (64, 4)])
 def test_readers(monkeypatch, usable, expected):
+    """Threads that decode images."""
     monkeypatch.setattr(cores, "usable", lambda: usable)
-    assert cores.readers() == expected
+    assert work_sharing.threads(work_sharing.BESIDE_CPU) == expected
 
 
 @pytest.fixture

@@ -47,6 +47,7 @@ CASES = {
     "clipping": f"{SGD} clip_gradients: 0.05",
     "clipping of three passes": f"{SGD} iter_size: 3 clip_gradients: 0.2",
     "L1": f'{SGD} regularization_type: "L1"',
+    "no momentum": 'momentum: 0 lr_policy: "fixed" weight_decay: 0.01',
     "a rate of 0": 'momentum: 0.9 lr_policy: "multistep" gamma: 0 stepvalue: 6',
     "another rate each time": 'momentum: 0.9 lr_policy: "poly" power: 1',
 }
