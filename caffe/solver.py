@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 
 from caffe import (
+    allocation,
     cuda_graph,
     fused_update,
     health,
@@ -122,7 +123,8 @@ class Solver:
         self.test_nets = solver_nets.test_nets(param, self.file, self.net)
         for net in (self.net, *self.test_nets):
             paired_data.check(net)
-        self.updater = Updater(param, rule, self.net.learnable)
+        with allocation.enough_for(f"{self.file}: the history of the updates", "num_output"):
+            self.updater = Updater(param, rule, self.net.learnable)
         self.recorder = cuda_graph.recorder_of(self.net.device)
         if self.recorder is not None:
             self.updater.at_once = fused_update.of(self.updater, keeps_diffs=True)
