@@ -82,13 +82,19 @@ SCRIPTS = {
     "experiments/voc_2007_classification.py": "--workers 0|--seed -1",
     "experiments/voc_2007_fine_tuning.py": "--seed -1",
     "experiments/image_classification.py": "--folds 0|--splits 1|--seed -1",
-    "experiments/multi_modal_retrieval.py": "--topics 0|--seed -1",
+    "experiments/multi_modal_retrieval.py": "--topics 0|--seed -1|--passes 0|--no-below -1"
+    "|--no-above 50",
+    "experiments/retrieval_baselines.py": "--seed -1",
+    "experiments/number_of_topics.py": "--topics 1|--iterations 0|--passes 0|--no-below -1"
+    "|--no-above 50|--workers 0|--seed -1",
+    "experiments/voc_2007_detection.py": "--first 0|--seed -1",
+    "CNN/train_fast_rcnn.py": "--seed -1",
     "experiments/text_to_text_retrieval.py": "--topics 0|--passes 0|--seeds -1"
     "|--no-below -1|--no-above 50|--workers 0",
     "CNN/train_cnn.py": "--seed -1|--classes 0",
     "experiments/diagram_share.py": "--sample 0|--seed -1",
     "experiments/evidence.py": "--at -1|--seeds -1|--snapshot 0|--topics 0",
-    "scripts/chain.py": "--from 0|--to 12|--topics 0|--passes 0|--workers 0|--seed -1|--no-below -1"
+    "scripts/chain.py": "--from 0|--to 15|--topics 0|--passes 0|--workers 0|--seed -1|--no-below -1"
     "|--no-above 50",
     "data/sample/make_sample.py": "--articles 0|--pairs 0|--voc-images 0|--seed -1",
 }
@@ -104,6 +110,7 @@ def test_every_script_with_numbers_is_in_the_list():
     }
     without_numbers = {
         "LDA/preprocess_text.py",
+        "CNN/write_fast_rcnn_prototxts.py",
         "CNN/write_prototxts.py",
         "experiments/label_distribution.py",
         "experiments/make_tables.py",
