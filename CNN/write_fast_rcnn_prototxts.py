@@ -6,8 +6,8 @@ Paper:   the detection column of the table of VOC2007 fine-tuning
 Usage:   python CNN/write_fast_rcnn_prototxts.py [--check]
 
 As in Girshick's Fast R-CNN (ICCV 2015): convolutions and poolings are padded by half their kernel,
-pool5 becomes ROIPooling, fc8 becomes two layers (class and box), and conv1 is not trained.  The files are committed; BVLC Caffe has no ROIPooling, but Fast R-CNN's fork reads
-them.
+pool5 becomes ROIPooling, fc8 becomes two layers (class and box), and conv1 is not trained.  The
+files are committed; BVLC Caffe has no ROIPooling, but Fast R-CNN's fork reads them.
 """
 
 import texttopicnet.startup  # noqa: F401  isort: skip
