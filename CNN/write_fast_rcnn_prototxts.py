@@ -6,9 +6,8 @@ Paper:   the detection column of the table of VOC2007 fine-tuning
 Usage:   python CNN/write_fast_rcnn_prototxts.py [--check]
 
 As in Girshick's Fast R-CNN (ICCV 2015): convolutions and poolings are padded by half their kernel,
-pool5 becomes ROIPooling, fc8 becomes two layers (class and box), and the layers before conv2 are
-not trained.  The files are committed; BVLC Caffe has no ROIPooling, but Fast R-CNN's fork reads
-them.
+pool5 becomes ROIPooling, fc8 becomes two layers (class and box), and conv1 is not trained.  The
+files are committed; BVLC Caffe has no ROIPooling, but Fast R-CNN's fork reads them.
 """
 
 import texttopicnet.startup  # noqa: F401  isort: skip
@@ -76,11 +75,13 @@ class Detector:
     side, longest : int
         An image's shorter side is scaled to `side`, unless its longer one becomes more than
         `longest`.
-    batch : int
-        RoIs of the two images of a batch.
+    images, batch : int
+        Images of a batch, and their RoIs together.
     background : float
         Least overlap of a background RoI with an object: 0.1 in the paper.  With 0 a short training
         sees easy background, too.
+    fine_tunes_all : bool
+        Whether conv1 learns, too, and nothing is dropped: for a short training of a small net.
     """
 
     folder: str
@@ -90,13 +91,15 @@ class Detector:
     stride: int
     side: int
     longest: int
+    images: int
     batch: int
     background: float
+    fine_tunes_all: bool
 
 
 DETECTORS = (
-    Detector("fast_rcnn_voc2007", "CaffeNet", 21, 6, 16, 600, 1000, 128, 0.1),
-    Detector("fast_rcnn_sample", "CaffeNetSample", 6, 3, 8, 160, 240, 64, 0.0),
+    Detector("fast_rcnn_voc2007", "CaffeNet", 21, 6, 16, 600, 1000, 2, 128, 0.1, False),
+    Detector("fast_rcnn_sample", "CaffeNetSample", 6, 3, 8, 224, 320, 4, 128, 0.0, True),
 )
 
 
@@ -127,10 +130,12 @@ def body(detector: Detector) -> list[caffe_pb2.LayerParameter]:
             layer.convolution_param.pad.append(layer.convolution_param.kernel_size[0] // 2)
         elif layer.type == "Pooling":
             layer.pooling_param.pad = layer.pooling_param.kernel_size // 2
-    for rate in front[0].param:  # conv1 keeps what it has learnt
-        rate.lr_mult = rate.decay_mult = 0
+    if not detector.fine_tunes_all:
+        for rate in front[0].param:  # conv1 keeps what it has learnt
+            rate.lr_mult = rate.decay_mult = 0
     pooling = POOLING.format(pooled=detector.pooled, scale=1 / detector.stride)
     back = [layers[n] for n in names[names.index("fc6") : names.index("drop7") + 1]]
+    back = [x for x in back if not (detector.fine_tunes_all and x.type == "Dropout")]
     outputs = OUTPUTS.format(
         classes=detector.classes, numbers=4 * detector.classes, learning=LEARNING
     )
@@ -141,7 +146,7 @@ def texts(detector: Detector) -> dict[str, str]:
     """{file name: content} of a detector."""
     settings = {
         "rois": "rois.npz",
-        "images": 2,
+        "images": detector.images,
         "rois_per_batch": detector.batch,
         "background": detector.background,
         "scale": detector.side,

@@ -58,15 +58,17 @@ def command(part: str, folder: Path, quick: bool, scratch: str) -> list[str | Pa
     return [sys.executable, program, *options, "--out", out]
 
 
-def measure(parts: list[str], folder: Path, quick: bool) -> list[str]:
-    """Measure parts, one after the other; the names of those that failed.
+def measure(parts: list[str], folder: Path, quick: bool) -> tuple[list[str], list[str], bool]:
+    """Measure parts, one after the other.
 
-    Raises
-    ------
-    KeyboardInterrupt
-        A signal stopped the run; a line says which parts have ended.
+    Returns
+    -------
+    ended, failed : list of str
+        Names of parts.
+    stopped : bool
+        Whether a signal stopped the run; a line says how to go on.
     """
-    failed, ended = [], []
+    ended, failed = [], []
     for number, part in enumerate(parts, start=1):
         print(f"part {number} of {len(parts)}: {part} ({PARTS[part]})", flush=True)
         start = time.perf_counter()
@@ -78,14 +80,14 @@ def measure(parts: list[str], folder: Path, quick: bool) -> list[str]:
                 f"stopped in {part}; records of this run: {', '.join(ended) or 'none'}."
                 f" Measure the rest with: python benchmarks/run.py {rest}"
             )
-            raise KeyboardInterrupt
+            return ended, failed, True
         if done.status:
             print(f"{part} failed with status {done.status}", flush=True)
             failed.append(part)
         else:
             ended.append(part)
             print(f"{part}: {time.perf_counter() - start:.0f} s", flush=True)
-    return failed
+    return ended, failed, False
 
 
 def show(folder: Path, readme: Path | None, check: bool) -> None:
@@ -143,15 +145,18 @@ def main() -> int:
         raise UserError(f"there is no part {unknown[0]}: the parts are {', '.join(PARTS)}")
     folder = args.out or (QUICK_RESULTS if args.quick else RESULTS)
     readme = README if folder.resolve() == RESULTS else None
-    failed = []
+    ended, failed, stopped = list(PARTS), [], False
     if not (args.tables or args.check):
         default = [part for part in PARTS if not (args.quick and part in TOO_LONG)]
         parts = args.parts or default
         size = "small sizes" if args.quick else "full sizes"
         print(f"measuring {', '.join(parts)}: {size}, records in {folder}", flush=True)
         folder.mkdir(parents=True, exist_ok=True)
-        failed = measure(parts, folder, args.quick)
-    show(folder, readme, args.check)
+        ended, failed, stopped = measure(parts, folder, args.quick)
+    if ended:  # also of a stopped run, so that tables and records agree
+        show(folder, readme, args.check)
+    if stopped:
+        raise KeyboardInterrupt
     if failed:
         raise UserError(f"{', '.join(failed)} failed; why is said above")
     return 0

@@ -5,7 +5,7 @@ Reads:   DATA/Wikipedia/{testset_txt_img_cat.list,categories.list,texts}, WORK/L
 Writes:  WORK/experiments/results/retrieval.json, or retrieval_own.json
 Paper:   the table of Wikipedia retrieval (mean average precision for image and for text queries)
 Usage:   python experiments/multi_modal_retrieval.py [--data DIR] [--work DIR] [--features FILE]
-                                                     [--topics 40] [--lda corpus|own]
+                                                     [--topics 40] [--lda corpus|own|both]
          python experiments/multi_modal_retrieval.py --topics FILE.npz
 
 The second form evaluates ready vectors and prints JSON: FILE.npz has the arrays text and image
@@ -179,10 +179,10 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument(
         "--lda",
-        choices=("corpus", "own"),
+        choices=("corpus", "own", "both"),
         default="corpus",
-        help="topics of the training corpus, or of the retrieval set's own training texts"
-        " (default: corpus)",
+        help="topics of the training corpus, of the retrieval set's own training texts, or one"
+        " after the other (default: corpus)",
     )
     parser.add_argument(
         "--net-lda",
@@ -211,8 +211,14 @@ def main() -> None:
     if isinstance(args.topics, Path):
         print(json.dumps(evaluate_ready(args.topics)))
         return
+    for lda in ("corpus", "own") if args.lda == "both" else (args.lda,):
+        evaluate(args, lda)
+
+
+def evaluate(args: argparse.Namespace, lda: str) -> None:
+    """Rank by the topics of the corpus or of the set's own LDA, and write the record."""
     start = time.perf_counter()
-    own = args.lda == "own"
+    own = lda == "own"
 
     output = args.work / (artefacts.OWN_RETRIEVAL_RECORD if own else artefacts.RETRIEVAL_RECORD)
     artefacts.refuse_existing(output, args.force)
@@ -283,7 +289,7 @@ def main() -> None:
             note=args.note,
             paper_set=paper_set,
             topics=args.topics,
-            lda=args.lda,
+            lda=lda,
             net_lda=args.net_lda,
             image_variance=variance,
             weights_sha256=prob.weights_sha256,

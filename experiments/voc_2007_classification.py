@@ -8,14 +8,15 @@ Paper:   the tables of VOC2007 SVM classification (average precision per class, 
 Usage:   python experiments/voc_2007_classification.py [LAYER] [--voc DIR] [--work DIR]
                  [--name untrained] [--difficult positive] [--seed 0] [--note TEXT] [--force]
 
-Without LAYER it scores max5, pool5, fc6 and fc7 of the trained and the untrained net; records that
-exist are kept.
+Without LAYER it scores max5, pool5, fc6 and fc7 of the trained and the untrained net, or of the
+one that --name names; records that exist are kept.
 """
 
 import texttopicnet.startup  # noqa: F401  isort: skip
 
 import argparse
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -126,7 +127,7 @@ def score(layer: str, name: str, note: str, args: argparse.Namespace) -> None:
     labels = {split: table.labels for split, table in tables.items()}
     n_rows, n_dims = len(rows["trainval"]), found.array.shape[1]
     # the features, a float64 copy of trainval, what the SVMs of all penalties need, the libraries
-    needed = found.array.nbytes + 8 * n_dims * (n_rows + 12 * len(GRID) * len(classes)) + 2**28
+    needed = found.array.nbytes + 8 * n_dims * (n_rows + 12 * len(GRID) * len(classes)) + 2**29
     print(
         f"VOC2007 SVMs: {layer} ({n_dims} numbers per image), {len(classes)} classes,"
         f" difficult: {args.difficult}; memory: about {needed / 2**30:.1f} GiB"
@@ -189,10 +190,10 @@ def score(layer: str, name: str, note: str, args: argparse.Namespace) -> None:
     )
 
 
-def score_all(args: argparse.Namespace) -> None:
-    """Score every layer of both nets that has no record yet."""
-    for name in artefacts.NETS:
-        note = args.note if name == "trained" else UNTRAINED_NOTE
+def score_all(args: argparse.Namespace, names: Sequence[str]) -> None:
+    """Score every layer of some nets that has no record yet."""
+    for name in names:
+        note = UNTRAINED_NOTE if name == "untrained" else args.note
         for layer in artefacts.LAYERS:
             record = args.work / artefacts.voc_record(layer, name, args.difficult)
             if record.exists() and not args.force:
@@ -208,7 +209,7 @@ def main() -> int:
     )
     command_line.add_options(parser, "--voc", "--work")
     parser.add_argument(
-        "--name", help="the net's name in the files, with LAYER only (default: trained)"
+        "--name", help="the net's name in the files (default: trained; without LAYER both)"
     )
     parser.add_argument(
         "--features",
@@ -230,10 +231,10 @@ def main() -> int:
     args = parser.parse_args()
     if args.layer:
         score(args.layer, args.name or "trained", args.note, args)
-    elif args.name or args.features:
-        raise UserError("--name and --features need a LAYER: without one, both nets are scored")
+    elif args.features:
+        raise UserError("--features needs a LAYER: without one, all layers are scored")
     else:
-        score_all(args)
+        score_all(args, [args.name] if args.name else artefacts.NETS)
     return 0
 
 

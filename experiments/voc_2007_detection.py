@@ -1,12 +1,13 @@
 """Detect the objects of VOC2007's test images with Fast R-CNN, and score them as the devkit does.
 
 Reads:   VOC (VOCdevkit/ with Annotations/), --proposals, WORK/CNN/<net>/{test.prototxt,
-         trained.caffemodel}
+         trained.caffemodel}; without these weights CNN/train_fast_rcnn.py is run first
 Writes:  WORK/experiments/results/voc2007_detection.json, and for the devkit
          results/voc2007_detection/VOC2007/Main/comp3_det_test_<class>.txt
 Paper:   the detection column of the table of VOC2007 fine-tuning
 Usage:   python experiments/voc_2007_detection.py [--voc DIR] [--work DIR] [--net fast_rcnn_voc2007]
-                                                  [--proposals FILE] [--note TEXT] [--force]
+                 [--proposals FILE] [--train-proposals FILE] [--weights FILE] [--first N]
+                 [--seed 0] [--note TEXT] [--force]
 
 A run that was stopped goes on with the images that are missing in <net>/detections.jsonl.
 """
@@ -29,6 +30,7 @@ from texttopicnet import (
     artefacts,
     atomic_files,
     boxes,
+    child_process,
     command_line,
     images,
     results,
@@ -188,17 +190,51 @@ def parse() -> argparse.Namespace:
         metavar="FILE",
         help="proposals of test, .mat or .npz (default: a fixed grid of windows)",
     )
-    command_line.add_options(parser, "--note", "--force")
+    parser.add_argument(
+        "--train-proposals",
+        type=Path,
+        metavar="FILE",
+        help="the same of trainval, for the training",
+    )
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        metavar="FILE",
+        help="weights that the training starts from (default: CNN/train_fast_rcnn.py's)",
+    )
+    parser.add_argument(
+        "--first",
+        type=command_line.whole("--first"),
+        metavar="N",
+        help="only the first N test images (default: all)",
+    )
+    command_line.add_options(parser, "--seed", help="seed of the training (default: 0)")
+    command_line.add_options(parser, "--note")
+    command_line.add_options(parser, "--force", help="replace the record; train and detect again")
     return parser.parse_args()
 
 
-def main() -> None:
+def train(args: argparse.Namespace, folder: Path) -> int:
+    """Train the detector, unless its weights exist or it is to be trained again; the status."""
+    if (folder / "trained.caffemodel").exists() and not args.force:
+        return 0
+    given = {"--voc": args.voc, "--work": args.work, "--net": args.net, "--seed": args.seed}
+    given |= {"--weights": args.weights, "--proposals": args.train_proposals}
+    command = [sys.executable, str(artefacts.ROOT / "CNN" / "train_fast_rcnn.py")]
+    for name, value in given.items():
+        command += [name, str(value)] if value is not None else []
+    return child_process.run(command + (["--force"] if args.force else [])).exit_status
+
+
+def main() -> int:
     args = parse()
     start = time.perf_counter()
     output, folder = args.work / artefacts.DETECTION_RECORD, args.work.absolute() / "CNN" / args.net
     artefacts.refuse_existing(output, args.force)
     year, names = voc.year_folder(args.voc), voc.classes(args.voc)
-    ids = voc_objects.images(year, "test")
+    ids = voc_objects.images(year, "test")[: args.first]
+    if status := train(args, folder):
+        return status
     proposals = voc_objects.proposals(year, ids, args.proposals)
     net, scaled, size = load(folder)
     if net.blobs["cls_prob"].shape[1] != len(names) + 1:
@@ -233,7 +269,7 @@ def main() -> None:
             corpus="VOC2007" if is_paper else f"another set of VOC's layout ({len(names)} classes)",
             values=values,
             split={"test": len(ids)},
-            seed=None,
+            seed=args.seed,
             inputs=inputs,
             seconds=time.perf_counter() - start,
             note=args.note,
@@ -249,6 +285,7 @@ def main() -> None:
         )
     mean = values["mean"]
     print(f"mean AP {mean['voc_11_point']:.4f} (11 points), {mean['area']:.4f} (area) -> {output}")
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Run the stages 1 to 11 in order, from the raw corpus to the tables; finished stages are skipped.
+"""Run the stages 1 to 14 in order, from the raw corpus to the tables; finished stages are skipped.
 
 Reads:   DATA (ImageCLEF_Wikipedia/, Wikipedia/), VOC (VOCdevkit/)
 Writes:  WORK, laid out like the project: LDA/, CNN/<net>/, experiments/
@@ -21,6 +21,7 @@ from pathlib import Path
 
 from evaluation_stages import image_sets, left_out, no_fine_tuning, tuning_solver
 from net_facts import crop_of, wants_gpu
+from stage import Stage, more_experiments, options, own_topics
 
 from caffe import mode, prototxt
 from caffe.error import CaffeError
@@ -28,56 +29,7 @@ from texttopicnet import artefacts, child_process, command_line, embeddings, ima
 from texttopicnet.errors import UserError
 
 ROOT = artefacts.ROOT
-LAST = 11  # stage
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One row of the table of stages.
-
-    Attributes
-    ----------
-    script : str
-        In scripts/, without .sh; begins with the stage's number.
-    inputs : list of Path
-        What the stage before wrote: the first output must not be older.
-    outputs : list of Path
-        The stage is done when all of them exist.
-    arguments : list of str
-        Command line of the script, without --force.
-    left_out : str
-        Why the stage cannot run with these settings; empty if it can.
-    resumes : bool
-        Whether an interrupted run is resumed from the outputs that it left, not started over.
-    always : bool
-        Whether it runs even if it is done.
-    """
-
-    script: str
-    inputs: list[Path]
-    outputs: list[Path]
-    arguments: list[str]
-    left_out: str = ""
-    resumes: bool = False
-    always: bool = False
-
-    @property
-    def number(self) -> int:
-        return int(self.script[:2])
-
-    def command(self, force: bool) -> list[str]:
-        """The command that runs the stage."""
-        script = ROOT / "scripts" / f"{self.script}.sh"
-        return ["bash", str(script), *self.arguments, *options(force=force)]
-
-
-def options(**values: object) -> list[str]:
-    """Options of a command line: None and False give none, True gives an option alone."""
-    found = []
-    for name, value in values.items():
-        if value is not None and value is not False:
-            found += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
-    return found
+LAST = 14  # stage
 
 
 def table(s: argparse.Namespace) -> list[Stage]:
@@ -105,7 +57,8 @@ def table(s: argparse.Namespace) -> list[Stage]:
     training = given("work", "net", "solver", "seed", "note", "gpu")
     extraction = given("data", "voc", "work", "net") + options(gpu=s.extracts_on_gpu)
     scoring = given("voc", "work", "seed", "note")
-    retrieval = given("data", "work", "topics", "seed", "note")
+    retrieval = given("data", "work", "topics", "seed", "note", "no_below", "no_above")
+    retrieval += own_topics(s)
     trust = given("trust_pickle")
     no_voc, no_retrieval = left_out(s, has_voc, has_retrieval)
     fine_tuned = [work / artefacts.voc_fine_tuning_record(name) for name in artefacts.NETS]
@@ -127,7 +80,8 @@ def table(s: argparse.Namespace) -> list[Stage]:
         Stage("08_multi_modal_retrieval", features[-1:], mean_aps, retrieval + trust, no_retrieval),
         Stage("09_voc_2007_fine_tuning", weights[:1], fine_tuned, tuning, no_voc or no_net, True),
         Stage("10_image_classification", weights[:1], classified, classification, no_sets, True),
-        Stage("11_make_tables", [], page, given("data", "work"), always=True),
+        *more_experiments(s, weights[:1], no_voc),
+        Stage("14_make_tables", [], page, given("data", "work"), always=True),
     ]
 
 

@@ -25,15 +25,16 @@ def image_sets(s: argparse.Namespace) -> tuple[list[str], list[Path], str]:
     """Stage 10: its options, its records, and why it cannot run."""
     sets = [("stl10", s.data / "STL10", "stl10"), ("sun397", s.data / "SUN397", "sun397")]
     sets = [found for found in sets if found[1].is_dir()]
-    methods, more = list(artefacts.LAYERS), []
+    methods, nets, more = list(artefacts.LAYERS), artefacts.NETS, []
     if s.sample:  # no set of its own: the retrieval set's images, by category
         sets = [("folder", s.data / "Wikipedia" / "images", "Wikipedia")]
-        methods, more = [*methods, "fine-tuned"], ["--method", "both", "--folds", "1"]
+        methods, nets = [*methods, "fine-tuned"], ("trained",)
+        more = ["--method", "both", "--folds", "1", "--name", "trained"]
     arguments = [word for kind, path, _ in sets for word in ("--data", kind, str(path))]
     records = [
         s.work / artefacts.classification_record(name, method, net)
         for *_, name in sets
-        for net in artefacts.NETS
+        for net in nets
         for method in methods
     ]
     reason = f"neither {s.data}/STL10 nor {s.data}/SUN397 exists (data/README.md says more)"

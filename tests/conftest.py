@@ -2,6 +2,8 @@
 from prototxt text, scripts as modules, and topic models made by hand.
 """
 
+# What is not needed by all tests is imported where it is: those of tests/gpu/ need only caffe's own
+# dependencies.
 import importlib.util
 import os
 import subprocess
@@ -11,10 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import recorded
-from gensim.corpora import Dictionary
-from gensim.models import LdaModel
 
-from texttopicnet import command_line, cores, topics
+from texttopicnet import cores
 
 ROOT = Path(__file__).resolve().parents[1]
 os.environ.pop("GLOG_minloglevel", None)
@@ -73,6 +73,8 @@ def load_script():
 def accept(load_script):
     """accept("LDA/x.py", arguments): pass if the script's parser takes the arguments."""
 
+    from texttopicnet import command_line
+
     class Parsed(Exception):
         pass
 
@@ -108,6 +110,10 @@ def printed_with_hash_seed(tmp_path):
 @pytest.fixture(scope="session")
 def model_of():
     """model_of(rows, words): a TopicModel with these probabilities of words, a row per topic."""
+    from gensim.corpora import Dictionary
+    from gensim.models import LdaModel
+
+    from texttopicnet import topics
 
     def model_of(rows, words):
         dictionary = Dictionary([words])

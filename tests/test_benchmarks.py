@@ -257,7 +257,8 @@ def test_a_stopped_run_keeps_the_parts_that_ended(run, programs, monkeypatch, ca
     out = programs({"first": RECORDING, "second": STOPPING, "third": RECORDING})
     with pytest.raises(KeyboardInterrupt):
         start(run, monkeypatch, "--out", out)
-    assert [path.name for path in out.iterdir()] == ["first.json"]
+    assert sorted(path.name for path in out.iterdir()) == ["first.json", "tables.md"]
+    assert "| first |" in (out / "tables.md").read_text()
     assert json.loads((out / "first.json").read_text())["benchmark"] == "first"
     assert (
         "stopped in second; records of this run: first."

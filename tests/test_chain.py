@@ -53,10 +53,10 @@ def test_every_stage_has_its_script_and_reads_what_the_one_before_wrote(table, t
     for folder in ("VOCdevkit", "Wikipedia", "STL10"):
         (tmp_path / "data" / folder).mkdir(parents=True)
     stages = table()
-    assert [stage.number for stage in stages] == list(range(1, 12))
+    assert [stage.number for stage in stages] == list(range(1, 15))
     for stage in stages:
         assert (ROOT / "scripts" / f"{stage.script}.sh").is_file()
-        assert not stage.left_out
+        assert bool(stage.left_out) == (stage.number in (11, 12, 13)), stage.script
     for before, stage in itertools.pairwise(stages[:7]):
         assert stage.inputs == [before.outputs[0]]
     work = tmp_path / "w"
@@ -82,7 +82,8 @@ def test_every_stage_has_its_script_and_reads_what_the_one_before_wrote(table, t
         for net in artefacts.NETS
         for layer in artefacts.LAYERS
     ]
-    assert outputs[10] == ["experiments/report.html"]
+    assert outputs[10:13] == [[name] for name in artefacts.MORE_RECORDS]
+    assert outputs[13] == ["experiments/report.html"]
 
 
 def test_every_script_takes_the_arguments_that_the_table_gives_it(table, accept, tmp_path):
@@ -164,6 +165,23 @@ def test_the_samples_settings(chain):
     assert (s.net, s.passes, s.workers, s.seed) == ("CaffeNetSample", 10, 1, 0)
 
 
+def test_the_gpu_trains_and_extracts(chain, table, monkeypatch):
+    """By default where the solver says GPU and there is one, explicitly with --gpu."""
+
+    def on_gpu(*arguments):
+        return [stage.number for stage in table(*arguments) if "--gpu" in stage.arguments]
+
+    monkeypatch.setattr(chain.mode, "gpu_exists", lambda: False)
+    assert on_gpu() == on_gpu("--net", "CaffeNetSample") == []
+    assert {5, 6} <= set(on_gpu("--gpu"))
+    monkeypatch.setattr(chain.mode, "gpu_exists", lambda: True)
+    # the solver of stage 5 says it itself
+    assert 6 in on_gpu()
+    assert 5 not in on_gpu()
+    assert on_gpu("--net", "CaffeNetSample") == []  # its solver says CPU
+    assert {5, 6} <= set(on_gpu("--net", "CaffeNetSample", "--gpu"))
+
+
 def test_where_the_work_goes(chain, tmp_path):
     def work(*arguments):
         return chain.settings(chain.parser().parse_args(list(arguments))).work
@@ -223,7 +241,7 @@ def test_image_classification_takes_the_sets_that_exist(chain, table, tmp_path):
     sample = table("--sample")[9]
     at = sample.arguments.index("--data")
     assert sample.arguments[at + 1 : at + 3] == ["folder", f"{data}/Wikipedia/images"]
-    assert len(sample.outputs) == 2 * (len(artefacts.LAYERS) + 1)
+    assert len(sample.outputs) == len(artefacts.LAYERS) + 1  # of the trained net alone
 
 
 def test_a_net_that_cannot_be_fine_tuned_is_left_out(chain, table, monkeypatch, tmp_path):
@@ -318,7 +336,7 @@ def test_a_dry_run_runs_nothing_and_says_why(chain, monkeypatch, tmp_path, capsy
     monkeypatch.setattr(sys, "argv", ["chain.py", *arguments])
     assert chain.main() == 0
     rows = capsys.readouterr().out.splitlines()
-    assert rows[0].startswith(f"stages 1 to 11: data {data}, work {work}, net CaffeNet, ")
+    assert rows[0].startswith(f"stages 1 to 14: data {data}, work {work}, net CaffeNet, ")
     second = f"stage 2 would run ({work}/LDA/ldamodel40.lda is missing): "
     command = shlex.split(rows[2].removeprefix(second))
     assert rows[2].startswith(second)
@@ -327,8 +345,11 @@ def test_a_dry_run_runs_nothing_and_says_why(chain, monkeypatch, tmp_path, capsy
     assert rows[7].startswith("stage 7 is left out: ")
     assert rows[9].startswith("stage 9 is left out: ")
     assert rows[10].startswith(f"stage 10 is left out: neither {data}/STL10 nor {data}/SUN397")
-    assert rows[11].startswith("stage 11 would run (always, because it takes seconds): bash ")
-    assert rows[12] == "dry run: nothing was run"
+    assert rows[11] == f"stage 11 is left out: {data}/Wikipedia/raw_features.mat does not exist"
+    for number in (12, 13):
+        assert rows[number].startswith(f"stage {number} is left out: it takes days")
+    assert rows[14].startswith("stage 14 would run (always, because it takes seconds): bash ")
+    assert rows[15] == "dry run: nothing was run"
     assert not work.exists()
 
 

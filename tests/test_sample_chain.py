@@ -72,9 +72,26 @@ def test_retrieval_is_far_above_chance(chain):
 
 
 def test_svms_are_far_above_chance(chain):
-    for layer in ("pool5", "fc6", "fc7"):
+    for layer in ("max5", "pool5", "fc6", "fc7"):
         mean = record(chain[0], f"voc2007_svm_{layer}_trained")["values"]["mean"]
         assert mean["area"] > 2 * mean["chance"]
+
+
+def test_fine_tuned_nets_are_far_above_chance(chain):
+    values = record(chain[0], "voc2007_fine_tuning_trained")["values"]
+    for crops in ("crops_1", "crops_10"):
+        mean = values[crops]["mean"]
+        assert mean["area"] > 2 * mean["chance"]
+    assert record(chain[0], "voc2007_fine_tuning_untrained")["split"] == {
+        "trainval": 200,
+        "test": 200,
+    }
+
+
+def test_the_retrieval_sets_images_are_classified(chain):
+    for method in ("max5", "pool5", "fc6", "fc7", "fine-tuned"):
+        values = record(chain[0], f"classification_Wikipedia_{method}_trained")["values"]
+        assert values["accuracy"]["mean"] > 2 * values["chance"]
 
 
 def test_artefacts_agree(chain):
@@ -124,7 +141,7 @@ def test_a_second_run_skips_what_is_done(chain):
     before = weights.stat().st_mtime_ns
     done = run_all(folder)
     assert done.returncode == 0
-    for number in range(1, 9):
+    for number in range(1, 11):
         assert f"stage {number} is done: " in done.stdout
     assert weights.stat().st_mtime_ns == before
 

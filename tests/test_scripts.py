@@ -25,7 +25,7 @@ def run(name, *arguments, cwd):
 
 
 def test_the_stages_are_numbered_without_a_gap():
-    assert [int(p.name[:2]) for p in STAGES] == list(range(12))
+    assert [int(p.name[:2]) for p in STAGES] == list(range(15))
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda p: p.name)
@@ -223,7 +223,7 @@ def test_missing_sets_are_left_out(tmp_path):
 
 
 def test_stages_may_run_from_any_folder(tmp_path):
-    done = run("11_make_tables.sh", "--work", "w", cwd=tmp_path)
+    done = run("14_make_tables.sh", "--work", "w", cwd=tmp_path)
     assert done.returncode == 0
     assert (tmp_path / "w" / "experiments" / "report.html").is_file()
     assert "not run" in (tmp_path / "w" / "experiments" / "tables.md").read_text()

@@ -46,6 +46,7 @@ OWN_RETRIEVAL_RECORD = f"{RESULTS}/retrieval_own.json"
 BASELINES_RECORD = f"{RESULTS}/retrieval_baselines.json"
 DETECTION_RECORD = f"{RESULTS}/voc2007_detection.json"
 TOPIC_NUMBERS_RECORD = f"{RESULTS}/number_of_topics.json"
+MORE_RECORDS = (BASELINES_RECORD, TOPIC_NUMBERS_RECORD, DETECTION_RECORD)  # of stages 11 to 13
 TOPIC_NUMBERS_PLOT = "experiments/number_of_topics.png"
 
 

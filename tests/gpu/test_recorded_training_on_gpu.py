@@ -14,7 +14,7 @@ import caffe
 from caffe import lr_policy
 
 LOSS, WEIGHTS = 2e-3, 2e-4
-CHOSEN = RUNS if tested_device.DEVICE == "cuda" else ["adam", "sgd_clip", "sgd_itersize2"]
+CHOSEN = RUNS if tested_device.DEVICE == "cuda" else ["adam", "sgd_itersize2"]
 
 
 @pytest.fixture

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Stage 11: makes the tables and the report page from the records; --help says more.
+# Stage 14: makes the tables and the report page from the records; --help says more.
 # Takes seconds.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"

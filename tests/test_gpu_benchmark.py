@@ -1,0 +1,179 @@
+"""benchmarks/gpu*.py: the floor by hand, the table and the check of everything, on the CPU."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+BENCHMARKS = ROOT / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def floor(load_script):
+    return load_script("benchmarks/gpu_floor.py")
+
+
+@pytest.fixture(scope="module")
+def net(floor):
+    return floor.caffenet(64)
+
+
+def of(work, phase, name):
+    return next(each for each in work[phase] if each.name == name)
+
+
+def test_the_floor_of_layers_by_hand(floor, net):
+    """conv1 has 96 filters of 3x11x11 at 55x55 places, conv2 two groups of 48 channels, fc6 a
+    matrix of 4096 x 9216.
+
+    The image needs no gradient, so backward through conv1 computes that of the weights only.
+    """
+    work = floor.phases(net, "fp32")
+    conv1 = 2 * 64 * 96 * 55 * 55 * 3 * 11 * 11
+    image, top, weights = 64 * 3 * 227 * 227, 64 * 96 * 55 * 55, 96 * 3 * 11 * 11 + 96
+    assert of(work, "forward", "conv1").flop == conv1
+    assert of(work, "forward", "conv1").bytes == 4 * (image + top + weights)
+    assert of(work, "backward", "conv1").flop == conv1
+    assert of(work, "backward", "conv1").bytes == 4 * (top + image + weights)
+    assert of(work, "forward", "conv2").flop == 2 * 64 * 256 * 27 * 27 * 48 * 5 * 5
+    fc6 = 2 * 64 * 4096 * 9216
+    assert of(work, "forward", "fc6").flop == fc6
+    assert of(work, "backward", "fc6").flop == 2 * fc6
+    # read dy, x and the weights; write dx and the gradient of the weights
+    numbers = 64 * 4096 + 2 * 64 * 9216 + 2 * (4096 * 9216 + 4096)
+    assert of(work, "backward", "fc6").bytes == 4 * numbers
+    # pool1 reads its bottom and writes its top; both ways, it multiplies nothing
+    assert of(work, "forward", "pool1").bytes == 4 * (top + 64 * 96 * 27 * 27)
+    assert of(work, "forward", "pool1").flop == 0
+    assert not [each for each in work["forward"] if each.name.startswith(("relu", "drop"))]
+
+
+def test_the_floor_of_the_update_and_of_half_the_bytes(floor, net):
+    parameters = 34944 + 307456 + 885120 + 663936 + 442624 + 37752832 + 16781312 + 163880
+    (update,) = floor.phases(net, "bf16")["update"]
+    assert update.bytes == 20 * parameters  # weight, gradient, history read; two of them written
+    # bf16: activations of two bytes, weights of four
+    pool = of(floor.phases(net, "bf16"), "forward", "pool1")
+    assert pool.bytes == of(floor.phases(net, "fp32"), "forward", "pool1").bytes / 2
+    weights = 4 * (96 * 3 * 11 * 11 + 96)
+    whole, half = (
+        of(floor.phases(net, p), "forward", "conv1").bytes - weights for p in ("fp32", "bf16")
+    )
+    assert half == whole / 2
+
+
+def test_the_larger_of_arithmetic_and_memory_counts(floor):
+    peak = floor.Peak({"fp32": 10.0}, 2.0, "a GPU of ten operations and two bytes per second")
+    assert floor.Work("a", 50, 4).seconds(peak, "fp32") == 5
+    assert floor.Work("b", 50, 20).seconds(peak, "fp32") == 10
+    work = {"forward": [floor.Work("a", 50, 4), floor.Work("b", 50, 20)]}
+    assert floor.seconds(work, peak, "fp32") == {"forward": 15}
+    assert floor.peak_of("NVIDIA H100 80GB HBM3").flops["tf32"] == 494.7e12
+    assert floor.peak_of("NVIDIA H100 PCIe") is None
+
+
+def test_the_readme_shows_this_floor(floor, net):
+    text = (BENCHMARKS / "README.md").read_text("utf-8")
+    table = floor.table(net, floor.PEAKS[floor.REFERENCE])
+    assert table in text, "python benchmarks/gpu_floor.py prints the table of benchmarks/README.md"
+
+
+def test_the_whole_program_on_the_cpu(tmp_path):
+    """Every mode and kind of data, the profile and a short schedule; tf32 is left out there."""
+    out = tmp_path / "gpu.json"
+    small = ["--device", "cpu", "--net", "CaffeNetSample", "--images", "12", "--batch", "4"]
+    more = ["--iterations", "2", "--precision", "fp32,tf32", "--profile", "--full", "3"]
+    done = subprocess.run(
+        [sys.executable, str(BENCHMARKS / "gpu.py"), *small, *more, "--out", str(out)],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(out.read_text())
+    cells = found["values"]["cells"]
+    assert [(c["mode"], c["data"]) for c in cells] == [
+        *(("eager", "lmdb"), ("graph", "lmdb"), ("eager", "cached"), ("graph", "cached"))
+    ]
+    for cell in cells:
+        assert cell["iterations"] == 2
+        assert cell["images_per_second"] == pytest.approx(4000 / cell["milliseconds"])
+        minutes = 160_000 * 64 / cell["images_per_second"] / 60
+        assert cell["schedule_minutes"] == pytest.approx(minutes)
+        assert 0 < cell["floor_share"] < 1
+        assert 0 <= cell["data_wait"] <= 1
+        assert f"| 4 | fp32 | {cell['mode']} | {cell['data']} |" in done.stdout
+    assert cells[2]["data_wait"] == cells[3]["data_wait"] == 0
+    assert "4 tf32: precision tf32 needs a GPU" in found["values"]["left out"][0]
+    assert found["values"]["full"]["iterations"] == 3
+    assert "3 of 3" in done.stdout
+    kernels = found["values"]["profile"]
+    assert len(kernels) == 15
+    assert kernels[0]["milliseconds"] >= kernels[-1]["milliseconds"] > 0
+    assert found["hardware"]["gpu"] == "none"
+
+
+def test_the_record_has_the_fields_of_the_others(load_script, tmp_path):
+    measuring, gpu = load_script("benchmarks/measuring.py"), load_script("benchmarks/gpu.py")
+    args = gpu.parser().parse_args(["--device", "cpu"])
+    assert set(gpu.record(args, {}, 1.0)) == set(measuring.FIELDS)
+
+
+def test_without_a_gpu_it_says_what_to_do(monkeypatch, load_script, capsys):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert load_script("benchmarks/gpu.py").main([]) == 1
+    assert "PyTorch finds no CUDA device here; --device cpu" in capsys.readouterr().out
+
+
+# ----------------------------------------------------------------------- everything in one call
+
+
+@pytest.fixture
+def check(load_script):
+    return load_script("benchmarks/gpu_check.py")
+
+
+def test_the_steps_take_eight_minutes_at_most(check, tmp_path):
+    for device in ("cuda", "cpu"):
+        assert sum(step.limit for step in check.steps(tmp_path, device)) <= 480
+
+
+def test_a_step_that_fails_or_hangs_does_not_stop_the_others(check, tmp_path, monkeypatch, capsys):
+    children = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'input()'])"
+    program = [
+        check.Step("good", 60, ["-c", "print('seven')"]),
+        check.Step("bad", 60, ["-c", "import sys; print('why'); sys.exit(3)"]),
+        check.Step(
+            "hangs", 2, ["-c", f"{children.replace('input()', 'import time; time.sleep(99)')}"]
+        ),
+        check.Step("last", 60, ["-c", "import os; print(os.environ['TTN_TEST_DEVICE'])"]),
+    ]
+    monkeypatch.setattr(check, "steps", lambda *_: program)
+    monkeypatch.setattr(sys, "argv", ["x", str(tmp_path / "out"), "--device", "cpu"])
+    assert check.main() == 1
+    table = capsys.readouterr().out
+    assert re.search(r"^good .* ok +seven$", table, re.M)
+    assert re.search(r"^bad .* failed, status 3 +why$", table, re.M)
+    assert re.search(r"^hangs .* stopped after 2 s", table, re.M)
+    assert re.search(r"^last .* ok +cpu$", table, re.M)
+
+
+def test_the_results_of_tests_and_tables(check, tmp_path):
+    (tmp_path / "tests.xml").write_text(
+        '<testsuites><testsuite tests="9" failures="1" errors="1" skipped="2"/></testsuites>'
+    )
+    assert check.result(check.Step("tests", 1, []), tmp_path) == "5 passed, 2 failed, 2 skipped"
+    cell = {"batch": 64, "precision": "tf32", "mode": "graph", "data": "cached", "data_wait": 0.01}
+    cell |= {"images_per_second": 1234.5, "milliseconds": 51.84, "floor_share": 0.25}
+    cell |= {"schedule_minutes": 138.2}
+    (tmp_path / "gpu.json").write_text(json.dumps({"values": {"cells": [cell]}}))
+    (line,) = check.rows(tmp_path / "gpu.json")
+    assert line == (
+        "   64 tf32 graph cached     1,234 images/s    51.84 ms   25% of the floor, waits 1.0%,"
+        " 160,000 x 64: 138.2 min"
+    )
