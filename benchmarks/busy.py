@@ -42,7 +42,7 @@ NAMES = {
 }
 STATES = {"quiet": "alone", "busy": "beside a busy process per core"}
 # iterations of a side in a row
-FULL = {"caffenet": 3, "sample": 20, "features": 5, "rounds": 5}
+FULL = {"caffenet": 2, "sample": 10, "features": 2, "rounds": 3}
 QUICK = {"caffenet": 1, "sample": 5, "features": 1, "rounds": 1}
 CHUNK = bytes(1 << 22)
 

@@ -28,7 +28,7 @@ def test_the_policy_is_set(variables):
     startup.wait_briefly()
     assert {name: os.environ.get(name) for name in startup.CHOICES} == {
         "OMP_WAIT_POLICY": "PASSIVE",
-        "GOMP_SPINCOUNT": "1000",
+        "GOMP_SPINCOUNT": "10000",
         "KMP_BLOCKTIME": None,
         "KMP_LIBRARY": None,
     }

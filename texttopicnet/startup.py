@@ -16,7 +16,7 @@ from types import TracebackType
 from texttopicnet.artefacts import ROOT
 
 # for OpenMP's libraries: those of scikit-learn and, through caffe (see caffe/waiting.py), PyTorch
-WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
+WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "10000"}
 CHOICES = (*WAITING, "KMP_BLOCKTIME", "KMP_LIBRARY")  # of the user
 
 

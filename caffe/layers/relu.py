@@ -54,5 +54,7 @@ class ReLU(Layer):
         return torch.where(x > 0, x, x * slope)
 
     def backward(self, bottoms: Tensors, tops: Tensors, diffs: Tensors, needs: Needs) -> Grads:
-        slope = self.param.relu_param.negative_slope
-        return [torch.where(bottoms[0] > 0, diffs[0], diffs[0] * slope)]
+        slope, positive = self.param.relu_param.negative_slope, bottoms[0] > 0
+        if slope == 0:
+            return [diffs[0] * positive]
+        return [torch.where(positive, diffs[0], diffs[0] * slope)]

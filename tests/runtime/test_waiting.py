@@ -34,7 +34,7 @@ def settings(program, **variables):
 
 def test_threads_sleep_soon():
     found, _ = settings("import caffe")
-    assert found == {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
+    assert found == {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "10000"}
 
 
 def test_the_default_of_the_library_is_another():
@@ -56,7 +56,7 @@ def test_intels_variables_are_a_choice_too():
 
 def test_other_settings_of_intels_library_are_no_choice():
     """scikit-learn sets this one."""
-    assert settings("import caffe", KMP_INIT_AT_FORK="FALSE")[0]["GOMP_SPINCOUNT"] == "1000"
+    assert settings("import caffe", KMP_INIT_AT_FORK="FALSE")[0]["GOMP_SPINCOUNT"] == "10000"
 
 
 def test_a_program_that_has_loaded_torch_keeps_its_settings():
