@@ -25,6 +25,9 @@ class BatchBuffers:
         self.device = device
         self._buffers: list[_Buffer] = []
 
+    def __len__(self) -> int:
+        return len(self._buffers)
+
     def get(self, shape: Sequence[int], dtype: type | np.dtype) -> np.ndarray:
         """An array of this shape and type with any values; others of that size make room for it."""
         shape, dtype = tuple(shape), np.dtype(dtype)
@@ -46,11 +49,16 @@ class BatchBuffers:
         if self.device.type != "cuda":
             return tensor
         tensor = tensor.to(self.device, non_blocking=True)
+        event = torch.cuda.Event()
+        event.record(torch.cuda.current_stream(self.device))
+        self.copied(array, event)
+        return tensor
+
+    def copied(self, array: np.ndarray, event: torch.cuda.Event) -> None:
+        """Keep an array of `get` until the event at the end of its copy has happened."""
         for buffer in self._buffers:
             if buffer.array is array:
-                buffer.copied = torch.cuda.Event()
-                buffer.copied.record(torch.cuda.current_stream(self.device))
-        return tensor
+                buffer.copied = event
 
 
 class _Buffer:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from caffe import captured_iteration, log, processes, shared_training, spare_memory
+from caffe import captured_iteration, gradient_parts, log, processes, shared_training
 from caffe.captured_iteration import CapturedIteration
 
 if TYPE_CHECKING:
@@ -59,14 +59,13 @@ def update_at_once(solver: Solver, rate: float) -> torch.Tensor:
     if solver.updater.at_once is not None:
         return _update_together(solver, rate)
     waiting = dict.fromkeys(solver.net.learnable)
-    spare = spare_memory.of(solver.net)
 
-    def update(parameter: Parameter, grad: torch.Tensor) -> None:
+    def update(parameter: Parameter, grad: torch.Tensor, first: int = 0) -> None:
         waiting.pop(parameter, None)
-        solver.updater.update(parameter, grad, rate, solver.iter)
-        spare.give(grad)
+        solver.updater.update(parameter, grad, rate, solver.iter, first=first)
 
-    loss = solver.net.forward_backward(gradient_ready=update)
+    with gradient_parts.used_at_once(solver.net, update):
+        loss = solver.net.forward_backward(gradient_ready=update)
     for parameter in waiting:  # parameters that no gradient reaches still decay
         grad = torch.zeros_like(parameter.blob.tensor())
         solver.updater.update(parameter, grad, rate, solver.iter)

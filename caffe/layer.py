@@ -19,7 +19,6 @@ from caffe.blob import Blob
 from caffe.error import CaffeError
 from caffe.position import Position
 from caffe.proto import caffe_pb2
-from caffe.spare_memory import SpareMemory
 
 # What the layers' methods take and return
 Shape: TypeAlias = tuple[int, ...]
@@ -117,7 +116,8 @@ class Layer:
     reads_own_bottom = NOTHING  # the same for the bottom, if the layer itself overwrites it
     always_propagates = False  # as in Caffe, writes its bottom's diff even if the net does not ask
     keeps_signs = False  # the top has the bottom's signs, or is 0 where no gradient passes
-    spare: SpareMemory | None = None  # set by the net, for gradients
+    # takes the weights' gradient in parts, if the net sets it (gradient_parts.py)
+    use_part: Callable[[torch.Tensor, int], None] | None = None
     arithmetic = FULL
     # The layer can be part of a CUDA graph: neither forward nor backward waits for the GPU or keeps
     # anything in Python from one pass to the next (see captured_iteration.py).

@@ -225,26 +225,31 @@ class Updater:
         rate: float,
         iteration: int,
         clip: float = 1,
+        first: int = 0,
     ) -> None:
-        """Update one parameter.
+        """Update one parameter, or a part of it.
 
         Parameters
         ----------
         parameter : Parameter
         diff : torch.Tensor
-            Its gradient; becomes what was subtracted.
+            Its gradient, or a part of that; becomes what was subtracted.
         rate : float
             Before lr_mult.
         iteration : int
         clip : float
             Factor of the gradient.
+        first : int
+            The element of the parameter at which the part begins.
         """
         p = self.param
         decay = p.weight_decay * parameter.decay_mult
         local_rate = rate * parameter.lr_mult
-        weight, diff = parameter.blob.tensor().view(-1), diff.view(-1)
+        diff = diff.view(-1)
+        part = slice(first, first + diff.numel())
+        weight = parameter.blob.tensor().view(-1)[part]
         i, count = self._index[parameter], len(self.parameters)
-        history = [self.history[k * count + i].view(-1) for k in range(self.rule.histories)]
+        history = [self.history[k * count + i].view(-1)[part] for k in range(self.rule.histories)]
         size = CHUNK if weight.device.type == "cpu" else max(1, weight.numel())
         for at in range(0, weight.numel(), size):
             span = slice(at, at + size)

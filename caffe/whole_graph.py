@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from caffe import allocation, precision, spare_memory
+from caffe import allocation, gradient_parts, precision
 from caffe.blob import Blob
 from caffe.layer import Layer
 from caffe.node import Node, Parameter
@@ -98,7 +98,7 @@ class _Graph:
         ]
         node.share_memory()
         layer.keeps = self.net.keep_blobs and node.needs_backward
-        layer.spare = spare_memory.of(self.net)
+        layer.use_part = gradient_parts.use_of(self.net, node) if self.with_backward else None
         with node.enough_memory():
             if layer in self.given:
                 outputs = self.given[layer]
@@ -226,6 +226,7 @@ def _handing_over(
 ) -> Callable[[torch.Tensor], None]:
     def hand_over(leaf: torch.Tensor) -> None:
         grad, leaf.grad = leaf.grad, None
-        gradient_ready(parameter, grad.contiguous())
+        if grad is not None:  # else the layer has given it away in parts
+            gradient_ready(parameter, grad.contiguous())
 
     return hand_over

@@ -6,7 +6,8 @@ Writes:  WORK/evidence/<name>/<labels>_seed<N>/ (weights, log, scores of each it
 Paper:   none of its tables; section 4 claims that the features come from the text
 Usage:   python experiments/evidence.py [--data DIR] [--voc DIR] [--work DIR] [--net CaffeNet]
                  [--solver solver.prototxt] [--recipe paper] [--labels topics shuffled]
-                 [--seeds 0] --at N [N ...] [--name NAME] [--no-training] [--gpu ID] [--note TEXT]
+                 [--seeds 0] --at N [N ...] [--name NAME] [--no-training]
+                 [--fine-tuning solver.prototxt] [--gpu ID] [--note TEXT]
 
 Shuffled labels are the same vectors, each at another image.  All trainings of a seed start from the
 same weights, those of iteration 0: the untrained net.  They advance in turn from one iteration of
@@ -73,14 +74,16 @@ def evaluate(run: runs.Run, iteration: int, args: argparse.Namespace) -> dict[st
         f" {iteration}"
     )
     common = ("--work", folder, "--note", note)
-    images = voc.holder(args.voc) / "VOCdevkit" / "VOC2007" / "JPEGImages"
-    if images.is_dir():
+    photographs = voc.holder(args.voc) / "VOCdevkit" / "VOC2007" / "JPEGImages"
+    if photographs.is_dir():
         missing = [
             layer
             for layer in artefacts.LAYERS
             if not (folder / artefacts.voc_record(layer, SCORED)).exists()
         ]
-        extract(run, iteration, missing, images, folder / artefacts.voc_features("{blob}", SCORED))
+        extract(
+            run, iteration, missing, photographs, folder / artefacts.voc_features("{blob}", SCORED)
+        )
         if missing:
             named = ("--voc", args.voc, "--name", SCORED)
             run_script("voc_2007_classification.py", *named, *common)
@@ -90,10 +93,30 @@ def evaluate(run: runs.Run, iteration: int, args: argparse.Namespace) -> dict[st
         run_script(
             "multi_modal_retrieval.py", "--data", args.data, "--topics", args.topics, *common
         )
+    if args.fine_tuning and photographs.is_dir():
+        fine_tune(run, iteration, folder, args, note)
     shutil.rmtree(folder / "experiments" / "features", ignore_errors=True)  # they are large
     paths = {layer: folder / artefacts.voc_record(layer, SCORED) for layer in artefacts.LAYERS}
     paths["retrieval"] = folder / artefacts.RETRIEVAL_RECORD
+    paths["fine_tuning"] = folder / artefacts.voc_fine_tuning_record(SCORED)
     return {name: results.load(path) for name, path in paths.items() if path.exists()}
+
+
+def fine_tune(
+    run: runs.Run, iteration: int, folder: Path, args: argparse.Namespace, note: str
+) -> None:
+    """Fine-tune the net for VOC2007 unless that has been done; a stopped training resumes."""
+    if (folder / artefacts.voc_fine_tuning_record(SCORED)).exists():
+        return
+    weights = run.weights(iteration)
+    if args.recipe == "normalised":  # the fine-tuned nets have no BatchNorm
+        weights = folder / "folded.caffemodel"
+        plain = ROOT / "CNN" / args.net / "deploy.prototxt"
+        nets.fold(run.folder / "deploy.prototxt", run.weights(iteration), plain, weights)
+    named = ["--voc", args.voc, "--net", args.net, "--name", SCORED, "--weights", weights]
+    common = ["--solver", args.fine_tuning, "--work", folder, "--note", note]
+    gpu = ["--gpu"] if args.gpu else []
+    run_script("voc_2007_fine_tuning.py", *named, *common, *gpu)
 
 
 def share_scores(run: runs.Run, every: list[runs.Run]) -> None:
@@ -126,7 +149,10 @@ def point(run: runs.Run, iteration: int, scores: dict[str, dict]) -> dict:
         values = scores["retrieval"]["values"]
         row["retrieval"] = {k: values[k] for k in ("image_query", "text_query", "average")}
         row["image_variance"] = scores["retrieval"]["image_variance"]
-    svm = {k: r["values"]["mean"]["area"] for k, r in scores.items() if k != "retrieval"}
+    if "fine_tuning" in scores:
+        values = scores["fine_tuning"]["values"]
+        row["fine_tuned"] = {crops: of["mean"]["area"] for crops, of in values.items()}
+    svm = {k: scores[k]["values"]["mean"]["area"] for k in artefacts.LAYERS if k in scores}
     return row | {"svm": svm, "weights_sha256": artefacts.sha256(run.weights(iteration))}
 
 
@@ -164,7 +190,7 @@ def advance(args: argparse.Namespace) -> list[dict]:
 
 def save(rows: list[dict], scores: dict[str, dict], args: argparse.Namespace) -> None:
     """Write the record of all rows so far, and the plot."""
-    layers = [name for name in scores if name != "retrieval"]
+    layers = [name for name in artefacts.LAYERS if name in scores]
     output = args.work / artefacts.RESULTS / f"evidence_{args.name}.json"
     record = results.record(
         experiment="evidence",
@@ -188,6 +214,7 @@ def save(rows: list[dict], scores: dict[str, dict], args: argparse.Namespace) ->
             if name in layers
             else record["values"]["chance"]
             for name, record in scores.items()
+            if name != "fine_tuning"
         },
         rows=rows,
     )
@@ -236,6 +263,11 @@ def main() -> int:
     parser.add_argument(
         "--no-training", action="store_true", help="only evaluate the weights that exist"
     )
+    parser.add_argument(
+        "--fine-tuning",
+        metavar="FILE",
+        help="also fine-tune for VOC2007 by this solver of CNN/finetune_voc2007*",
+    )
     parser.add_argument("--gpu", metavar="ID", help="train on this GPU")
     command_line.add_options(parser, "--note")
     args = parser.parse_args()
@@ -250,8 +282,9 @@ def main() -> int:
     rows = advance(args)
     if not rows:
         raise UserError(f"{args.work / 'evidence' / args.name} has no weights to evaluate")
-    print(curves.table(rows))
-    print(args.work / artefacts.RESULTS / f"evidence_{args.name}.json")
+    output = args.work / artefacts.RESULTS / f"evidence_{args.name}.json"
+    print(curves.block(results.load(output)))
+    print(output)
     return 0
 
 

@@ -8,12 +8,17 @@ import numpy as np
 from texttopicnet import atomic_files
 
 COLOURS = {"topics": "#1f6fb2", "shuffled": "#b5402a"}
-UNTRAINED = "untrained"
+UNTRAINED, FINE_TUNED = "untrained", "fine-tuned"
+TITLES = {"retrieval": "retrieval, both directions", FINE_TUNED: "fine-tuned, 10 crops"}
 
 
 def measures(row: dict) -> dict[str, float]:
-    """The scores of a row, by name: the layers' mean AP, and retrieval (average)."""
+    """The scores of a row, by name: each layer's mean AP, fine-tuned with 10 crops, retrieval's
+    average.
+    """
     found = dict(row["svm"])
+    if "fine_tuned" in row:
+        found[FINE_TUNED] = row["fine_tuned"]["crops_10"]
     if "retrieval" in row:
         found["retrieval"] = row["retrieval"]["average"]
     return found
@@ -79,6 +84,16 @@ def table(rows: list[dict]) -> str:
     return "\n".join(dict.fromkeys(lines))
 
 
+def block(record: dict) -> str:
+    """A record as it stands in experiments/README.md: a title, the table, and what chance gives."""
+    seeds = ", ".join(map(str, dict.fromkeys(row["seed"] for row in record["rows"])))
+    chance = ", ".join(f"{name} {100 * value:.1f}" for name, value in record["chance"].items())
+    return (
+        f"**{record['net']}, `{record['solver']}`, recipe {record['recipe']}, seeds {seeds}: mean"
+        f" AP in percent**\n\n{table(record['rows'])}\n\nChance: {chance}. {record['note']}."
+    )
+
+
 def draw(record: dict, path: Path) -> None:
     """A panel per score over the iterations: a line for the mean over the seeds, a dot per run.
 
@@ -106,14 +121,18 @@ def draw(record: dict, path: Path) -> None:
             steps = sorted(line)
             axes.plot(steps, [line[i] for i in steps], color=colour, label=f"trained on {labels}")
             dots = [
-                (r["iteration"], 100 * measures(r)[name]) for r in rows if r["labels"] == labels
+                (row["iteration"], 100 * measures(row)[name])
+                for row in rows
+                if row["labels"] == labels and name in measures(row)
             ]
             axes.plot(*zip(*dots, strict=True), "o", color=colour, alpha=0.45, markersize=4)
-            untrained = line[0]
-        axes.axhline(untrained, color="#9aa4ae", linestyle="--", linewidth=1, label=UNTRAINED)
-        chance = 100 * record["chance"][name]
-        axes.axhline(chance, color="#9aa4ae", linestyle=":", linewidth=1, label="chance")
-        title = "retrieval, both directions" if name == "retrieval" else f"SVM on {name}"
+            untrained = line.get(0)
+        if untrained is not None:
+            axes.axhline(untrained, color="#9aa4ae", linestyle="--", linewidth=1, label=UNTRAINED)
+        if name in record["chance"]:
+            chance = 100 * record["chance"][name]
+            axes.axhline(chance, color="#9aa4ae", linestyle=":", linewidth=1, label="chance")
+        title = TITLES.get(name, f"SVM on {name}")
         axes.set_title(title, loc="left", fontsize=10)
         axes.set_xlabel("iteration")
         axes.grid(axis="y", alpha=0.3)

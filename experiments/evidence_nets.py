@@ -1,7 +1,10 @@
 """The nets of evidence.py: a net of CNN/ with other LMDBs, and as a recipe changes it."""
 
 import math
+import os
 from pathlib import Path
+
+import numpy as np
 
 from caffe import log, prototxt
 from caffe.net_parameter import filter_net
@@ -13,6 +16,7 @@ WEIGHTED = ("Convolution", "InnerProduct")
 # of BatchNorm's means, for the phase TEST: about the last 20 batches; Caffe's 0.999 would give the
 # means of weights of long ago, while they move fast
 FRACTION = 0.95
+EPSILON = 1e-5  # BatchNorm's eps, Caffe's default
 
 
 def net_of(
@@ -105,3 +109,38 @@ def deploy(source: Path, recipe: str) -> str:
     """The deploy prototxt that belongs to a recipe."""
     net = prototxt.read_net(source)
     return prototxt.to_text(normalised(net) if recipe == "normalised" else net)
+
+
+def fold(net_file: Path, weights: Path, plain: Path, output: Path) -> None:
+    """Put BatchNorm and Scale into the weights and biases of the layers before them.
+
+    Parameters
+    ----------
+    net_file, weights : Path
+        A deploy prototxt of the recipe `normalised`, and its weights.
+    plain : Path
+        The deploy prototxt without these layers.
+    output : Path
+        The .caffemodel for `plain`, which then computes the same, up to rounding.
+    """
+    os.environ.setdefault("GLOG_minloglevel", "1")
+    import caffe
+
+    source = caffe.Net(str(net_file), caffe.TEST, weights=str(weights))
+    target = caffe.Net(str(plain), caffe.TEST)
+    for name, folded in target.params.items():
+        weight, bias = numbers(source, name)
+        if f"bn_{name}" in source.params:
+            mean, variance, batches = numbers(source, f"bn_{name}")
+            scale, shift = numbers(source, f"scale_{name}")
+            count = batches[0] or 1
+            gain = scale / np.sqrt(variance / count + EPSILON)
+            weight = weight * gain.reshape(-1, *[1] * (weight.ndim - 1))
+            bias = (bias - mean / count) * gain + shift
+        folded[0].data[...], folded[1].data[...] = weight, bias
+    target.save(str(output))
+
+
+def numbers(net: object, name: str) -> list[np.ndarray]:
+    """A layer's blobs in double precision."""
+    return [np.array(blob.data, np.float64) for blob in net.params[name]]

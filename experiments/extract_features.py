@@ -149,9 +149,9 @@ def extract(
             if source.shape[0] != len(x):  # the first batch, and a shorter last one
                 source.reshape(*x.shape)
                 net.reshape()
-            # .data would copy the whole blob from a GPU, and back again
+            # .data, and what net.forward() returns, would be copied from a GPU and back again
             source.put(torch.from_numpy(x).to(net.device))
-            net.forward()
+            net.run_layers(0, len(net.nodes) - 1)
             for blob in blobs:
                 data = net.blobs[features.MAXIMA.get(blob, blob)].tensor().cpu().numpy()
                 rows = features.rows_of(data, blob)

@@ -258,7 +258,7 @@ def parsed() -> argparse.Namespace:
         "--folds",
         type=command_line.whole("--folds"),
         metavar="N",
-        help="the first N folds alone (default: all)",
+        help="only the first N folds (default: all)",
     )
     parser.add_argument(
         "--splits",
@@ -273,7 +273,7 @@ def parsed() -> argparse.Namespace:
         parser, "--solver", help="in CNN/finetune_classes* (default: solver.prototxt)"
     )
     parser.add_argument(
-        "--name", help="score this net alone, WORK/CNN/<net>/<name>.caffemodel (default: both)"
+        "--name", help="score only this net, WORK/CNN/<net>/<name>.caffemodel (default: both)"
     )
     parser.add_argument(
         "--weights", type=Path, metavar="FILE", help="with --name: another .caffemodel"

@@ -84,7 +84,7 @@ def score(
     seed: int,
     path: Path,
 ) -> list[tuple[float, float]]:
-    """`svm_fold` of every fold; a run that was stopped goes on with the next fold.
+    """`svm_fold` of every fold; a run that was stopped resumes with the next fold.
 
     Parameters
     ----------

@@ -127,7 +127,7 @@ def score(layer: str, name: str, note: str, args: argparse.Namespace) -> None:
     labels = {split: table.labels for split, table in tables.items()}
     n_rows, n_dims = len(rows["trainval"]), found.array.shape[1]
     # the features, a float64 copy of trainval, what the SVMs of all penalties need, the libraries
-    needed = found.array.nbytes + 8 * n_dims * (n_rows + 12 * len(GRID) * len(classes)) + 2**28
+    needed = found.array.nbytes + 8 * n_dims * (n_rows + 12 * len(GRID) * len(classes)) + 2**29
     print(
         f"VOC2007 SVMs: {layer} ({n_dims} numbers per image), {len(classes)} classes,"
         f" difficult: {args.difficult}; memory: about {needed / 2**30:.1f} GiB"

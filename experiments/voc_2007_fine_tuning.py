@@ -164,7 +164,7 @@ def main() -> int:
         parser, "--solver", help="in CNN/finetune_voc2007* (default: solver.prototxt)"
     )
     parser.add_argument(
-        "--name", help="fine-tune this net alone, WORK/CNN/<net>/<name>.caffemodel (default: both)"
+        "--name", help="fine-tune only this net, WORK/CNN/<net>/<name>.caffemodel (default: both)"
     )
     parser.add_argument(
         "--weights", type=Path, metavar="FILE", help="with --name: weights to begin with"

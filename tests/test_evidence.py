@@ -7,10 +7,11 @@ import sys
 import numpy as np
 import pytest
 
+import caffe
 from caffe import prototxt
 from caffe.database import LMDB, Writer
 from caffe.proto import caffe_pb2
-from texttopicnet import artefacts
+from texttopicnet import artefacts, results
 from texttopicnet.errors import UserError
 
 SOLVER = """net: "train_val.prototxt" base_lr: 0.001 lr_policy: "fixed" momentum: 0.9 display: 1
@@ -104,6 +105,39 @@ def test_the_normalised_recipe(nets):
     assert '"BatchNorm"' not in nets.deploy(folder / "deploy.prototxt", "paper")
 
 
+def test_folding_changes_no_output(nets, tmp_path):
+    """A convolution with BatchNorm and Scale, and the plain one that it becomes."""
+    head = """layer { name: "data" type: "Input" top: "data"
+        input_param { shape { dim: 2 dim: 3 dim: 8 dim: 8 } } }
+    layer { name: "conv1" type: "Convolution" bottom: "data" top: "conv1"
+        convolution_param { num_output: 4 kernel_size: 3 group: 1
+            weight_filler { type: "gaussian" std: 0.3 }
+            bias_filler { type: "constant" value: 2 } } }
+    layer { name: "relu1" type: "ReLU" bottom: "conv1" top: "conv1" }
+    layer { name: "fc8" type: "InnerProduct" bottom: "conv1" top: "fc8"
+        inner_product_param { num_output: 5 weight_filler { type: "xavier" } } }"""
+    plain, normalised = tmp_path / "plain.prototxt", tmp_path / "normalised.prototxt"
+    plain.write_text(head)
+    normalised.write_text(nets.deploy(plain, "normalised"))
+    net = caffe.Net(str(normalised), caffe.TEST)
+    draw = np.random.default_rng(0)
+    for name, low in (("bn_conv1", 0.5), ("scale_conv1", -1)):
+        for blob in net.params[name]:
+            blob.data[...] = draw.uniform(low, 2, blob.data.shape)
+    net.params["bn_conv1"][2].data[...] = 3  # the sums of three batches
+    net.save(str(tmp_path / "a.caffemodel"))
+    nets.fold(normalised, tmp_path / "a.caffemodel", plain, tmp_path / "b.caffemodel")
+    folded = caffe.Net(str(plain), caffe.TEST, weights=str(tmp_path / "b.caffemodel"))
+    assert set(folded.params) == {"conv1", "fc8"}
+    pixels = draw.normal(size=(2, 3, 8, 8)).astype(np.float32)
+    for each in (net, folded):
+        each.blobs["data"].data[...] = pixels
+        each.forward()
+    before, after = (each.blobs["fc8"].data.copy() for each in (net, folded))
+    assert np.abs(before).max() > 0.1
+    assert np.allclose(before, after, atol=1e-5)
+
+
 def test_held_out_losses(runs, tmp_path):
     log = tmp_path / "train.log"
     log.write_text("""net
@@ -141,6 +175,15 @@ def test_summary_and_table(curves):
         "| topics | 10 | 75.0 | not run |",
         "| topics | 20 | 100.0 | not run |",
     ]
+
+
+def test_the_readme_has_the_tables_of_the_records(curves):
+    folder = artefacts.ROOT / "experiments"
+    records = sorted((folder / "results" / "evidence").glob("evidence_*.json"))
+    assert records
+    readme = (folder / "README.md").read_text()
+    for path in records:
+        assert curves.block(results.load(path)) in readme, path.name
 
 
 @pytest.fixture(scope="module")
@@ -224,6 +267,36 @@ def test_it_trains_evaluates_and_goes_on(made, evidence, runs, capfd):
 
     with pytest.raises(UserError, match="has reached iteration 4, and the weights of iteration 3"):
         evidence(*options, "3")
+
+
+def test_fine_tuning_starts_from_folded_weights(evidence, script, accept, monkeypatch):
+    """The scores of the test before stay; the fine-tuning itself is voc_2007_fine_tuning.py's."""
+    options = ["--name", "tiny", "--recipe", "normalised", "--snapshot", "2", "--at", "2"]
+    evidence(*options)
+    ran = []
+
+    def run_script(name, *arguments):
+        accept(f"experiments/{name}", arguments)
+        ran.append(dict(zip(arguments[::2], arguments[1::2], strict=True)))
+        folder = ran[-1]["--work"]
+        record = folder / artefacts.voc_fine_tuning_record("trained")
+        svm = json.loads((folder / artefacts.voc_record("fc7", "trained")).read_text())
+        values = {f"crops_{n}": {"mean": {"area": 0.25 + n / 100}} for n in (1, 10)}
+        record.write_text(json.dumps(svm | {"values": values}))
+
+    monkeypatch.setattr(script, "run_script", run_script)
+    found = evidence(*options, "--fine-tuning", "solver.prototxt", "--labels", "topics")
+    assert [r["fine_tuned"] for r in found["rows"]] == [{"crops_1": 0.26, "crops_10": 0.35}] * 2
+    assert found["values"]["topics"]["fine-tuned"] == 0.35
+    for used in ran:
+        assert used["--weights"].name == "folded.caffemodel"
+        plain = caffe.Net(
+            str(artefacts.ROOT / "CNN" / "CaffeNetSample" / "deploy.prototxt"),
+            caffe.TEST,
+            weights=str(used["--weights"]),
+        )
+        assert np.isfinite(plain.params["conv1"][0].data).all()
+    assert evidence(*options, "--fine-tuning", "solver.prototxt")["rows"][0] == found["rows"][0]
 
 
 def test_without_training_nothing_is_made(evidence):

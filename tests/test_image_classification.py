@@ -54,7 +54,7 @@ def test_the_mean_of_the_folds(script):
     }
 
 
-def test_a_run_that_was_stopped_goes_on_with_the_next_fold(script, tmp_path, monkeypatch):
+def test_a_run_that_was_stopped_resumes_with_the_next_fold(script, tmp_path, monkeypatch):
     draw = np.random.default_rng(0)
     labels = np.tile([0, 1], 20)
     found = features.Features(

@@ -204,7 +204,7 @@ def test_bad_folders_are_one_sentence(tmp_path):
     with pytest.raises(UserError, match="b has train but no test: give both splits"):
         image_folder.read(tmp_path / "b", 2, 0)
     images(tmp_path / "b" / "test", dog=2, cow=2)
-    with pytest.raises(UserError, match="class 'cat' is in train alone"):
+    with pytest.raises(UserError, match="class 'cat' is only in train"):
         image_folder.read(tmp_path / "b", 2, 0)
     with pytest.raises(UserError, match="none does not exist"):
         image_folder.read(tmp_path / "none", 2, 0)
@@ -213,5 +213,5 @@ def test_bad_folders_are_one_sentence(tmp_path):
 def test_two_files_that_differ_in_their_ending_alone(tmp_path):
     for name in ("a.jpg", "a.png"):
         (tmp_path / name).write_bytes(b"")
-    with pytest.raises(UserError, match="differ in their ending alone"):
+    with pytest.raises(UserError, match="differ only in their ending"):
         image_sets.check_files([tmp_path / "a.jpg", tmp_path / "a.png"], "list")

@@ -53,15 +53,15 @@ def read(folder: Path, folds: int, seed: int) -> image_sets.ImageSet:
     if len(parts) == 1:
         other = "test" if parts == ["train"] else "train"
         raise UserError(
-            f"{folder} has {parts[0]} but no {other}: give both splits, or the classes' folders"
-            " alone"
+            f"{folder} has {parts[0]} but no {other}: give both splits, or only the"
+            " classes' folders"
         )
     by_part = [class_folders(folder / part) for part in parts] or [class_folders(folder)]
     classes = list(by_part[0])
     if different := set(classes) ^ set(by_part[-1]):
         name = min(different)
         raise UserError(
-            f"{folder}: class '{name}' is in {parts[int(name not in classes)]} alone: both splits"
+            f"{folder}: class '{name}' is only in {parts[int(name not in classes)]}: both splits"
             " need images of every class"
         )
     paths, labels, ends = [], [], []

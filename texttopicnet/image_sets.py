@@ -80,7 +80,7 @@ def check_files(paths: Sequence[Path], where: Path | str) -> None:
     for path in paths:
         other = by_id.setdefault(path.with_suffix(""), path)
         if other is not path:
-            raise UserError(f"{where}: {other} and {path} differ in their ending alone: rename one")
+            raise UserError(f"{where}: {other} and {path} differ only in their ending: rename one")
 
 
 def check_folds(image_set: ImageSet, where: Path | str) -> None:

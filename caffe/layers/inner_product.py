@@ -5,16 +5,17 @@ weight_filler, bias_filler.
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch.autograd.function import FunctionCtx
 
+from caffe import gradient_parts
 from caffe.layer import REDUCED, Grads, Layer, Needs, Shapes, Tensors, register
-from caffe.spare_memory import SpareMemory
 
 
 class _Product(torch.autograd.Function):
-    """x W^T + b, whose gradient of W takes memory that the net has spare."""
+    """x W^T + b, whose gradient of W is given away in parts, a few rows at a time."""
 
     @staticmethod
     def forward(
@@ -22,18 +23,20 @@ class _Product(torch.autograd.Function):
         x: torch.Tensor,
         weight: torch.Tensor,
         bias: torch.Tensor | None,
-        spare: SpareMemory,
+        use_part: Callable[[torch.Tensor, int], None],
     ) -> torch.Tensor:
         ctx.save_for_backward(x, weight)
-        ctx.spare = spare
+        ctx.use_part = use_part
         return _product(x, weight, bias)
 
     @staticmethod
     def backward(ctx: FunctionCtx, dy: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         (x, weight), needs = ctx.saved_tensors, ctx.needs_input_grad
-        dx = dy @ weight if needs[0] else None
-        dw = torch.mm(dy.t(), x, out=ctx.spare.take(weight.shape)) if needs[1] else None
-        return dx, dw, dy.sum(0) if needs[2] else None, None
+        dx = dy @ weight if needs[0] else None  # before its weights are updated
+        if needs[1]:
+            for rows in gradient_parts.rows_of_parts(weight.shape):
+                ctx.use_part(dy[:, rows].t() @ x, rows.start * weight.shape[1])
+        return dx, None, dy.sum(0) if needs[2] else None, None
 
 
 def _product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None):
@@ -71,8 +74,8 @@ class InnerProduct(Layer):
         x = x.reshape(-1, self.width)
         if self.param.inner_product_param.transpose:
             y = _product(x, weight.t(), bias)
-        elif self.spare and weight.device.type == "cpu" and weight.dtype == torch.float32:
-            y = _Product.apply(x, weight, bias, self.spare)
+        elif self.use_part is not None and weight.dtype == torch.float32:
+            y = _Product.apply(x, weight, bias, self.use_part)
         else:
             y = _product(x, weight, bias)
         return y if len(leading) == 1 else y.reshape(*leading, y.shape[1])

@@ -41,6 +41,56 @@ def test_without_cuda_the_gpu_tests_say_why_they_are_skipped():
     assert "passed" not in done.stdout
 
 
+def test_the_gpu_tests_need_only_the_dependencies_of_caffe(tmp_path):
+    """So that they run on a machine with PyTorch for CUDA on which nothing was installed for us."""
+    others = ("gensim", "ijson", "lxml", "nltk", "numba", "psutil", "sklearn", "tqdm", "dask")
+    for name in others:
+        (tmp_path / f"{name}.py").write_text("raise ImportError('it is hidden')")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "--collect-only", str(GPU_TESTS)],
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}:{GPU_TESTS.parents[1]}"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert int(re.search(r"(\d+) tests collected", done.stdout)[1]) > 200
+
+
+def test_features_are_computed_on_the_gpu_without_copies_of_the_input(
+    net_from, tmp_path, load_script
+):
+    """The same numbers as on the CPU; only the features come back, once per batch."""
+    import cv2
+
+    script = load_script("experiments/extract_features.py")
+    draw, paths = np.random.default_rng(0), []
+    for i in range(5):
+        paths.append(tmp_path / f"{i}.png")
+        cv2.imwrite(str(paths[-1]), draw.integers(0, 256, (256, 256, 3), np.uint8))
+    text = (
+        'layer { name: "x" type: "Input" top: "x" input_param { shape {'
+        " dim: 1 dim: 3 dim: 24 dim: 24 } } }"
+        'layer { name: "c" type: "Convolution" bottom: "x" top: "c" convolution_param {'
+        ' num_output: 2 kernel_size: 9 stride: 5 weight_filler { type: "gaussian" std: 0.01 } } }'
+        'layer { name: "s" type: "Sigmoid" bottom: "c" top: "s" }'
+    )
+    caffe.set_random_seed(1)
+    wanted = script.extract(net_from(text, caffe.TEST), paths, ["c", "s"], 2)
+    with emulated_gpu.present() as gpu:
+        caffe.set_mode_gpu()
+        try:
+            caffe.set_random_seed(1)
+            net = net_from(text, caffe.TEST)
+            gpu.waits.clear()
+            found = script.extract(net, paths, ["c", "s"], 2)
+        finally:
+            caffe.set_mode_cpu()
+    assert net.device.type == "cuda"
+    for blob in ("c", "s"):
+        np.testing.assert_allclose(found[blob], wanted[blob], rtol=1e-5, atol=1e-6)
+    assert gpu.waits == ["to", "cpu", "cpu"] * 3  # per batch, images there and two blobs back
+
+
 def test_the_emulation_refuses_what_a_gpu_refuses():
     with emulated_gpu.present() as gpu:
         x = torch.arange(6.0).view(2, 3).to("cuda")
@@ -174,7 +224,7 @@ def test_parameters_that_do_not_fit_on_the_gpu(net_from, monkeypatch):
     monkeypatch.setattr("caffe.blob.Blob.keep_memory", fails)
     with pytest.raises(
         caffe.CaffeError,
-        match=r"'ip' \(InnerProduct\), blob 0: not enough memory on the GPU; lower num_output$",
+        match=r"'ip' \(InnerProduct\)(, blob 0)?: not enough memory on the GPU; lower num_output$",
     ):
         net_from(
             'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 3 } } }'

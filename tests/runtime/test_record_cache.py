@@ -1,6 +1,7 @@
 """Records decoded once and kept in memory, or on a device: the batches are those of the reader."""
 
 import re
+import sys
 
 import data_sources
 import numpy as np
@@ -20,7 +21,7 @@ from data_sources import (
 )
 
 import caffe
-from caffe import allocation, cli, record_cache
+from caffe import allocation, cli, launch, record_cache
 from caffe.device_records import DeviceRecords
 from caffe.proto import caffe_pb2
 
@@ -276,13 +277,17 @@ layer { name: "silence" type: "Silence" bottom: "label_jpeg" bottom: "label_vect
 """
 
 
-def train(tmp_path, folder, name, *flags):
+def command_of(tmp_path, folder, name, *flags):
     (tmp_path / "train.prototxt").write_text(
         data(folder, "jpeg", TRANSFORM + " scale: 0.01") + data(folder, "vectors") + LEARN
     )
     path = tmp_path / f"{name}.solver"
     path.write_text(SOLVER % {"folder": tmp_path, "name": name})
-    return cli.main(["train", "-solver", str(path), *flags])
+    return ["train", "-solver", str(path), *flags]
+
+
+def train(*arguments):
+    return cli.main(command_of(*arguments))
 
 
 def test_a_training_gives_the_same_weights_and_losses(tmp_path, folder, capfd, monkeypatch):
@@ -314,3 +319,16 @@ def test_the_gpus_memory_needs_a_gpu(tmp_path, folder, capfd):
     assert "-cache gpu needs a net on a GPU; give -gpu or solver_mode: GPU, or use -cache ram" in (
         capfd.readouterr().err
     )
+
+
+def test_two_processes_give_the_same_weights(tmp_path, folder, capfd, monkeypatch):
+    """Each keeps all records, and reads its own: of eleven, others in every round."""
+    monkeypatch.setenv("GLOG_minloglevel", "0")
+    found = []
+    for name, flags in [("plain", []), ("ram", ["-cache", "ram"])]:
+        command = command_of(tmp_path, folder, name, *flags)
+        capfd.readouterr()
+        assert launch.start_all([sys.executable, "-m", "caffe.cli", *command], 2) == 0
+        assert ("records in memory" in capfd.readouterr().err) == bool(flags)
+        found.append((tmp_path / f"{name}_iter_8.caffemodel").read_bytes())
+    assert found[0] == found[1]
