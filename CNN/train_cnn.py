@@ -5,7 +5,8 @@ Writes:  WORK/CNN/<net>/{trained,untrained}.caffemodel and .log, snapshots/;
          WORK/experiments/results/training.json
 Paper:   section 4.2 (training)
 Usage:   python CNN/train_cnn.py [--work DIR] [--net CaffeNet] [--solver solver.prototxt] [--seed N]
-                                 [--note TEXT] [--gpu] [--force]
+                                 [--note TEXT] [--gpu]
+                                 [--precision auto] [--force]
          python CNN/train_cnn.py --net finetune_voc2007 --weights FILE [--name N] [--classes N]
                                  [--into NAME] ...
 
@@ -146,7 +147,7 @@ def run_of(
     return Run(name, folder, solver, file)
 
 
-def train(run: Run, force: bool, gpu: bool = False) -> None:
+def train(run: Run, force: bool, gpu: bool = False, precision: str = "auto") -> None:
     """Train until max_iter, resuming from the newest good snapshot; skip a net that exists.
 
     `gpu`: on a GPU whatever the solver says; caffe fails where there is none.
@@ -163,7 +164,7 @@ def train(run: Run, force: bool, gpu: bool = False) -> None:
         temporary.write_text(head + prototxt.to_text(run.solver), encoding="utf-8")
     # the record reads the losses from the log, whatever GLOG_minloglevel says
     command = [caffe_command(), "train", "--solver", run.file, "--resume", "--minloglevel", "0"]
-    command += ["--gpu", "0"] if gpu else []
+    command += ["--precision", precision, *(["--gpu", "0"] if gpu else [])]
     ended = child_process.run(command, run.folder, run.log)
     if ended.status and ended.signal not in STOPPING:
         raise UserError(
@@ -230,6 +231,12 @@ def gpu_of(path: Path) -> str:
     return (named[-1] if named else "") or "none"
 
 
+def precision_of(path: Path) -> str:
+    """The precision of the last run in a log of `caffe train`; 'fp32' if the log has none."""
+    named = log_grammar.PRECISION.findall(path.read_text("utf-8", "replace"))
+    return named[-1] if named else "fp32"
+
+
 def record(run: Run, output: Path, net: str, note: str) -> None:
     """Write the record of a training from its log: iterations, losses, seconds."""
     ran = run.folder / run.file
@@ -250,6 +257,7 @@ def record(run: Run, output: Path, net: str, note: str) -> None:
         seconds=seconds,
         note=note,
         gpu=gpu_of(run.log),
+        precision=precision_of(run.log),
         losses=[[i, losses[i]] for i in steps],
     )
     results.save(output, result)
@@ -270,6 +278,12 @@ def main() -> int:
     command_line.add_options(parser, "--note")
     parser.add_argument(
         "--gpu", action="store_true", help="train on a GPU (default: if solver_mode is GPU)"
+    )
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "tf32", "bf16", "auto"),
+        default="auto",
+        help="auto (the default): tf32 on a GPU that has it, else fp32",
     )
     parser.add_argument(
         "--weights", type=Path, metavar="FILE", help="fine-tune: begin with this .caffemodel"
@@ -320,7 +334,7 @@ def main() -> int:
         solver = folder / UNTRAINED_SOLVER
         runs.insert(0, run_of("untrained", solver, folder, args.seed, stages))
     for run in runs:
-        train(run, args.force, args.gpu)
+        train(run, args.force, args.gpu, args.precision)
     if trained.log.is_file() and (args.force or not is_recorded(trained, output)):
         record(trained, output, args.net, args.note)
     return 0

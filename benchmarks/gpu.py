@@ -62,6 +62,8 @@ def row(cell: Cell) -> str:
 
 def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Measure all cells; {'cells', 'profile', 'full', 'floor', ...}."""
+    import caffe
+
     name = torch.cuda.get_device_name(0) if args.device == "cuda" else "none"
     peak = gpu_floor.peak_of(name)
     base = name if peak else f"{gpu_floor.REFERENCE} (another device)"
@@ -74,23 +76,9 @@ def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     for batch in args.batch:
         for precision in args.precision:
             try:
-                trainer = Trainer(folder, args.net, batch, precision, args.device)
-            except _refusals() as error:
+                measure(args, folder, peak, (batch, precision), found)
+            except caffe.CaffeError as error:  # no such precision here, or too little memory
                 found["left out"].append(f"{batch} {precision}: {error}")
-                continue
-            work = gpu_floor.phases(trainer.solver.net, precision)
-            least = gpu_floor.seconds(work, peak, precision)
-            found["floor"].append({"batch": batch, "precision": precision, "seconds": least})
-            for data in args.data:
-                for mode in args.mode:
-                    floor = sum(least.values())
-                    options = (args.seconds, args.iterations)
-                    cell = trainer.measure(mode, data, *options, floor)
-                    found["cells"].append(asdict(cell))
-                    print(row(cell), flush=True)
-            if args.profile and "profile" not in found:
-                found["profile"] = profile(trainer)
-            trainer.close()
     if args.full and found["cells"]:
         precision = found["cells"][-1]["precision"]
         trainer = Trainer(folder, args.net, 64, precision, args.device)
@@ -100,11 +88,30 @@ def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     return found
 
 
-def _refusals() -> tuple[type[Exception], ...]:
-    """A precision that the device does not have, or a batch that does not fit."""
-    import caffe
-
-    return (caffe.CaffeError,)
+def measure(
+    args: argparse.Namespace,
+    folder: Path,
+    peak: gpu_floor.Peak,
+    rows: tuple[int, str],
+    found: dict[str, Any],
+) -> None:
+    """Measure the rows of one batch and precision, and add them to `found`."""
+    batch, precision = rows
+    trainer = Trainer(folder, args.net, batch, precision, args.device)
+    try:
+        work = gpu_floor.phases(trainer.solver.net, precision)
+        least = gpu_floor.seconds(work, peak, precision)
+        found["floor"].append({"batch": batch, "precision": precision, "seconds": least})
+        for data in args.data:
+            for mode in args.mode:
+                options = (args.seconds, args.iterations, sum(least.values()))
+                cell = trainer.measure(mode, data, *options)
+                found["cells"].append(asdict(cell))
+                print(row(cell), flush=True)
+        if args.profile and "profile" not in found:
+            found["profile"] = profile(trainer)
+    finally:
+        trainer.close()
 
 
 def record(args: argparse.Namespace, values: dict[str, Any], seconds: float) -> dict[str, Any]:

@@ -29,7 +29,7 @@ class BatchBuffers:
         return len(self._buffers)
 
     def get(self, shape: Sequence[int], dtype: type | np.dtype) -> np.ndarray:
-        """An array of this shape and type with any values; others of that size make room for it."""
+        """An array of this shape and type, with any values; free ones of another kind are dropped."""
         shape, dtype = tuple(shape), np.dtype(dtype)
         free = [buffer for buffer in self._buffers if buffer.free()]
         for buffer in free:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from caffe import fused_update, processes, whole_graph
+from caffe.layer import as_sequence
 
 if TYPE_CHECKING:
     from caffe.blob import Blob
@@ -139,6 +140,10 @@ class CapturedIteration:
         if display:
             self._show()
         return loss
+
+    def close(self) -> None:
+        """Give back the memory of the graphs."""
+        self._forget()
 
     @property
     def recorded(self) -> bool:
@@ -280,7 +285,7 @@ class _Source:
 
     def _read_from_layer(self) -> None:
         with self.recorder.reading():
-            batch = self.layer.forward()
+            batch = as_sequence(self.layer.forward())
         self.recorder.take_over(batch)
         if [top.shape for top in self.tops] != [top.shape for top in batch]:
             self.tops = [torch.empty_like(top) for top in batch]  # with the same memory format

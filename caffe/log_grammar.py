@@ -20,6 +20,7 @@ LOSS = re.compile(rf"{ITERATION.pattern}(?: \(.*\))?, loss = {NUMBER}")
 OUTPUT = re.compile(rf"(Train|Test) net output #\d+: (\S+) = {NUMBER}")
 # what `caffe train` computes on; the group is empty for the CPU
 DEVICE = re.compile(r"\] (?:Use CPU\.|GPU \d+: (.*))$", re.MULTILINE)
+PRECISION = re.compile(r"\] Precision: (\w+)")
 LEARNING_RATE = re.compile(f"lr = {NUMBER}")
 
 

@@ -86,6 +86,12 @@ class NetCore:
         self.learnable = wiring.learnable
         in_place.mark_overwriting(self.nodes)
         self.overwrites_needed = in_place.overwrites_needed(self.nodes)
+        if self.precision == "bf16" and self.overwrites_needed:
+            log.warning(
+                "net.cpp:257",
+                f"{file} overwrites in place what a gradient reads: it runs blob by blob, where"
+                " precision bf16 is fp32",
+            )
         log.info("net.cpp:257", "Network initialization done.")
 
     # ------------------------------------------------------------------------------------ running

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 
 from caffe import (
+    allocation,
     cuda_graph,
     fused_update,
     health,
@@ -122,7 +123,8 @@ class Solver:
         self.test_nets = solver_nets.test_nets(param, self.file, self.net)
         for net in (self.net, *self.test_nets):
             paired_data.check(net)
-        self.updater = Updater(param, rule, self.net.learnable)
+        with allocation.enough_for(f"{self.file}: the history of the updates", "num_output"):
+            self.updater = Updater(param, rule, self.net.learnable)
         self.recorder = cuda_graph.recorder_of(self.net.device)
         if self.recorder is not None:
             self.updater.at_once = fused_update.of(self.updater, keeps_diffs=True)
@@ -309,7 +311,7 @@ class Solver:
 
     def restore(self, path: str | os.PathLike[str], restart_data: bool = False) -> None:
         """Resume from a .solverstate (or .solverstate.h5), as snapshot.restore does."""
-        self.captured = None  # its data, its losses and its random stream go elsewhere
+        self._forget_captured()  # its data and its losses go elsewhere
         snapshot.restore(self, path, restart_data)
         if self.rollback:
             self.rollback.note(os.fspath(path))
@@ -320,6 +322,11 @@ class Solver:
 
     def close(self) -> None:
         """Stop the nets' data threads, and free the captured iterations."""
-        self.captured = None
+        self._forget_captured()
         for net in (self.net, *self.test_nets):
             net.close()
+
+    def _forget_captured(self):
+        if self.captured is not None:
+            self.captured.close()
+            self.captured = None

@@ -165,6 +165,23 @@ def test_the_samples_settings(chain):
     assert (s.net, s.passes, s.workers, s.seed) == ("CaffeNetSample", 10, 1, 0)
 
 
+def test_the_gpu_trains_and_extracts(chain, table, monkeypatch):
+    """By default where the solver says GPU and there is one, explicitly with --gpu."""
+
+    def on_gpu(*arguments):
+        return [stage.number for stage in table(*arguments) if "--gpu" in stage.arguments]
+
+    monkeypatch.setattr(chain.mode, "gpu_exists", lambda: False)
+    assert on_gpu() == on_gpu("--net", "CaffeNetSample") == []
+    assert {5, 6} <= set(on_gpu("--gpu"))
+    monkeypatch.setattr(chain.mode, "gpu_exists", lambda: True)
+    # the solver of stage 5 says it itself
+    assert 6 in on_gpu()
+    assert 5 not in on_gpu()
+    assert on_gpu("--net", "CaffeNetSample") == []  # its solver says CPU
+    assert {5, 6} <= set(on_gpu("--net", "CaffeNetSample", "--gpu"))
+
+
 def test_where_the_work_goes(chain, tmp_path):
     def work(*arguments):
         return chain.settings(chain.parser().parse_args(list(arguments))).work

@@ -368,6 +368,26 @@ def test_the_record_names_the_device_that_computed(script, tmp_path, lines, gpu)
     assert script.gpu_of(tmp_path / "x.log") == gpu
 
 
+@pytest.mark.parametrize(
+    ("lines", "precision"),
+    [
+        ([], "fp32"),  # a log of an older version
+        (["Precision: fp32; cache: none"], "fp32"),
+        (["Precision: fp32; cache: none", "Precision: tf32; cache: gpu"], "tf32"),
+    ],
+)
+def test_the_record_names_the_precision(script, tmp_path, lines, precision):
+    head = "I20261126 20:00:00.000000     1 caffe.cpp:209] "
+    (tmp_path / "x.log").write_text("".join(f"{head}{line}\n" for line in lines))
+    assert script.precision_of(tmp_path / "x.log") == precision
+
+
+def test_a_precision_that_the_device_lacks_ends_the_training(script, tiny, monkeypatch):
+    with pytest.raises(UserError, match=r"trained\.log says why"):
+        run(script, monkeypatch, tiny.parents[1], "--precision", "tf32")
+    assert "precision tf32 needs a GPU" in (tiny / "untrained.log").read_text()
+
+
 def test_gpu_without_one_ends_the_training(script, tiny, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     with pytest.raises(UserError, match=r"trained\.log says why"):

@@ -5,10 +5,11 @@ For every column y of labels and its penalty C, `fit` finds the w and b that min
     (|w|^2 + b^2) / 2  +  C * sum_i max(0, 1 - y_i (w . x_i + b))^2
 
 over the rows with y_i = 1 or -1, where x are the features of these rows, standardised on these
-rows.  This is the problem of LinearSVC with its default loss (D13).  LinearSVC solves one SVM
-at a time, by coordinate descent to a tolerance of its own; here Newton's method with conjugate
-gradients works on all columns at once, so that the time goes into products of large matrices.  The objective is strongly convex with modulus 1, so the length of the gradient bounds the
-distance of (w, b) from the exact solution.
+rows.  This is the problem of LinearSVC with its default loss (D13).  LinearSVC solves one SVM at a
+time, by coordinate descent to a tolerance of its own; here Newton's method with conjugate gradients
+works on all columns at once, so that the time goes into products of large matrices.  The objective
+is strongly convex with modulus 1, so the length of the gradient bounds the distance of (w, b) from
+the exact solution.
 
 Source: Keerthi and DeCoste, A modified finite Newton method for fast solution of large scale linear
 SVMs, JMLR 2005; Lin, Weng and Keerthi, Trust region Newton method for logistic regression, JMLR

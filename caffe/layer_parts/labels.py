@@ -78,7 +78,7 @@ def integers(
     """
     numbers = numbers.detach()
     found = numbers.long()
-    checked = numbers if ignored is None else torch.where(found == ignored, 0.0, numbers)
+    checked = numbers if ignored is None else numbers.masked_fill(found == ignored, 0)
     if numbers.device.type == "cpu":
         inside = (checked > -1) & (checked < count)
         if not inside.all():
