@@ -153,11 +153,20 @@ class Side:
         self.process.wait()
 
 
+# ends by itself when the benchmark that has started it is killed
+BUSY = """
+import os, sys
+while os.getppid() == int(sys.argv[1]):
+    for _ in range(1_000_000):
+        pass
+"""
+
+
 class OtherWork:
     """As a context manager: one busy process per core, each in a session of its own."""
 
     def __enter__(self) -> None:
-        command = [sys.executable, "-c", "while True: pass"]
+        command = [sys.executable, "-c", BUSY, str(os.getpid())]
         self.processes = [
             subprocess.Popen(command, start_new_session=True) for _ in os.sched_getaffinity(0)
         ]
