@@ -5,8 +5,7 @@ Writes:  WORK/CNN/<net>/{trained,untrained}.caffemodel and .log, snapshots/;
          WORK/experiments/results/training.json
 Paper:   section 4.2 (training)
 Usage:   python CNN/train_cnn.py [--work DIR] [--net CaffeNet] [--solver solver.prototxt] [--seed N]
-                                 [--note TEXT] [--gpu]
-                                 [--precision auto] [--force]
+                                 [--note TEXT] [--gpu] [--precision P] [--cache PLACE] [--force]
          python CNN/train_cnn.py --net finetune_voc2007 --weights FILE [--name N] [--classes N]
                                  [--into NAME] ...
 
@@ -25,6 +24,7 @@ import os
 import shutil
 import signal
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -147,10 +147,10 @@ def run_of(
     return Run(name, folder, solver, file)
 
 
-def train(run: Run, force: bool, gpu: bool = False, precision: str = "auto") -> None:
+def train(run: Run, force: bool, options: Sequence[str] = ()) -> None:
     """Train until max_iter, resuming from the newest good snapshot; skip a net that exists.
 
-    `gpu`: on a GPU whatever the solver says; caffe fails where there is none.
+    `options` are more options of `caffe train`.
     """
     if force:
         for path in run.made():
@@ -164,7 +164,7 @@ def train(run: Run, force: bool, gpu: bool = False, precision: str = "auto") -> 
         temporary.write_text(head + prototxt.to_text(run.solver), encoding="utf-8")
     # the record reads the losses from the log, whatever GLOG_minloglevel says
     command = [caffe_command(), "train", "--solver", run.file, "--resume", "--minloglevel", "0"]
-    command += ["--precision", precision, *(["--gpu", "0"] if gpu else [])]
+    command += options
     ended = child_process.run(command, run.folder, run.log)
     if ended.status and ended.signal not in STOPPING:
         raise UserError(
@@ -276,9 +276,7 @@ def main() -> int:
         parser, "--seed", default=None, help="random_seed of both runs (default: the solver's own)"
     )
     command_line.add_options(parser, "--note")
-    parser.add_argument(
-        "--gpu", action="store_true", help="train on a GPU (default: if solver_mode is GPU)"
-    )
+    parser.add_argument("--gpu", action="store_true", help="train on a GPU (as solver_mode: GPU)")
     parser.add_argument(
         "--precision",
         choices=("fp32", "tf32", "bf16", "auto"),
@@ -286,12 +284,16 @@ def main() -> int:
         help="auto (the default): tf32 on a GPU that has it, else fp32",
     )
     parser.add_argument(
+        "--cache",
+        choices=("none", "ram", "gpu"),
+        default="none",
+        help="keep the decoded images in memory or on the GPU (default: none)",
+    )
+    parser.add_argument(
         "--weights", type=Path, metavar="FILE", help="fine-tune: begin with this .caffemodel"
     )
     parser.add_argument(
-        "--name",
-        metavar="NAME",
-        help="with --weights: name of the fine-tuned net's files (default: trained)",
+        "--name", metavar="NAME", help="with --weights: name of the net's files (default: trained)"
     )
     parser.add_argument(
         "--classes",
@@ -333,8 +335,10 @@ def main() -> int:
     else:
         solver = folder / UNTRAINED_SOLVER
         runs.insert(0, run_of("untrained", solver, folder, args.seed, stages))
+    options = ["--precision", args.precision, "--cache", args.cache]
+    options += ["--gpu", "0"] if args.gpu else []  # caffe fails where there is no GPU
     for run in runs:
-        train(run, args.force, args.gpu, args.precision)
+        train(run, args.force, options)
     if trained.log.is_file() and (args.force or not is_recorded(trained, output)):
         record(trained, output, args.net, args.note)
     return 0
