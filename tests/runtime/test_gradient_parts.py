@@ -10,9 +10,11 @@ from caffe.proto import caffe_pb2
 
 SHARED = """
 layer { name: "fc2" type: "InnerProduct" bottom: "fc1" top: "fc2" param { name: "w" }
-  inner_product_param { num_output: 5 bias_term: false weight_filler { type: "gaussian" std: 0.3 } } }
+  inner_product_param { num_output: 5 bias_term: false
+    weight_filler { type: "gaussian" std: 0.3 } } }
 layer { name: "fc3" type: "InnerProduct" bottom: "fc2" top: "fc3" param { name: "w" }
-  inner_product_param { num_output: 5 bias_term: false weight_filler { type: "gaussian" std: 0.3 } } }
+  inner_product_param { num_output: 5 bias_term: false
+    weight_filler { type: "gaussian" std: 0.3 } } }
 """
 SEPARATE = SHARED.replace('param { name: "w" }', "")
 FROZEN = SEPARATE.replace('top: "fc2"', 'top: "fc2" param { lr_mult: 0 }')
