@@ -217,7 +217,7 @@ def test_an_interrupted_stage_starts_over_or_resumes(chain, written, tmp_path):
 
 
 def test_the_stages_that_take_long_resume(table):
-    assert [stage.number for stage in table() if stage.resumes] == [5, 6, 7, 9, 10]
+    assert [stage.number for stage in table() if stage.resumes] == [5, 6, 7, 9, 10, 12, 13]
 
 
 def test_a_fine_tuning_takes_the_trainings_solver_if_its_net_has_one(table):
