@@ -2,8 +2,7 @@
 
 Reads:   a deploy prototxt, a .caffemodel, images
 Writes:  one .npz per blob: ids, features (N, D) float32, blob, weights_sha256
-Paper:   the features behind every experiment (centre crop of the image resized to 256x256, one
-         view)
+Paper:   the features behind every experiment (centre crop of the image resized to 256x256)
 Usage:   python experiments/extract_features.py --net F --weights F --blobs fc7,fc6 --images DIR
                                                 --out 'f_{blob}.npz'
          python experiments/extract_features.py [--data DIR] [--voc DIR] [--work DIR]
@@ -278,9 +277,7 @@ def compute_all(args: argparse.Namespace) -> None:
         outputs = {blob: args.work / name for blob, name in names.items()}
         missing = {b: path for b, path in outputs.items() if args.force or not path.exists()}
         if not image_folder.is_dir():
-            print(
-                f"left out: {image_folder} does not exist (data/README.md says what belongs there)"
-            )
+            print(f"left out: {image_folder} does not exist: data/README.md has the layout")
         elif not missing:
             print(f"{', '.join(map(str, outputs.values()))} exist: --force computes them again")
         else:
