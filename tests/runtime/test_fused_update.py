@@ -169,7 +169,9 @@ def test_rates_that_change_often_are_no_constants_of_a_graph():
         ('lr_policy: "poly" power: 1', AllAtOnce),
         ('lr_policy: "fixed" regularization_type: "L1"', AllAtOnce),
     ):
-        updater = updater_of(settings)
+        updater = updater_of(f"momentum: 0.9 {settings}")
         found = fused_update.of(updater)
         assert type(found) is way
         assert found.set_rate(0.5, 0) == ((0.5,) if way is FusedSGD else ())
+    # without momentum, PyTorch's SGD ignores v and with it the rate
+    assert type(fused_update.of(updater_of('lr_policy: "fixed"'))) is AllAtOnce
