@@ -12,6 +12,7 @@ Usage:   python benchmarks/gpu_floor.py [BATCH]    prints the table for CNN/Caff
 
 from __future__ import annotations
 
+import argparse
 import math
 import os
 import sys
@@ -203,7 +204,13 @@ def table(net: NetCore, peak: Peak) -> str:
 def main() -> int:
     os.environ.setdefault("GLOG_minloglevel", "2")
     sys.path.insert(0, str(ROOT))
-    batch = int(sys.argv[1]) if len(sys.argv) > 1 else 64
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("batch", nargs="?", type=int, default=64, help="images (default: 64)")
+    batch = parser.parse_args().batch
+    if batch < 1:
+        parser.error(f"a batch has at least 1 image, not {batch}")
     print(f"CaffeNet, batch {batch}, {PEAKS[REFERENCE].source}\n")
     print(table(caffenet(batch), PEAKS[REFERENCE]), end="")
     return 0

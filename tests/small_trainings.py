@@ -49,7 +49,7 @@ class Trainings:
     """Trainings of the net above in one folder."""
 
     def __init__(self, folder, lmdb):
-        self.folder, self.lmdb = folder, lmdb
+        self.folder, self.lmdb, self.solvers = folder, lmdb, []
 
     def solver(self, settings, recorder=None, dropout=0, data=DATA, net=NET):
         text = net.format(data=data.format(path=self.lmdb), dropout=dropout)
@@ -59,10 +59,16 @@ class Trainings:
         given.snapshot_prefix = f"{self.folder}/s"
         text_format.Merge(settings, given)
         solver = caffe.get_solver(given)
+        self.solvers.append(solver)
         solver.recorder = recorder
         for net in (solver.net, *solver.test_nets):
             net.keep_blobs = False
         return solver
+
+    def close(self):
+        """Stop the reader threads, which would keep OpenCV's threads off in other tests."""
+        for solver in self.solvers:
+            solver.close()
 
 
 def trained(solver, iterations=ITERATIONS):

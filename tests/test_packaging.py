@@ -78,7 +78,10 @@ def distributions(*folders, nested=True):
             else:
                 continue
             found |= {name.partition(".")[0] for name in names}
-    neighbours = {path.stem for folder in folders for path in (ROOT / folder).rglob("*.py")}
+    # CNN/ has the nets' Python layers, which experiments import from there
+    neighbours = {
+        path.stem for folder in (*folders, "CNN") for path in (ROOT / folder).rglob("*.py")
+    }
     found -= sys.stdlib_module_names | OURS | neighbours
     return {IMPORTED_AS.get(name, name) for name in found}
 

@@ -38,7 +38,9 @@ def lmdb(tmp_path_factory):
 
 @pytest.fixture
 def trainings(tmp_path, lmdb):
-    return small_trainings.Trainings(tmp_path, lmdb)
+    found = small_trainings.Trainings(tmp_path, lmdb)
+    yield found
+    found.close()
 
 
 CASES = {

@@ -213,6 +213,7 @@ def test_a_signal_stops_all_with_one_snapshot(uninterrupted):
 
 EXCHANGE = """
 import os, sys
+import torch
 from caffe import CaffeError, mode, processes
 
 processes.join()
