@@ -324,7 +324,7 @@ def test_a_data_set_that_does_not_exist_is_left_out(script, monkeypatch, chain, 
     assert set(run_all(script, monkeypatch, chain)) == {"wikipedia_prob.npz"}
     said = capsys.readouterr().out
     missing = f"{chain}/data/VOCdevkit/VOC2007/JPEGImages"
-    assert said.count(f"left out: {missing} does not exist (data/README.md says") == 2
+    assert said.count(f"left out: {missing} does not exist: data/README.md has the layout") == 2
 
 
 @pytest.mark.parametrize("arguments", [["--weights", "w"], ["--out", "a.npz"], ["--blobs", "fc7"]])

@@ -206,6 +206,8 @@ def test_tf32_is_off_in_all_products_whatever_the_program_has_set(users_switches
 
 def test_the_old_switches_can_still_be_read(users_switches):
     """PyTorch refuses to read them if only some of the new ones have been set."""
+    for switch in SWITCHES:
+        switch.fp32_precision = "tf32"
     precision.apply(torch.device("cuda", 0), "fp32")
     assert torch.backends.cuda.matmul.allow_tf32 is torch.backends.cudnn.allow_tf32 is False
 
