@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -260,7 +261,10 @@ def test_a_killed_worker_is_one_sentence_and_the_run_can_be_resumed(
     before = set(multiprocessing.active_children())  # joblib's workers of earlier tests
 
     def kill_worker():
-        min(set(multiprocessing.active_children()) - before, key=lambda p: p.pid).kill()
+        worker = min(set(multiprocessing.active_children()) - before, key=lambda p: p.pid)
+        worker.kill()
+        worker.join()
+        time.sleep(1)  # until the pool has noticed: the rest of the run takes less
 
     killed = Watched(bows, CHUNK + 190 + 100, kill_worker)
     with pytest.raises(UserError, match=r"a worker process was killed .*: start again"):
