@@ -8,7 +8,7 @@ for a loss.
 
 The first iterations run without a graph, so that libraries can prepare themselves; they count like
 all others.  The graph is captured again when an address in it or its learning rate has changed, and
-the iterations begin anew without a graph when the shape of a batch has changed.  Displays, tests
+the iterations start again without a graph when the shape of a batch has changed.  Displays, tests
 and snapshots are outside: they see the net's blobs, weights and history as always.
 """
 
