@@ -23,7 +23,6 @@ import math
 import os
 import shutil
 import signal
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,9 +161,7 @@ def train(run: Run, force: bool, options: Sequence[str] = ()) -> None:
     with atomic_files.written_whole(run.folder / run.file) as temporary:
         head = f"# {run.file.removeprefix('run_')} as CNN/train_cnn.py runs it\n"
         temporary.write_text(head + prototxt.to_text(run.solver), encoding="utf-8")
-    # the record reads the losses from the log, whatever GLOG_minloglevel says
-    command = [caffe_command(), "train", "--solver", run.file, "--resume", "--minloglevel", "0"]
-    command += options
+    command = child_process.caffe_train(run.file, "--resume", *options)
     ended = child_process.run(command, run.folder, run.log)
     if ended.status and ended.signal not in STOPPING:
         raise UserError(
@@ -185,15 +182,6 @@ def train(run: Run, force: bool, options: Sequence[str] = ()) -> None:
     print(run.weights)
     if ended.signal in STOPPING:
         raise KeyboardInterrupt
-
-
-def caffe_command() -> str:
-    """The `caffe` of this Python's environment, else the one on the PATH."""
-    places = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    found = shutil.which("caffe", path=places)
-    if not found:
-        raise UserError("the command caffe is not installed: run bash scripts/00_install.sh")
-    return found
 
 
 def read_log(path: Path) -> tuple[dict[int, float], float]:
@@ -276,7 +264,7 @@ def main() -> int:
         parser, "--seed", default=None, help="random_seed of both runs (default: the solver's own)"
     )
     command_line.add_options(parser, "--note")
-    parser.add_argument("--gpu", action="store_true", help="train on a GPU (as solver_mode: GPU)")
+    command_line.add_options(parser, "--gpu", help="train on a GPU (as solver_mode: GPU)")
     parser.add_argument(
         "--precision",
         choices=("fp32", "tf32", "bf16", "auto"),

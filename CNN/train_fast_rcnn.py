@@ -13,9 +13,7 @@ import texttopicnet.startup  # noqa: F401  isort: skip
 
 import argparse
 import ast
-import os
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -149,15 +147,6 @@ def write_solver(folder: Path, seed: int) -> caffe_pb2.SolverParameter:
     return solver
 
 
-def caffe_command() -> str:
-    """The `caffe` of this Python's environment, else the one on the PATH."""
-    places = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    found = shutil.which("caffe", path=places)
-    if not found:
-        raise UserError("the command caffe is not installed: run bash scripts/00_install.sh")
-    return found
-
-
 def parse() -> argparse.Namespace:
     parser = command_line.parser(__doc__)
     command_line.add_options(parser, "--voc", "--work")
@@ -205,7 +194,7 @@ def main() -> int:
         f" {'resumed' if start == ['--resume'] else f'from {weights}'}",
         flush=True,
     )
-    command = [caffe_command(), "train", "--solver", SOLVER, *start, "--minloglevel", "0"]
+    command = child_process.caffe_train(SOLVER, *start)
     ended = child_process.run(command, folder, folder / "trained.log")
     final = folder / f"{solver.snapshot_prefix}_iter_{solver.max_iter}.caffemodel"
     if ended.status or not final.is_file():

@@ -7,7 +7,7 @@ Paper:   none of its tables; section 4 claims that the features come from the te
 Usage:   python experiments/evidence.py [--data DIR] [--voc DIR] [--work DIR] [--net CaffeNet]
                  [--solver solver.prototxt] [--recipe paper] [--labels topics shuffled]
                  [--seeds 0] --at N [N ...] [--name NAME] [--no-training]
-                 [--fine-tuning solver.prototxt] [--gpu ID] [--note TEXT]
+                 [--fine-tuning solver.prototxt] [--gpu] [--note TEXT]
 
 Shuffled labels are the same vectors, each at another image.  All trainings of a seed start from the
 same weights, those of iteration 0: the untrained net.  They advance in turn from one iteration of
@@ -81,15 +81,15 @@ def evaluate(run: runs.Run, iteration: int, args: argparse.Namespace) -> dict[st
             for layer in artefacts.LAYERS
             if not (folder / artefacts.voc_record(layer, SCORED)).exists()
         ]
-        extract(
-            run, iteration, missing, photographs, folder / artefacts.voc_features("{blob}", SCORED)
-        )
+        named = folder / artefacts.voc_features("{blob}", SCORED)
+        extract(run, iteration, missing, photographs, named, args.gpu)
         if missing:
             named = ("--voc", args.voc, "--name", SCORED)
             run_script("voc_2007_classification.py", *named, *common)
     if (args.data / "Wikipedia").is_dir() and not (folder / artefacts.RETRIEVAL_RECORD).exists():
         images = args.data / "Wikipedia" / "images"
-        extract(run, iteration, ["prob"], images, folder / artefacts.RETRIEVAL_FEATURES)
+        named = folder / artefacts.RETRIEVAL_FEATURES
+        extract(run, iteration, ["prob"], images, named, args.gpu)
         run_script(
             "multi_modal_retrieval.py", "--data", args.data, "--topics", args.topics, *common
         )
@@ -132,12 +132,14 @@ def share_scores(run: runs.Run, every: list[runs.Run]) -> None:
             own.symlink_to(os.path.relpath(scores, own.parent))
 
 
-def extract(run: runs.Run, iteration: int, blobs: list[str], images: Path, out: Path) -> None:
+def extract(
+    run: runs.Run, iteration: int, blobs: list[str], images: Path, out: Path, gpu: bool
+) -> None:
     """Extract the features of some images that `out` names."""
     if blobs:
         net = ["--net", run.folder / "deploy.prototxt", "--weights", run.weights(iteration)]
         which = ["--blobs", ",".join(blobs), "--images", images, "--out", out]
-        run_script("extract_features.py", *net, *which, "--force")
+        run_script("extract_features.py", *net, *which, "--force", *(["--gpu"] if gpu else []))
 
 
 def point(run: runs.Run, iteration: int, scores: dict[str, dict]) -> dict:
@@ -268,8 +270,7 @@ def main() -> int:
         metavar="FILE",
         help="also fine-tune for VOC2007 by this solver of CNN/finetune_voc2007*",
     )
-    parser.add_argument("--gpu", metavar="ID", help="train on this GPU")
-    command_line.add_options(parser, "--note")
+    command_line.add_options(parser, "--gpu", "--note")
     args = parser.parse_args()
     args.start, args.name = time.perf_counter(), args.name or args.net
     args.work, args.data, args.voc = (p.absolute() for p in (args.work, args.data, args.voc))

@@ -5,7 +5,6 @@ next.
 import itertools
 import os
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -148,7 +147,7 @@ def write(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def train(run: Run, solver: caffe_pb2.SolverParameter, iteration: int, gpu: str | None) -> None:
+def train(run: Run, solver: caffe_pb2.SolverParameter, iteration: int, gpu: bool) -> None:
     """Train up to an iteration, from the newest snapshot; nothing if its weights exist.
 
     Raises
@@ -173,7 +172,7 @@ def train(run: Run, solver: caffe_pb2.SolverParameter, iteration: int, gpu: str 
     os.link(run.folder / f"{PREFIX}_iter_{iteration}.caffemodel", run.weights(iteration))
 
 
-def leave_untrained(run: Run, solver: caffe_pb2.SolverParameter, gpu: str | None) -> None:
+def leave_untrained(run: Run, solver: caffe_pb2.SolverParameter, gpu: bool) -> None:
     """Make the weights of iteration 0: the fillers' numbers, and BatchNorm's means of some batches.
 
     Without those means a net with BatchNorm would multiply its activations by 300 in each layer of
@@ -191,14 +190,11 @@ def leave_untrained(run: Run, solver: caffe_pb2.SolverParameter, gpu: str | None
     os.link(run.folder / f"{still.snapshot_prefix}_iter_{BATCHES}.caffemodel", run.weights(0))
 
 
-def run_caffe(
-    run: Run, solver: caffe_pb2.SolverParameter, name: str, log: Path, gpu: str | None
-) -> None:
+def run_caffe(run: Run, solver: caffe_pb2.SolverParameter, name: str, log: Path, gpu: bool) -> None:
     """Run `caffe train` in a run's folder, resuming if it can."""
     write(run.folder / name, prototxt.to_text(solver))
-    command = [Path(sys.executable).parent / "caffe", "train", "--solver", name]
-    command += ["--resume", "--keep", str(KEPT), "--minloglevel", "0"]
-    command += ["--gpu", gpu] if gpu else []
+    options = ["--resume", "--keep", str(KEPT), *(["--gpu", "0"] if gpu else [])]
+    command = child_process.caffe_train(name, *options)
     ended = child_process.run(command, run.folder, log)
     if ended.signal:
         raise KeyboardInterrupt

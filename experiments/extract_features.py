@@ -322,8 +322,7 @@ def main() -> int:
         metavar="N",
         help="images per pass through the net (default: 50)",
     )
-    parser.add_argument("--gpu", action="store_true", help="compute on the GPU")
-    command_line.add_options(parser, "--processes", "--force")
+    command_line.add_options(parser, "--gpu", "--processes", "--force")
     args = parser.parse_args()
 
     given = [args.weights, args.images or args.list, args.out]

@@ -278,8 +278,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument(
         "--weights", type=Path, metavar="FILE", help="with --name: another .caffemodel"
     )
-    parser.add_argument("--gpu", action="store_true", help="compute on the GPU")
-    command_line.add_options(parser, "--note", "--seed", "--force")
+    command_line.add_options(parser, "--gpu", "--note", "--seed", "--force")
     args = parser.parse_args()
     if args.weights and not args.name:
         raise UserError("--weights needs a --name for the files of its results")

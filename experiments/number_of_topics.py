@@ -6,7 +6,8 @@ Writes:  WORK/experiments/results/number_of_topics.json, WORK/experiments/number
 Paper:   the figure of the number of topics (40 is best on validation)
 Usage:   python experiments/number_of_topics.py [--data DIR] [--voc DIR] [--work DIR]
                  [--topics 10 20 40 60 80 100] [--net CaffeNet] [--solver solver_short.prototxt]
-                 [--iterations N] [--layer fc7] [--passes 1] [--seed 0] [--note TEXT] [--force]
+                 [--iterations N] [--layer fc7] [--passes 1] [--seed 0] [--gpu] [--note TEXT]
+                 [--force]
 
 It runs the project's scripts, once per number.  A number that is in the record is not measured
 again; a run that was stopped goes on where it was.
@@ -15,7 +16,6 @@ again; a run that was stopped goes on where it was.
 import texttopicnet.startup  # noqa: F401  isort: skip
 
 import argparse
-import os
 import shutil
 import sys
 import time
@@ -109,7 +109,8 @@ def train(args: argparse.Namespace, work: Path, topics: int) -> Path:
         collection = ["--data", args.data, "--collection", args.collection, "--work", work]
         what = ["--net", net, "--topics", topics, "--size", stored_size(args), "--seed", args.seed]
         script("CNN/create_lmdb.py", *collection, *what, "--force")
-    command = [caffe_command(), "train", "--solver", SOLVER, "--resume", "--minloglevel", "0"]
+    gpu = ["--gpu", "0"] if args.gpu else []
+    command = child_process.caffe_train(SOLVER, "--resume", *gpu)
     run(command, folder, folder / "trained.log")
     if not weights.is_file():
         raise UserError(
@@ -128,15 +129,6 @@ def stored_size(args: argparse.Namespace) -> int:
     return images.stored_side(next(filter(None, crops), images.CROP))
 
 
-def caffe_command() -> str:
-    """The `caffe` of this Python's environment, else the one on the PATH."""
-    places = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    found = shutil.which("caffe", path=places)
-    if not found:
-        raise UserError("the command caffe is not installed: run bash scripts/00_install.sh")
-    return found
-
-
 def score(args: argparse.Namespace, work: Path, topics: int, weights: Path) -> dict:
     """The mean APs of the SVMs: {'val': area, 'test': area, 'classes': {class: area on val}}."""
     name = f"topics{topics}"
@@ -145,7 +137,7 @@ def score(args: argparse.Namespace, work: Path, topics: int, weights: Path) -> d
         deploy = work / "CNN" / name / "deploy.prototxt"
         pictures = voc.year_folder(args.voc) / "JPEGImages"
         given = ["--net", deploy, "--weights", weights, "--blobs", args.layer]
-        given += ["--images", pictures, "--out", found]
+        given += ["--images", pictures, "--out", found, *(["--gpu"] if args.gpu else [])]
         script("experiments/extract_features.py", *given)
     given = ["--voc", args.voc, "--work", work, "--name", name, "--seed", args.seed, "--force"]
     script("experiments/voc_2007_classification.py", args.layer, *given)
@@ -276,7 +268,7 @@ def parse() -> argparse.Namespace:
         "--layer", default="fc7", metavar="BLOB", help="blob whose features count (default: fc7)"
     )
     command_line.add_options(parser, "--passes", "--no-below", "--no-above", "--workers", "--seed")
-    command_line.add_options(parser, "--note")
+    command_line.add_options(parser, "--gpu", "--note")
     command_line.add_options(parser, "--force", help="measure all numbers again")
     args = parser.parse_args()
     for name in ("data", "voc", "work"):

@@ -169,8 +169,7 @@ def main() -> int:
     parser.add_argument(
         "--weights", type=Path, metavar="FILE", help="with --name: weights to begin with"
     )
-    parser.add_argument("--gpu", action="store_true", help="compute on the GPU")
-    command_line.add_options(parser, "--note", "--seed", "--force")
+    command_line.add_options(parser, "--gpu", "--note", "--seed", "--force")
     args = parser.parse_args()
     args.work = args.work.absolute()
     if args.weights and not args.name:

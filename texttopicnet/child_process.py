@@ -7,12 +7,15 @@ a training writes its snapshot first.
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
+
+from texttopicnet.errors import UserError
 
 PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 BLOCK = 1 << 16
@@ -115,3 +118,16 @@ def _warn(name: str, error: OSError) -> None:
     with contextlib.suppress(OSError):
         why = error.strerror or error
         print(f"warning: {name} cannot be written ({why}): it ends here", file=sys.stderr)
+
+
+def caffe_train(solver: str, *options: str) -> list[str]:
+    """The command of a `caffe train` whose log holds every loss, whatever GLOG_minloglevel says.
+
+    It is the `caffe` of this Python's environment, else the one on the PATH; UserError if there is
+    neither.
+    """
+    places = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    found = shutil.which("caffe", path=places)
+    if not found:
+        raise UserError("the command caffe is not installed: run bash scripts/00_install.sh")
+    return [found, "train", "--solver", solver, *options, "--minloglevel", "0"]

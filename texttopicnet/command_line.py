@@ -235,6 +235,7 @@ OPTIONS = {
         "metavar": "N",
         "help": "one model is learnt per seed (default: %(default)s)",
     },
+    "--gpu": {"action": "store_true", "help": "compute on the GPU"},
     "--force": {"action": "store_true", "help": "replace existing outputs"},
     "--trust-pickle": {
         "action": "store_true",
