@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # usage: bash scripts/00_install.sh
 # Sets the project up: .venv with the pinned packages and the command caffe, WordNet in
-# data/nltk_data.  Needs Python 3.10 or newer (PYTHON3=... names one), 2 GB of disk, 2 minutes.
+# data/nltk_data.  Needs Python 3.10 or newer (PYTHON3=... names one), 3 GB of disk, 3 minutes.
 set -euo pipefail
 case ${1:-} in -h | --help) exec head -n 4 "${BASH_SOURCE[0]}" ;; esac
 INSTALLING=1 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
