@@ -15,7 +15,6 @@ from report_drawing import BLUE, GREY, MUTED, ORANGE, RED, Drawn, LeftOut, panel
 PAPER_TOPICS = 40
 MOST_TICKS = 5
 LONGEST = 32  # characters of a name beside a bar
-NETS = (("trained", BLUE), ("untrained", GREY))
 KINDS = {"topics": "learns topics", "shuffled": "learns shuffled labels"}
 EVIDENCE_TITLES = {
     "retrieval": "retrieval, percent",
@@ -55,7 +54,7 @@ def training(curves: report_training.Curves, records: dict) -> list[Drawn | Left
 
     found: list[Drawn | LeftOut] = []
     title = "Loss over the iterations"
-    if not lines:
+    if not curves.loss:
         found.append(LeftOut("training_loss", title, curves.no_loss))
     else:
         caption = "The loss as Caffe displays it, summed over the topics; logarithmic scale. "
@@ -117,74 +116,6 @@ def retrieval(records: dict) -> Drawn | LeftOut:
         f" {100 * values['chance']:.1f}."
     )
     return Drawn(name, title, caption, alt, draw, records=own[:1])
-
-
-def svm_layers(svm: dict, layers: tuple[str, ...]) -> Drawn | LeftOut:
-    """Mean AP of the trained and the untrained net by layer; `svm` is {net: {layer: record}}."""
-    name, title = "svm_layers", "VOC2007 SVMs by layer"
-    shown = [layer for layer in layers if any(layer in svm.get(n, {}) for n, _ in NETS)]
-    if not shown:
-        return missing(name, title, "SVMs", "python experiments/voc_2007_classification.py")
-    own = [svm[n][layer] for n, _ in NETS for layer in shown if layer in svm.get(n, {})]
-
-    def draw(narrow: bool) -> Figure:
-        figure, (axes,) = panels(1, narrow, 2.8)
-        for shift, (net, colour) in zip((-0.2, 0.2), NETS, strict=True):
-            measured = [i for i, layer in enumerate(shown) if layer in svm.get(net, {})]
-            values = [100 * svm[net][shown[i]]["values"]["mean"]["area"] for i in measured]
-            places = [i + shift for i in measured]
-            axes.bar(places, values, 0.38, color=colour, label=net)
-            for x, value in zip(places, values, strict=True):
-                axes.text(x, value + 1, f"{value:.1f}", ha="center", fontsize=8)
-        chance = 100 * own[0]["values"]["mean"]["chance"]
-        axes.axhline(chance, color=RED, linewidth=1, linestyle="--", label=f"chance ({chance:.1f})")
-        axes.set_xticks(range(len(shown)), shown)
-        axes.set(ylabel="mean AP, percent", ylim=(0, 100))
-        legend(figure, axes, narrow)
-        return figure
-
-    caption = "Mean over the classes. The untrained net has the same fillers and seed."
-    best = max(own, key=lambda r: r["values"]["mean"]["area"])
-    alt = (
-        f"Mean AP of {', '.join(shown)}; the highest is {100 * best['values']['mean']['area']:.1f}"
-        f" percent, {best['layer']} of the {best['name']} net."
-    )
-    return Drawn(name, title, caption, alt, draw, records=own)
-
-
-def svm_classes(svm: dict, layers: tuple[str, ...], paper: dict) -> Drawn | LeftOut:
-    """AP of each class, a panel per layer; the paper's classes where the set is the paper's."""
-    name, title = "svm_classes", "VOC2007 SVMs by class"
-    shown = [layer for layer in layers if any(layer in svm.get(n, {}) for n, _ in NETS)]
-    if not shown:
-        return missing(name, title, "SVMs", "python experiments/voc_2007_classification.py")
-    own = [svm[n][layer] for n, _ in NETS for layer in shown if layer in svm.get(n, {})]
-    classes = list(own[0]["values"]["classes"])
-    table = paper["tables"]["voc2007_svm_classes"]
-    row = next(row for row in table["rows"] if row["method"] == table["ours"])
-    papers = row["values"] if own[0]["paper_set"] else {}
-
-    def draw(narrow: bool) -> Figure:
-        figure, axes = panels(len(shown), narrow, 0.7 + 0.3 * len(classes))
-        for panel, layer in zip(axes, shown, strict=True):
-            for shift, (net, colour) in zip((-0.2, 0.2), NETS, strict=True):
-                if layer in svm.get(net, {}):
-                    scores = svm[net][layer]["values"]["classes"]
-                    values = [scores[c]["area"] if c in scores else 0 for c in classes]
-                    bars(panel, [i + shift for i in range(len(classes))], values, colour, net)
-            if papers:
-                rows = [i for i, c in enumerate(classes) if papers.get(c) is not None]
-                known = [papers[classes[i]] for i in rows]
-                panel.plot(known, rows, "D", color=RED, markersize=4, label="paper", zorder=3)
-            panel.set_title(layer)
-            finish(panel, classes)
-        legend(figure, axes[0], narrow)
-        return figure
-
-    caption = "AP of each class in percent, area under the precision-recall curve."
-    caption += f" The paper's row ({row['mark']}) is probably pool5." if papers else ""
-    alt = f"Bars of the AP of {len(classes)} classes for {', '.join(shown)}."
-    return Drawn(name, title, caption, alt, draw, records=own)
 
 
 def topic_numbers(records: dict) -> Drawn | LeftOut:
@@ -273,10 +204,17 @@ def scores_of(row: dict) -> dict[str, float]:
     return measures(row) | ({} if loss is None else {"held-out loss": loss})
 
 
-def bars(axes: Axes, places: list[float], values: list[float], colour: str, label: str) -> None:
+def bars(
+    axes: Axes,
+    places: list[float],
+    values: list[float],
+    colour: str,
+    label: str,
+    height: float = 0.38,
+) -> None:
     """Horizontal bars of fractions in percent, each with its number."""
     percent = [100 * v for v in values]
-    axes.barh(places, percent, 0.38, color=colour, label=label)
+    axes.barh(places, percent, height, color=colour, label=label)
     for y, value in zip(places, percent, strict=True):
         axes.text(value + 1, y, f"{value:.0f}", va="center", fontsize=7.5)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import jinja2
 import report_examples
 import report_figures
+import report_svm
 import report_training
 from markupsafe import Markup, escape
 from paper_tables import LAYERS, checked, mark, number, own_svm, paper_row
@@ -87,8 +88,8 @@ def sections(source: Source, records: dict, paper: dict) -> list[Section]:
         Section(
             "Classification",
             [
-                report_figures.svm_layers(svm, LAYERS),
-                report_figures.svm_classes(svm, LAYERS, paper),
+                report_svm.by_layer(svm, LAYERS),
+                report_svm.by_class(svm, LAYERS, paper),
                 *evidence(records),
                 report_figures.topic_numbers(records),
             ],
@@ -105,7 +106,9 @@ def evidence(records: dict) -> list[Drawn | LeftOut]:
     except UserError as error:
         print(f"the report leaves the project's evidence out: {error}")
         own = {}
-    found = [(n, r) for n, r in (own | records).items() if r["experiment"] == "evidence"]
+    found = [
+        (n, r) for n, r in (own | records).items() if r["experiment"] == "evidence" and r["rows"]
+    ]
     if not found:
         why = "There is no record of it: python experiments/evidence.py makes one."
         return [LeftOut("evidence", "SVM mean AP against iterations", why)]

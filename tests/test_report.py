@@ -18,6 +18,7 @@ from texttopicnet.errors import UserError
 ROOT = Path(__file__).resolve().parents[1]
 HOSTILE = "<script>alert(1)</script>\"'><img src=http://x.org/y> & $a_b$ \\frac"
 COLOURS = {"red": (0, 0, 255), "green": (0, 255, 0), "blue": (255, 0, 0)}  # BGR
+TABLES = {"voc2007_svm_classes": {"ours": "x", "rows": [{"method": "x", "values": {}}]}}
 LOG = """\
 I1127 00:00:00.000001     7 solver.cpp:347] Iteration 0, Testing net (#0)
 I1127 00:00:00.000002     7 solver.cpp:414]     Test net output #0: accuracy = 0.5
@@ -249,13 +250,17 @@ def test_bars_and_points_are_the_records(part, records, script):
     paper = script.json_files.read(ROOT / "experiments" / "paper.json", "")
     widths = [
         bar.get_width()
-        for bars in figures.svm_classes(svm, ("pool5", "fc7"), paper).draw(False).axes[0].containers
+        for bars in part("svm")
+        .by_class(svm, ("pool5", "fc7"), paper)
+        .draw(False)
+        .axes[0]
+        .containers
         for bar in bars
     ]
     assert widths == [50, 25, 12.5, 37.5]
     heights = [
         bar.get_height()
-        for bars in figures.svm_layers(svm, ("pool5", "fc7")).draw(True).axes[0].containers
+        for bars in part("svm").by_layer(svm, ("pool5", "fc7")).draw(True).axes[0].containers
         for bar in bars
     ]
     assert heights == [37.5, 25]
@@ -279,13 +284,30 @@ def test_bars_and_points_are_the_records(part, records, script):
     assert lines(drawn, 1)["learns topics"] == [[0, 4.5], [9, 3]]
 
 
-def test_the_papers_classes_are_drawn_only_on_its_set(part, records, script):
+def test_the_papers_classes_are_drawn_beside_pool5_of_its_set(part, records, script):
     paper = script.json_files.read(ROOT / "experiments" / "paper.json", "")
-    net = {"trained": {"fc7": records["voc2007_svm_fc7_trained"] | {"paper_set": True}}}
-    drawn = part("figures").svm_classes(net, ("fc7",), paper).draw(False)
-    assert lines(drawn)["paper"] == [[49, 0], [42, 1]]  # bus and cat
-    net["trained"]["fc7"]["paper_set"] = False
-    assert lines(part("figures").svm_classes(net, ("fc7",), paper).draw(False)) == {}
+    r = records["voc2007_svm_fc7_trained"] | {"paper_set": True}
+    layers = ("pool5", "fc7")
+    drawn = part("svm").by_class({"mine": {"pool5": r, "fc7": r}}, layers, paper).draw(False)
+    assert lines(drawn) == {"paper": [[49, 0], [42, 1]]}  # bus and cat
+    assert lines(drawn, 1) == {}
+    drawn = part("svm").by_class({"mine": {"pool5": r | {"paper_set": False}}}, layers, paper)
+    assert lines(drawn.draw(False)) == {}
+
+
+def test_nets_with_other_names_are_drawn_too(part):
+    """Three nets side by side, the trained one first; a class that one lacks has no bar."""
+    nets = ("mine", "untrained", "trained")
+    svm = {net: {"fc7": svm_record("fc7", net, bus=0.5, cat=0.25)} for net in nets}
+    svm["mine"]["fc7"]["values"]["classes"].pop("cat")
+    drawn = part("svm").by_class(svm, ("fc7",), {"tables": TABLES}).draw(False)
+    bars = {
+        c.get_label(): [b.get_y() + b.get_height() / 2 for b in c] for c in drawn.axes[0].containers
+    }
+    assert list(bars) == ["trained", "untrained", "mine"]
+    assert np.allclose(bars["trained"], [-0.8 / 3, 1 - 0.8 / 3])
+    assert np.allclose(bars["untrained"], [0, 1])
+    assert np.allclose(bars["mine"], [0.8 / 3])
 
 
 # ----------------------------------------------------------------------------------------- the page
