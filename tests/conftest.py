@@ -53,6 +53,20 @@ def net_from(tmp_path):
 
 
 @pytest.fixture(scope="session")
+def sample_chain(tmp_path_factory):
+    """The folder in which `run_all.sh --sample` has been run, as data/ and work/, and its output.
+
+    It takes minutes, and all tests share it.
+    """
+    import sample_run
+
+    folder = tmp_path_factory.mktemp("chain")
+    done = sample_run.run_all(folder)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return folder, done.stdout
+
+
+@pytest.fixture(scope="session")
 def load_script():
     """load_script("LDA/x.py"): the script as a module that worker processes can import from."""
 

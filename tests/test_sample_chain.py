@@ -5,36 +5,18 @@
 import json
 import os
 import re
-import subprocess
-from pathlib import Path
 
 import lmdb
 import numpy as np
 import pytest
 from gensim.corpora import Dictionary, MmCorpus
 from gensim.models import LdaModel
-
-ROOT = Path(__file__).resolve().parents[1]
-
-
-def run_all(folder, *arguments):
-    command = ["bash", str(ROOT / "scripts" / "run_all.sh"), "--sample", *arguments]
-    command += ["--data", str(folder / "data"), "--work", str(folder / "work")]
-    return subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        env=os.environ | {"GLOG_minloglevel": "0"},
-    )
+from sample_run import run_all
 
 
-@pytest.fixture(scope="module")
-def chain(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("chain")
-    done = run_all(folder)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return folder, done.stdout
+@pytest.fixture
+def chain(sample_chain):
+    return sample_chain
 
 
 def record(folder, name):
