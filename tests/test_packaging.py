@@ -64,7 +64,6 @@ NOT_IMPORTED = {"ruff", "setuptools", "onnxscript", "ipykernel"} | {
     "gdown",
     "onnx",
     "onnxruntime",
-    "nbclient",
     "playwright",
 }
 
@@ -126,7 +125,7 @@ def test_the_core_is_what_caffe_imports():
 )
 def test_an_extra_has_what_its_folders_import(extra, folders):
     optional = {"scikit-learn", "distributed"} if extra in ("topics", "cluster") else set()
-    optional |= {"packaging", "tomli"}  # they come with pytest
+    optional |= {"packaging", "tomli", "nbformat"}  # they come with pytest and nbclient
     assert distributions(*folders) - optional <= set(declared(extra))
 
 

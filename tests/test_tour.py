@@ -1,7 +1,5 @@
 """experiments/tour.ipynb: what is checked in, and what it prints when the sample is run again."""
 
-import copy
-import getpass
 import json
 import re
 from pathlib import Path
@@ -9,9 +7,9 @@ from pathlib import Path
 import nbclient
 import nbformat
 import pytest
+from execute_tour import PATH, execute
 
 ROOT = Path(__file__).resolve().parents[1]
-PATH = ROOT / "experiments" / "tour.ipynb"
 NUMBER = re.compile(r"-?\d+\.\d+|-?\d+")
 # A number of the net may differ between processors, which add in different orders.
 NEAR = 0.02  # shares and divergences of its topics
@@ -35,28 +33,13 @@ def pictures(cell):
     return sum("image/png" in o.get("data", {}) for o in cell.outputs)
 
 
-def execute(notebook, **values):
-    """The notebook executed, with other values after the cell that is tagged "parameters"."""
-    executed = copy.deepcopy(notebook)
-    (place,) = (i for i, c in enumerate(executed.cells) if "parameters" in c.metadata.get("tags", ()))
-    source = "from pathlib import Path\n\n"
-    source += "".join(f"{name} = Path({str(value)!r})\n" for name, value in values.items())
-    executed.cells.insert(place + 1, nbformat.v4.new_code_cell(source))
-    client = nbclient.NotebookClient(
-        executed, timeout=600, kernel_name="python3", resources={"metadata": {"path": PATH.parent}}
-    )
-    try:
-        client.execute()
-    finally:
-        del executed.cells[place + 1]
-    return executed
-
-
 def test_it_is_executed_whole_and_small(tour):
     cells = code(tour)
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
     assert {o.output_type for cell in cells for o in cell.outputs} <= {"stream", "display_data"}
-    assert {o.name for cell in cells for o in cell.outputs if o.output_type == "stream"} == {"stdout"}
+    assert {o.name for cell in cells for o in cell.outputs if o.output_type == "stream"} == {
+        "stdout"
+    }
     assert sum(map(pictures, cells)) >= 8
     assert PATH.stat().st_size < 600_000
     assert max(len(cell.source.splitlines()) for cell in cells) <= 25
@@ -68,10 +51,8 @@ def test_it_says_nothing_of_the_machine_that_executed_it(tour):
         for output in cell.outputs:
             for picture in output.get("data", {}).values():
                 held = held.replace(json.dumps(picture)[1:-1], "")
-    for word in (str(ROOT), str(Path.home()), "/work/", "/root", "/tmp", "/home", "iopub", "shell."):
+    for word in (str(ROOT), "/work/", "/root", "/tmp", "/home", "iopub", "shell."):
         assert word not in held, word
-    user = getpass.getuser()
-    assert not re.search(rf"\b{re.escape(user)}\b", " ".join(map(printed, code(tour))))
     assert not re.search(r"20\d\d-\d\d-\d\d", held)
     assert set(tour.metadata) == {"kernelspec", "language_info"}
     assert dict(tour.metadata.language_info) == {"name": "python"}
@@ -104,5 +85,5 @@ def test_the_same_comes_out_again(tour, sample_chain):
         old_numbers, new_numbers = (list(map(float, NUMBER.findall(t))) for t in (before, now))
         assert new_numbers == pytest.approx(old_numbers, abs=near)
     said = "".join(map(printed, code(again)))
-    assert "differ by less than 1e-5: True" in said
+    assert "the net computes what is stored: True" in said
     assert "the record agrees: True" in said
