@@ -81,7 +81,9 @@ def table(s: argparse.Namespace) -> list[Stage]:
         Stage("09_voc_2007_fine_tuning", weights[:1], fine_tuned, tuning, no_voc or no_net, True),
         Stage("10_image_classification", weights[:1], classified, classification, no_sets, True),
         *more_experiments(s, weights[:1], no_voc),
-        Stage("14_make_tables", [], page, given("data", "work"), always=True),
+        Stage(
+            "14_make_tables", [], page, given("data", "work", "net", "topics") + trust, always=True
+        ),
     ]
 
 

@@ -29,8 +29,12 @@ def test_it_ends_with_what_to_look_at(chain):
     assert said.strip().splitlines()[-1].startswith("look at ")
     assert str(report) in said.strip().splitlines()[-1]
     page = report.read_text()
-    assert page.count("data:image/png;base64,") == 3
-    assert page.count("data:image/jpeg;base64,") == 60
+    assert page.count('<svg class="wide-drawing"') == 8  # evidence of the project's own is one
+    # six images for each of 40 topics and 5 texts, and 5 images for which texts were found
+    assert page.count("data:image/jpeg;base64,") == 6 * 40 + 6 * 5 + 5
+    assert "Left out." not in page
+    drawn = {path.stem for path in (report.parent / "report_figures").iterdir()}
+    assert len(drawn) == 11
 
 
 def test_blemishes_are_counted_by_reason(chain):
