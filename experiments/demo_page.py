@@ -1,11 +1,13 @@
 """A part of demo.py: the page, by Gradio.  Pictures are inside the page; no file is served."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
-# Gradio reads these when it is imported: no telemetry, no look for a newer version
+# for Gradio: no telemetry, and no look for a newer version
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ.pop("GRADIO_ALLOWED_PATHS", None)  # would let the page serve files
 
 import gradio as gr
 import jinja2
@@ -16,8 +18,6 @@ from demo_answers import (
     Answer,
     Answers,
 )
-from starlette.middleware import Middleware
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from texttopicnet import files
 from texttopicnet.errors import UserError
@@ -44,11 +44,11 @@ POLICY = (
 class Policy:
     """ASGI middleware that adds `POLICY` to every response."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: Callable) -> None:
         self._app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_with_policy(message: Message) -> None:
+    async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
+        async def send_with_policy(message: dict) -> None:
             if message["type"] == "http.response.start":
                 headers = [
                     (b"content-security-policy", POLICY.encode()),
@@ -188,7 +188,6 @@ def serve(made: gr.Blocks, host: str, port: int) -> str:
             inbrowser=False,
             quiet=True,
             prevent_thread_lock=True,
-            allowed_paths=[],
             max_file_size=MOST_UPLOAD,
             show_error=False,
             footer_links=[],
@@ -201,7 +200,7 @@ def serve(made: gr.Blocks, host: str, port: int) -> str:
                 font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
             ),
             css_paths=HERE / "demo.css",
-            app_kwargs={"middleware": [Middleware(Policy)]},
+            app_kwargs={"middleware": [(Policy, (), {})]},
         )
     except OSError as error:
         raise UserError(
