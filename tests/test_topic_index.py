@@ -221,5 +221,7 @@ def test_a_full_disk_is_a_sentence(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(UserError, match=r"cannot be written \(No space left on device\): free space"):
+    with pytest.raises(
+        UserError, match=r"cannot be written \(No space left on device\): free space"
+    ):
         made(tmp_path)
