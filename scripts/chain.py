@@ -289,6 +289,10 @@ def main() -> int:
     if s.dry_run:
         print("dry run: nothing was run")
     elif s.last == LAST:
+        if s.embedding == "lda":
+            page = options(data=s.data, collection=s.collection, work=s.work, net=s.net)
+            page += options(topics=s.topics)
+            print(f"try the model: python experiments/demo.py {shlex.join(page)}")
         print(f"look at {s.work}/experiments/report.html (and tables.md beside it)")
     else:
         print(f"stages up to {s.last} are done: see {s.work}")

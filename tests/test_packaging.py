@@ -60,11 +60,9 @@ IMPORTED_AS = {  # import name: distribution, where they differ
 OURS = {"caffe", "texttopicnet", "selective_search_ijcv_with_python"}  # the last is BVLC's own name
 # tools, and what onnx and nbclient load by themselves
 NOT_IMPORTED = {"ruff", "setuptools", "onnxscript", "ipykernel"} | {
-    "gradio",
     "gdown",
     "onnx",
     "onnxruntime",
-    "playwright",
 }
 
 
@@ -126,6 +124,7 @@ def test_the_core_is_what_caffe_imports():
 def test_an_extra_has_what_its_folders_import(extra, folders):
     optional = {"scikit-learn", "distributed"} if extra in ("topics", "cluster") else set()
     optional |= {"packaging", "tomli", "nbformat"}  # they come with pytest and nbclient
+    optional |= {"gradio"} if extra == "experiments" else set()  # demo.py has an extra of its own
     assert distributions(*folders) - optional <= set(declared(extra))
 
 
