@@ -52,7 +52,7 @@ def table(s: argparse.Namespace) -> list[Stage]:
         return options(**{name: getattr(s, name) for name in names})
 
     corpus, target = given("data", "collection", "work"), given("topics", "embedding")
-    from_dump = given("dump", "images", "scheduler") if s.dump or s.images else []
+    source = given("dump", "images", "pairs", "scheduler") if s.dump or s.images or s.pairs else []
     learning = given("scheduler", "topics", "passes", "workers", "seed", "no_below", "no_above")
     training = given("work", "net", "solver", "seed", "note", "gpu")
     extraction = given("data", "voc", "work", "net") + options(gpu=s.extracts_on_gpu)
@@ -68,7 +68,7 @@ def table(s: argparse.Namespace) -> list[Stage]:
     classification = nets + sets + tuning_solver(s, "classes")
     no_net = no_fine_tuning(s)
     return [
-        Stage("01_generate_train_dict", [], [train_dict], corpus + from_dump),
+        Stage("01_generate_train_dict", [], [train_dict], corpus + source),
         Stage("02_learn_LDA_model", [train_dict], [model], corpus + learning + trust),
         Stage(
             "03_generate_train_labels", [model], [labels], corpus + target + given("seed") + trust
@@ -187,9 +187,11 @@ def settings(args: argparse.Namespace) -> argparse.Namespace:
         raise UserError(f"--from {args.first} comes after --to {args.last}: give them in order")
     sample = args.sample
     args.data = (args.data or (ROOT / "data" / "sample" if sample else artefacts.DATA)).absolute()
-    args.work = args.work or (ROOT / "work" / "sample" if sample else default_work(args.data))
+    if args.pairs:
+        args.collection = str(args.pairs.absolute().parent)
+    args.work = args.work or (ROOT / "work" / "sample" if sample else default_work(args))
     args.work, args.voc = args.work.absolute(), voc.holder((args.voc or args.data).absolute())
-    for name in ("dump", "images"):
+    for name in ("dump", "images", "pairs"):
         setattr(args, name, getattr(args, name) and getattr(args, name).absolute())
     args.net = args.net or ("CaffeNetSample" if sample else "CaffeNet")
     args.passes = args.passes or (10 if sample else 1)
@@ -210,8 +212,13 @@ def settings(args: argparse.Namespace) -> argparse.Namespace:
     return args
 
 
-def default_work(data: Path) -> Path:
-    """The project itself for its own data folder, else work/<name of the data folder>."""
+def default_work(args: argparse.Namespace) -> Path:
+    """The project itself for its own data folder, else work/<name of the folder of the data or of
+    the list of pairs>.
+    """
+    if args.pairs:
+        return ROOT / "work" / Path(args.collection).name
+    data = args.data
     own = data.exists() and artefacts.DATA.exists() and data.samefile(artefacts.DATA)
     return ROOT if own else ROOT / "work" / data.name
 
@@ -223,7 +230,8 @@ def note_of(args: argparse.Namespace, solver: Path) -> str:
         target = f"{args.topics} topics, {args.passes} passes"
     else:
         target = f"{args.embedding} of {args.topics} numbers"
-    return f"trained on {args.data.name}: {target}; {args.net}, {iterations} iterations"
+    corpus = Path(args.collection).name if args.pairs else args.data.name
+    return f"trained on {corpus}: {target}; {args.net}, {iterations} iterations"
 
 
 def make_sample(data: Path, dry: bool) -> int:
@@ -261,6 +269,7 @@ def parser() -> command_line.Parser:
     add(p, "--scheduler", help="address of a Dask cluster for the text half")
     add(p, "--collection", "--dump")
     p.add_argument("--images", type=Path, metavar="FILE", help=listed)
+    add(p, "--pairs")
     add(p, "--embedding", choices=embeddings.NAMES)
     add(p, "--trust-pickle")
     gpu = "train and extract on a GPU (default: if solver_mode is GPU and there is one)"
