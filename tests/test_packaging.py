@@ -36,6 +36,7 @@ FOLDERS = [
     "experiments",
     "scripts",
     "data",
+    "models",
     "benchmarks",
     "tests",
 ]
@@ -61,7 +62,6 @@ OURS = {"caffe", "texttopicnet", "selective_search_ijcv_with_python"}  # the las
 # tools, and what onnx and nbclient load by themselves
 NOT_IMPORTED = {"ruff", "setuptools", "onnxscript", "ipykernel"} | {
     "gradio",
-    "gdown",
     "onnx",
     "onnxruntime",
     "nbclient",
@@ -121,6 +121,7 @@ def test_the_core_is_what_caffe_imports():
         ("topics", ["CNN"]),
         ("cluster", ["texttopicnet"]),
         ("experiments", ["experiments"]),
+        ("models", ["models"]),
         ("dev", ["tests", "benchmarks"]),
     ],
 )

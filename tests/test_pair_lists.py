@@ -249,14 +249,18 @@ def test_from_a_list_to_the_lmdbs(corpus, run, capsys):
     assert themes[0] != themes[1]
     run("CNN/create_lmdb.py", *common, "--size", "32")
     folder = work / "CNN" / "CaffeNet"
-    with lmdb.open(str(folder / "train_images_lmdb"), readonly=True, lock=False).begin() as images:
-        for key, value in images.cursor():
-            i = int(key.decode().partition("pictures/")[2].partition(".")[0])
-            datum = caffe_pb2.Datum.FromString(value)
-            picture = cv2.imdecode(np.frombuffer(datum.data, np.uint8), cv2.IMREAD_COLOR)
-            assert picture.shape == (32, 32, 3)
-            assert abs(picture.mean((0, 1)) - (250 * (i % 2), 40, 20 * i)).max() < 4
-    assert images.stat()["entries"] == 8
+    with (
+        lmdb.open(str(folder / "train_images_lmdb"), readonly=True, lock=False) as database,
+        database.begin() as transaction,
+    ):
+        records = list(transaction.cursor())
+    assert len(records) == 8
+    for key, value in records:
+        i = int(key.decode().partition("pictures/")[2].partition(".")[0])
+        data = caffe_pb2.Datum.FromString(value).data
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        assert picture.shape == (32, 32, 3)
+        assert abs(picture.mean((0, 1)) - (250 * (i % 2), 40, 20 * i)).max() < 4
 
 
 def test_bad_files_of_a_list_are_left_out_by_reason(corpus, run, capsys):
