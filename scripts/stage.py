@@ -86,7 +86,7 @@ def more_experiments(s: argparse.Namespace, weights: list[Path], no_voc: str) ->
             [],
             outputs[1],
             learning + limits + gpu + (short if s.sample else []),
-            long or no_voc,
+            long or no_voc or (s.weights and "it learns topics and nets of its own") or "",
             resumes=True,
         ),
         Stage(

@@ -36,6 +36,7 @@ FOLDERS = [
     "experiments",
     "scripts",
     "data",
+    "models",
     "benchmarks",
     "tests",
 ]
@@ -60,7 +61,6 @@ IMPORTED_AS = {  # import name: distribution, where they differ
 OURS = {"caffe", "texttopicnet", "selective_search_ijcv_with_python"}  # the last is BVLC's own name
 # tools, and what onnx and nbclient load by themselves
 NOT_IMPORTED = {"ruff", "setuptools", "onnxscript", "ipykernel"} | {
-    "gdown",
     "onnx",
     "onnxruntime",
 }
@@ -118,6 +118,7 @@ def test_the_core_is_what_caffe_imports():
         ("topics", ["CNN"]),
         ("cluster", ["texttopicnet"]),
         ("experiments", ["experiments"]),
+        ("models", ["models"]),
         ("dev", ["tests", "benchmarks"]),
     ],
 )
