@@ -8,8 +8,9 @@
 | Scale, Embed | weight, bias | 0, 1; a Scale with two bottoms has a bias only |
 | PReLU, Parameter | weight | 0 |
 | Bias | bias | 0 |
-| LSTM | weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0, weight_static | 0, the last, 1, zeros, 2 |
-| RNN | the same, weight_ho, bias_o | 0, 2, 1, zeros, 3, 4; with x_static one later from 2 on |
+| LSTM | weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0 | 0, the last, 1, zeros |
+| RNN | the same, weight_ho, bias_o | 0, 2, 1, zeros, 3, 4 |
+| both with x_static | also weight_static | 2; what follows is one later |
 | others | blob_0, blob_1, ... | as they are |
 
 An LSTM's rows are in the order of torch.nn.LSTM (input, forget, candidate, output); Caffe has the
@@ -66,16 +67,14 @@ def of_layer(layer: Layer) -> Tensors:
     if layer.type == "Scale" and len(layer.param.bottom) > 1:
         return dict(zip(("bias",), blobs, strict=False))
     if layer.type in _RECURRENT:
-        return _RECURRENT[layer.type](layer, blobs)
+        return _RECURRENT[layer.type](blobs)
     names = {"Bias": ("bias",), "Parameter": ("weight",), "PReLU": ("weight",)}
     weighted = ("Convolution", "Deconvolution", "InnerProduct", "Scale", "Embed")
     found = names.get(layer.type, ("weight", "bias") if layer.type in weighted else ())
-    return {
-        found[i] if i < len(found) else f"blob_{i}": blob for i, blob in enumerate(blobs)
-    }
+    return {found[i] if i < len(found) else f"blob_{i}": blob for i, blob in enumerate(blobs)}
 
 
-def _lstm(layer: Layer, blobs: list[torch.Tensor]) -> Tensors:
+def _lstm(blobs: list[torch.Tensor]) -> Tensors:
     def in_torchs_order(rows: torch.Tensor):
         i, f, o, g = rows.chunk(4)
         return torch.cat([i, f, g, o])
@@ -86,7 +85,7 @@ def _lstm(layer: Layer, blobs: list[torch.Tensor]) -> Tensors:
     return found | ({"weight_static": static[0]} if static else {})
 
 
-def _rnn(layer: Layer, blobs: list[torch.Tensor]) -> Tensors:
+def _rnn(blobs: list[torch.Tensor]) -> Tensors:
     weight, bias, *static, hidden, output, output_bias = blobs
     found = {"weight_ih_l0": weight, "weight_hh_l0": hidden, "bias_ih_l0": bias}
     found |= {"bias_hh_l0": torch.zeros_like(bias), "weight_ho": output, "bias_o": output_bias}

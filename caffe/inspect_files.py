@@ -6,7 +6,6 @@ Large files are not read as a whole: of weights the shapes, of an LMDB a sample 
 
 from __future__ import annotations
 
-import contextlib
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +25,7 @@ from caffe.regular_file import open_regular
 
 Found = dict[str, Any]
 HEAD = 4096  # bytes that are looked at to tell text from a binary file
-NUMPY, ZIP = b"\x93NUMPY", b"PK\x03\x04"
+NUMPY = b"\x93NUMPY"
 # fields of a solver's prototxt that a net's does not have
 SOLVER_FIELDS = ("net", "train_net", "net_param", "train_net_param", "base_lr", "lr_policy")
 SOLVER_FIELDS += ("max_iter", "solver_type", "solver_mode", "snapshot_prefix", "test_iter")
@@ -35,6 +34,7 @@ SIGNATURES = {
     b"\x89PNG": "a PNG image",
     b"GIF8": "a GIF image",
     b"\x1f\x8b": "compressed with gzip; unpack it first",
+    b"PK\x03\x04": "a zip archive (such as .npz, or PyTorch's own files); it is none of Caffe's",
     b"%PDF": "a PDF file",
 }
 
@@ -98,7 +98,7 @@ def read(path: str, options: Options | None = None) -> Found:
 def _reader(path: str, head: bytes) -> Callable[[str, Options], Found]:
     if hdf5_file.is_hdf5(path):
         return _read_hdf5
-    if head.startswith((NUMPY, ZIP)):
+    if head.startswith(NUMPY):
         return _read_numpy
     for start, what in SIGNATURES.items():
         if head.startswith(start):
@@ -144,7 +144,9 @@ def form_of(net: caffe_pb2.NetParameter) -> str:
     return "V1" if net.layers else "Caffe 1.0"
 
 
-def read_net(net: caffe_pb2.NetParameter, path: str, options: Options, solver: str = "SGD") -> Found:
+def read_net(
+    net: caffe_pb2.NetParameter, path: str, options: Options, solver: str = "SGD"
+) -> Found:
     """Describe a net that was read from `path`, in one phase."""
     chosen = options.phase or ("TRAIN" if _has_data_for_training(net) else "TEST")
     form = form_of(net)
@@ -157,6 +159,20 @@ def read_net(net: caffe_pb2.NetParameter, path: str, options: Options, solver: s
     if not summary.layers:
         raise CaffeError(f"{path}: has no layers in phase {chosen}")
     return {"kind": "net", "format": f"prototxt, {form}"} | summary.to_dict()
+
+
+def shapes_of(
+    net: caffe_pb2.NetParameter, path: str, phase: int, given: Mapping[str, Shape]
+) -> dict[str, Shape | None]:
+    """{blob: shape} of a net in one phase; None where a shape is unknown."""
+    param = caffe_pb2.NetParameter()
+    param.CopyFrom(net)
+    param.state.phase = phase
+    return {
+        name: shape
+        for layer in summarize(param, path, given).layers
+        for name, shape in layer.tops.items()
+    }
 
 
 def _has_data_for_training(net: caffe_pb2.NetParameter) -> bool:
@@ -305,23 +321,8 @@ def _read_hdf5(path: str, options: Options) -> Found:
 
 def _read_numpy(path: str, _: Options) -> Found:
     try:
-        with contextlib.closing(_loaded(path)) as arrays:
-            rows = [{"name": n, "type": str(arrays[n].dtype), **statistics(arrays[n])} for n in arrays]
-    except (OSError, ValueError, EOFError, KeyError, MemoryError) as error:
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
         why = " ".join(str(error).split())
-        raise CaffeError(f"{path}: is not a readable file of NumPy arrays ({why})") from error
-    if len(rows) == 1 and not rows[0]["name"]:
-        return {"kind": "array", "format": "NumPy"} | rows[0]
-    return {"kind": "arrays", "format": "NumPy", "arrays": rows}
-
-
-class _Single(dict):
-    """The one array of a .npy file, under the name ''."""
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-
-def _loaded(path: str):
-    found = np.load(path, mmap_mode="r", allow_pickle=False)
-    return _Single({"": found}) if isinstance(found, np.ndarray) else found
+        raise CaffeError(f"{path}: is not a readable NumPy array ({why})") from error
+    return {"kind": "array", "format": "NumPy", "type": str(values.dtype)} | statistics(values)

@@ -53,9 +53,7 @@ def read_lmdb(path: str) -> dict[str, Any]:
             found["first_key"] = _text(cursor.key())
             cursor.last()
             found["last_key"] = _text(cursor.key())
-            sample = [
-                (key, _datum(path, key, value)) for key, value in _sample(cursor, records)
-            ]
+            sample = [(key, _datum(path, key, value)) for key, value in _sample(cursor, records)]
     except lmdb.Error as error:
         raise CaffeError(f"{path}: is not a readable LMDB ({error})") from error
     return found | _summary(path, sample)

@@ -228,12 +228,6 @@ def _blob(found: Found) -> list[str]:
     return lines
 
 
-def _arrays(found: Found) -> list[str]:
-    rows = [[row["name"], row["type"], *_statistics(row)] for row in found["arrays"]]
-    head = ["array", "type", "shape", "values", "mean", "deviation", "range"]
-    return ["", *table(head, rows, "lllrrr")]
-
-
 def _hdf5_data(found: Found) -> list[str]:
     rows = [[row["name"], shape_text(row["shape"]), row["type"]] for row in found["datasets"]]
     return ["", *table(["dataset", "shape", "type"], rows)]
@@ -267,7 +261,6 @@ _PRINTERS = {
     "solver state": _state,
     "blob": _blob,
     "array": _blob,
-    "arrays": _arrays,
     "HDF5 data": _hdf5_data,
     "LMDB": _lmdb,
 }

@@ -2,6 +2,8 @@
 
 OWN = {  # not BVLC's: {sub-command: (its module in caffe/tools/, purpose)}
     "inspect": ("inspect_file", "what a net, weights, a solver state, a mean or an LMDB holds"),
+    "classify": ("classify", "the classes that a net finds most likely for images"),
+    "draw": ("draw_net", "a picture of a net"),
     "export": ("export_net", "a trained net as ONNX, or its weights for PyTorch"),
 }
 TOOLS = {  # each is a module of caffe/tools/ with flags and a -help of its own
