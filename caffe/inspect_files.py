@@ -145,7 +145,7 @@ def form_of(net: caffe_pb2.NetParameter) -> str:
 
 
 def read_net(
-    net: caffe_pb2.NetParameter, path: str, options: Options, solver: str = "SGD"
+    net: caffe_pb2.NetParameter, path: str, options: Options, solver_type: str = "SGD"
 ) -> Found:
     """Describe a net that was read from `path`, in one phase."""
     chosen = options.phase or ("TRAIN" if _has_data_for_training(net) else "TEST")
@@ -155,7 +155,7 @@ def read_net(
     param.state.phase = caffe_pb2.Phase.Value(chosen)
     param.state.level = options.level or param.state.level
     param.state.stage.extend(stage for stage in options.stages if stage)
-    summary = summarize(param, path, options.shapes, solver)
+    summary = summarize(param, path, options.shapes, solver_type)
     if not summary.layers:
         raise CaffeError(f"{path}: has no layers in phase {chosen}")
     return {"kind": "net", "format": f"prototxt, {form}"} | summary.to_dict()
@@ -300,7 +300,7 @@ def statistics(values: np.ndarray) -> Found:
 # ---------------------------------------------------------------------------------- HDF5 and NumPy
 
 
-def _read_hdf5(path: str, options: Options) -> Found:
+def _read_hdf5(path: str, _: Options) -> Found:
     with hdf5_file.reading(path) as f:
         names = set(f)
         is_state = {"iter", "history"} <= names

@@ -68,10 +68,11 @@ def read_solver(path: str, options: Options) -> dict[str, Any]:
 
 def _nets(solver: caffe_pb2.SolverParameter, phase: str):
     """(phase, field, file or NetParameter, NetState) per net, each test net once."""
-    found = []
-    for field in ("train_net_param", "train_net", "net_param", "net"):
-        if solver.HasField(field):
-            found.append(("TRAIN", field, getattr(solver, field), solver.train_state))
+    found = [
+        ("TRAIN", field, getattr(solver, field), solver.train_state)
+        for field in ("train_net_param", "train_net", "net_param", "net")
+        if solver.HasField(field)
+    ]
     tests = [("test_net_param", net) for net in solver.test_net_param]
     tests += [("test_net", name) for name in solver.test_net]
     for field in ("net_param", "net"):

@@ -48,9 +48,11 @@ def match(net: dict[str, Any], path: str) -> dict[str, Any]:
             rows.append(_row(name, "unknown", "the shapes of this layer are not known"))
         elif blobs or layer["blobs"]:
             rows.append(_compared(name, layer["blobs"], blobs))
-    for layer in net["layers"]:
-        if id(layer) not in touched and any(not blob["owner"] for blob in layer["blobs"]):
-            rows.append(_row(layer["name"], KEPT, "the file has no layer of this name"))
+    rows += [
+        _row(layer["name"], KEPT, "the file has no layer of this name")
+        for layer in net["layers"]
+        if id(layer) not in touched and any(not blob["owner"] for blob in layer["blobs"])
+    ]
     order = {layer["name"]: i for i, layer in enumerate(net["layers"])}
     rows.sort(key=lambda row: order.get(row["name"], len(order)))
     fits = all(row["result"] != REFUSED for row in rows)

@@ -24,8 +24,8 @@ usage: caffe export NET WEIGHTS [OUTPUT] [-format onnx|pytorch] [-shape BLOB:1,3
 NET is a deploy prototxt, and WEIGHTS its .caffemodel.  OUTPUT is by default the weights' file with
 the suffix .onnx or .pt.
 
--format onnx     the net with its weights (pip install '.[export]').  With onnxruntime installed, the
-                 outputs are compared with the runtime's before the file is written.
+-format onnx     the net with its weights (pip install '.[export]').  If onnxruntime is installed,
+                 its outputs are compared with the runtime's before the file is written.
 -format pytorch  the weights alone: torch.load(OUTPUT, weights_only=True) is a dict of tensors with
                  the names layer.weight, layer.bias, ...
 -shape           the shape of an input, if it is not that of the prototxt.
