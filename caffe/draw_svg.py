@@ -133,7 +133,7 @@ def boxes_of(
     boxes: list[Box] = []
     edges: dict[tuple[int, int], list[str]] = {}
     producers: dict[str, list[int]] = {}
-    labels: dict[str, str] = {}
+    labels: dict[tuple[int, str], str] = {}
     unread: dict[str, None] = {}
     for layer in net.layer:
         if not draw.in_phase(layer, phase):
@@ -145,24 +145,30 @@ def boxes_of(
             boxes[sources[0]].parts.append(([" ".join(text[:2])], IN_PLACE))
             boxes[sources[0]].title += "\n" + _title(layer)
             continue
+        for blob in layer.bottom:
+            unread.pop(blob, None)
+            if blob not in producers:  # of a part of a net
+                producers[blob] = [len(boxes)]
+                boxes.append(Box([([blob], OUTPUT)], f"input {blob}", is_output=True))
         number = len(boxes)
         colour = IN_PLACE if in_place else draw.choose_color_by_layertype(layer.type)
         boxes.append(Box([(text, colour)], _title(layer), list(layer.top)))
         for blob in layer.bottom:
-            unread.pop(blob, None)
-            for source in producers.get(blob, []):
+            for source in producers[blob]:
                 known = edges.setdefault((source, number), [])
-                if labels.get(blob) and labels[blob] not in known:
-                    known.append(labels[blob])
+                label = labels.get((source, blob))
+                if label and label not in known:
+                    known.append(label)
         conditional = phase is None and (layer.include or layer.exclude)
         for blob in layer.top:
             producers[blob] = [*producers.get(blob, []), number] if conditional else [number]
-            labels[blob] = _outputs(layer) if shapes is None else shapes.get(blob, "")
+            labels[number, blob] = _outputs(layer) if shapes is None else shapes.get(blob, "")
             unread[blob] = None
     for blob in unread:
         boxes.append(Box([([blob], OUTPUT)], f"output {blob}", [], is_output=True))
         for source in producers[blob]:
-            edges[source, len(boxes) - 1] = [labels[blob]] if labels[blob] else []
+            label = labels[source, blob]
+            edges[source, len(boxes) - 1] = [label] if label else []
     return boxes, edges
 
 
@@ -316,9 +322,13 @@ def _octagon(left: float, top: float, width: float, height: float, colour: str) 
     return f'<polygon points="{points}" fill="{colour}" class="box"/>'
 
 
+def _printable(text: str) -> str:
+    """Text without control characters, which XML does not allow."""
+    return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)
+
+
 def _safe(text: str) -> str:
-    """Text as XML allows it: escaped, and without control characters."""
-    return escape("".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text))
+    return escape(_printable(text))
 
 
 HEAD = """<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}"
@@ -338,5 +348,5 @@ text {{ font: {font:.0f}px "DejaVu Sans", Verdana, Helvetica, Arial, sans-serif;
 
 def _document(name: str, size: tuple[float, float], parts: Sequence[str]) -> str:
     width, height = size[0] + 2 * MARGIN, size[1] + 2 * MARGIN
-    head = HEAD.format(width=width, height=height, font=FONT, name=quoteattr(_safe(name)))
+    head = HEAD.format(width=width, height=height, font=FONT, name=quoteattr(_printable(name)))
     return head + "\n".join(part for part in parts if part) + "\n</svg>\n"

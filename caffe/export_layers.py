@@ -144,6 +144,19 @@ def _eltwise(layer: Layer, *bottoms: torch.Tensor) -> torch.Tensor | Tensors:
     return functools.reduce(torch.maximum, bottoms)
 
 
+def _argmax(layer: Layer, x: torch.Tensor) -> torch.Tensor:
+    """ONNX's TopK puts the first of equal values first; reversed, it is the last one, as in Caffe."""
+    p = layer.param.argmax_param
+    along = 1 if layer.along is None else layer.along
+    if layer.along is None:
+        x = x.flatten(1)
+    values, places = torch.topk(x.flip(along), p.top_k, along)
+    indices = (x.shape[along] - 1 - places).to(x.dtype)
+    if layer.along is not None:
+        return values if p.out_max_val else indices
+    return (torch.stack([indices, values], 1) if p.out_max_val else indices).reshape(layer.shape)
+
+
 def _relu(layer: Layer, x: torch.Tensor) -> torch.Tensor:
     slope = layer.param.relu_param.negative_slope
     return F.leaky_relu(x, slope) if slope else F.relu(x)
@@ -159,6 +172,7 @@ def _batch_reindex(_: Layer, x: torch.Tensor, indices: torch.Tensor) -> torch.Te
 
 
 _MAKERS: dict[str, Callable] = {
+    "ArgMax": _argmax,
     "BatchNorm": _batch_norm,
     "BatchReindex": _batch_reindex,
     "Eltwise": _eltwise,

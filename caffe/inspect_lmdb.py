@@ -65,20 +65,40 @@ def _sample(cursor: lmdb.Cursor, records: int) -> Iterator[tuple[bytes, bytes]]:
         yield from cursor.iternext() if cursor.first() else ()
         return
     cursor.first()
-    first = cursor.key()
+    first = bytes(cursor.key())
     cursor.last()
-    last = cursor.key()
-    width = max(len(first), len(last)) + 2
-    low, high = (int.from_bytes(key.ljust(width, b"\0"), "big") for key in (first, last))
     seen = set()
-    for i in range(SAMPLE):
-        place = low + (high - low) * i // (SAMPLE - 1)
-        # the first key from `place` on
-        if cursor.set_range(place.to_bytes(width, "big").rstrip(b"\0") or b"\0"):
+    for place in _between(first, bytes(cursor.key())):
+        if cursor.set_range(place):  # the first key from there on
             key = bytes(cursor.key())
             if key not in seen:
                 seen.add(key)
                 yield key, cursor.value()
+
+
+def _between(first: bytes, last: bytes) -> Iterator[bytes]:
+    """`SAMPLE` keys at even distances; where both ends have digits, digits are in between, too."""
+    width = max(len(first), len(last))
+    first, last = first.ljust(width, b"\0"), last.ljust(width, b"\0")
+    scales = [
+        (ord("0"), 10) if chr(a).isdigit() and chr(b).isdigit() else (0, 256)
+        for a, b in zip(first, last, strict=True)
+    ]
+
+    def number(key: bytes):
+        value = 0
+        for byte, (least, base) in zip(key, scales, strict=True):
+            value = value * base + byte - least
+        return value
+
+    low, high = number(first), number(last)
+    for i in range(SAMPLE):
+        value, key = low + (high - low) * i // (SAMPLE - 1), bytearray(width)
+        for j in range(width - 1, -1, -1):
+            least, base = scales[j]
+            value, rest = divmod(value, base)
+            key[j] = least + rest
+        yield bytes(key).rstrip(b"\0") or b"\0"
 
 
 def _datum(path: str, key: bytes, value: bytes) -> caffe_pb2.Datum:
