@@ -384,7 +384,7 @@ def originals(work, tmp_path, request):
     (folder / "LDA").mkdir(parents=True)
     unfiltered = Dictionary([["and", "the", "rare"], *DOCUMENTS])
     for dictionary in (unfiltered, model.dictionary):
-        for name in ("cfs", "lifecycle_events", vocabulary.MARK):
+        for name in ("cfs", "lifecycle_events", artefacts.MARK):
             vars(dictionary).pop(name, None)
     lda, state = model.lda, model.lda.state
     expected = model.topic_vectors(DOCUMENTS)
@@ -392,7 +392,7 @@ def originals(work, tmp_path, request):
     for name in (
         "dtype",
         "lifecycle_events",
-        vocabulary.MARK,
+        artefacts.MARK,
         "callbacks",
         "minimum_phi_value",
         "per_word_topics",
