@@ -6,6 +6,7 @@ known 'runs': the records behind it}) and text (numbers of the columns that are 
 """
 
 import re
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -110,3 +111,15 @@ def update_readme(
     if before != after:
         with atomic_files.written_whole(path) as temporary:
             temporary.write_text(after, encoding="utf-8", errors="backslashreplace")
+
+
+def plain(header: Sequence[str], rows: Iterable[Sequence[str]], right: Collection[int] = ()) -> str:
+    """A table for a terminal: columns of equal width, those in `right` aligned right."""
+    lines = [list(header), *map(list, rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    lines.insert(1, ["-" * width for width in widths])
+
+    def cell(i: int, text: str) -> str:
+        return text.rjust(widths[i]) if i in right else text.ljust(widths[i])
+
+    return "\n".join("  ".join(cell(i, t) for i, t in enumerate(line)).rstrip() for line in lines)
