@@ -197,6 +197,7 @@ def watch(solver: "Solver", args: argparse.Namespace) -> None:
     if not mode.root_solver():
         return
     solver.training_log.shows_wait = True
+    solver.training_log.shows_variance = True
     if args.eta:
         solver.training_log.time_left = SHORTEST
     if args.tensorboard:

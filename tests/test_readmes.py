@@ -107,7 +107,7 @@ def test_no_page_names_a_script_that_is_gone():
         ["git", "-C", str(ROOT), "ls-files"], capture_output=True, text=True, check=False
     ).stdout.split()
     files = set(tracked) or {str(p.relative_to(ROOT)) for p in ROOT.rglob("*")}
-    folders = "LDA|CNN|experiments|scripts|texttopicnet|benchmarks|data"
+    folders = "LDA|CNN|experiments|scripts|texttopicnet|benchmarks|data|models"
     for page in PAGES:
         for path in re.findall(rf"`((?:{folders})/[\w/]+\.(?:py|sh))", page.read_text("utf-8")):
             assert path in files, f"{page}: {path}"
