@@ -6,7 +6,7 @@ Paper:   the features behind every experiment (centre crop of the image resized 
 Usage:   python experiments/extract_features.py --net F --weights F --blobs fc7,fc6 --images DIR
                                                 --out 'f_{blob}.npz'
          python experiments/extract_features.py [--data DIR] [--voc DIR] [--work DIR]
-                                                [--net CaffeNet] [--gpu] [--processes N] [--force]
+                                                [--net CaffeNet] [--name NAME] [--gpu] [--force]
          torchrun --nproc_per_node N experiments/extract_features.py ...
 
 Without --weights, --images, --list and --out it computes all features that the experiments need:
@@ -212,10 +212,11 @@ def named_outputs(out: str, blobs: list[str], force: bool) -> dict[str, Path]:
 def sets(args: argparse.Namespace) -> Iterator[tuple[Path, str, dict[str, str]]]:
     """(images, name of the net, {blob: file}) of every set that the experiments need."""
     voc_images = voc.holder(args.voc or args.data) / "VOCdevkit" / "VOC2007" / "JPEGImages"
-    for net in artefacts.NETS:
+    for net in [args.name] if args.name else artefacts.NETS:
         names = {layer: artefacts.voc_features(layer, net) for layer in artefacts.LAYERS}
         yield voc_images, net, names
-    yield args.data / "Wikipedia" / "images", "trained", {"prob": artefacts.RETRIEVAL_FEATURES}
+    if args.name in (None, "trained"):
+        yield args.data / "Wikipedia" / "images", "trained", {"prob": artefacts.RETRIEVAL_FEATURES}
 
 
 def compute_all(args: argparse.Namespace) -> None:
@@ -243,6 +244,9 @@ def main() -> int:
     command_line.add_options(
         parser, "--net", help="folder of CNN/, or a deploy prototxt (default: CaffeNet)"
     )
+    parser.add_argument(
+        "--name", choices=artefacts.NETS, help="with all features: only this net's (default: both)"
+    )
     parser.add_argument("--weights", type=Path, metavar="FILE", help=".caffemodel")
     parser.add_argument(
         "--blobs", metavar="NAMES", help="separated by commas, such as fc7,fc6 (default: fc7)"
@@ -260,9 +264,7 @@ def main() -> int:
         metavar="FILE",
         help="one image path per line; an image's id is the line without the ending",
     )
-    parser.add_argument(
-        "--out", metavar="FILE", help=".npz file; {blob} in its name is replaced by the blob's name"
-    )
+    parser.add_argument("--out", metavar="FILE", help=".npz file; {blob} is the blob's name")
     parser.add_argument(
         "--batch",
         type=command_line.whole("--batch"),

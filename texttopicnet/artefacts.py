@@ -36,8 +36,10 @@ BOW = "LDA/bow.mm"
 TOPICS_PAGE = "LDA/topics.html"
 IMAGES_LMDB, LABELS_LMDB = "train_images_lmdb", "train_labels_lmdb"  # in the net's folder
 
+MARK = "dictionary_sha256"  # attribute of every dictionary and model that is made here
 LAYERS = ("max5", "pool5", "fc6", "fc7")  # whose features the linear SVMs classify
 NETS = ("trained", "untrained")
+RETRIEVAL_TRAIN_LIST = "trainset_txt_img_cat.list"  # of the Wikipedia retrieval set
 RETRIEVAL_FEATURES = "experiments/features/wikipedia_prob.npz"
 RESULTS = "experiments/results"
 TRAINING_RECORD = f"{RESULTS}/training.json"

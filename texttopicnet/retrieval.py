@@ -13,7 +13,7 @@ from texttopicnet.errors import UserError
 
 # pairs per category in the paper's test list
 PAPER_PAIRS = [34, 88, 96, 85, 65, 58, 51, 41, 71, 104]  # fmt: skip
-TEST_LIST, TRAIN_LIST = "testset_txt_img_cat.list", "trainset_txt_img_cat.list"
+TEST_LIST, TRAIN_LIST = "testset_txt_img_cat.list", artefacts.RETRIEVAL_TRAIN_LIST
 README = "data/Wikipedia/README.md"
 
 DIRECTIONS = ("image_query", "text_query")
