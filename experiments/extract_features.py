@@ -20,7 +20,6 @@ import texttopicnet.startup  # noqa: F401  isort: skip
 
 import argparse
 import functools
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -28,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+from feature_net import activations, load_net
 from tqdm import tqdm
 
 from texttopicnet import artefacts, command_line, cores, features, files, images, shares, voc
@@ -138,69 +138,17 @@ def extract(
     dict
         {blob: ndarray of float32, shape (n_images, n_dims)}, each activation flattened in C order.
     """
-    import torch
-
-    source = net.blobs[net.inputs[0]]
-    size = source.shape[-1]
+    size = net.blobs[net.inputs[0]].shape[-1]
     found, done = {}, 0
     with tqdm(total=len(paths), unit="image", disable=silent) as bar:
         for x in batches(paths, size, batch):
-            if source.shape[0] != len(x):  # the first batch, and a shorter last one
-                source.reshape(*x.shape)
-                net.reshape()
-            # .data, and what net.forward() returns, would be copied from a GPU and back again
-            source.put(torch.from_numpy(x).to(net.device))
-            net.run_layers(0, len(net.nodes) - 1)
-            for blob in blobs:
-                data = net.blobs[features.MAXIMA.get(blob, blob)].tensor().cpu().numpy()
-                rows = features.rows_of(data, blob)
+            for blob, rows in activations(net, x, blobs).items():
                 if blob not in found:
                     found[blob] = np.empty((len(paths), rows.shape[1]), dtype=np.float32)
                 found[blob][done : done + len(x)] = rows
             done += len(x)
             bar.update(len(x))
     return found
-
-
-def load_net(prototxt: Path, weights: Path, blobs: list[str], gpu: bool) -> "caffe.Net":
-    """caffe.Net in phase TEST.
-
-    Raises
-    ------
-    UserError
-        The files do not fit each other, or the net lacks one of the blobs.
-    """
-    os.environ.setdefault("GLOG_minloglevel", "1")  # the net's own text is not a result
-    import caffe
-    from caffe import mode
-    from caffe.weights_file import read_layers
-
-    try:
-        if gpu:
-            mode.require_gpu("--gpu")
-            caffe.set_mode_gpu()
-            caffe.set_device(shares.gpu())
-        else:
-            caffe.set_mode_cpu()
-    except caffe.CaffeError as error:
-        raise UserError(str(error)) from error
-    try:
-        net = caffe.Net(str(prototxt), caffe.TEST, weights=str(weights))
-    except caffe.CaffeError as error:
-        raise UserError(f"{prototxt} with {weights}: {error}") from error
-    if len(net.inputs) != 1 or len(net.blobs[net.inputs[0]].shape) != 4:
-        raise UserError(
-            f"{prototxt} needs one input blob (N, 3, size, size): give the deploy prototxt"
-        )
-    for blob in blobs:
-        if (blob := features.MAXIMA.get(blob, blob)) not in net.blobs:
-            raise UserError(f"{prototxt} has no blob {blob}: it has {', '.join(net.blobs)}")
-    lacking = net.params.keys() - {name for name, _ in read_layers(weights)}
-    if lacking:  # Caffe would silently use the fillers' numbers
-        raise UserError(
-            f"{weights} holds no weights for {', '.join(sorted(lacking))} of {prototxt}"
-        )
-    return net
 
 
 _net_of_worker = functools.lru_cache(maxsize=1)(load_net)

@@ -21,12 +21,19 @@ from pathlib import Path
 
 from evaluation_stages import image_sets, left_out, no_fine_tuning, tuning_solver
 from given_models import check_given, install, without_stage_2, without_stages_4_and_5
-from net_facts import crop_of, wants_gpu
+from net_facts import crop_of, gpu_exists, wants_gpu
 from stage import Stage, more_experiments, options, own_topics
 
-from caffe import mode, prototxt
+from caffe import prototxt
 from caffe.error import CaffeError
-from texttopicnet import artefacts, child_process, command_line, embeddings, images, voc, vocabulary
+from texttopicnet import (
+    artefacts,
+    child_process,
+    command_line,
+    embedding_ranges,
+    images,
+    voc,
+)
 from texttopicnet.errors import UserError
 
 ROOT = artefacts.ROOT
@@ -92,7 +99,9 @@ def table(s: argparse.Namespace) -> list[Stage]:
         Stage("09_voc_2007_fine_tuning", weights[:1], fine_tuned, tuning, no_voc or no_net, True),
         Stage("10_image_classification", weights[:1], classified, classification, no_sets, True),
         *more_experiments(s, weights[:1], no_voc),
-        Stage("14_make_tables", [], page, given("data", "work"), always=True),
+        Stage(
+            "14_make_tables", [], page, given("data", "work", "net", "topics") + trust, always=True
+        ),
     ]
 
 
@@ -147,7 +156,7 @@ def is_newer(path: Path, other: Path) -> bool:
 def stale(stage: Stage, newer: Path) -> str:
     """What to do about a stage whose output is older than its input."""
     output = stage.outputs[0]
-    if stage.number == 2 and vocabulary.MARK.encode() not in output.read_bytes():
+    if stage.number == 2 and artefacts.MARK.encode() not in output.read_bytes():
         return (
             f"{output} was not made here, and not from {newer}: give --from 3 to use it anyway, or"
             " another --work folder"
@@ -211,7 +220,7 @@ def settings(args: argparse.Namespace) -> argparse.Namespace:
     args.net = args.net or ("CaffeNetSample" if sample else "CaffeNet")
     args.passes = args.passes or (10 if sample else 1)
     args.workers = args.workers or (1 if sample else 3)
-    signed = embeddings.BY_NAME[args.embedding].signed
+    signed = embedding_ranges.RANGES[args.embedding].signed
     args.solver = args.solver or ("solver_euclidean.prototxt" if signed else "solver.prototxt")
     args.makes_sample = sample and not (args.data / "ImageCLEF_Wikipedia").is_dir()
     folder = ROOT / "CNN" / args.net
@@ -220,7 +229,7 @@ def settings(args: argparse.Namespace) -> argparse.Namespace:
     try:
         args.size = images.stored_side(crop_of(folder / "train_val.prototxt"))
         args.note = note_of(args, folder / args.solver)
-        trains_on_gpu = wants_gpu(folder / args.solver) and mode.gpu_exists()
+        trains_on_gpu = wants_gpu(folder / args.solver) and gpu_exists()
         args.extracts_on_gpu = args.gpu or trains_on_gpu
     except CaffeError as error:
         raise UserError(str(error)) from error
@@ -291,7 +300,7 @@ def parser() -> command_line.Parser:
     model = "a gensim LDA model in place of stage 2, with dictionary.dict beside it"
     p.add_argument("--weights", type=Path, metavar="FILE", help=weights)
     p.add_argument("--lda", type=Path, metavar="FILE", help=model)
-    add(p, "--embedding", choices=embeddings.NAMES)
+    add(p, "--embedding", choices=embedding_ranges.NAMES)
     add(p, "--trust-pickle")
     gpu = "train and extract on a GPU (default: if solver_mode is GPU and there is one)"
     p.add_argument("--gpu", action="store_true", help=gpu)
@@ -318,6 +327,10 @@ def main() -> int:
     if s.dry_run:
         print("dry run: nothing was run")
     elif s.last == LAST:
+        if s.embedding == "lda":
+            page = options(data=s.data, collection=s.collection, work=s.work, net=s.net)
+            page += options(topics=s.topics)
+            print(f"try the model: python experiments/demo.py {shlex.join(page)}")
         print(f"look at {s.work}/experiments/report.html (and tables.md beside it)")
     else:
         print(f"stages up to {s.last} are done: see {s.work}")

@@ -4,7 +4,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from texttopicnet import artefacts, retrieval
+from texttopicnet import artefacts
 
 ROOT = artefacts.ROOT
 
@@ -60,7 +60,7 @@ def options(**values: object) -> list[str]:
 
 def own_topics(s: argparse.Namespace) -> list[str]:
     """Options of the retrieval: also by an LDA of the set alone, where it has a training list."""
-    known = s.makes_sample or (s.data / "Wikipedia" / retrieval.TRAIN_LIST).exists()
+    known = s.makes_sample or (s.data / "Wikipedia" / artefacts.RETRIEVAL_TRAIN_LIST).exists()
     return options(lda="both" if known else None)
 
 
@@ -76,6 +76,7 @@ def more_experiments(s: argparse.Namespace, weights: list[Path], no_voc: str) ->
     long = "" if s.sample else "it takes days; run it by itself (experiments/README.md)"
     learning = given("data", "collection", "voc", "work", "net", "passes", "workers", "seed")
     limits = given("no_below", "no_above", "note")
+    gpu = options(gpu=s.extracts_on_gpu)
     short = ["--solver", "solver.prototxt", "--iterations", "20", "--topics", "10", "40"]
     detector = ["--net", "fast_rcnn_sample", "--first", "40"]
     return [
@@ -84,7 +85,7 @@ def more_experiments(s: argparse.Namespace, weights: list[Path], no_voc: str) ->
             "12_number_of_topics",
             [],
             outputs[1],
-            learning + limits + (short if s.sample else []),
+            learning + limits + gpu + (short if s.sample else []),
             long or no_voc or (s.weights and "it learns topics and nets of its own") or "",
             resumes=True,
         ),
@@ -92,7 +93,7 @@ def more_experiments(s: argparse.Namespace, weights: list[Path], no_voc: str) ->
             "13_voc_2007_detection",
             weights,
             outputs[2],
-            given("voc", "work", "seed", "note") + (detector if s.sample else []),
+            given("voc", "work", "seed", "note") + gpu + (detector if s.sample else []),
             long or no_voc,
             resumes=True,
         ),

@@ -11,7 +11,7 @@ import numpy as np
 from gensim import models
 from gensim.corpora import Dictionary
 
-from texttopicnet import unpickler, vocabulary
+from texttopicnet import artefacts, unpickler
 
 
 def named(module, name, opcode=b"c"):
@@ -92,14 +92,14 @@ def write(folder, model, documents, kind=models.LdaMulticore):
     k = model.num_topics
     unfiltered = Dictionary([["and", "the", "rare"], *documents])
     for dictionary in (unfiltered, model.dictionary):
-        for name in ("cfs", "lifecycle_events", vocabulary.MARK):
+        for name in ("cfs", "lifecycle_events", artefacts.MARK):
             vars(dictionary).pop(name, None)
     lda, state = model.lda, model.lda.state
     state.eta = np.full((k, 1), 1 / k)  # a column, as in 2016
     for name in (
         "dtype",
         "lifecycle_events",
-        vocabulary.MARK,
+        artefacts.MARK,
         "callbacks",
         "minimum_phi_value",
         "per_word_topics",

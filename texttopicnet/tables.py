@@ -1,8 +1,8 @@
 """Tables of the result records as Markdown, and the part of a README that holds them.
 
 A table is a dict: title (str), lead (list of str: the lines below the table), header (list of str),
-rows (list of {'cells': list of str, 'own': whether the number is this project's}) and text (numbers
-of the columns that are aligned left).
+rows (list of {'cells': list of str, 'own': whether the number is this project's, and where it is
+known 'runs': the records behind it}) and text (numbers of the columns that are aligned left).
 """
 
 import re
@@ -22,8 +22,10 @@ def percent(value: float | None, digits: int = 1) -> str:
     return "—" if value is None else f"{100 * value:.{digits}f}"
 
 
-def runs(records: dict[str, dict[str, Any]]) -> Table:
-    """The table of this project's runs: seed, commit, seconds, hardware."""
+def runs(records: dict[str, dict[str, Any]], commands: bool = False) -> Table:
+    """The table of this project's runs: seed, commit, seconds, hardware and, with `commands`, the
+    command of each.
+    """
     rows = []
     for name, r in records.items():
         hardware = (
@@ -36,14 +38,17 @@ def runs(records: dict[str, dict[str, Any]]) -> Table:
             seed,
             r["commit"][:12] + ("-dirty" if r["commit"].endswith("-dirty") else ""),
         ]
-        rows.append({"cells": [*cells, f"{r['seconds']:.0f}", hardware, r["note"]], "own": True})
+        cells += [f"{r['seconds']:.0f}", hardware, r["note"]]
+        cells += [r.get("command", "not recorded")] if commands else []
+        rows.append({"cells": cells, "own": True})
     header = ["record", "seed", "commit", "seconds", "hardware", "note"]
+    header += ["command"] if commands else []
     return {
         "title": "The runs behind these numbers",
         "lead": [],
         "header": header,
         "rows": rows,
-        "text": [0, 2, 4, 5],
+        "text": [0, 2, 4, 5, 6],
     }
 
 
