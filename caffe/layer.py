@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
 
 import torch
 
@@ -19,6 +19,9 @@ from caffe.blob import Blob
 from caffe.error import CaffeError
 from caffe.position import Position
 from caffe.proto import caffe_pb2
+
+if TYPE_CHECKING:
+    from caffe.trials import Trials
 
 # What the layers' methods take and return
 Shape: TypeAlias = tuple[int, ...]
@@ -123,6 +126,8 @@ class Layer:
     # takes the weights' gradient in parts, if the net sets it (gradient_parts.py)
     use_part: Callable[[torch.Tensor, int], None] | None = None
     spare: Sequence[torch.Tensor | None] = ()
+    # tries several ways to compute the layer, if the net sets it (trials.py)
+    trials: Trials | None = None
     arithmetic = FULL
     # The layer can be part of a CUDA graph: neither forward nor backward waits for the GPU or keeps
     # anything in Python from one pass to the next (see captured_iteration.py).
