@@ -38,8 +38,8 @@ def image_clef_2010(folder: Path, options: Options, variant: str | None = None) 
     # the streamlined version may come with the metadata of all images: its pairs are what counts
     faults.is_needed = is_full
     parts = [
-        Part("metadata files", len(listed), official, is_verified=is_full),
-        Part("files in images/", names, official, is_verified=is_full),
+        Part(f"metadata files, {variant} version", len(listed), official, is_verified=is_full),
+        Part(f"files in images/, {variant} version", names, official, is_verified=is_full),
         faults,
     ]
     usable = "usable pairs of image and English article"
@@ -48,7 +48,7 @@ def image_clef_2010(folder: Path, options: Options, variant: str | None = None) 
         Part(usable, pairs, USABLE if compared else None),
         Part("articles of these pairs", articles, ARTICLES if compared else None),
     ]
-    return [Part(f"compared with the {variant} version", 1), *parts]
+    return parts
 
 
 def _pairs(folder: Path, listed: list[str], options: Options) -> tuple[int, int, Part]:

@@ -226,7 +226,7 @@ def clef(tmp_path, monkeypatch, modules):
 
 def test_the_full_imageclef_collection(clef, check):
     status, parts = check("ImageCLEF_Wikipedia")
-    assert (status, next(iter(parts))) == (0, "compared with the full version")
+    assert (status, next(iter(parts))) == (0, "metadata files, full version")
     assert parts["usable pairs of image and English article"]["official"] is None
     status, parts = check("ImageCLEF_Wikipedia", "--thorough")
     assert status == 0
@@ -249,11 +249,11 @@ def test_the_streamlined_imageclef_collection(clef, check):
         (clef / f"metadata/1/{number}.xml").unlink()
     (clef / "text").rename(clef / "_text")
     status, parts = check("ImageCLEF_Wikipedia")
-    assert (status, next(iter(parts))) == (0, "compared with the streamlined version")
+    assert (status, next(iter(parts))) == (0, "metadata files, streamlined version")
     assert parts["articles of these pairs"]["found"] == 2
     assert check("ImageCLEF_Wikipedia_streamlined")[0] == 0
     status, parts = check("ImageCLEF_Wikipedia_full")
-    assert bad(parts) == ["metadata files"]
+    assert bad(parts) == ["metadata files, full version"]
     (clef / "images/1/1.jpg").unlink()
     status, parts = check("ImageCLEF_Wikipedia")
     assert bad(parts) == ["usable pairs of image and English article", "articles of these pairs"]

@@ -298,6 +298,8 @@ IDS = {  # of the authors' files on Google Drive
 
 
 def test_the_authors_files(load_script):
+    from gdown.parse_url import parse_url
+
     script = load_script("models/get.py")
     found = {}
     for name in script.names():
@@ -308,6 +310,7 @@ def test_the_authors_files(load_script):
     for name, file in found.items():
         assert file.url.endswith(f"&id={IDS[name]}")
         assert file.page == f"https://drive.google.com/file/d/{IDS[name]}/view"
+        assert parse_url(file.url) == (IDS[name], True)
         assert (file.sha256, file.size) == (None, None)  # nobody has downloaded them yet
 
 

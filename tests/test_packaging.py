@@ -54,13 +54,14 @@ NOT_CORE = {
 IMPORTED_AS = {  # import name: distribution, where they differ
     "cv2": "opencv-python",
     "google": "protobuf",
+    "markupsafe": "jinja2",
     "PIL": "pillow",
     "sklearn": "scikit-learn",
     "stop_words": "stop-words",
 }
 OURS = {"caffe", "texttopicnet", "selective_search_ijcv_with_python"}  # the last is BVLC's own name
 # tools, and what torch.onnx and nbclient load by themselves
-NOT_IMPORTED = {"ruff", "setuptools", "onnxscript", "ipykernel"}
+NOT_IMPORTED = {"ruff", "setuptools", "onnx", "onnxscript", "ipykernel"}
 
 
 # ------------------------------------------------------------------------------------------------

@@ -60,6 +60,15 @@ def test_the_formats(tmp_path, name, content):
     assert read(tmp_path, name, content) == (TWO, [])
 
 
+def test_the_example_of_the_readme(tmp_path):
+    text = (artefacts.ROOT / "data" / "README.md").read_text("utf-8")
+    example = text.partition("```\nimage,")[2].partition("```")[0]
+    (harbour, violin), lines = read(tmp_path, "l.csv", f"image,{example}")
+    assert harbour == Entry("photos/harbour.jpg", "texts/harbour.txt", "", None)
+    assert violin.text == 'A violin has four strings, "G, D, A and E".'
+    assert (violin.title, lines) == ("The violin", [])
+
+
 def test_a_path_below_the_lists_folder_may_be_absolute(tmp_path):
     found, _ = read(tmp_path, "l.csv", f"image,text_file\n{tmp_path}/a.jpg,{tmp_path}/t/a.txt\n")
     assert found == [Entry("a.jpg", "t/a.txt", "", None)]
