@@ -145,7 +145,7 @@ def _eltwise(layer: Layer, *bottoms: torch.Tensor) -> torch.Tensor | Tensors:
 
 
 def _argmax(layer: Layer, x: torch.Tensor) -> torch.Tensor:
-    """ONNX's TopK puts the first of equal values first; reversed, it is the last, as in Caffe."""
+    """Caffe takes the last of equal values, and ONNX's TopK the first: so it gets them reversed."""
     p = layer.param.argmax_param
     along = 1 if layer.along is None else layer.along
     if layer.along is None:

@@ -73,7 +73,7 @@ def main() -> int:
     args = parse()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service's stop is a Ctrl-C
     with tempfile.TemporaryDirectory(prefix="texttopicnet-") as uploads:
-        os.environ["GRADIO_TEMP_DIR"] = uploads  # read when Gradio is imported
+        os.environ["GRADIO_TEMP_DIR"] = uploads
         # these take seconds to import, which --help need not wait for
         import demo_model
         import demo_page
@@ -93,12 +93,17 @@ def main() -> int:
             address = demo_page.serve(made, args.host, args.port)
             print(f"open {address} (Ctrl-C ends it)", flush=True)
             try:
-                threading.Event().wait()
+                wait()
             except KeyboardInterrupt:
                 print("the page is closed")
             finally:
                 made.close(verbose=False)
     return 0
+
+
+def wait() -> None:
+    """Until Ctrl-C."""
+    threading.Event().wait()
 
 
 def about(args: argparse.Namespace, index) -> str:

@@ -25,6 +25,7 @@ from texttopicnet.errors import UserError
 HERE = Path(__file__).resolve().parent
 TITLE = "TextTopicNet"
 TOGETHER = 4  # users whose questions are answered at the same time; the others wait in line
+THREADS = 2 * TOGETHER  # each one that runs the net gets threads of OpenMP's own
 WAITING = 64
 IMAGE_HINT = (
     "Drop an image to see what the net takes it to be about: its topics with their words, and the"
@@ -188,6 +189,7 @@ def serve(made: gr.Blocks, host: str, port: int) -> str:
             inbrowser=False,
             quiet=True,
             prevent_thread_lock=True,
+            max_threads=THREADS,
             max_file_size=MOST_UPLOAD,
             show_error=False,
             footer_links=[],

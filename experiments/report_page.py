@@ -10,7 +10,6 @@ import report_examples
 import report_figures
 import report_svm
 import report_training
-from markupsafe import Markup, escape
 from paper_tables import LAYERS, checked, mark, number, own_svm, paper_row
 from report_drawing import Drawn, Images, LeftOut, images_of, inline
 
@@ -248,7 +247,7 @@ def page(
         runs=runs,
         links=links,
         images=images,
-        element=element,
+        inline=inline,
         in_project=in_project,
         folder=FOLDER,
         first_rows=report_examples.FIRST_TOPICS,
@@ -259,8 +258,3 @@ def left_out(found: list[Section]) -> list[tuple[str, str]]:
     """(title, why) of the figures that could not be drawn."""
     figures = (figure for section in found for figure in section.figures)
     return [(figure.title, figure.why) for figure in figures if isinstance(figure, LeftOut)]
-
-
-def element(figure: Drawn, svg: bytes, css: str) -> Markup:
-    """A drawing of a figure as an element of the page, of class `css`."""
-    return Markup(inline(svg, str(escape(figure.alt)), css))

@@ -486,6 +486,31 @@ def test_a_port_that_is_taken(parts, loaded):
             parts.page.serve(blocks, "127.0.0.1", port)
 
 
+def test_the_script(demo, parts, made, loaded, monkeypatch, capsys):
+    """It serves the page until Ctrl-C, and leaves no uploads behind."""
+    seen = []
+
+    def wait():
+        address = capsys.readouterr().out.splitlines()[-1].split()[1]
+        seen.append((address, fetched(address)[0], os.environ["GRADIO_TEMP_DIR"]))
+        assert os.path.isdir(seen[0][2])
+        raise KeyboardInterrupt
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = ["--data", made / "data", "--work", made / "work", "--net", "Tiny", "--topics", 2]
+    monkeypatch.setattr(sys, "argv", ["demo.py", *map(str, options), "--port", str(port)])
+    monkeypatch.setattr(demo, "wait", wait)
+    monkeypatch.setattr(demo.signal, "signal", lambda *_: None)
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "")
+    assert demo.main() == 0
+    ((address, status, uploads),) = seen
+    assert (address, status) == (f"http://127.0.0.1:{port}/", 200)
+    assert not os.path.exists(uploads)
+    assert capsys.readouterr().out == "the page is closed\n"
+
+
 @pytest.fixture(scope="module")
 def browser():
     from playwright import sync_api

@@ -416,6 +416,7 @@ def test_hostile_names_stay_text(script, monkeypatch, work, records, model_of):
     for net in ("trained", "untrained"):
         values = records[f"voc2007_svm_fc7_{net}"]["values"]
         values["classes"] = {HOSTILE: {"area": 0.5}}
+    records["svm"] = svm_record("fc7", HOSTILE, bus=0.75)  # the best net is named in an aria-label
     records["evidence_a"] |= {"net": HOSTILE, "solver": HOSTILE, "recipe": HOSTILE}
     for name, r in records.items():
         results.save(work / "experiments" / "results" / f"{name}.json", r)
