@@ -34,7 +34,7 @@ from texttopicnet import (
     atomic_files,
     command_line,
     cores,
-    embeddings,
+    embedding_ranges,
     files,
     images,
     json_files,
@@ -127,7 +127,7 @@ def writing_lmdbs() -> Iterator[None]:
 def main() -> int:
     parser = command_line.parser(__doc__)
     command_line.add_options(parser, "--data", "--collection", "--work", "--net", "--topics")
-    command_line.add_options(parser, "--embedding", choices=embeddings.NAMES)
+    command_line.add_options(parser, "--embedding", choices=embedding_ranges.NAMES)
     command_line.add_options(parser, "--seed", help="seed of the order (default: 0)")
     parser.add_argument(
         "--val-fraction",
@@ -186,10 +186,11 @@ def main() -> int:
         f"packing {split_at} + {len(order) - split_at} images at {args.size} x {args.size},"
         f" seed {args.seed}, into {folder}"
     )
-    kind = embeddings.BY_NAME[args.embedding]
-    if kind.signed:
+    found = embedding_ranges.RANGES[args.embedding]
+    if found.signed:
         print(
-            f"labels of {kind.name} are signed: train with {kind.loss} (solver_euclidean.prototxt)"
+            f"labels of {args.embedding} are signed: train with {found.loss}"
+            " (solver_euclidean.prototxt)"
         )
 
     with (

@@ -1,82 +1,73 @@
-"""Caffe on PyTorch: runs Caffe's own files (prototxt, LMDB, .caffemodel) under pycaffe's names."""
+"""Caffe on PyTorch: runs Caffe's own files (prototxt, LMDB, .caffemodel) under pycaffe's names.
 
-# ruff: noqa: E402
+A name is loaded when it is first used.  So a program that only reads prototxts or LMDBs does not
+wait for PyTorch, which takes seconds to load.
+"""
+
+import importlib
+import importlib.util
+from typing import Any
+
 from caffe import waiting
 from caffe.interrupt import quiet_start
 
 quiet_start()  # before the imports that take seconds
+waiting.when_torch_is_loaded()
 
-with waiting.short():
-    import torch  # noqa: F401  the rest of the package finds it loaded
+# {name: the module that has it; empty if it is a module itself}
+_PLACES = {
+    "NCCL": "parallel",
+    "TEST": "pycaffe",
+    "TRAIN": "pycaffe",
+    "AdaDeltaSolver": "solver_types",
+    "AdaGradSolver": "solver_types",
+    "AdamSolver": "solver_types",
+    "CaffeError": "error",
+    "Classifier": "classifier",
+    "Detector": "detector",
+    "Layer": "python_layer",
+    "NesterovSolver": "solver_types",
+    "Net": "pycaffe",
+    "NetSpec": "net_spec",
+    "RMSPropSolver": "solver_types",
+    "SGDSolver": "solver_types",
+    "Timer": "parallel",
+    "__version__": "command_line",
+    "get_solver": "solver_types",
+    "has_nccl": "parallel",
+    "init_log": "log",
+    "io": "",
+    "layer_type_list": "layer_factory",
+    "layers": "",
+    "log": "",
+    "params": "net_spec",
+    "set_device": "mode",
+    "set_mode_cpu": "mode",
+    "set_mode_gpu": "mode",
+    "set_multiprocess": "mode",
+    "set_precision": "precision",
+    "set_random_seed": "mode",
+    "set_solver_count": "mode",
+    "set_solver_rank": "mode",
+    "solver_count": "mode",
+    "solver_rank": "mode",
+    "to_proto": "net_spec",
+}
+_NAMES_THERE = {"Layer": "PythonLayer", "__version__": "VERSION"}
 
-from caffe import io, layers, log
-from caffe.classifier import Classifier
-from caffe.command_line import VERSION as __version__
-from caffe.detector import Detector
-from caffe.error import CaffeError
-from caffe.layer import layer_type_list
-from caffe.log import init_log
-from caffe.mode import (
-    set_device,
-    set_mode_cpu,
-    set_mode_gpu,
-    set_multiprocess,
-    set_random_seed,
-    set_solver_count,
-    set_solver_rank,
-    solver_count,
-    solver_rank,
-)
-from caffe.net_spec import NetSpec, params, to_proto
-from caffe.parallel import NCCL, Timer, has_nccl
-from caffe.precision import set_precision
-from caffe.pycaffe import TEST, TRAIN, Net
-from caffe.python_layer import PythonLayer as Layer
-from caffe.solver_types import (
-    AdaDeltaSolver,
-    AdaGradSolver,
-    AdamSolver,
-    NesterovSolver,
-    RMSPropSolver,
-    SGDSolver,
-    get_solver,
-)
+__all__ = list(_PLACES)
 
-__all__ = [
-    "NCCL",
-    "TEST",
-    "TRAIN",
-    "AdaDeltaSolver",
-    "AdaGradSolver",
-    "AdamSolver",
-    "CaffeError",
-    "Classifier",
-    "Detector",
-    "Layer",
-    "NesterovSolver",
-    "Net",
-    "NetSpec",
-    "RMSPropSolver",
-    "SGDSolver",
-    "Timer",
-    "__version__",
-    "get_solver",
-    "has_nccl",
-    "init_log",
-    "io",
-    "layer_type_list",
-    "layers",
-    "log",
-    "params",
-    "set_device",
-    "set_mode_cpu",
-    "set_mode_gpu",
-    "set_multiprocess",
-    "set_precision",
-    "set_random_seed",
-    "set_solver_count",
-    "set_solver_rank",
-    "solver_count",
-    "solver_rank",
-    "to_proto",
-]
+
+def __getattr__(name: str) -> Any:
+    """Load one of pycaffe's names, or a module of this package, when it is first used."""
+    if place := _PLACES.get(name):
+        module = importlib.import_module(f"caffe.{place}")
+        found = globals()[name] = getattr(module, _NAMES_THERE.get(name, name))
+        return found
+    if not name.startswith("_") and importlib.util.find_spec(f"caffe.{name}"):
+        return importlib.import_module(f"caffe.{name}")
+    raise AttributeError(f"module 'caffe' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PLACES})

@@ -207,6 +207,16 @@ class Blob:
         else:
             self.diff_tensor().add_(tensor)
 
+    def spare_diff(self) -> torch.Tensor | None:
+        """The memory of `diff`, if it is there in the blob's shape, for a value to be written into.
+
+        Memory from the operating system costs more than writing into it again.
+        """
+        value = self._diff.value
+        if value is None or value.shape != self.shape or not value.is_contiguous():
+            return None
+        return self.diff_tensor()
+
     def clear_diff(self) -> None:
         """Set `diff` to zeros."""
         if not self._diff.forget():

@@ -100,7 +100,9 @@ def backward_node(node: Node) -> None:
         layer.params = [blob.tensor() for blob in layer.blobs]
         diffs = [blob.diff_tensor() for blob in node.tops]
         bottoms = [blob.tensor() for blob in node.bottoms]
+        layer.spare = _spare_memory(node, diffs)
         grads = layer.backward(bottoms, [blob.tensor() for blob in node.tops], diffs, needs)
+        layer.spare = ()
         taken = {diff.data_ptr() for diff in diffs}
         blobs = [*node.bottoms, *layer.blobs]
         for k, (blob, need, grad) in enumerate(zip(blobs, needs, grads, strict=True)):
@@ -113,6 +115,19 @@ def backward_node(node: Node) -> None:
                 blob.put_diff(grad)
             else:
                 blob.add_diff(grad)
+
+
+def _spare_memory(node: Node, diffs: list[torch.Tensor]) -> list[torch.Tensor | None]:
+    """The diffs that bottoms and parameters have now, where a layer may write into them."""
+    taken = {diff.data_ptr() for diff in diffs}
+    found: list[torch.Tensor | None] = []
+    for blob in (*node.bottoms, *node.layer.blobs):
+        spare = blob.spare_diff()
+        is_free = spare is not None and spare.data_ptr() not in taken
+        found.append(spare if is_free else None)
+        if is_free:
+            taken.add(spare.data_ptr())
+    return found
 
 
 def forward_backward(

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from caffe import fused_update, processes, whole_graph
+from caffe import fused_update, processes, trials, whole_graph
 from caffe.layer import as_sequence
 
 if TYPE_CHECKING:
@@ -174,7 +174,8 @@ class CapturedIteration:
             return
         if function not in self._recorded:
             try:
-                self._recorded[function] = self.recorder.record(function)
+                with trials.none_new(self.net):
+                    self._recorded[function] = self.recorder.record(function)
             except RuntimeError as error:  # torch.AcceleratorError is one
                 self._forget()
                 self.trouble = f"the capture failed ({str(error).splitlines()[0]})"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
 
 import torch
 
@@ -19,6 +19,9 @@ from caffe.blob import Blob
 from caffe.error import CaffeError
 from caffe.position import Position
 from caffe.proto import caffe_pb2
+
+if TYPE_CHECKING:
+    from caffe.trials import Trials
 
 # What the layers' methods take and return
 Shape: TypeAlias = tuple[int, ...]
@@ -96,6 +99,10 @@ class Layer:
         Set by the net while `forward` runs: the layer is in place and may destroy its bottom.
     keeps : bool
         Set by the net before `forward`: a `backward` may follow, so what it needs is remembered.
+    spare : sequence of torch.Tensor or None
+        Set by the net while `backward` runs: the diffs that the bottoms, then the parameters, have
+        now.  A bottom's may be overwritten and returned.  To a parameter's, the gradient may be
+        added, and None returned.
     """
 
     type: str  # set by `register`
@@ -118,6 +125,9 @@ class Layer:
     keeps_signs = False  # the top has the bottom's signs, or is 0 where no gradient passes
     # takes the weights' gradient in parts, if the net sets it (gradient_parts.py)
     use_part: Callable[[torch.Tensor, int], None] | None = None
+    spare: Sequence[torch.Tensor | None] = ()
+    # tries several ways to compute the layer, if the net sets it (trials.py)
+    trials: Trials | None = None
     arithmetic = FULL
     # The layer can be part of a CUDA graph: neither forward nor backward waits for the GPU or keeps
     # anything in Python from one pass to the next (see captured_iteration.py).
@@ -229,6 +239,10 @@ class Layer:
             for leaf in leaves
         ]
 
+    def spare_memory(self, index: int) -> torch.Tensor | None:
+        """The diff of bottom or parameter `index` of `backward`, if it can be written into."""
+        return self.spare[index] if index < len(self.spare) else None
+
     def remember(self, **tensors: torch.Tensor) -> None:
         """Keep tensors of this forward, by name, for `backward`, if one can follow."""
         self.remembered = (
@@ -311,6 +325,9 @@ class Layer:
             blob = Blob(shape, self.device)
         except CaffeError as error:
             raise CaffeError(f"{where}: {error}; lower {self.size_fields}") from error
+        if self.device.type == "meta":  # of an inspection, which needs the shapes only
+            self.blobs.append(blob)
+            return blob
         if blob.count > self.LARGE:
             allocation.check(
                 where,

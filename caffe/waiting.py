@@ -6,28 +6,57 @@ another program has one of the cores, the waiting threads use up the time that t
 and training takes many times as long.  So they should sleep sooner.
 
 OpenMP's library reads its settings from the environment when PyTorch loads it, and never again.
-They are therefore set while PyTorch is imported, and removed afterwards: neither the program that
-imports caffe nor the processes that it starts see them.  `benchmarks/busy.py` measures the effect.
+Once caffe is imported, they are therefore set while PyTorch is loaded, whoever loads it, and
+removed afterwards: neither the program that imports caffe nor the processes that it starts see
+them.  `benchmarks/busy.py` measures the effect.
 """
 
 import contextlib
+import importlib.abc
+import importlib.util
 import os
 import sys
 from collections.abc import Iterator
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 
 # GNU's library looks this often before it sleeps; Intel's and LLVM's sleep at once
 POLICY = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "10000"}
 INTELS = ("KMP_BLOCKTIME", "KMP_LIBRARY")  # how Intel's and LLVM's library waits
 
 
+def when_torch_is_loaded() -> None:
+    """From now on, whoever imports PyTorch first loads it inside `short`."""
+    if "torch" not in sys.modules and not any(isinstance(f, _Watch) for f in sys.meta_path):
+        sys.meta_path.insert(0, _Watch())
+
+
+class _Watch(importlib.abc.MetaPathFinder):
+    """Sees that PyTorch is about to be loaded; it finds nothing by itself."""
+
+    def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
+        if name != "torch":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.loader is not None:
+            load = spec.loader.exec_module
+
+            def load_inside(module: ModuleType) -> None:
+                with short():
+                    load(module)
+
+            spec.loader.exec_module = load_inside
+        return spec
+
+
 @contextlib.contextmanager
 def short() -> Iterator[None]:
-    """In the block, the libraries that are loaded are told to wait briefly and then sleep.
+    """In the block, libraries that are loaded are told to wait briefly and then sleep.
 
-    Nothing happens if PyTorch is loaded already, or if the user has chosen how to wait.
+    Nothing happens if the user has chosen how to wait.
     """
-    chosen = any(name in os.environ for name in (*POLICY, *INTELS))
-    if "torch" in sys.modules or chosen:
+    if any(name in os.environ for name in (*POLICY, *INTELS)):
         yield
         return
     os.environ.update(POLICY)

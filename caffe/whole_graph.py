@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from caffe import allocation, gradient_parts, precision
+from caffe import allocation, gradient_parts, precision, trials
 from caffe.blob import Blob
 from caffe.layer import Layer
 from caffe.node import Node, Parameter
@@ -99,6 +99,7 @@ class _Graph:
         node.share_memory()
         layer.keeps = self.net.keep_blobs and node.needs_backward
         layer.use_part = gradient_parts.use_of(self.net, node) if self.with_backward else None
+        layer.trials = trials.of(self.net) if self.with_backward else None
         with node.enough_memory():
             if layer in self.given:
                 outputs = self.given[layer]

@@ -17,6 +17,13 @@ def crop_of(path: Path) -> int:
     return next(filter(None, crops), images.CROP)
 
 
+def gpu_exists() -> bool:
+    """Whether PyTorch finds a GPU; PyTorch takes seconds to load, so ask only where it matters."""
+    from caffe import mode
+
+    return mode.gpu_exists()
+
+
 def wants_gpu(solver: Path) -> bool:
     """Whether a solver says solver_mode: GPU."""
     return solver.is_file() and prototxt.read_solver(solver).solver_mode == SolverParameter.GPU

@@ -4,7 +4,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from texttopicnet import artefacts, retrieval
+from texttopicnet import artefacts
 
 ROOT = artefacts.ROOT
 
@@ -60,7 +60,7 @@ def options(**values: object) -> list[str]:
 
 def own_topics(s: argparse.Namespace) -> list[str]:
     """Options of the retrieval: also by an LDA of the set alone, where it has a training list."""
-    known = s.makes_sample or (s.data / "Wikipedia" / retrieval.TRAIN_LIST).exists()
+    known = s.makes_sample or (s.data / "Wikipedia" / artefacts.RETRIEVAL_TRAIN_LIST).exists()
     return options(lda="both" if known else None)
 
 
@@ -86,7 +86,7 @@ def more_experiments(s: argparse.Namespace, weights: list[Path], no_voc: str) ->
             [],
             outputs[1],
             learning + limits + gpu + (short if s.sample else []),
-            long or no_voc,
+            long or no_voc or (s.weights and "it learns topics and nets of its own") or "",
             resumes=True,
         ),
         Stage(

@@ -171,10 +171,10 @@ def test_the_gpu_trains_and_extracts(chain, table, monkeypatch):
     def on_gpu(*arguments):
         return [stage.number for stage in table(*arguments) if "--gpu" in stage.arguments]
 
-    monkeypatch.setattr(chain.mode, "gpu_exists", lambda: False)
+    monkeypatch.setattr(chain, "gpu_exists", lambda: False)
     assert on_gpu() == on_gpu("--net", "CaffeNetSample") == []
     assert {5, 6} <= set(on_gpu("--gpu"))
-    monkeypatch.setattr(chain.mode, "gpu_exists", lambda: True)
+    monkeypatch.setattr(chain, "gpu_exists", lambda: True)
     # the solver of stage 5 says it itself
     assert 6 in on_gpu()
     assert 5 not in on_gpu()

@@ -10,7 +10,7 @@ import pytest
 import topic_models
 from gensim.corpora import Dictionary
 
-from texttopicnet import artefacts, embeddings, topics, training_labels
+from texttopicnet import artefacts, embedding_ranges, embeddings, topics, training_labels
 from texttopicnet.embeddings import training_texts
 from texttopicnet.errors import UserError
 
@@ -384,6 +384,7 @@ def test_lda_is_the_topic_model(learnt, tmp_path):
 
 # -------------------------------------------------------------------------------------- registry
 def test_every_embedding_has_a_class_and_one_line_in_the_registry():
+    assert embeddings.NAMES == embedding_ranges.NAMES
     assert embeddings.NAMES == ("lda", "lsi", "tfidf", "word2vec", "doc2vec", "fasttext")
     found = {
         name: (

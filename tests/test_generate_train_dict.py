@@ -441,7 +441,7 @@ def test_a_dump_needs_its_list(run):
         run("--dump", "wiki.xml.bz2")
 
 
-def test_a_model_from_a_dump(collection, from_dump, tmp_path):
+def test_a_model_from_a_dump(collection, from_dump, tmp_path, load_script, monkeypatch):
     """The later stages find the articles of a dump where the first stage has put them."""
     collection.image("images/x/7#a.jpg")
     collection.image("images/x/11#a.jpg")
@@ -460,12 +460,8 @@ def test_a_model_from_a_dump(collection, from_dump, tmp_path):
         ("learn_LDA_model", ["--no-below", "1", "--no-above", "1"]),
         ("generate_train_labels", []),
     ):
-        done = subprocess.run(
-            [sys.executable, str(SCRIPT.with_name(f"{script}.py")), *common, *more],
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr
+        monkeypatch.setattr(sys, "argv", ["x", *common, *more])
+        assert not load_script(f"LDA/{script}.py").main()
     labels = json.loads((tmp_path / "work" / artefacts.training_labels(2)).read_text())
     assert list(labels) == ["images/x/11#a.jpg", "images/x/7#a.jpg"]
     assert len(labels["images/x/7#a.jpg"]) == 2

@@ -74,9 +74,10 @@ def test_every_shell_script_has_help():
             assert len(done.stdout.splitlines()) > 2, path
 
 
+FOLDERS = ("LDA", "CNN", "experiments", "scripts", "data", "data/sample", "models", "benchmarks")
 PYTHON_SCRIPTS = [
     path.relative_to(ROOT)
-    for folder in ("LDA", "CNN", "experiments", "scripts", "data/sample", "benchmarks")
+    for folder in FOLDERS
     for path in sorted((ROOT / folder).glob("*.py"))
     if 'if __name__ == "__main__":' in path.read_text()
 ]
@@ -267,3 +268,20 @@ def test_run_all_passes_the_options_for_small_corpora_on(tmp_path):
     done = run("run_all.sh", *stage, "--no-below", "2", "--no-above", "1", cwd=tmp_path)
     assert done.returncode == 0
     assert "dictionary: 4 words" in done.stdout
+
+
+LIGHT = """
+import runpy, sys
+sys.path[:0] = ["scripts", "CNN", "experiments"]
+for path in ("scripts/chain.py", "CNN/train_cnn.py", "CNN/create_lmdb.py",
+             "experiments/number_of_topics.py"):
+    runpy.run_path(path)
+print(sorted({"torch", "gensim", "numba", "sklearn", "scipy", "matplotlib"} & set(sys.modules)))
+"""
+
+
+def test_scripts_that_start_others_load_no_large_library():
+    done = subprocess.run(
+        [sys.executable, "-c", LIGHT], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"

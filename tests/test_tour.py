@@ -72,7 +72,7 @@ def test_without_the_sample_it_says_so_in_a_sentence(tour, tmp_path):
 
 def test_the_same_comes_out_again(tour, sample_chain):
     """The text half to the digit; what depends on the net as near as another processor comes."""
-    folder, _ = sample_chain
+    folder, *_ = sample_chain
     again = execute(tour, DATA=folder / "data", WORK=folder / "work")
     for old, new in zip(code(tour), code(again), strict=True):
         assert pictures(old) == pictures(new), new.source

@@ -36,8 +36,10 @@ BOW = "LDA/bow.mm"
 TOPICS_PAGE = "LDA/topics.html"
 IMAGES_LMDB, LABELS_LMDB = "train_images_lmdb", "train_labels_lmdb"  # in the net's folder
 
+MARK = "dictionary_sha256"  # attribute of every dictionary and model that is made here
 LAYERS = ("max5", "pool5", "fc6", "fc7")  # whose features the linear SVMs classify
 NETS = ("trained", "untrained")
+RETRIEVAL_TRAIN_LIST = "trainset_txt_img_cat.list"  # of the Wikipedia retrieval set
 RETRIEVAL_FEATURES = "experiments/features/wikipedia_prob.npz"
 RESULTS = "experiments/results"
 TRAINING_RECORD = f"{RESULTS}/training.json"
@@ -85,6 +87,11 @@ def fine_tuned_net(task: str, net: str) -> str:
 def fine_tuning_record(folder: str, name: str) -> str:
     """Name of the training record of a fine-tuning, below the work folder."""
     return f"{RESULTS}/training_{folder}_{name}.json"
+
+
+def topic_index(net: str) -> str:
+    """Folder of the index of a net's corpus (`texttopicnet.topic_index`), below the work folder."""
+    return f"experiments/topic_index_{net}"
 
 
 def set_features(image_set: str, layer: str, net: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from texttopicnet import embeddings
+from texttopicnet.embedding_ranges import RANGES
 from texttopicnet.errors import UserError
 
 ROUNDING = 1e-5
@@ -22,7 +22,7 @@ def check(
     Parameters
     ----------
     embedding : str
-        One of `embeddings.NAMES`.
+        A key of `RANGES`.
     image : str
         Its path, for the error's sentence.
     vector : list of float
@@ -36,14 +36,14 @@ def check(
         It is not a list of `num_topics` finite numbers; or one is below 0, though the embedding is
         not signed; or its sum (lda) or length (the others) is above 1.
     """
-    kind = embeddings.BY_NAME[embedding]
+    expected = RANGES[embedding]
     try:
-        size = sum(vector) if kind.bounded_by == "sum" else math.hypot(*vector)
+        size = sum(vector) if expected.bounded_by == "sum" else math.hypot(*vector)
         least = min(vector, default=0)
         good = (
-            len(vector) == num_topics and size <= 1 + ROUNDING and (kind.signed or least >= 0)
+            len(vector) == num_topics and size <= 1 + ROUNDING and (expected.signed or least >= 0)
         )  # NaN fails
-        found = f"width {len(vector)}, least {least:g}, {kind.bounded_by} {size:g}"
+        found = f"width {len(vector)}, least {least:g}, {expected.bounded_by} {size:g}"
     except (TypeError, ValueError, OverflowError):
         good, found = False, str(vector)[:80]
     if not good:

@@ -15,7 +15,6 @@ from texttopicnet import artefacts, pickles
 from texttopicnet.errors import UserError
 
 TOTALS = "num_docs", "num_pos", "num_nnz"
-MARK = "dictionary_sha256"  # attribute of every dictionary and model that is made here
 
 
 def digest(dictionary: Dictionary) -> str:
@@ -29,7 +28,7 @@ def mark(made: SaveLoad, dictionary: Dictionary) -> None:
 
     gensim's log of times and paths is dropped, so that the same seed gives the same bytes.
     """
-    setattr(made, MARK, digest(dictionary))
+    setattr(made, artefacts.MARK, digest(dictionary))
     made.lifecycle_events = None
 
 
@@ -80,7 +79,7 @@ def of_model(lda: LdaModel) -> Dictionary | None:
 
 def _made_here(kind: type[SaveLoad], path: Path) -> bool:
     try:
-        return hasattr(pickles.load(kind, path), MARK)
+        return hasattr(pickles.load(kind, path), artefacts.MARK)
     except UserError:
         return False
 

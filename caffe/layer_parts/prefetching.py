@@ -12,6 +12,7 @@ If the reader is stopped, the next forward reads again what it had read ahead.
 from __future__ import annotations
 
 import contextlib
+import math
 import queue
 import threading
 import time
@@ -34,6 +35,8 @@ from caffe.work_sharing import BESIDE_CPU, BESIDE_GPU
 if TYPE_CHECKING:
     from caffe.device_records import DeviceRecords
     from caffe.record_cache import DecodedRecords
+
+LARGE = 1 << 24  # bytes: of batches beyond this, the CPU reads only one ahead
 
 
 @dataclass
@@ -164,9 +167,10 @@ class PrefetchingLayer(Layer):
         self.begin()
         self.reached = self.place()  # after the last batch that `forward` returned
         self.stopping = threading.Event()
-        # One batch waits in the queue and another in the reader's hands.  Longer queues, which
-        # data_param.prefetch asks for in Caffe, would only take memory.
+        # One batch waits in the queue and, unless batches are large, another in the reader's hands.
+        # Longer queues, which data_param.prefetch asks for in Caffe, would only take memory.
         self.ready = queue.Queue(maxsize=1)
+        self.taken = threading.Event()  # the queue has room
         self.reader = threading.Thread(
             target=self._read_ahead, name=f"data layer {self.name}", daemon=True
         )
@@ -174,11 +178,16 @@ class PrefetchingLayer(Layer):
 
     def _read_ahead(self):
         cuda = self.device.type == "cuda"
+        one_ahead = not cuda and 4 * self.batch_size * math.prod(self.shape) > LARGE
         self.workers = work_sharing.threads(BESIDE_GPU if cuda else BESIDE_CPU)
         pool = ThreadPoolExecutor(self.workers)
         try:
             with opencv_threads.off(), self._on_device():
                 while not self.stopping.is_set():
+                    if one_ahead and self.ready.full():
+                        self.taken.wait(timeout=0.2)
+                        self.taken.clear()
+                        continue
                     self._offer(self._batch(pool))
         except BaseException as error:  # handed to the thread that waits for the batch
             self._offer(error)
@@ -263,6 +272,7 @@ class PrefetchingLayer(Layer):
             self._start()
         asked = time.perf_counter()
         batch = self.ready.get()
+        self.taken.set()
         self.waited += time.perf_counter() - asked
         if isinstance(batch, BaseException):
             self.ready = None

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from caffe.layer import REDUCED, Grads, Layer, Needs, Shape, Shapes, Tensors, register
+from caffe.layer_parts import convolution_ways
 from caffe.layer_parts.spatial import conv_sizes, windows
 
 
@@ -126,7 +127,8 @@ class Convolution(Layer):
         self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
     ) -> torch.Tensor:
         """torch's convolution of x (N, C, spatial...) with the layer's settings."""
-        function = self.CONVOLVE[len(self.kernel)]
-        return function(
-            x, weight, bias, self.stride or 1, self.pad or 0, self.dilation or 1, self.group
-        )
+        settings = self.stride or 1, self.pad or 0, self.dilation or 1, self.group
+        if self.trials is not None and len(self.kernel) == 2:
+            ways = convolution_ways.ways(*settings)
+            return self.trials.run(self.name, ways, (x, weight, bias))
+        return self.CONVOLVE[len(self.kernel)](x, weight, bias, *settings)

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch.autograd.function import FunctionCtx
 
 from caffe.layer import VALUES, Grads, Layer, Needs, Shapes, Tensors, register
+from caffe.layer_parts import lrn_kernel
 from caffe.proto import caffe_pb2
 
 
@@ -105,13 +106,25 @@ class LRN(Layer):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         p = self.param.lrn_param
+        if self.across and self.trials is not None and lrn_kernel.exists():
+            self.remember()
+            ways = {"plain": self._across, "one kernel": self._in_one_kernel}
+            return self.trials.run(self.name, ways, (x,))
         if self.across:
-            scale = _scale(x.detach(), p.local_size, p.alpha, p.k)
-            self.remember(scale=scale)
-            return _AcrossChannels.apply(x, scale, p.local_size, p.alpha, p.beta)
+            return self._across(x)
         scale = 1 + p.alpha * self._window_means(x)
         self.remember(scale=scale)
         return x * scale.pow(-p.beta)
+
+    def _across(self, x: torch.Tensor) -> torch.Tensor:
+        p = self.param.lrn_param
+        scale = _scale(x.detach(), p.local_size, p.alpha, p.k)
+        self.remember(scale=scale)
+        return _AcrossChannels.apply(x, scale, p.local_size, p.alpha, p.beta)
+
+    def _in_one_kernel(self, x: torch.Tensor) -> torch.Tensor:
+        p = self.param.lrn_param
+        return lrn_kernel.AcrossChannels.apply(x, p.local_size, p.alpha, p.beta, p.k)
 
     def _window_means(self, x: torch.Tensor):
         """Means of x^2 over the windows within each channel."""

@@ -176,6 +176,18 @@ class Pooling(Layer):
         if not self.maximum:
             return super().backward(bottoms, tops, diffs, needs)
         index = tops[1].long() if len(tops) > 1 else self.recall("index", dy.shape, torch.int64)
-        index = index.reshape(*dy.shape[:2], -1).clamp(0, x.shape[2] * x.shape[3] - 1)
-        grad = x.new_zeros(*x.shape[:2], x.shape[2] * x.shape[3])
-        return [grad.scatter_add_(2, index, dy.reshape(*dy.shape[:2], -1)).view(x.shape)]
+        index = self._within(index.reshape(*dy.shape[:2], -1), x.shape[2] * x.shape[3])
+        spare = self.spare_memory(0)
+        grad = x.new_zeros(x.shape) if spare is None else spare.zero_()
+        flat = grad.view(*x.shape[:2], -1)
+        flat.scatter_add_(2, index, dy.reshape(*dy.shape[:2], -1))
+        return [grad]
+
+    @staticmethod
+    def _within(index: torch.Tensor, size: int) -> torch.Tensor:
+        """Indices from 0 to size - 1; on the CPU it is faster to look than to copy."""
+        if index.device.type == "cpu" and index.numel():
+            least, most = (int(bound) for bound in torch.aminmax(index))
+            if least >= 0 and most < size:
+                return index
+        return index.clamp(0, size - 1)

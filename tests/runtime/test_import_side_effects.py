@@ -31,6 +31,8 @@ def state():
 cv2.setNumThreads(3)
 before = state()
 import caffe
+for name in caffe.__all__:  # a name is loaded when it is first used
+    getattr(caffe, name)
 print(json.dumps([before, state()]))
 """
 
@@ -44,3 +46,28 @@ def test_importing_caffe_changes_nothing():
     assert before["OpenCV's threads"] == 3
     assert after == before
     assert done.stderr == ""
+
+
+READING = """
+import sys
+import caffe
+from caffe import database, log, net_parameter, prototxt
+from caffe.proto import caffe_pb2
+print(sorted({"torch", "scipy", "h5py"} & set(sys.modules)))
+caffe.Net
+print("torch" in sys.modules, caffe.layers.Softmax is not None, len(caffe.layer_type_list()) > 50)
+"""
+
+
+def test_reading_caffes_files_does_not_wait_for_pytorch():
+    done = subprocess.run(
+        [sys.executable, "-c", READING], capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout == "[]\nTrue True True\n", done.stderr
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    import caffe
+
+    assert not hasattr(caffe, "no_such_name")
+    assert {"Net", "layers", "__version__"} <= set(dir(caffe))

@@ -9,6 +9,7 @@ import pytest
 import caffe
 from caffe import layer as registry
 from caffe.layer import register
+from caffe.layer_parts import prefetching
 from caffe.layer_parts.prefetching import PrefetchingLayer
 from caffe.layers.data import Data
 from caffe.layers.image_data import ImageData
@@ -101,6 +102,24 @@ def test_what_was_read_ahead_is_read_again_after_close(counting, net_from):
             time.sleep(0.01)
         net.close()
     assert found == [[0, 1], [2, 3], [4, 0]]
+
+
+@pytest.mark.parametrize(("large", "ahead"), [(23, 1), (24, 2)])
+def test_batches_that_are_read_ahead(counting, net_from, monkeypatch, large, ahead):
+    """A batch takes 24 bytes; one waits in the queue, and the reader may hold another."""
+    monkeypatch.setattr(prefetching, "LARGE", large)
+    net = net_of(net_from, fields="batch_size: 6 new_height: 99")
+    layer, chosen = net.nodes[0].layer, []
+    choose = layer.choose
+    monkeypatch.setattr(layer, "choose", lambda: chosen.append(layer.cursor) or choose())
+    for taken in range(1, 4):
+        net.forward()
+        while len(chosen) < taken + ahead or not layer.ready.full():
+            time.sleep(0.01)
+        time.sleep(0.05)
+        assert len(chosen) == taken + ahead
+    assert net.blobs["x"].data.ravel().tolist() == [2, 3, 4, 0, 1, 2]
+    net.close()
 
 
 def test_an_error_of_the_reader_is_raised_by_forward(counting, net_from):

@@ -32,8 +32,9 @@ def settings(program, **variables):
     return dict(found), done.stdout
 
 
-def test_threads_sleep_soon():
-    found, _ = settings("import caffe")
+@pytest.mark.parametrize("loads_torch", ["caffe.Net", "import torch"])
+def test_threads_sleep_soon(loads_torch):
+    found, _ = settings(f"import caffe\n{loads_torch}")
     assert found == {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "10000"}
 
 
@@ -47,16 +48,16 @@ def test_the_default_of_the_library_is_another():
     [({"OMP_WAIT_POLICY": "ACTIVE"}, "30000000000"), ({"GOMP_SPINCOUNT": "77"}, "77")],
 )
 def test_the_users_choice_stays(variables, spins):
-    assert settings("import caffe", **variables)[0]["GOMP_SPINCOUNT"] == spins
+    assert settings("import caffe, torch", **variables)[0]["GOMP_SPINCOUNT"] == spins
 
 
 def test_intels_variables_are_a_choice_too():
-    assert settings("import caffe", KMP_BLOCKTIME="5")[0]["GOMP_SPINCOUNT"] == "300000"
+    assert settings("import caffe, torch", KMP_BLOCKTIME="5")[0]["GOMP_SPINCOUNT"] == "300000"
 
 
 def test_other_settings_of_intels_library_are_no_choice():
     """scikit-learn sets this one."""
-    assert settings("import caffe", KMP_INIT_AT_FORK="FALSE")[0]["GOMP_SPINCOUNT"] == "10000"
+    assert settings("import caffe, torch", KMP_INIT_AT_FORK="FALSE")[0]["GOMP_SPINCOUNT"] == "10000"
 
 
 def test_a_program_that_has_loaded_torch_keeps_its_settings():
@@ -64,8 +65,8 @@ def test_a_program_that_has_loaded_torch_keeps_its_settings():
 
 
 def test_the_environment_does_not_keep_the_policy():
-    program = "import os, caffe; print(sorted(name for name in os.environ if 'OMP_' in name))"
-    assert settings(program)[1] == "['OMP_DISPLAY_ENV']\n"
+    names = "sorted(name for name in os.environ if 'OMP_' in name)"
+    assert settings(f"import os, caffe, torch; print({names})")[1] == "['OMP_DISPLAY_ENV']\n"
 
 
 def test_a_failed_import_leaves_the_environment_as_before(monkeypatch):

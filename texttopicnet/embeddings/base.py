@@ -15,6 +15,7 @@ from gensim.corpora import Dictionary
 from gensim.models import TfidfModel
 
 from texttopicnet import artefacts, atomic_files, origin, pickles, vocabulary
+from texttopicnet.embedding_ranges import RANGES
 from texttopicnet.errors import UserError
 
 # passes of word2vec, doc2vec and fasttext over the texts; more passes did not improve retrieval of
@@ -41,12 +42,8 @@ class Embedding(ABC):
     ----------
     name : str
         Its name on the command line.
-    signed : bool
-        Whether its numbers may be below 0.
-    loss : str
-        The Caffe loss layer that suits such numbers.
-    bounded_by : {'sum', 'length'}
-        Whether a vector's sum or its length is at most 1.
+    signed, loss, bounded_by
+        As in `texttopicnet.embedding_ranges`.
     of_unknown_text : str
         Describes the vector of a text without any word of the dictionary.
     dictionary : gensim.corpora.Dictionary
@@ -56,12 +53,16 @@ class Embedding(ABC):
     """
 
     name: ClassVar[str]
-    signed: ClassVar[bool] = True
-    loss: ClassVar[str] = "EuclideanLoss"
-    bounded_by: ClassVar[str] = "length"
+    signed: ClassVar[bool]
+    loss: ClassVar[str]
+    bounded_by: ClassVar[str]
     of_unknown_text: ClassVar[str] = "the vector 0"
     dictionary: Dictionary
     num_topics: int
+
+    def __init_subclass__(cls) -> None:
+        if "name" in vars(cls):
+            cls.signed, cls.loss, cls.bounded_by = RANGES[cls.name]
 
     @classmethod
     @abstractmethod
@@ -114,13 +115,6 @@ class Embedding(ABC):
     def described(self) -> str:
         """Name and width, for messages."""
         return f"{self.name} of {self.num_topics} numbers"
-
-
-class Unsigned:
-    """Mixin: numbers of at least 0."""
-
-    signed = False
-    loss = "SigmoidCrossEntropyLoss"
 
 
 class LearntEmbedding(Embedding):
@@ -263,7 +257,7 @@ class LearntEmbedding(Embedding):
     ) -> LearntEmbedding:
         """Make an embedding of loaded parts and try it; ValueError or others if they do not fit."""
         width, digest = cls.width(model), vocabulary.digest(dictionary)
-        if getattr(model, vocabulary.MARK, digest) != digest:
+        if getattr(model, artefacts.MARK, digest) != digest:
             raise ValueError("it was learnt with another dictionary")
         if width != num_topics:
             raise ValueError(f"its vectors have {width} numbers")

@@ -9,11 +9,11 @@ import numpy as np
 from gensim.corpora import Dictionary
 
 from texttopicnet import artefacts
-from texttopicnet.embeddings.base import Embedding, Unsigned
+from texttopicnet.embeddings.base import Embedding
 from texttopicnet.topics import TopicModel
 
 
-class Lda(Unsigned, Embedding):
+class Lda(Embedding):
     """Topic probabilities.  LDA/learn_LDA_model.py learns and writes the model.
 
     Parameters
@@ -22,7 +22,6 @@ class Lda(Unsigned, Embedding):
     """
 
     name = "lda"
-    bounded_by = "sum"
     of_unknown_text = "the topics of an empty article, the same for all"
 
     def __init__(self, model: TopicModel) -> None:

@@ -6,11 +6,11 @@ import numpy as np
 import scipy.sparse
 from gensim.models import TfidfModel
 
-from texttopicnet.embeddings.base import Training, Unsigned
+from texttopicnet.embeddings.base import Training
 from texttopicnet.embeddings.word_matrix import WordMatrix, weights_of
 
 
-class Tfidf(Unsigned, WordMatrix):
+class Tfidf(WordMatrix):
     """Some numbers of the whole tf-idf vector; the model is the TfidfModel itself, with the ids of
     the chosen words as its attribute `chosen`.
     """
