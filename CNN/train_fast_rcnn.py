@@ -4,7 +4,8 @@ Reads:   VOC (VOCdevkit/ with Annotations/), --proposals, --weights, CNN/<net>/
 Writes:  WORK/CNN/<net>/{rois.npz,trained.caffemodel,trained.log}, snapshots/
 Paper:   the detection column of the table of VOC2007 fine-tuning
 Usage:   python CNN/train_fast_rcnn.py [--voc DIR] [--work DIR] [--net fast_rcnn_voc2007]
-                                       [--weights FILE] [--proposals FILE] [--seed 0] [--force]
+                                       [--weights FILE] [--proposals FILE] [--seed 0] [--gpu]
+                                       [--force]
 
 A training that was stopped (Ctrl-C, SIGTERM) resumes from its newest good snapshot.
 """
@@ -19,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from caffe import prototxt, resume
+from caffe import mode, prototxt, resume
 from caffe.error import CaffeError
 from caffe.proto import caffe_pb2
 from texttopicnet import (
@@ -147,6 +148,14 @@ def write_solver(folder: Path, seed: int) -> caffe_pb2.SolverParameter:
     return solver
 
 
+def require_gpu() -> None:
+    """UserError where there is no GPU, before the proposals are read."""
+    try:
+        mode.require_gpu("--gpu")
+    except CaffeError as error:
+        raise UserError(str(error)) from error
+
+
 def parse() -> argparse.Namespace:
     parser = command_line.parser(__doc__)
     command_line.add_options(parser, "--voc", "--work")
@@ -168,7 +177,9 @@ def parse() -> argparse.Namespace:
         metavar="FILE",
         help="proposals of trainval, .mat or .npz (default: a fixed grid of windows)",
     )
-    command_line.add_options(parser, "--seed", "--force")
+    command_line.add_options(parser, "--seed")
+    command_line.add_options(parser, "--gpu", help="train on a GPU (as solver_mode: GPU)")
+    command_line.add_options(parser, "--force")
     return parser.parse_args()
 
 
@@ -177,6 +188,8 @@ def main() -> int:
     source, folder = artefacts.ROOT / "CNN" / args.net, args.work.absolute() / "CNN" / args.net
     output = folder / "trained.caffemodel"
     artefacts.refuse_existing(output, args.force)
+    if args.gpu:
+        require_gpu()
     backbone = args.work / "CNN" / BACKBONES[args.net] / "trained.caffemodel"
     weights = artefacts.existing(args.weights or backbone, "scripts/05_train_cnn.sh").absolute()
     folder.mkdir(parents=True, exist_ok=True)
@@ -194,7 +207,8 @@ def main() -> int:
         f" {'resumed' if start == ['--resume'] else f'from {weights}'}",
         flush=True,
     )
-    command = child_process.caffe_train(SOLVER, *start)
+    gpu = ["--gpu", "0"] if args.gpu else []
+    command = child_process.caffe_train(SOLVER, *start, *gpu)
     ended = child_process.run(command, folder, folder / "trained.log")
     final = folder / f"{solver.snapshot_prefix}_iter_{solver.max_iter}.caffemodel"
     if ended.status or not final.is_file():

@@ -11,13 +11,10 @@ Usage:   python LDA/show_topics.py [--data DIR] [--work DIR] [--topics 40] [--wo
 import texttopicnet.startup  # noqa: F401  isort: skip
 
 import base64
-import itertools
-import re
 from pathlib import Path
 
 import cv2
 import jinja2
-import numpy as np
 
 from texttopicnet import (
     artefacts,
@@ -25,15 +22,11 @@ from texttopicnet import (
     command_line,
     files,
     images,
-    json_files,
-    markup,
-    text,
     topics,
-    training_labels,
 )
 from texttopicnet.counts import counted
 from texttopicnet.errors import UserError
-from texttopicnet.pairs import Pairs
+from texttopicnet.labelled_corpus import LabelledCorpus, opening
 from texttopicnet.token_store import TokenStore
 
 TEMPLATE = Path(__file__).resolve().parent / "topics.html.jinja"
@@ -41,7 +34,6 @@ ARTICLES = 4  # per topic
 HEIGHT = 104  # pixels of a thumbnail; it is stored at twice the size, for sharp screens
 WIDEST = 2.0  # width to height of a thumbnail; wider images are cropped
 QUOTE = 180  # characters of an article that are shown
-NO_TEXT = re.compile(r"={2,}|'{2,}|\s+")
 
 
 def print_words(model, count):
@@ -50,64 +42,6 @@ def print_words(model, count):
             f"{word} {probability:.3f}" for word, probability in model.top_words(topic, count)
         )
         print(f"topic {topic}: {words}")
-
-
-class Corpus:
-    """The articles and images with their labels.
-
-    Attributes
-    ----------
-    articles : tuple of str
-        Names of the articles.
-    vectors : ndarray of float32, shape (n_articles, num_topics)
-        Their topic vectors.
-    shares : ndarray of float64, shape (num_topics,)
-        The topics' shares of the corpus; they sum to 1.
-    """
-
-    def __init__(self, work, num_topics):
-        made_by = f"python LDA/generate_train_labels.py --topics {num_topics}"
-        path = work / artefacts.training_labels(num_topics)
-        self.pairs = Pairs.load(work / artefacts.TRAIN_DICT)
-        self.articles, copies = zip(*self.pairs.articles(), strict=True)
-        self.num_images = len(self.pairs)
-        self.vectors = np.zeros((len(self.articles), num_topics), np.float32)
-        labels = json_files.stream(path, made_by)
-        for (image, rank), (labelled, vector) in itertools.zip_longest(
-            self.pairs.ranks(), labels, fillvalue=(None, None)
-        ):
-            if image != labelled:
-                raise UserError(
-                    f"{path} {self.difference(path, made_by)}; move it away, then make it with"
-                    f" {made_by}"
-                )
-            training_labels.check("lda", image, vector, num_topics, made_by)
-            self.vectors[rank] = vector
-        # one document per image, as in learning
-        shares = self.vectors.T @ np.array(copies, np.float64)
-        self.shares = shares / shares.sum()
-
-    def difference(self, path, made_by):
-        """How the labelled images differ from the train dict's."""
-        labelled = {image for image, _ in json_files.stream(path, made_by)}
-        images = {image for image, _ in self.pairs}
-        if labelled == images:
-            return "has the train dict's images in another order, or has one of them twice"
-        only = ", ".join(
-            f"{len(some)} only in the {what}, such as {min(some)}"
-            for some, what in ((labelled - images, "labels"), (images - labelled, "train dict"))
-            if some
-        )
-        return f"has other images than the train dict: {only}"
-
-    def typical(self, topic):
-        """Indices of the articles that have a topic, those with the highest probability first."""
-        order = np.argsort(-self.vectors[:, topic], kind="stable")
-        return [i for i in order if self.vectors[i, topic] > 0]
-
-    def first_in(self, topic):
-        """The number of articles in which the topic is the largest."""
-        return int((self.vectors.argmax(axis=1) == topic).sum())
 
 
 def thumbnail(collection, name):
@@ -126,40 +60,13 @@ def thumbnail(collection, name):
     return base64.b64encode(cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 72])[1]).decode()
 
 
-def opening(store, collection, name):
-    """First line and following text of an article without its markup, or the file's name and '' if
-    it cannot be read.
-    """
-    path = collection / name
-    title, quote = store.opening(name)
-    if title:
-        return title, shortened(NO_TEXT.sub(" ", quote).strip())
-    try:
-        path = files.member(collection, files.find_article(collection, name))
-        clean = markup.filter_wiki(text.read_article(path)[: 50 * QUOTE])
-    except UserError:
-        return path.name, ""
-    lines = [
-        line for line in (NO_TEXT.sub(" ", line).strip() for line in clean.split("\n")) if line
-    ]
-    if not lines:
-        return path.name, ""
-    if len(lines[0]) > 80:  # not a title
-        return path.name, shortened(" ".join(lines))
-    return lines[0], shortened(" ".join(lines[1:]))
-
-
-def shortened(quote):
-    return quote if len(quote) <= QUOTE else quote[:QUOTE].rsplit(" ", 1)[0] + " …"
-
-
 def show(corpus, store, topic, collection, count):
     """The images and articles of a topic, for the template."""
     shown, articles = [], []
     for i in corpus.typical(topic):
         name, probability = corpus.articles[i], corpus.vectors[i, topic]
         if len(articles) < ARTICLES:
-            title, quote = opening(store, collection, name)
+            title, quote = opening(store, collection, name, QUOTE)
             articles.append(
                 {"title": title, "quote": quote, "name": name, "probability": probability}
             )
@@ -224,7 +131,7 @@ def main():
 
     # without labels the page shows words alone
     is_labelled = (args.work / artefacts.training_labels(args.topics)).exists()
-    corpus = Corpus(args.work, args.topics) if is_labelled else None
+    corpus = LabelledCorpus(args.work, args.topics) if is_labelled else None
     with TokenStore(args.work) as store:
         rows = rows_of(model, corpus, store, args.data / args.collection, args.words, args.images)
     template = jinja2.Template(TEMPLATE.read_text(encoding="utf-8"), autoescape=True)

@@ -40,6 +40,7 @@ PARTS = {
     "processes": "two_processes.py",
     "svm": "score_svms.py",
     "retrieval": "rank_texts.py",
+    "index": "search_topics.py",
     "busy": "busy.py",
 }
 OPTIONS = {"busy": ["--rounds", "2"]}  # of a full run

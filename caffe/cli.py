@@ -14,7 +14,7 @@ from caffe import command_line, launch, log, mode, precision, processes, prototx
 from caffe.command_line import Fatal
 from caffe.proto import caffe_pb2
 from caffe.signals import EFFECTS, Signals
-from caffe.usage import TOOLS, USAGE
+from caffe.usage import OWN, TOOLS, USAGE
 
 if TYPE_CHECKING:
     from caffe.solver import Solver
@@ -49,8 +49,9 @@ FLAGS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the console command; returns the exit status."""
     words = sys.argv[1:] if arguments is None else [str(word) for word in arguments]
-    if words and words[0] in TOOLS:
-        return importlib.import_module(f"caffe.tools.{words[0]}").main(words[1:])
+    if words and (words[0] in TOOLS or words[0] in OWN):
+        module = OWN[words[0]][0] if words[0] in OWN else words[0]
+        return importlib.import_module(f"caffe.tools.{module}").main(words[1:])
     return command_line.run(act, "caffe.cpp:1", words, USAGE, help_status=1, bare_status=0)
 
 
@@ -196,6 +197,7 @@ def watch(solver: "Solver", args: argparse.Namespace) -> None:
     if not mode.root_solver():
         return
     solver.training_log.shows_wait = True
+    solver.training_log.shows_variance = True
     if args.eta:
         solver.training_log.time_left = SHORTEST
     if args.tensorboard:

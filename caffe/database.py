@@ -53,7 +53,7 @@ def check_length(path: str) -> None:
         )
 
 
-class _Environment:
+class Environment:
     """An opened LMDB; a process may open each only once, so the layers that read it share this."""
 
     opened: ClassVar = weakref.WeakValueDictionary()
@@ -62,7 +62,7 @@ class _Environment:
         self.lmdb = lmdb.open(path, readonly=True, lock=False, max_readers=1)
 
     @classmethod
-    def of(cls, path: str) -> "_Environment":
+    def of(cls, path: str) -> "Environment":
         status = os.stat(os.path.join(path, "data.mdb"))
         key = (status.st_dev, status.st_ino)
         environment = cls.opened.get(key)
@@ -73,6 +73,26 @@ class _Environment:
     def __del__(self) -> None:
         if hasattr(self, "lmdb"):
             self.lmdb.close()
+
+
+def opened(path: str) -> Environment:
+    """An LMDB, opened for reading.
+
+    Raises
+    ------
+    CaffeError
+        The folder is missing or is not an LMDB, or the LMDB is truncated.
+    """
+    if not os.path.isdir(path):
+        raise CaffeError(f"{path}: no such LMDB folder")
+    if not os.path.isfile(os.path.join(path, "data.mdb")):
+        raise CaffeError(f"{path}: is not an LMDB (it holds no data.mdb)")
+    regular_file.check(os.path.join(path, "data.mdb"))
+    try:
+        check_length(os.path.join(path, "data.mdb"))
+        return Environment.of(path)
+    except (OSError, lmdb.Error) as error:
+        raise CaffeError(f"{path}: is not a readable LMDB ({error})") from error
 
 
 class LMDB:
@@ -91,14 +111,8 @@ class LMDB:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        if not os.path.isdir(path):
-            raise CaffeError(f"{path}: no such LMDB folder")
-        if not os.path.isfile(os.path.join(path, "data.mdb")):
-            raise CaffeError(f"{path}: is not an LMDB (it holds no data.mdb)")
-        regular_file.check(os.path.join(path, "data.mdb"))
+        self.environment = opened(path)
         try:
-            check_length(os.path.join(path, "data.mdb"))
-            self.environment = _Environment.of(path)
             with self.environment.lmdb.begin() as transaction, transaction.cursor() as cursor:
                 self.keys = [bytes(k) for k in cursor.iternext(keys=True, values=False)]
         except (OSError, lmdb.Error) as error:

@@ -123,7 +123,7 @@ class Dot:
         if program is None:
             raise CaffeError(
                 f"drawing a net as {format} needs Graphviz's program `{prog}`, which is not"
-                " installed; a .dot file does not need it"
+                " installed; for .svg and .dot files, `caffe draw` does not need it"
             )
         done = subprocess.run([program, f"-T{format}"], input=text, capture_output=True)
         if done.returncode:

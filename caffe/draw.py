@@ -1,7 +1,7 @@
 """caffe.draw: a net as a graph of layers and blobs (pycaffe's draw module).
 
-The graph has pydot's methods and text, but pydot is not needed; pictures are made by Graphviz's
-program `dot`.
+The graph has pydot's methods and text, but pydot is not needed.  SVG pictures are made by
+draw_svg.py, and those of other formats by Graphviz's program `dot`.
 """
 
 import os
@@ -9,6 +9,7 @@ import os
 from caffe import dot, upgrade
 from caffe.error import CaffeError
 from caffe.proto import caffe_pb2
+from caffe.whole_file import renamed_when_whole
 
 BLOB_STYLE = {"shape": "octagon", "fillcolor": "#E0E0E0", "style": "filled"}
 # for layers that work in place: top and bottom are one blob
@@ -155,11 +156,7 @@ def get_pydot_graph(
     """
     if rankdir not in RANKDIRS:
         raise DrawingError(f"rankdir is one of {', '.join(RANKDIRS)}, not '{rankdir}'")
-    if caffe_net.layers:
-        net = caffe_pb2.NetParameter()
-        net.CopyFrom(caffe_net)
-        upgrade.upgrade_net(net, net.name or "net")
-        caffe_net = net
+    caffe_net = upgraded(caffe_net)
     nodes, edges = {}, []
     for layer in caffe_net.layer:
         if not in_phase(layer, phase):
@@ -181,6 +178,16 @@ def get_pydot_graph(
     for source, target, label in edges:
         graph.add_edge(dot.Edge(nodes[source], nodes[target], label=label))
     return graph
+
+
+def upgraded(net: NetParameter) -> NetParameter:
+    """The net in today's form: itself, or an upgraded copy."""
+    if not net.layers:
+        return net
+    copy = caffe_pb2.NetParameter()
+    copy.CopyFrom(net)
+    upgrade.upgrade_net(copy, net.name or "net")
+    return copy
 
 
 def in_phase(layer: Layer, phase: int | None) -> bool:
@@ -211,6 +218,12 @@ def draw_net(
     display_lrm: bool = False,
 ) -> bytes:
     """The picture of a net as bytes of the format `ext`; see draw_net_to_file."""
+    if ext == "svg":
+        from caffe import draw_svg
+
+        if rankdir not in RANKDIRS:
+            raise DrawingError(f"rankdir is one of {', '.join(RANKDIRS)}, not '{rankdir}'")
+        return draw_svg.svg(upgraded(caffe_net), rankdir, phase, display_lrm).encode()
     graph = get_pydot_graph(caffe_net, rankdir, phase=phase, display_lrm=display_lrm)
     return graph.create(format=ext)
 
@@ -228,8 +241,8 @@ def draw_net_to_file(
     ----------
     caffe_net : NetParameter
     filename : str
-        The suffix chooses the format: .dot (or .gv, .raw) for the text, which needs no other
-        program; .png, .svg, .pdf and any other that `dot` can make.
+        The suffix chooses the format: .svg, and .dot (or .gv, .raw) for the text, need no other
+        program; .png, .pdf and any other are made by `dot`.
     rankdir, phase, display_lrm
         See get_pydot_graph.
 
@@ -245,5 +258,6 @@ def draw_net_to_file(
             f"{filename}: the suffix chooses the format, such as .dot, .png, .svg or .pdf;"
             " this name has none"
         )
-    graph = get_pydot_graph(caffe_net, rankdir, phase=phase, display_lrm=display_lrm)
-    graph.write(filename, format=kind)
+    picture = draw_net(caffe_net, rankdir, kind, phase, display_lrm)
+    with renamed_when_whole(filename) as temporary, open(temporary, "wb") as f:
+        f.write(picture)

@@ -325,6 +325,9 @@ class Layer:
             blob = Blob(shape, self.device)
         except CaffeError as error:
             raise CaffeError(f"{where}: {error}; lower {self.size_fields}") from error
+        if self.device.type == "meta":  # of an inspection, which needs the shapes only
+            self.blobs.append(blob)
+            return blob
         if blob.count > self.LARGE:
             allocation.check(
                 where,

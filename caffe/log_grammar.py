@@ -18,6 +18,9 @@ NUMBER = r"([-+]?(?:\d*\.?\d+(?:[eE][-+]?\d+)?|nan|inf))"
 ITERATION = re.compile(r"Iteration (\d+)")
 LOSS = re.compile(rf"{ITERATION.pattern}(?: \(.*\))?, loss = {NUMBER}")
 OUTPUT = re.compile(rf"(Train|Test) net output #\d+: (\S+) = {NUMBER}")
+TESTING = re.compile(rf"{ITERATION.pattern}, Testing net \(#(\d+)\)")
+# only the runtime's own logs have this line
+VARIANCE = re.compile(rf"Output variance into (.+): {NUMBER}")
 # what `caffe train` computes on; the group is empty for the CPU
 DEVICE = re.compile(r"\] (?:Use CPU\.|GPU \d+: (.*))$", re.MULTILINE)
 PRECISION = re.compile(r"\] Precision: (\w+)")

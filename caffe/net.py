@@ -321,7 +321,7 @@ def _matched(
             f"{path}: layer '{node.name}' has {len(blobs)} blob(s), the net expects {len(targets)}"
         )
     for k, source in sorted(blobs.items()):
-        if not _same_shape(source, targets[k].shape):
+        if not same_shape(source, targets[k].shape):
             raise CaffeError(
                 f"{path}: layer '{node.name}', blob {k} has the shape {source.shape}, the net"
                 f" expects {targets[k].shape}; to learn this layer from scratch, give it another"
@@ -330,7 +330,7 @@ def _matched(
     return [(targets[k], source) for k, source in sorted(blobs.items())]
 
 
-def _same_shape(source: weights_file.BlobArray, shape: tuple[int, ...]) -> bool:
+def same_shape(source: weights_file.BlobArray, shape: tuple[int, ...]) -> bool:
     """Caffe's rule: the shapes are equal; an old blob's four axes may begin with surplus 1s."""
     if not source.legacy:
         return source.shape == tuple(shape)

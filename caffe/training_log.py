@@ -37,10 +37,14 @@ class TrainingLog:
         Infinite, the default: never.
     shows_wait : bool
         A display also logs which share of the time, since the one before, was waiting for data.
+    shows_variance : bool
+        A display also logs how much the scores that go into each loss differ between the images of
+        the batch (`NetCore.output_variances`).
     """
 
     time_left: float = math.inf
     shows_wait: bool = False
+    shows_variance: bool = False
 
     def __init__(self, param: caffe_pb2.SolverParameter) -> None:
         self.param = param
@@ -91,6 +95,9 @@ class TrainingLog:
         wait = self._pace.data_wait(net, lapse)
         if wait is not None and self.shows_wait:
             log.info("solver.cpp:258", progress.data_wait(wait))
+        variances = net.output_variances() if self.shows_variance else []
+        for layer, variance in variances:
+            log.info("solver.cpp:258", f"    Output variance into {layer}: {log.number(variance)}")
         left = self._pace.seconds_left(self.param.max_iter - iteration)
         if left is not None and left >= self.time_left:
             log.info("solver.cpp:258", progress.time_left(left))

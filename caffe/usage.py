@@ -1,5 +1,11 @@
 """What `caffe help` prints, and Caffe's tools as sub-commands."""
 
+OWN = {  # not BVLC's: {sub-command: (its module in caffe/tools/, purpose)}
+    "inspect": ("inspect_file", "what a net, weights, a solver state, a mean or an LMDB holds"),
+    "classify": ("classify", "the classes that a net finds most likely for images"),
+    "draw": ("draw_net", "a picture of a net"),
+    "export": ("export_net", "a trained net as ONNX, or its weights for PyTorch"),
+}
 TOOLS = {  # each is a module of caffe/tools/ with flags and a -help of its own
     "convert_imageset": "images and their labels into an LMDB",
     "compute_image_mean": "the mean image of an LMDB",
@@ -55,6 +61,7 @@ tf32 where the GPU has it, else fp32.
 
 tools (caffe <tool> -help says more):
 """
+    + "".join(f"  {name:26}{purpose}\n" for name, (_, purpose) in OWN.items())
     + "".join(f"  {name:26}{purpose}\n" for name, purpose in TOOLS.items())
     + """
 Every command takes the flags of glog and gflags: -log_dir DIR, -minloglevel N, -flagfile FILE,

@@ -6,7 +6,7 @@ Paper:   the features behind every experiment (centre crop of the image resized 
 Usage:   python experiments/extract_features.py --net F --weights F --blobs fc7,fc6 --images DIR
                                                 --out 'f_{blob}.npz'
          python experiments/extract_features.py [--data DIR] [--voc DIR] [--work DIR]
-                                                [--net CaffeNet] [--gpu] [--processes N] [--force]
+                                                [--net CaffeNet] [--name NAME] [--gpu] [--force]
          torchrun --nproc_per_node N experiments/extract_features.py ...
 
 Without --weights, --images, --list and --out it computes all features that the experiments need:
@@ -20,7 +20,6 @@ import texttopicnet.startup  # noqa: F401  isort: skip
 
 import argparse
 import functools
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -28,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+from feature_net import activations, load_net
 from tqdm import tqdm
 
 from texttopicnet import artefacts, command_line, cores, features, files, images, shares, voc
@@ -138,69 +138,17 @@ def extract(
     dict
         {blob: ndarray of float32, shape (n_images, n_dims)}, each activation flattened in C order.
     """
-    import torch
-
-    source = net.blobs[net.inputs[0]]
-    size = source.shape[-1]
+    size = net.blobs[net.inputs[0]].shape[-1]
     found, done = {}, 0
     with tqdm(total=len(paths), unit="image", disable=silent) as bar:
         for x in batches(paths, size, batch):
-            if source.shape[0] != len(x):  # the first batch, and a shorter last one
-                source.reshape(*x.shape)
-                net.reshape()
-            # .data, and what net.forward() returns, would be copied from a GPU and back again
-            source.put(torch.from_numpy(x).to(net.device))
-            net.run_layers(0, len(net.nodes) - 1)
-            for blob in blobs:
-                data = net.blobs[features.MAXIMA.get(blob, blob)].tensor().cpu().numpy()
-                rows = features.rows_of(data, blob)
+            for blob, rows in activations(net, x, blobs).items():
                 if blob not in found:
                     found[blob] = np.empty((len(paths), rows.shape[1]), dtype=np.float32)
                 found[blob][done : done + len(x)] = rows
             done += len(x)
             bar.update(len(x))
     return found
-
-
-def load_net(prototxt: Path, weights: Path, blobs: list[str], gpu: bool) -> "caffe.Net":
-    """caffe.Net in phase TEST.
-
-    Raises
-    ------
-    UserError
-        The files do not fit each other, or the net lacks one of the blobs.
-    """
-    os.environ.setdefault("GLOG_minloglevel", "1")  # the net's own text is not a result
-    import caffe
-    from caffe import mode
-    from caffe.weights_file import read_layers
-
-    try:
-        if gpu:
-            mode.require_gpu("--gpu")
-            caffe.set_mode_gpu()
-            caffe.set_device(shares.gpu())
-        else:
-            caffe.set_mode_cpu()
-    except caffe.CaffeError as error:
-        raise UserError(str(error)) from error
-    try:
-        net = caffe.Net(str(prototxt), caffe.TEST, weights=str(weights))
-    except caffe.CaffeError as error:
-        raise UserError(f"{prototxt} with {weights}: {error}") from error
-    if len(net.inputs) != 1 or len(net.blobs[net.inputs[0]].shape) != 4:
-        raise UserError(
-            f"{prototxt} needs one input blob (N, 3, size, size): give the deploy prototxt"
-        )
-    for blob in blobs:
-        if (blob := features.MAXIMA.get(blob, blob)) not in net.blobs:
-            raise UserError(f"{prototxt} has no blob {blob}: it has {', '.join(net.blobs)}")
-    lacking = net.params.keys() - {name for name, _ in read_layers(weights)}
-    if lacking:  # Caffe would silently use the fillers' numbers
-        raise UserError(
-            f"{weights} holds no weights for {', '.join(sorted(lacking))} of {prototxt}"
-        )
-    return net
 
 
 _net_of_worker = functools.lru_cache(maxsize=1)(load_net)
@@ -264,10 +212,11 @@ def named_outputs(out: str, blobs: list[str], force: bool) -> dict[str, Path]:
 def sets(args: argparse.Namespace) -> Iterator[tuple[Path, str, dict[str, str]]]:
     """(images, name of the net, {blob: file}) of every set that the experiments need."""
     voc_images = voc.holder(args.voc or args.data) / "VOCdevkit" / "VOC2007" / "JPEGImages"
-    for net in artefacts.NETS:
+    for net in [args.name] if args.name else artefacts.NETS:
         names = {layer: artefacts.voc_features(layer, net) for layer in artefacts.LAYERS}
         yield voc_images, net, names
-    yield args.data / "Wikipedia" / "images", "trained", {"prob": artefacts.RETRIEVAL_FEATURES}
+    if args.name in (None, "trained"):
+        yield args.data / "Wikipedia" / "images", "trained", {"prob": artefacts.RETRIEVAL_FEATURES}
 
 
 def compute_all(args: argparse.Namespace) -> None:
@@ -295,6 +244,9 @@ def main() -> int:
     command_line.add_options(
         parser, "--net", help="folder of CNN/, or a deploy prototxt (default: CaffeNet)"
     )
+    parser.add_argument(
+        "--name", choices=artefacts.NETS, help="with all features: only this net's (default: both)"
+    )
     parser.add_argument("--weights", type=Path, metavar="FILE", help=".caffemodel")
     parser.add_argument(
         "--blobs", metavar="NAMES", help="separated by commas, such as fc7,fc6 (default: fc7)"
@@ -312,9 +264,7 @@ def main() -> int:
         metavar="FILE",
         help="one image path per line; an image's id is the line without the ending",
     )
-    parser.add_argument(
-        "--out", metavar="FILE", help=".npz file; {blob} in its name is replaced by the blob's name"
-    )
+    parser.add_argument("--out", metavar="FILE", help=".npz file; {blob} is the blob's name")
     parser.add_argument(
         "--batch",
         type=command_line.whole("--batch"),

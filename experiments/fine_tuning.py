@@ -158,6 +158,43 @@ def pack(
                 writers[1].put(key, label.SerializeToString())
 
 
+def adopt(source: Path, deploy: Path, target: Path, classes: int) -> None:
+    """Copy weights that were fine-tuned elsewhere, with the names of a net's layers.
+
+    The last layer of the file becomes the last one of the net, whatever its name: fine-tuned nets
+    call it as they like.
+
+    Raises
+    ------
+    UserError
+        The file lacks a layer of the net, or a layer has another shape, or the net has another
+        number of outputs than there are classes.
+    """
+    os.environ.setdefault("GLOG_minloglevel", "1")  # the net's own text is not a result
+    import caffe
+    from caffe.weights_file import read_layers
+
+    caffe.set_mode_cpu()
+    try:
+        found = [(name, blobs) for name, blobs in read_layers(source) if blobs]
+        net = caffe.Net(str(deploy), caffe.TEST)
+    except caffe.CaffeError as error:
+        raise UserError(str(error)) from error
+    *_, last = net.params
+    layers = dict(found) | ({last: found[-1][1]} if found else {})
+    for name, blobs in net.params.items():
+        given = layers.get(name, {})
+        for i, blob in enumerate(blobs):
+            if i not in given or given[i].data.size != blob.data.size:
+                raise UserError(f"{source} has no weights that fit layer {name} of {deploy}")
+            blob.data[...] = given[i].data.reshape(blob.data.shape)
+    outputs = net.params[last][0].data.shape[0]
+    if outputs != classes:
+        raise UserError(f"{source} scores {outputs} classes, and the set has {classes}")
+    with atomic_files.written_whole(target) as temporary:
+        net.save(str(temporary))
+
+
 def in_threads(function: object, items: Iterable) -> Iterator:
     """``function(item)`` in order, some items ahead of what is needed."""
     with ThreadPoolExecutor(THREADS) as pool:

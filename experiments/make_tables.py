@@ -1,32 +1,31 @@
 """Make the tables and the report page from the result records, beside the paper's numbers.
 
-Reads:   experiments/paper.json, WORK/experiments/results/*.json; DATA/Wikipedia/ for the report's
-         examples
-Writes:  WORK/experiments/tables.md and report.html; with --readme only the part of README.md
+Reads:   experiments/paper.json, results/evidence/; WORK/experiments/results/*.json; for the figures
+         WORK/LDA, WORK/CNN/<net>, WORK/experiments/features and DATA/Wikipedia
+Writes:  WORK/experiments/tables.md, report.html (one file, all pictures included) and
+         report_figures/ (each figure as PNG and SVG); with --readme only the part of README.md
          between its results marks
 Paper:   all its tables (paper.json); a row that nobody has run reads "not run"
-Usage:   python experiments/make_tables.py [--work DIR] [--results DIR] [--data DIR] [--force]
-                                           [--readme FILE [--check]]
+Usage:   python experiments/make_tables.py [--work DIR] [--results DIR] [--data DIR] [--net NAME]
+                 [--topics N] [--force] [--readme FILE [--check]]
+
+A figure whose inputs are missing is left out, and the page says what would make it.
 """
 
 import texttopicnet.startup  # noqa: F401  isort: skip
 
-import base64
-import re
 from pathlib import Path
 
-import cv2
-import jinja2
 import own_rows
 import paper_tables
-from report_figures import draw
+import report_page
 
-from texttopicnet import artefacts, atomic_files, command_line, files, images, json_files, results
+from texttopicnet import artefacts, atomic_files, command_line, json_files, results
 from texttopicnet.errors import UserError
-from texttopicnet.tables import markdown, percent, runs, update_readme
+from texttopicnet.tables import markdown, runs, update_readme
 
 HERE = Path(__file__).resolve().parent
-MARKUP = re.compile(r"<[^>]*>|\[\[|\]\]|'{2,}|={2,}")
+NET, TOPICS = "CaffeNet", 40  # where no record says otherwise
 
 
 def readme_tables(paper: dict, records: dict) -> list[dict]:
@@ -38,69 +37,33 @@ def readme_tables(paper: dict, records: dict) -> list[dict]:
     ]
 
 
-def examples(records: dict, data: Path) -> list[dict]:
-    """The first images found for one text of each category; none if the set cannot be read."""
-    rows, folder = [], data / "Wikipedia"
-    try:
-        for r in (r for r in records.values() if r["experiment"] == "retrieval"):
-            for query in r.get("examples", []):
-                found = []
-                for image in query["images"]:
-                    path = files.member(folder, f"images/{image['category']}/{image['id']}.jpg")
-                    small = images.resized(images.read_image(path), 128)
-                    jpeg = base64.b64encode(cv2.imencode(".jpg", small)[1].tobytes()).decode()
-                    right = image["category"] == query["category"]
-                    found.append({"jpeg": jpeg, "category": image["category"], "right": right})
-                text = files.read_member(folder, f"texts/{query['text']}.xml").decode(
-                    "utf-8", "replace"
-                )
-                words = " ".join(MARKUP.sub(" ", text).split())[:220] + " ..."
-                rows.append(
-                    {
-                        "category": query["category"],
-                        "ap": percent(query["ap"]),
-                        "words": words,
-                        "images": found,
-                    }
-                )
-    except UserError as error:
-        print(f"the report has no examples: {error}")
-        return []
-    return rows
+def check_folder(folder: Path) -> None:
+    """UserError if the folder of the figures, which is replaced, holds anything else."""
+    others = [
+        path.name
+        for path in (sorted(folder.iterdir()) if folder.is_dir() else ())
+        if path.suffix not in (".png", ".svg") or path.is_dir()
+    ]
+    if others:
+        raise UserError(
+            f"{folder} is replaced with the report, but holds {others[0]}, which is not a figure:"
+            " move it away"
+        )
 
 
-def report(tables: list[dict], records: dict, data: Path) -> str:
-    """The report page as HTML."""
-    notes = sorted(
-        {r["note"] for r in records.values() if r["note"] and r.get("name") != "untrained"}
-    )
-    lead = "; ".join(notes) or (
-        "Results of this project's scripts." if records else "Nothing has been run yet."
-    )
-    svm = paper_tables.own_svm(records).items()
-    svm = {name: own for (name, kind), own in svm if kind == "leave-out"}
-    template = jinja2.Template(
-        (HERE / "report.html.jinja").read_text(encoding="utf-8"), autoescape=True
-    )
-    return template.render(
-        lead=lead,
-        figures=draw(records, svm, paper_tables.LAYERS),
-        tables=tables,
-        examples=examples(records, data),
-        examples_note="The first text (by id) of each category and the first six images for it;"
-        " no choice was made.",
-    )
-
-
-def main() -> int:
+def parse() -> "command_line.argparse.Namespace":
     parser = command_line.parser(__doc__)
-    command_line.add_options(parser, "--work", "--data")
+    command_line.add_options(parser, "--data", "--work")
     parser.add_argument(
         "--results",
         type=Path,
         metavar="DIR",
         help="folder of records (default: WORK/experiments/results)",
     )
+    net = "folder of WORK/CNN (default: the net of the training's record, else CaffeNet)"
+    command_line.add_options(parser, "--net", default=None, help=net)
+    topics = "number of topics (default: that of the retrieval's record, else 40)"
+    command_line.add_options(parser, "--topics", default=None, help=topics)
     parser.add_argument(
         "--readme",
         type=Path,
@@ -112,9 +75,12 @@ def main() -> int:
         action="store_true",
         help="with --readme: change nothing; fail if the tables differ",
     )
-    command_line.add_options(parser, "--force")
-    args = parser.parse_args()
+    command_line.add_options(parser, "--force", "--trust-pickle")
+    return parser.parse_args()
 
+
+def main() -> int:
+    args = parse()
     folder = args.results or args.work / "experiments" / "results"
     paper = json_files.read(HERE / "paper.json", "git checkout experiments/paper.json")
     records = results.load_all(folder)
@@ -129,17 +95,31 @@ def main() -> int:
         )
         print(f"tables: {args.readme}")
         return 0
-    outputs = [args.work / "experiments" / name for name in ("tables.md", "report.html")]
+    names = ("tables.md", "report.html", report_page.FOLDER)
+    outputs = [args.work / "experiments" / name for name in names]
     for output in outputs:
         artefacts.refuse_existing(output, args.force)
-    tables = [*paper_tables.tables(paper, records), *own_rows.other_sets(records), runs(records)]
-    page = report(tables, records, args.data)
-    with atomic_files.written_whole(*outputs) as (tables_path, report_path):
-        tables_path.write_text(
-            "\n".join(markdown(t) for t in tables), encoding="utf-8", errors="backslashreplace"
-        )
-        report_path.write_text(page, encoding="utf-8", errors="backslashreplace")
-    print(f"tables: {outputs[0]}\nreport: {outputs[1]}")
+    check_folder(outputs[2])
+
+    net = args.net or records.get("training", {}).get("corpus", NET)
+    topics = args.topics or records.get("retrieval", {}).get("topics", TOPICS)
+    source = report_page.Source(args.work, args.data, net, topics, args.trust_pickle)
+    tables = [*paper_tables.tables(paper, records), *own_rows.other_sets(records)]
+    found = report_page.sections(source, records, paper)
+    images = report_page.drawings(found)
+    first = report_page.glance(paper, records)
+    page = report_page.page(tables, found, images, records, first)
+    with atomic_files.written_whole(*outputs) as (tables_path, page_path, figures_path):
+        text = "\n".join(markdown(t) for t in [*tables, runs(records, commands=True)])
+        tables_path.write_text(text, encoding="utf-8", errors="backslashreplace")
+        figures_path.mkdir()
+        for name, image in images.items():
+            (figures_path / f"{name}.png").write_bytes(image.png)
+            (figures_path / f"{name}.svg").write_bytes(image.svg)
+        page_path.write_text(page, encoding="utf-8", errors="backslashreplace")
+    for title, why in report_page.left_out(found):
+        print(f"left out of the report: {title}: {why}")
+    print(f"tables: {outputs[0]}\nreport: {outputs[1]}\nfigures: {outputs[2]}")
     return 0
 
 

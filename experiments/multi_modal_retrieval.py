@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import own_topics
+import retrieval_examples
 
 from texttopicnet import (
     artefacts,
@@ -34,12 +35,9 @@ from texttopicnet.errors import UserError
 from texttopicnet.retrieval import (
     TEST_LIST,
     TRAIN_LIST,
-    Direction,
     both_directions,
     corpus_of,
-    divergences,
     mean_average_precisions,
-    rank,
     read_pairs,
     text_file,
 )
@@ -106,41 +104,6 @@ def evaluate_ready(path: Path) -> dict:
 def topics_or_file(text: str) -> int | Path:
     """The value of --topics: a number of topics, or a file of ready vectors."""
     return Path(text) if text.endswith(".npz") else command_line.whole("--topics")(text)
-
-
-def examples(
-    texts: np.ndarray,
-    images: np.ndarray,
-    queries: Direction,
-    text_ids: list[str],
-    image_ids: list[str],
-    categories: np.ndarray,
-    names: list[str],
-    n_images: int = 6,
-) -> list[dict]:
-    """The first images for the first text (by id) of each category: a rule, so that no example is
-    chosen by hand.
-    """
-    rows = []
-    for c, name in enumerate(names):
-        of_category = np.flatnonzero(categories[queries.queries] == c)
-        if len(of_category):
-            query = queries.queries[of_category[0]]
-            scores = divergences(texts[[query]], images)
-            _, ranking = rank(scores, [text_ids[query]], image_ids)
-            first = [
-                {"id": image_ids[j], "category": names[categories[j]]}
-                for j in ranking[0, :n_images]
-            ]
-            rows.append(
-                {
-                    "text": text_ids[query],
-                    "category": name,
-                    "ap": float(queries.ap[of_category[0]]),
-                    "images": first,
-                }
-            )
-    return rows
 
 
 def text_topics(
@@ -272,7 +235,8 @@ def evaluate(args: argparse.Namespace, lda: str) -> None:
         if counts[c]
     }
     corpus, paper_set = corpus_of(counts)
-    first = examples(texts, images, found["text_query"], text_ids, image_ids, categories, names)
+    labels = [names[c] for c in categories]
+    shown = retrieval_examples.examples(found, texts, images, text_ids, image_ids, labels)
     results.save(
         output,
         results.record(
@@ -293,7 +257,7 @@ def evaluate(args: argparse.Namespace, lda: str) -> None:
             net_lda=args.net_lda,
             image_variance=variance,
             weights_sha256=prob.weights_sha256,
-            examples=[] if own else first,
+            examples={} if own else shown,
         ),
     )
     for name, row in values["categories"].items():

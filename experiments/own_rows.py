@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 from texttopicnet.tables import Table, percent
 
-Row = tuple[str, dict, str | None, dict]
+Row = tuple[str, dict, str | None, list[dict]]
 
 
 def own_name(name: str, record: dict, difficult: str = "leave-out") -> str:
@@ -40,9 +40,9 @@ def own_rows(table: dict, records: dict) -> list[Row]:
 
     Returns
     -------
-    list of (str, dict, str or None, dict)
+    list of (str, dict, str or None, list of dict)
         What the row is called, its numbers by column, the method of the paper that it is compared
-        with, and its record.
+        with, and its records.
     """
     given = table.get("record") or []
     found = []
@@ -65,14 +65,14 @@ def each(table: dict, where: dict, matching: list[dict]) -> Iterator[Row]:
         if "rows" in where:
             for method, row in (at(r["values"], where["rows"]) or {}).items():
                 values = {name: row.get(name) for name, _ in table["columns"]}
-                yield f"this project, {method}", values, method, r
+                yield f"this project, {method}", values, method, [r]
             continue
         values = {name: at(r["values"], path) for name, path in where["columns"].items()}
         called, compared = own_name(r.get("name", "trained"), r), table["ours"]
         if "compared_with" in where:
             called = own_name(f"{r['name']}, {r['method']}", r)
             compared = where["compared_with"].get(r["method"])
-        yield called, values, compared, r
+        yield called, values, compared, [r]
 
 
 def by_column(table: dict, where: dict, matching: list[dict]) -> Iterator[Row]:
@@ -85,7 +85,7 @@ def by_column(table: dict, where: dict, matching: list[dict]) -> Iterator[Row]:
     for name, columns in nets.items():
         first = next(iter(columns.values()))
         values = {column: at(r["values"], where["value"]) for column, r in columns.items()}
-        yield own_name(name, first), values, table["ours"], first
+        yield own_name(name, first), values, table["ours"], list(columns.values())
 
 
 def other_sets(records: dict) -> list[Table]:
@@ -99,7 +99,7 @@ def other_sets(records: dict) -> list[Table]:
             split = r["split"]
             sizes = f"{split['folds']} folds of {split['train']} + {split['test']} images"
             cells = [called, *map(percent, numbers), f"{r['corpus']}, {sizes}"]
-            rows.append({"cells": cells, "own": True})
+            rows.append({"cells": cells, "own": True, "runs": [r]})
     if not rows:
         return []
     return [

@@ -127,7 +127,7 @@ def svm_layers(paper: dict, records: dict, only: str | None = None) -> Table:
             "run",
             checked(table, first, values, table["ours"]),
         ]
-        rows.append({"cells": cells, "own": True})
+        rows.append({"cells": cells, "own": True, "runs": list(layers.values())})
     if not svm:
         rows.append(not_run(len(LAYERS), 4))
     return {
@@ -146,7 +146,8 @@ def svm_classes(paper: dict, records: dict) -> Table:
     classes = list(table["rows"][0]["values"])
     for layers in own.values():
         for r in layers.values():
-            classes += [c for c in r["values"]["classes"] if c not in classes]
+            others = [c for c in r["values"]["classes"] if c not in classes]
+            classes = others + classes  # where nobody must scroll to see them
     rows = []
     for r in table["rows"]:
         numbers = [number(r["values"].get(c), 0) for c in classes]
@@ -170,7 +171,7 @@ def svm_classes(paper: dict, records: dict) -> Table:
                         table["ours"],
                     ),
                 ]
-                rows.append({"cells": cells, "own": True})
+                rows.append({"cells": cells, "own": True, "runs": [layers[layer]]})
     if not own:
         rows.append(not_run(len(classes) + 1, 2))
     return {
@@ -207,7 +208,7 @@ def retrieval(paper: dict, records: dict, only: str | None = None) -> Table:
             "run",
             checked(table, r, values, table["ours"]),
         ]
-        rows.append({"cells": cells, "own": True})
+        rows.append({"cells": cells, "own": True, "runs": [r]})
     if not own:
         rows.append(not_run(3, 4))
     if not only:
@@ -241,7 +242,7 @@ def baselines(table: dict, records: dict) -> list[dict]:
                     "run",
                     "other features" if r["paper_set"] else "other data",
                 ]
-                rows.append({"cells": cells, "own": True})
+                rows.append({"cells": cells, "own": True, "runs": [r]})
     return rows
 
 
@@ -256,13 +257,14 @@ def generic(table: dict, records: dict) -> Table:
         cells = [f"paper: {r['method']}", *numbers, "the paper's", mark(r), UNKNOWN]
         rows.append({"cells": cells, "own": False})
     own = own_rows(table, records)
-    for called, values, method, r in own:
+    for called, values, method, behind in own:
+        r = behind[0]
         shown = percent if is_percent else number
         numbers = [
             NOT_RUN if values.get(name) is None else shown(values[name], digits) for name in names
         ]
         cells = [called, *numbers, r["corpus"], "run", checked(table, r, values, method)]
-        rows.append({"cells": cells, "own": True})
+        rows.append({"cells": cells, "own": True, "runs": behind})
     if not own:
         rows.append(not_run(len(names), 3))
     text = [0, *range(len(names) + 1, len(names) + 4)]

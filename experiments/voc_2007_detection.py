@@ -7,7 +7,7 @@ Writes:  WORK/experiments/results/voc2007_detection.json, and for the devkit
 Paper:   the detection column of the table of VOC2007 fine-tuning
 Usage:   python experiments/voc_2007_detection.py [--voc DIR] [--work DIR] [--net fast_rcnn_voc2007]
                  [--proposals FILE] [--train-proposals FILE] [--weights FILE] [--first N]
-                 [--seed 0] [--note TEXT] [--force]
+                 [--seed 0] [--gpu] [--note TEXT] [--force]
 
 A run that was stopped goes on with the images that are missing in <net>/detections.jsonl.
 """
@@ -46,12 +46,19 @@ KEPT = "detections.jsonl"
 MADE_BY = "python CNN/train_fast_rcnn.py"
 
 
-def load(folder: Path):
+def load(folder: Path, gpu: bool):
     """The detector, its data layer's module, and that layer's settings."""
     os.environ.setdefault("GLOG_minloglevel", "1")  # the net's own text is not a result
     import caffe
+    from caffe import mode
     from caffe.error import CaffeError
 
+    try:
+        if gpu:
+            mode.require_gpu("--gpu")
+    except CaffeError as error:
+        raise UserError(str(error)) from error
+    (caffe.set_mode_gpu if gpu else caffe.set_mode_cpu)()
     weights = artefacts.existing(folder / "trained.caffemodel", MADE_BY)
     sys.path.insert(0, str(folder))
     try:
@@ -209,6 +216,7 @@ def parse() -> argparse.Namespace:
         help="only the first N test images (default: all)",
     )
     command_line.add_options(parser, "--seed", help="seed of the training (default: 0)")
+    command_line.add_options(parser, "--gpu", help="train and detect on a GPU")
     command_line.add_options(parser, "--note")
     command_line.add_options(parser, "--force", help="replace the record; train and detect again")
     return parser.parse_args()
@@ -223,7 +231,9 @@ def train(args: argparse.Namespace, folder: Path) -> int:
     command = [sys.executable, str(artefacts.ROOT / "CNN" / "train_fast_rcnn.py")]
     for name, value in given.items():
         command += [name, str(value)] if value is not None else []
-    return child_process.run(command + (["--force"] if args.force else [])).exit_status
+    command += ["--gpu"] if args.gpu else []
+    command += ["--force"] if args.force else []
+    return child_process.run(command).exit_status
 
 
 def main() -> int:
@@ -236,7 +246,7 @@ def main() -> int:
     if status := train(args, folder):
         return status
     proposals = voc_objects.proposals(year, ids, args.proposals)
-    net, scaled, size = load(folder)
+    net, scaled, size = load(folder, args.gpu)
     if net.blobs["cls_prob"].shape[1] != len(names) + 1:
         raise UserError(
             f"{folder / 'test.prototxt'} tells {net.blobs['cls_prob'].shape[1] - 1} classes apart,"

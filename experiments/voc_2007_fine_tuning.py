@@ -8,19 +8,23 @@ Writes:  WORK/CNN/finetune_voc2007*/ (LMDBs, weights, logs),
 Paper:   the table of VOC2007 classification with fine-tuning
 Usage:   python experiments/voc_2007_fine_tuning.py [--voc DIR] [--work DIR] [--net CaffeNet]
                  [--solver solver.prototxt] [--name trained] [--weights FILE] [--gpu] [--seed 0]
+         python experiments/voc_2007_fine_tuning.py --name NAME --fine-tuned FILE [--voc DIR] ...
 
 Without --name it fine-tunes the trained and the untrained net; records that exist are kept, and a
-training that was stopped resumes.  Difficult objects have no part in training and test.
+training that was stopped resumes.  Difficult objects have no part in training and test.  With
+--fine-tuned it trains nothing: it scores weights that were fine-tuned elsewhere, such as the
+authors', whose outputs are in the order of the sorted classes.
 """
 
 import texttopicnet.startup  # noqa: F401  isort: skip
 
 import argparse
+import shutil
 import time
 from pathlib import Path
 
 import numpy as np
-from fine_tuning import CROPS, Training, crop_of, is_packed, net_folder, pack, scores
+from fine_tuning import CROPS, Training, adopt, crop_of, is_packed, net_folder, pack, scores
 
 from texttopicnet import (
     artefacts,
@@ -156,6 +160,19 @@ def fine_tune(name: str, weights: Path | None, note: str, args: argparse.Namespa
     score(training, args, note, start)
 
 
+def score_given(args: argparse.Namespace) -> None:
+    """Score weights that were fine-tuned elsewhere."""
+    start, net = time.perf_counter(), net_folder("voc2007", args.net)
+    given = artefacts.existing(args.fine_tuned, "a fine-tuning, or python models/get.py")
+    count, folder = len(voc.classes(args.voc)), args.work / "CNN" / net.name
+    training = Training(net.name, folder, given, args.name, count)
+    artefacts.refuse_existing(training.weights, args.force)
+    adopt(given, net / "deploy.prototxt", training.weights, count)
+    with atomic_files.written_whole(folder / "deploy.prototxt") as temporary:
+        shutil.copyfile(net / "deploy.prototxt", temporary)
+    score(training, args, args.note or f"{given.name}, fine-tuned elsewhere", start)
+
+
 def main() -> int:
     parser = command_line.parser(__doc__)
     command_line.add_options(parser, "--voc", "--work")
@@ -169,11 +186,20 @@ def main() -> int:
     parser.add_argument(
         "--weights", type=Path, metavar="FILE", help="with --name: weights to begin with"
     )
+    parser.add_argument(
+        "--fine-tuned",
+        type=Path,
+        metavar="FILE",
+        help="with --name: score this fine-tuned .caffemodel, and train nothing",
+    )
     command_line.add_options(parser, "--gpu", "--note", "--seed", "--force")
     args = parser.parse_args()
     args.work = args.work.absolute()
-    if args.weights and not args.name:
-        raise UserError("--weights needs a --name for the files of the fine-tuned net")
+    if (args.weights or args.fine_tuned) and not args.name:
+        option = "--weights" if args.weights else "--fine-tuned"
+        raise UserError(f"{option} needs a --name for the files of the fine-tuned net")
+    if args.weights and args.fine_tuned:
+        raise UserError("--weights is where a fine-tuning begins, --fine-tuned its end: give one")
     names = []
     for name in [args.name] if args.name else artefacts.NETS:
         record = args.work / artefacts.voc_fine_tuning_record(name)
@@ -181,9 +207,11 @@ def main() -> int:
             print(f"{record} exists already: --force replaces it")
         else:
             names.append(name)
-    if names:
+    if names and args.fine_tuned:
+        score_given(args)
+    elif names:
         lmdbs(args, net_folder("voc2007", args.net))
-    for name in names:
+    for name in [] if args.fine_tuned else names:
         fine_tune(name, args.weights, UNTRAINED_NOTE if name == "untrained" else args.note, args)
     return 0
 

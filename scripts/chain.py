@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evaluation_stages import image_sets, left_out, no_fine_tuning, tuning_solver
+from given_models import check_given, install, without_stage_2, without_stages_4_and_5
 from net_facts import crop_of, gpu_exists, wants_gpu
 from stage import Stage, more_experiments, options, own_topics
 
@@ -45,13 +46,13 @@ def table(s: argparse.Namespace) -> list[Stage]:
     train_dict, model = work / artefacts.TRAIN_DICT, work / artefacts.lda_model(s.topics)
     labels = work / artefacts.training_labels(s.topics, s.embedding)
     lmdbs = [folder / name / "data.mdb" for name in (artefacts.IMAGES_LMDB, artefacts.LABELS_LMDB)]
-    weights = [folder / f"{name}.caffemodel" for name in artefacts.NETS]
+    weights = [folder / f"{name}.caffemodel" for name in s.nets]
     has_voc = (s.voc / "VOCdevkit").is_dir() or (s.makes_sample and s.voc == s.data)
     has_retrieval = (s.data / "Wikipedia").is_dir() or s.makes_sample
-    features = [work / artefacts.voc_features("fc7", "untrained")] if has_voc else []
+    features = [work / artefacts.voc_features("fc7", s.nets[-1])] if has_voc else []
     features += [work / artefacts.RETRIEVAL_FEATURES] if has_retrieval else []
     features = features or [work / "experiments" / "features"]
-    svms = [work / artefacts.voc_record(b, n) for n in artefacts.NETS for b in artefacts.LAYERS]
+    svms = [work / artefacts.voc_record(b, n) for n in s.nets for b in artefacts.LAYERS]
     mean_aps = [work / artefacts.RETRIEVAL_RECORD]
     page = [work / "experiments" / "report.html"]
 
@@ -59,36 +60,48 @@ def table(s: argparse.Namespace) -> list[Stage]:
         return options(**{name: getattr(s, name) for name in names})
 
     corpus, target = given("data", "collection", "work"), given("topics", "embedding")
-    from_dump = given("dump", "images", "scheduler") if s.dump or s.images else []
+    source = given("dump", "images", "pairs", "scheduler") if s.dump or s.images or s.pairs else []
     learning = given("scheduler", "topics", "passes", "workers", "seed", "no_below", "no_above")
     training = given("work", "net", "solver", "seed", "note", "gpu")
-    extraction = given("data", "voc", "work", "net") + options(gpu=s.extracts_on_gpu)
-    scoring = given("voc", "work", "seed", "note")
+    extraction = given("data", "voc", "work", "net", "name") + options(gpu=s.extracts_on_gpu)
+    scoring = given("voc", "work", "name", "seed", "note")
     retrieval = given("data", "work", "topics", "seed", "note", "no_below", "no_above")
     retrieval += own_topics(s)
     trust = given("trust_pickle")
     no_voc, no_retrieval = left_out(s, has_voc, has_retrieval)
-    fine_tuned = [work / artefacts.voc_fine_tuning_record(name) for name in artefacts.NETS]
-    nets = given("work", "net", "seed", "note") + options(gpu=s.extracts_on_gpu)
+    fine_tuned = [work / artefacts.voc_fine_tuning_record(name) for name in s.nets]
+    nets = given("work", "net", "name", "seed", "note") + options(gpu=s.extracts_on_gpu)
     tuning = given("voc") + nets + tuning_solver(s, "voc2007")
     sets, classified, no_sets = image_sets(s)
     classification = nets + sets + tuning_solver(s, "classes")
-    no_net = no_fine_tuning(s)
+    no_net, no_learning, no_training = (
+        no_fine_tuning(s),
+        without_stage_2(s),
+        without_stages_4_and_5(s),
+    )
     return [
-        Stage("01_generate_train_dict", [], [train_dict], corpus + from_dump),
-        Stage("02_learn_LDA_model", [train_dict], [model], corpus + learning + trust),
+        Stage("01_generate_train_dict", [], [train_dict], corpus + source),
+        Stage("02_learn_LDA_model", [train_dict], [model], corpus + learning + trust, no_learning),
         Stage(
             "03_generate_train_labels", [model], [labels], corpus + target + given("seed") + trust
         ),
-        Stage("04_create_lmdb", [labels], lmdbs, corpus + target + given("net", "size", "seed")),
-        Stage("05_train_cnn", lmdbs[:1], weights, training, resumes=True),
+        Stage(
+            "04_create_lmdb",
+            [labels],
+            lmdbs,
+            corpus + target + given("net", "size", "seed"),
+            no_training,
+        ),
+        Stage("05_train_cnn", lmdbs[:1], weights, training, no_training, resumes=True),
         Stage("06_extract_features", weights[:1], features, extraction, resumes=True),
         Stage("07_voc_2007_classification", features[:1], svms, scoring, no_voc, resumes=True),
         Stage("08_multi_modal_retrieval", features[-1:], mean_aps, retrieval + trust, no_retrieval),
         Stage("09_voc_2007_fine_tuning", weights[:1], fine_tuned, tuning, no_voc or no_net, True),
         Stage("10_image_classification", weights[:1], classified, classification, no_sets, True),
         *more_experiments(s, weights[:1], no_voc),
-        Stage("14_make_tables", [], page, given("data", "work"), always=True),
+        Stage(
+            "14_make_tables", [], page, given("data", "work", "net", "topics") + trust, always=True
+        ),
     ]
 
 
@@ -183,7 +196,8 @@ def settings(args: argparse.Namespace) -> argparse.Namespace:
     """Fill in the defaults of the command line, and what follows from it.
 
     Adds makes_sample (bool: the sample's data sets are still to be made), size (side of the stored
-    images in pixels), note (what the records say beside their numbers), extracts_on_gpu (bool).
+    images in pixels), note (what the records say beside their numbers), extracts_on_gpu (bool),
+    nets (names of the nets that are evaluated) and name (the only one of them, or None).
 
     Raises
     ------
@@ -194,10 +208,15 @@ def settings(args: argparse.Namespace) -> argparse.Namespace:
         raise UserError(f"--from {args.first} comes after --to {args.last}: give them in order")
     sample = args.sample
     args.data = (args.data or (ROOT / "data" / "sample" if sample else artefacts.DATA)).absolute()
-    args.work = args.work or (ROOT / "work" / "sample" if sample else default_work(args.data))
+    if args.pairs:
+        args.collection = str(args.pairs.absolute().parent)
+    args.work = args.work or (ROOT / "work" / "sample" if sample else default_work(args))
     args.work, args.voc = args.work.absolute(), voc.holder((args.voc or args.data).absolute())
-    for name in ("dump", "images"):
+    for name in ("dump", "images", "pairs", "weights", "lda"):
         setattr(args, name, getattr(args, name) and getattr(args, name).absolute())
+    check_given(args)
+    args.name = "trained" if args.weights else None  # there is no net as its fillers made it
+    args.nets = (args.name,) if args.name else artefacts.NETS
     args.net = args.net or ("CaffeNetSample" if sample else "CaffeNet")
     args.passes = args.passes or (10 if sample else 1)
     args.workers = args.workers or (1 if sample else 3)
@@ -217,20 +236,28 @@ def settings(args: argparse.Namespace) -> argparse.Namespace:
     return args
 
 
-def default_work(data: Path) -> Path:
-    """The project itself for its own data folder, else work/<name of the data folder>."""
+def default_work(args: argparse.Namespace) -> Path:
+    """The project itself for its own data folder, else work/<name of the folder of the data or of
+    the list of pairs>.
+    """
+    if args.pairs:
+        return ROOT / "work" / Path(args.collection).name
+    data = args.data
     own = data.exists() and artefacts.DATA.exists() and data.samefile(artefacts.DATA)
     return ROOT if own else ROOT / "work" / data.name
 
 
 def note_of(args: argparse.Namespace, solver: Path) -> str:
     """What the records say of the training."""
+    if args.weights:
+        return f"weights {args.weights.name}; topics {args.lda.name if args.lda else 'not given'}"
     iterations = prototxt.read_solver(solver).max_iter if solver.is_file() else "?"
     if args.embedding == "lda":
         target = f"{args.topics} topics, {args.passes} passes"
     else:
         target = f"{args.embedding} of {args.topics} numbers"
-    return f"trained on {args.data.name}: {target}; {args.net}, {iterations} iterations"
+    corpus = Path(args.collection).name if args.pairs else args.data.name
+    return f"trained on {corpus}: {target}; {args.net}, {iterations} iterations"
 
 
 def make_sample(data: Path, dry: bool) -> int:
@@ -268,6 +295,11 @@ def parser() -> command_line.Parser:
     add(p, "--scheduler", help="address of a Dask cluster for the text half")
     add(p, "--collection", "--dump")
     p.add_argument("--images", type=Path, metavar="FILE", help=listed)
+    add(p, "--pairs")
+    weights = "a .caffemodel in place of stages 1 to 5, with --from 6"
+    model = "a gensim LDA model in place of stage 2, with dictionary.dict beside it"
+    p.add_argument("--weights", type=Path, metavar="FILE", help=weights)
+    p.add_argument("--lda", type=Path, metavar="FILE", help=model)
     add(p, "--embedding", choices=embedding_ranges.NAMES)
     add(p, "--trust-pickle")
     gpu = "train and extract on a GPU (default: if solver_mode is GPU and there is one)"
@@ -288,12 +320,17 @@ def main() -> int:
         f" {s.topics} topics, {s.passes} passes, seed {s.seed}",
         flush=True,
     )
+    install(s)
     stages = [stage for stage in table(s) if s.first <= stage.number <= s.last]
     if status := run(stages, s.force, s.dry_run):
         return status
     if s.dry_run:
         print("dry run: nothing was run")
     elif s.last == LAST:
+        if s.embedding == "lda":
+            page = options(data=s.data, collection=s.collection, work=s.work, net=s.net)
+            page += options(topics=s.topics)
+            print(f"try the model: python experiments/demo.py {shlex.join(page)}")
         print(f"look at {s.work}/experiments/report.html (and tables.md beside it)")
     else:
         print(f"stages up to {s.last} are done: see {s.work}")

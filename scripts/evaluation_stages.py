@@ -6,6 +6,8 @@ A part of chain.py.
 import argparse
 from pathlib import Path
 
+from given_models import has_topics
+
 from texttopicnet import artefacts
 
 
@@ -25,11 +27,11 @@ def image_sets(s: argparse.Namespace) -> tuple[list[str], list[Path], str]:
     """Stage 10: its options, its records, and why it cannot run."""
     sets = [("stl10", s.data / "STL10", "stl10"), ("sun397", s.data / "SUN397", "sun397")]
     sets = [found for found in sets if found[1].is_dir()]
-    methods, nets, more = list(artefacts.LAYERS), artefacts.NETS, []
+    methods, nets, more = list(artefacts.LAYERS), s.nets, []
     if s.sample:  # no set of its own: the retrieval set's images, by category
         sets = [("folder", s.data / "Wikipedia" / "images", "Wikipedia")]
         methods, nets = [*methods, "fine-tuned"], ("trained",)
-        more = ["--method", "both", "--folds", "1", "--name", "trained"]
+        more = ["--method", "both", "--folds", "1", *([] if s.name else ["--name", "trained"])]
     arguments = [word for kind, path, _ in sets for word in ("--data", kind, str(path))]
     records = [
         s.work / artefacts.classification_record(name, method, net)
@@ -47,6 +49,8 @@ def left_out(s: argparse.Namespace, has_voc: bool, has_retrieval: bool) -> tuple
     reason = f"{s.data / 'Wikipedia'} does not exist (data/README.md says what belongs there)"
     if s.embedding != "lda":
         reason = f"retrieval compares topics, and the net has learnt {s.embedding}"
+    elif has_retrieval and s.weights and not has_topics(s):
+        reason = "it needs the topic model behind the outputs of --weights (--lda gives one)"
     elif has_retrieval:
         reason = ""
     return "" if has_voc else voc_reason, reason

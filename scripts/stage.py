@@ -76,6 +76,7 @@ def more_experiments(s: argparse.Namespace, weights: list[Path], no_voc: str) ->
     long = "" if s.sample else "it takes days; run it by itself (experiments/README.md)"
     learning = given("data", "collection", "voc", "work", "net", "passes", "workers", "seed")
     limits = given("no_below", "no_above", "note")
+    gpu = options(gpu=s.extracts_on_gpu)
     short = ["--solver", "solver.prototxt", "--iterations", "20", "--topics", "10", "40"]
     detector = ["--net", "fast_rcnn_sample", "--first", "40"]
     return [
@@ -84,15 +85,15 @@ def more_experiments(s: argparse.Namespace, weights: list[Path], no_voc: str) ->
             "12_number_of_topics",
             [],
             outputs[1],
-            learning + limits + (short if s.sample else []),
-            long or no_voc,
+            learning + limits + gpu + (short if s.sample else []),
+            long or no_voc or (s.weights and "it learns topics and nets of its own") or "",
             resumes=True,
         ),
         Stage(
             "13_voc_2007_detection",
             weights,
             outputs[2],
-            given("voc", "work", "seed", "note") + (detector if s.sample else []),
+            given("voc", "work", "seed", "note") + gpu + (detector if s.sample else []),
             long or no_voc,
             resumes=True,
         ),

@@ -53,6 +53,19 @@ def net_from(tmp_path):
 
 
 @pytest.fixture(scope="session")
+def sample_chain(tmp_path_factory):
+    """The folder in which `run_all.sh --sample` has been run, as data/ and work/, and what its two
+    runs have printed.
+
+    It takes minutes, and all tests share it.
+    """
+    import sample_run
+
+    folder = tmp_path_factory.mktemp("chain")
+    return folder, *sample_run.whole_chain(folder)
+
+
+@pytest.fixture(scope="session")
 def load_script():
     """load_script("LDA/x.py"): the script as a module that worker processes can import from."""
 

@@ -24,6 +24,7 @@ SIDES = {
     "processes": {"two processes", "one process"},
     "svm": {"voc_2007_classification.py", "plain loop"},
     "retrieval": {"arrays", "one pair at a time"},
+    "index": {"index", "scipy"},
 }
 
 
@@ -140,6 +141,16 @@ def test_svm(part):
 def test_retrieval(part):
     settings = {"sizes": [6, 9], "rounds": 1, "topics": 3, "categories": 3}
     check(part("retrieval").measure(settings), "retrieval", [6, 9])
+
+
+def test_index(part, monkeypatch):
+    program, settings = part("index"), {"sizes": [20, 30], "rounds": 1, "topics": 4, "queries": 3}
+    record = program.measure(settings)
+    check(record, "index", [20, 30])
+    assert record["values"]["ms of the slowest query among 30 images"] >= 0
+    monkeypatch.setattr(program, "ours", lambda *_: [])
+    with pytest.raises(UserError, match="find different images or articles"):
+        program.measure(settings)
 
 
 def test_busy(part):

@@ -180,6 +180,7 @@ def test_the_gpu_trains_and_extracts(chain, table, monkeypatch):
     assert 5 not in on_gpu()
     assert on_gpu("--net", "CaffeNetSample") == []  # its solver says CPU
     assert {5, 6} <= set(on_gpu("--net", "CaffeNetSample", "--gpu"))
+    assert {12, 13} <= set(on_gpu("--sample", "--gpu"))
 
 
 def test_where_the_work_goes(chain, tmp_path):

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from texttopicnet import artefacts
 from texttopicnet.errors import UserError
 
 
@@ -71,3 +72,29 @@ def test_bad_folders(script, tmp_path, monkeypatch, given, message):
     monkeypatch.setattr(sys, "argv", ["x", given, "--work", str(tmp_path)])
     with pytest.raises(UserError, match=message):
         script.main()
+
+
+def test_the_readme_has_the_numbers_of_the_records():
+    """Shares of plain backgrounds, and how sharp the labels of the union and the authors' are."""
+    folder = artefacts.ROOT / "experiments"
+    readme = " ".join((folder / "README.md").read_text("utf-8").split())
+    results = folder / "results"
+    values = {
+        path: json.loads((results / path).read_text())["values"]
+        for path in (
+            "evidence/diagram_share.json",
+            "evidence/label_distribution.json",
+            "text/label_distribution.json",
+        )
+    }
+    shares = {n: v["one_colour"] for n, v in values["evidence/diagram_share.json"].items()}
+    assert round(shares["OpenStax figures"], 1) == 0.5
+    assert "Half of the OpenStax figures stand on a plain background" in readme
+    assert f"and {100 * shares['VOC2007 subset']:.0f} percent of VOC2007's images do" in readme
+    assert f"which adds photographs, it is {100 * shares['union']:.0f} percent" in readme
+    ours = values["evidence/label_distribution.json"]["union, passes 20"]
+    authors = values["text/label_distribution.json"]["authors' ImageCLEF labels"]
+    assert (
+        f"({ours['non_zero']:.1f} topics above 0 against {authors['non_zero']:.1f}, maximum"
+        f" {ours['largest']:.2f} against {authors['largest']:.2f};"
+    ) in readme

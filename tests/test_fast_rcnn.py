@@ -334,3 +334,50 @@ def test_no_weights_is_one_sentence(trainer, squares, tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"CaffeNet/trained.caffemodel does not exist"):
         trainer.main()
     assert not (Path(tmp_path) / "CNN").exists()
+
+
+# ------------------------------------------------------------------------------------ the GPU
+def test_the_gpu_is_asked_for_before_anything_is_written(
+    trainer, detector, squares, tmp_path, monkeypatch
+):
+    """Without one, --gpu is a sentence; the detector passes it on to the training."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    common = ["x", "--voc", str(squares), "--work", str(tmp_path), "--gpu"]
+    monkeypatch.setattr(sys, "argv", common)
+    with pytest.raises(UserError, match=r"^--gpu: PyTorch finds no CUDA device here"):
+        trainer.main()
+    assert not list(tmp_path.iterdir())
+
+    commands = []
+
+    def run(command):
+        commands.append(command)
+        return detector.child_process.Ended(1, 0)
+
+    monkeypatch.setattr(detector.child_process, "run", run)
+    assert detector.main() == 1
+    assert "--gpu" in commands[0]
+    monkeypatch.setattr(sys, "argv", common[:-1])
+    assert detector.main() == 1
+    assert "--gpu" not in commands[1]
+    with pytest.raises(UserError, match=r"^--gpu: PyTorch finds no CUDA device here"):
+        detector.load(tmp_path, True)
+
+
+def test_the_training_on_a_gpu_is_caffes(trainer, squares, tmp_path, monkeypatch):
+    commands = []
+
+    def run(command, *_):
+        commands.append(command)
+        return trainer.child_process.Ended(1, 0)
+
+    monkeypatch.setattr(trainer.mode, "require_gpu", lambda asked: None)
+    monkeypatch.setattr(trainer.child_process, "run", run)
+    weights = tmp_path / "start.caffemodel"
+    weights.touch()
+    common = ["x", "--voc", str(squares), "--work", str(tmp_path), "--weights", str(weights)]
+    monkeypatch.setattr(sys, "argv", [*common, "--gpu"])
+    with pytest.raises(UserError, match="stopped before its last iteration"):
+        trainer.main()
+    at = commands[0].index("--gpu")
+    assert commands[0][at : at + 2] == ["--gpu", "0"]

@@ -48,7 +48,7 @@ def records():
     mean = {"area": 0.5, "voc_11_point": 0.4, "chance": 0.2}
     more = {"layer": "fc7", "name": "trained", "difficult": "leave-out"}
     return {
-        "retrieval": make_record("retrieval", score | {"categories": {"a": score}}, examples=[]),
+        "retrieval": make_record("retrieval", score | {"categories": {"a": score}}, examples={}),
         "voc2007_svm_fc7_trained": make_record(
             "voc2007_svm", {"mean": mean, "classes": classes}, **more
         ),
@@ -232,20 +232,6 @@ def test_the_projects_readme_and_its_records_agree(script, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["make_tables.py", *arguments])
     assert list(folder.glob("*.json"))
     assert script.main() == 0
-
-
-def test_report_draws_every_record(script, monkeypatch, tmp_path, records):
-    for name, record in records.items():
-        results.save(tmp_path / "experiments" / "results" / f"{name}.json", record)
-    monkeypatch.setattr(
-        sys, "argv", ["make_tables.py", "--work", str(tmp_path), "--data", str(tmp_path)]
-    )
-    assert script.main() == 0
-    page = (tmp_path / "experiments" / "report.html").read_text()
-    assert page.count("data:image/png") == 3
-    assert "a note" in page
-    with pytest.raises(UserError, match="--force"):
-        script.main()
 
 
 def cells_of(markdown):

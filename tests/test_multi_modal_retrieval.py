@@ -12,7 +12,7 @@ import recorded
 import topic_models
 from gensim.corpora import Dictionary
 
-from texttopicnet import features, text
+from texttopicnet import features, retrieval, text
 from texttopicnet.errors import UserError
 from texttopicnet.topics import TopicModel
 
@@ -88,8 +88,13 @@ def test_right_images_are_found(script, monkeypatch, prepared, capsys):
     assert record["split"] == {"pairs": 12, "categories": {"music": 4, "sport": 4, "war": 4}}
     assert not record["paper_set"]
     assert str(prepared) not in json.dumps(record)
-    assert [e["text"] for e in record["examples"]] == ["music-0.1", "sport-0.1", "war-0.1"]
-    assert {i["category"] for i in record["examples"][1]["images"][:4]} == {"sport"}
+    assert list(record["examples"]) == ["image_query", "text_query"]
+    for queries in record["examples"].values():
+        places = ["best", "upper quartile", "median", "lower quartile", "worst"]
+        assert [query["place"] for query in queries] == places
+        for query in queries:
+            assert query["ap"] == pytest.approx(1.0)
+            assert {row["category"] for row in query["found"][:4]} == {query["category"]}
     printed = capsys.readouterr().out.splitlines()
     assert "12 pairs in 3 categories" in printed[0]
     assert printed[-1].endswith("retrieval.json")
@@ -230,3 +235,53 @@ def test_translation_by_hand(load_script):
     # topic 0: text 0 with weight 1, text 1 with weight 0.5; no text has topic 2
     expected = [[1 / 1.5, 0.5 / 1.5], [0, 1], [0.5, 0.5]]
     np.testing.assert_allclose(own_topics.translation(source, target), expected)
+
+
+@pytest.fixture(scope="module")
+def shown(load_script):
+    return load_script("experiments/retrieval_examples.py")
+
+
+def test_examples_are_the_queries_at_fixed_places(shown):
+    """Of nine queries sorted by AP: numbers 0, 2, 4, 6 and 8; equal APs stay in their order."""
+    aps = np.array([0.5, 0.9, 0.1, 0.8, 0.7, 0.3, 0.9, 0.4, 0.2])
+    direction = retrieval.Direction(np.arange(9) + 10, aps)
+    assert shown.chosen(direction) == {
+        "best": (11, 0.9),
+        "upper quartile": (13, 0.8),
+        "median": (10, 0.5),
+        "lower quartile": (15, 0.3),
+        "worst": (12, 0.1),
+    }
+    two = retrieval.Direction(np.array([0, 1]), np.array([0.25, 0.75]))
+    assert shown.chosen(two) == {"best": (1, 0.75), "worst": (0, 0.25)}
+    assert shown.chosen(retrieval.Direction(two.queries[:1], two.ap[:1])) == {"best": (0, 0.25)}
+
+
+def test_examples_are_ranked_as_in_the_evaluation(shown):
+    rng = np.random.default_rng(3)
+    texts, images = rng.dirichlet(np.ones(4), (2, 12))
+    text_ids = [f"t{i}" for i in rng.permutation(12)]
+    image_ids = [f"i{i}" for i in rng.permutation(12)]
+    categories = np.arange(12) % 3
+    found = retrieval.both_directions(texts, images, text_ids, image_ids, categories)
+    labels = [f"c{c}" for c in categories]
+    made = shown.examples(found, texts, images, text_ids, image_ids, labels, count=5)
+    scores = retrieval.divergences(texts, images)
+    sides = (
+        ("text_query", scores, text_ids, image_ids),
+        ("image_query", scores.T, image_ids, text_ids),
+    )
+    for name, score, queries, candidates in sides:
+        order, ranking = retrieval.rank(score, queries, candidates)
+        expected = {
+            queries[q]: [candidates[j] for j in row[:5]]
+            for q, row in zip(order, ranking, strict=True)
+        }
+        assert len(made[name]) == 5
+        aps = [query["ap"] for query in made[name]]
+        assert aps == sorted(aps, reverse=True)
+        assert aps[0] == found[name].ap.max()
+        for query in made[name]:
+            assert [row["id"] for row in query["found"]] == expected[query["id"]]
+            assert query["category"] == labels[queries.index(query["id"])]

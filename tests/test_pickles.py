@@ -11,17 +11,18 @@ import random
 import struct
 import subprocess
 import sys
-from typing import ClassVar
 
+import authors_files
 import numpy as np
 import pytest
 import topic_models
+from authors_files import named
 from gensim import models, utils
 from gensim.corpora import Dictionary
 from gensim.models import Doc2Vec, FastText, LdaModel, LsiModel, TfidfModel, Word2Vec
 from gensim.models.ldamodel import LdaState
 
-from texttopicnet import artefacts, embeddings, pickles, topics, unpickler, vocabulary
+from texttopicnet import artefacts, embeddings, pickles, topics, vocabulary
 from texttopicnet.errors import UserError
 from texttopicnet.topics import TopicModel
 
@@ -54,15 +55,6 @@ class Call:
 
     def __reduce__(self):
         return self.reduced
-
-
-def named(module, name, opcode=b"c"):
-    """A pickle's bytes that import a name."""
-    if opcode == b"c":
-        return b"c%s\n%s\n" % (module.encode(), name.encode())
-    return (
-        b"".join(b"\x8c" + bytes([len(part)]) + part.encode() for part in (module, name)) + b"\x93"
-    )
 
 
 def planted(path):
@@ -304,59 +296,6 @@ def test_mutants_end_in_a_sentence(work, tmp_path, name):
 
 
 # ---------------------------------------------------------------------------- forms of all versions
-class Python2(pickle._Pickler):
-    """Pickles as Python 2 with the NumPy and gensim of 2016 did: protocol 2, byte strings, its
-    names of modules.
-    """
-
-    dispatch: ClassVar = dict(pickle._Pickler.dispatch)
-
-    def save_bytes(self, data):
-        short = len(data) < 256
-        self.write(
-            pickle.SHORT_BINSTRING + bytes([len(data)])
-            if short
-            else pickle.BINSTRING + struct.pack("<i", len(data))
-        )
-        self.write(data)
-
-    def save_str(self, text):
-        self.save_bytes(text.encode("latin1"))  # a str of Python 2 is bytes
-        self.memoize(text)
-
-    dispatch[str], dispatch[bytes] = save_str, save_bytes
-
-    def save_name(self, value, name=None):
-        module, name = {
-            "_reconstruct": ("numpy.core.multiarray", "_reconstruct"),
-            "ndarray": ("numpy", "ndarray"),
-            "dtype": ("numpy", "dtype"),
-            "__randomstate_ctor": ("numpy.random", "__RandomState_ctor"),
-            "__newobj__": ("copy_reg", "__newobj__"),
-        }.get(value.__name__, (value.__module__, value.__qualname__))
-        self.write(named(module, name))
-        self.memoize(value)
-
-    save_global = save_name
-    dispatch[type] = save_name
-
-    def reducer_override(self, value):
-        if isinstance(value, np.random.RandomState):
-            return np.random._pickle.__randomstate_ctor, (), value.get_state()
-        if type(value) is np.ndarray:
-            state = 1, value.shape, value.dtype, False, value.tobytes()
-            return np._core.multiarray._reconstruct, (np.ndarray, (0,), b"b"), state
-        if isinstance(value, np.dtype):
-            return np.dtype, (value.str[1:], 0, 1), (3, "<", None, None, None, -1, -1, 0)
-        return NotImplemented
-
-
-def python2(value):
-    file = io.BytesIO()
-    Python2(file, 2).dump(value)
-    return file.getvalue()
-
-
 def names_in(data):
     """The (module, name) that a pickle imports."""
     found, strings, memo = set(), [], {}
@@ -376,46 +315,11 @@ def names_in(data):
 
 @pytest.fixture(params=[models.LdaModel, models.LdaMulticore])
 def originals(work, tmp_path, request):
-    """The original's files: Python 2, gensim of 2016, the words inside the model, an unfiltered
-    dictionary; what it learnt.
-    """
+    """The original's files (`authors_files`), and the vectors of the model that they hold."""
     model = TopicModel.load(work, K)
-    folder = tmp_path / "originals"
-    (folder / "LDA").mkdir(parents=True)
-    unfiltered = Dictionary([["and", "the", "rare"], *DOCUMENTS])
-    for dictionary in (unfiltered, model.dictionary):
-        for name in ("cfs", "lifecycle_events", artefacts.MARK):
-            vars(dictionary).pop(name, None)
-    lda, state = model.lda, model.lda.state
     expected = model.topic_vectors(DOCUMENTS)
-    state.eta = np.full((K, 1), 1 / K)  # a column, as in 2016
-    for name in (
-        "dtype",
-        "lifecycle_events",
-        artefacts.MARK,
-        "callbacks",
-        "minimum_phi_value",
-        "per_word_topics",
-        "random_state",
-    ):
-        vars(lda).pop(name, None)
-        vars(state).pop(name, None)
-    lda.alpha, lda.expElogbeta, state.sstats = (
-        np.asarray(a, float) for a in (lda.alpha, lda.expElogbeta, state.sstats)
-    )
-    lda.eta = 1 / K
-    lda.state = lda.dispatcher = None
-    for holder in (lda, state, model.dictionary, unfiltered):
-        vars(holder).update({listing: [] for listing in unpickler.LISTINGS})
-    vars(lda)["__ignoreds"] = ["dispatcher", "state"]
-    lda.__class__ = request.param  # the original learnt by LdaMulticore
-    for name, value in (
-        (f"ldamodel{K}.lda", lda),
-        (f"ldamodel{K}.lda.state", state),
-        ("dictionary.dict", unfiltered),
-    ):
-        (folder / "LDA" / name).write_bytes(python2(value))
-    return folder, expected
+    authors_files.write(tmp_path / "originals" / "LDA", model, DOCUMENTS, request.param)
+    return tmp_path / "originals", expected
 
 
 def test_the_originals_files_are_read(originals, capsys):

@@ -36,6 +36,7 @@ def git(folder, *arguments):
 def test_record_holds_all_that_is_needed(tmp_path):
     record = make(tmp_path, layer="fc7")
     assert set(results.FIELDS) < set(record)
+    assert record["command"] == results.command()
     assert record["inputs"]["features"] == {
         "path": "features/fc7.npz",
         "sha256": hashlib.sha256(b"abc").hexdigest(),
@@ -110,3 +111,17 @@ def test_checksum_of_a_folder_is_of_sha256sums_lines(tmp_path):
 
 def test_paths_inside_the_project_are_relative_to_it():
     assert results.portable(artefacts.ROOT / "LDA" / "dictionary.dict") == "LDA/dictionary.dict"
+
+
+def test_the_command_has_no_path_of_the_machine(tmp_path, monkeypatch):
+    script = str(artefacts.ROOT / "experiments" / "make_tables.py")
+    arguments = [script, "--work", str(tmp_path / "a" / "b"), f"--data={tmp_path / 'c' / 'd'}"]
+    arguments += ["--note", "pool5 / fc7", "fc7", str(artefacts.ROOT / "data")]
+    monkeypatch.setattr("sys.argv", arguments)
+    command = (
+        "python experiments/make_tables.py --work a/b --data=c/d --note 'pool5 / fc7' fc7 data"
+    )
+    assert results.command() == command
+    monkeypatch.chdir(artefacts.ROOT / "experiments")
+    assert results.command(["./make_tables.py"]) == "python experiments/make_tables.py"
+    assert results.command(["LDA/x.py"]) == "python LDA/x.py"  # no such file: as it is

@@ -144,3 +144,19 @@ def test_semantic_matching_on_the_sets_features(script):
     found = script.mean_ap(sides, labels, script.correlation)
     assert found["image_query"] == pytest.approx(0.2749, abs=0.002)
     assert found["text_query"] == pytest.approx(0.2184, abs=0.002)
+
+
+def test_the_readme_has_the_numbers_of_the_record():
+    folder = artefacts.ROOT / "experiments"
+    record = json.loads((folder / "results" / "wikipedia" / "retrieval_baselines.json").read_text())
+    readme = (folder / "README.md").read_text("utf-8")
+    assert record["paper_set"]
+    assert record["split"] == {"training_pairs": 2173, "pairs": 693}
+    for method, row in record["values"]["methods"].items():
+        cells = [f"{100 * row[n]:.2f}" for n in (*retrieval.DIRECTIONS, "average")]
+        chosen = row["chosen"]
+        words = [f"{chosen['components']} components"] if "components" in chosen else []
+        words += [f"C {chosen['C']:g}"] if "C" in chosen else []
+        cells.append(", ".join([*words, chosen["score"]]))
+        assert f"| {method} | {' | '.join(cells)} |" in readme
+    assert f"chance {100 * record['values']['chance']:.2f}; {record['seconds']:.0f} s" in readme

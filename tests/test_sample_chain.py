@@ -1,61 +1,20 @@
-"""The whole chain on the embedded sample, by the command of the README: scripts/run_all.sh
---sample.
-
-It runs twice, as after an interruption.  Stage 12 is run by itself in between, with one number of
-topics and two iterations: the two trainings of the sample would take as long as all other stages.
-"""
+"""The whole chain on the embedded sample (sample_run.py)."""
 
 import json
 import os
 import re
-import subprocess
-from pathlib import Path
 
 import lmdb
 import numpy as np
 import pytest
 from gensim.corpora import Dictionary, MmCorpus
 from gensim.models import LdaModel
-
-ROOT = Path(__file__).resolve().parents[1]
-TRAINED = "work/CNN/CaffeNetSample/trained.caffemodel"
+from sample_run import run_all
 
 
-def start(folder, script, *arguments):
-    command = ["bash", str(ROOT / "scripts" / script), *arguments]
-    command += ["--data", str(folder / "data"), "--work", str(folder / "work")]
-    return subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        env=os.environ | {"GLOG_minloglevel": "0"},
-    )
-
-
-def run_all(folder, *arguments):
-    return start(folder, "run_all.sh", "--sample", *arguments)
-
-
-@pytest.fixture(scope="module")
-def chain(tmp_path_factory):
-    """The folder, and what the two runs of the chain have printed."""
-    folder = tmp_path_factory.mktemp("chain")
-    small = ["--voc", str(folder / "data"), "--net", "CaffeNetSample", "--solver"]
-    small += ["solver.prototxt", "--workers", "1", "--topics", "10", "--iterations", "2"]
-    printed = []
-    for script, *arguments in (
-        ("run_all.sh", "--sample", "--to", "11"),
-        ("12_number_of_topics.sh", *small),
-        ("run_all.sh", "--sample"),
-    ):
-        weights = folder / TRAINED
-        before = weights.stat().st_mtime_ns if weights.exists() else None
-        done = start(folder, script, *arguments)
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-        assert before in (None, weights.stat().st_mtime_ns)  # it is trained once
-        printed.append(done.stdout)
-    return folder, printed[0], printed[-1]
+@pytest.fixture
+def chain(sample_chain):
+    return sample_chain
 
 
 def record(folder, name):
@@ -68,8 +27,12 @@ def test_it_ends_with_what_to_look_at(chain):
     assert said.strip().splitlines()[-1].startswith("look at ")
     assert str(report) in said.strip().splitlines()[-1]
     page = report.read_text()
-    assert page.count("data:image/png;base64,") == 3
-    assert page.count("data:image/jpeg;base64,") == 60
+    assert page.count('<svg class="wide-drawing"') == 8  # evidence of the project's own is one
+    # six images for each of 40 topics and 5 texts, and 5 images for which texts were found
+    assert page.count("data:image/jpeg;base64,") == 6 * 40 + 6 * 5 + 5
+    assert "Left out." not in page
+    drawn = {path.stem for path in (report.parent / "report_figures").iterdir()}
+    assert len(drawn) == 11
 
 
 def test_blemishes_are_counted_by_reason(chain):

@@ -74,9 +74,10 @@ def test_every_shell_script_has_help():
             assert len(done.stdout.splitlines()) > 2, path
 
 
+FOLDERS = ("LDA", "CNN", "experiments", "scripts", "data", "data/sample", "models", "benchmarks")
 PYTHON_SCRIPTS = [
     path.relative_to(ROOT)
-    for folder in ("LDA", "CNN", "experiments", "scripts", "data/sample", "benchmarks")
+    for folder in FOLDERS
     for path in sorted((ROOT / folder).glob("*.py"))
     if 'if __name__ == "__main__":' in path.read_text()
 ]

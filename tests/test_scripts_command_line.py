@@ -88,6 +88,7 @@ SCRIPTS = {
     "experiments/number_of_topics.py": "--topics 1|--iterations 0|--passes 0|--no-below -1"
     "|--no-above 50|--workers 0|--seed -1",
     "experiments/voc_2007_detection.py": "--first 0|--seed -1",
+    "experiments/demo.py": "--topics 0|--seed -1|--port 0|--port 65536",
     "CNN/train_fast_rcnn.py": "--seed -1",
     "experiments/text_to_text_retrieval.py": "--topics 0|--passes 0|--seeds -1"
     "|--no-below -1|--no-above 50|--workers 0",

@@ -205,3 +205,75 @@ def test_what_is_missing_is_one_sentence(script, monkeypatch, voc):
     (folder / "VOCdevkit/VOC2007/JPEGImages/000003.jpg").unlink()
     with pytest.raises(UserError, match=r"000003.jpg is missing, and 0 more of 12 images"):
         run("--net", "CaffeNetSample")
+
+
+# ------------------------------------------------------------------- weights fine-tuned elsewhere
+def small_net(folder, last, outputs=2):
+    text = (
+        'layer { name: "data" type: "Input" top: "data"'
+        " input_param { shape { dim: 1 dim: 3 dim: 14 dim: 14 } } }"
+        ' layer { name: "fc7" type: "InnerProduct" bottom: "data" top: "fc7"'
+        ' inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }'
+        f' layer {{ name: "{last}" type: "InnerProduct" bottom: "fc7" top: "{last}"'
+        f' inner_product_param {{ num_output: {outputs} weight_filler {{ type: "xavier" }} }} }}'
+        f' layer {{ name: "prob" type: "Sigmoid" bottom: "{last}" top: "prob" }}'
+    )
+    folder.mkdir()
+    (folder / "deploy.prototxt").write_text(text)
+    return caffe.Net(str(folder / "deploy.prototxt"), caffe.TEST)
+
+
+@pytest.fixture
+def elsewhere(voc, script, monkeypatch, tmp_path):
+    """run(*arguments): score weights whose last layer has another name; they know red from grey."""
+    theirs = small_net(tmp_path / "theirs", "fc8_pascal")
+    theirs.params["fc7"][0].data[...] = 0
+    theirs.params["fc7"][0].data[0].reshape(3, 14, 14)[2] = 1e-4  # the red channel
+    theirs.params["fc8_pascal"][0].data[...] = [[0, 0, 0], [1, 0, 0]]  # noise, red
+    weights = tmp_path / "theirs.caffemodel"
+    theirs.save(str(weights))
+    small_net(tmp_path / "finetune_small", "fc8_voc2007")
+    monkeypatch.setattr(script, "net_folder", lambda *_: tmp_path / "finetune_small")
+
+    def run(*arguments):
+        command = ["x", "--voc", voc[0], "--work", tmp_path / "w", *arguments]
+        monkeypatch.setattr(sys, "argv", list(map(str, command)))
+        assert script.main() == 0
+        name = artefacts.voc_fine_tuning_record("authors")
+        return json.loads((tmp_path / "w" / name).read_text())
+
+    return run, weights, theirs
+
+
+def test_weights_fine_tuned_elsewhere_are_scored(elsewhere, tmp_path):
+    run, weights, theirs = elsewhere
+    record = run("--name", "authors", "--fine-tuned", weights)
+    for crops in ("crops_1", "crops_10"):
+        classes = record["values"][crops]["classes"]
+        assert classes["red"]["area"] == 1
+        assert classes["noise"]["area"] == pytest.approx(0.5, abs=0.2)
+    assert record["note"] == "theirs.caffemodel, fine-tuned elsewhere"
+    folder = tmp_path / "w" / "CNN" / "finetune_small"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "authors.caffemodel",
+        "deploy.prototxt",
+    ]
+    ours = caffe.Net(
+        str(folder / "deploy.prototxt"), caffe.TEST, weights=str(folder / "authors.caffemodel")
+    )
+    np.testing.assert_array_equal(
+        ours.params["fc8_voc2007"][0].data, theirs.params["fc8_pascal"][0].data
+    )
+
+
+def test_fine_tuned_weights_that_do_not_fit(elsewhere, tmp_path):
+    run, weights, _ = elsewhere
+    other = tmp_path / "other.caffemodel"
+    small_net(tmp_path / "other", "fc8_pascal", outputs=4).save(str(other))
+    with pytest.raises(UserError, match="has no weights that fit layer fc8_voc2007"):
+        run("--name", "authors", "--fine-tuned", other)
+    with pytest.raises(UserError, match="--fine-tuned needs a --name"):
+        run("--fine-tuned", weights)
+    with pytest.raises(UserError, match="give one"):
+        run("--name", "authors", "--fine-tuned", weights, "--weights", weights)
+    assert not (tmp_path / "w").exists()

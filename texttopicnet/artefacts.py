@@ -89,6 +89,11 @@ def fine_tuning_record(folder: str, name: str) -> str:
     return f"{RESULTS}/training_{folder}_{name}.json"
 
 
+def topic_index(net: str) -> str:
+    """Folder of the index of a net's corpus (`texttopicnet.topic_index`), below the work folder."""
+    return f"experiments/topic_index_{net}"
+
+
 def set_features(image_set: str, layer: str, net: str) -> str:
     """Name of the features of a set with a class per image, below the work folder."""
     return f"experiments/features/{image_set}_{layer}_{net}.npz"

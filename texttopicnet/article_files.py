@@ -7,7 +7,14 @@ from pathlib import Path
 from texttopicnet import files, parallel, text
 from texttopicnet.counts import counted, first_of
 from texttopicnet.errors import UserError
-from texttopicnet.token_rows import FROM_DUMP, PAGE, article_rows, file_stamp
+from texttopicnet.token_rows import (
+    FROM_DUMP,
+    FROM_LIST,
+    LISTED,
+    PAGE,
+    article_rows,
+    file_stamp,
+)
 from texttopicnet.token_store import TokenStore
 
 GROUP = 1 << 20  # bytes of articles that a process gets at once, roughly
@@ -79,11 +86,8 @@ def _missing(
             path = Path(folder) / files.find_article(folder, name)
             current = file_stamp(files.check_regular(path))
         except files.Unusable as error:
-            if is_page or (name.isdecimal() and error.is_missing):
-                raise UserError(
-                    f"{store.path}: the page {name} {_why(is_page)}: read the dump again with"
-                    f" {FROM_DUMP}"
-                ) from error
+            if is_page or (error.is_missing and _has_no_file(name)):
+                raise UserError(f"{store.path}: {_how_to_get(name, is_page)}") from error
             raise
         if stamp != current:
             data = files.read(path)
@@ -92,8 +96,22 @@ def _missing(
             yield name, current, data
 
 
-def _why(is_page: bool) -> str:
-    return "comes from a dump that was not read to its end" if is_page else "is missing or damaged"
+def _has_no_file(name: str) -> bool:
+    """Whether a name is a dump's page or a list's text."""
+    return name.isdecimal() or name.startswith(LISTED)
+
+
+def _how_to_get(name: str, is_page: bool) -> str:
+    """What is wrong with an article that has no file, and how to get it."""
+    source, item, command = "dump", "page", FROM_DUMP
+    if name.startswith(LISTED):
+        source, item, command = "list", "text", FROM_LIST
+    why = (
+        f"comes from a {source} that was not read to its end"
+        if is_page
+        else "is missing or damaged"
+    )
+    return f"the {item} {name} {why}: read the {source} again with {command}"
 
 
 def _by_size(articles: Iterable[Article]) -> Iterator[list[Article]]:

@@ -134,7 +134,8 @@ OPTIONS = {
     "--collection": {
         "default": "ImageCLEF_Wikipedia",
         "metavar": "NAME",
-        "help": "the collection's folder below --data (default: ImageCLEF_Wikipedia)",
+        "help": "the collection's folder, below --data or an absolute path (default:"
+        " ImageCLEF_Wikipedia)",
     },
     "--work": {
         "type": Path,
@@ -162,6 +163,12 @@ OPTIONS = {
         "type": Path,
         "metavar": "FILE",
         "help": "articles from a MediaWiki dump (data/wikipedia_data/README.md), with --images",
+    },
+    "--pairs": {
+        "type": Path,
+        "metavar": "FILE",
+        "help": "a list of images and texts, .csv, .json or .jsonl (data/README.md); its paths are"
+        " relative to its own folder",
     },
     "--topics": {
         "type": whole("--topics"),

@@ -25,6 +25,10 @@ class UserError(Exception):
     Its text is one sentence that names the file and the command that makes or repairs it.
     """
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows in place of the traceback."""
+        return [f"error: {self}"]
+
 
 @contextlib.contextmanager
 def writing(path: Path | str, errors: Collection[int] = UNWRITABLE) -> Iterator[None]:

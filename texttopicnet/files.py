@@ -143,6 +143,13 @@ def check_regular(path: Path | str) -> os.stat_result:
     return status
 
 
+def check_readable(folder: Path | str, name: str, most: int = MOST_BYTES) -> None:
+    """Raise Unusable unless a file of a collection is regular and at most `most` bytes long."""
+    path = member(folder, name)
+    if check_regular(path).st_size > most:
+        raise Unusable(path, f"larger than {most >> 20} MiB")
+
+
 def opened(path: Path | str) -> BinaryIO:
     """Open a regular file for reading; Unusable if it is anything else or cannot be opened."""
     check_regular(path)

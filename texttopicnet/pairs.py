@@ -63,6 +63,10 @@ class Pairs:
             (image, article),
         )
 
+    def __contains__(self, image: str) -> bool:
+        row = self._database.execute("SELECT 1 FROM pairs WHERE image = ?", (image,)).fetchone()
+        return row is not None
+
     def _number(self, what: str) -> int:
         return self._database.execute(f"SELECT count({what}) FROM pairs").fetchone()[0]
 

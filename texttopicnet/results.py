@@ -8,8 +8,10 @@ import importlib.metadata
 import json
 import os
 import platform
+import shlex
 import subprocess
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +96,37 @@ def portable(path: Path | str) -> str:
     return "/".join(path.parts[-2:])
 
 
+def command(arguments: Sequence[str] | None = None) -> str:
+    """The command line of this process, as a record has it.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        The script and its arguments (default: ``sys.argv``).
+
+    Returns
+    -------
+    str
+        ``python`` and the arguments, quoted for a shell.  Paths have the form of `portable`: if all
+        are inside the project, the line can be run from the project's folder.
+    """
+    arguments = sys.argv if arguments is None else arguments
+    return shlex.join(["python", *map(_portable_argument, arguments)])
+
+
+def _portable_argument(argument: str) -> str:
+    """An argument whose path, if it is one, has the form of `portable`."""
+    option, equals, value = (
+        argument.partition("=") if argument.startswith("-") else ("", "", argument)
+    )
+    if "/" not in value or not (os.path.isabs(value) or os.path.exists(value)):
+        return argument
+    try:
+        return f"{option}{equals}{portable(value)}"
+    except OSError:  # a loop of links
+        return argument
+
+
 def checksum(path: Path | str | Iterable[Path | str]) -> str:
     """SHA-256 of a file or, for a folder or a list of files, of their sorted ``<sha256>  <name>``
     lines.
@@ -163,7 +196,7 @@ def record(
     Returns
     -------
     dict
-        `FIELDS`, then `more`.
+        `FIELDS` and the command of this process, then `more`.
     """
     result = {
         "experiment": experiment,
@@ -174,6 +207,7 @@ def record(
         "seed": seed,
         "note": note,
         "commit": commit(),
+        "command": command(),
         "inputs": {name: _input(path) for name, path in inputs.items()},
         "versions": versions(),
         "hardware": hardware(gpu),

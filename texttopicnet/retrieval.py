@@ -141,16 +141,68 @@ def divergences(texts: ArrayLike, images: ArrayLike) -> np.ndarray:
     texts, images = np.asarray(texts, dtype=np.float64), np.asarray(images, dtype=np.float64)
     if texts.ndim != 2 or images.ndim != 2 or texts.shape[1] != images.shape[1]:
         raise ValueError(f"topic vectors of {texts.shape} and {images.shape} cannot be compared")
-    if (texts < 0).any() or (images < 0).any():
+    return divergences_of_shares(*shares_of_texts(texts), log_shares_of_images(images))
+
+
+def shares_of_texts(texts: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """What `divergences` computes from the texts alone.
+
+    Parameters
+    ----------
+    texts : ndarray of shape (n_texts, n_topics)
+        >= 0.
+
+    Returns
+    -------
+    shares : ndarray of float64, shape (n_texts, n_topics)
+        t: rows sum to 1.
+    own : ndarray of float64, shape (n_texts,)
+        sum t log t of each row, in nats, at most 0.
+    """
+    texts = np.asarray(texts, dtype=np.float64)
+    if (texts < 0).any():
         raise ValueError("topic vectors must not be negative")
     texts = np.where(texts.sum(axis=1, keepdims=True) > 0, texts, 1.0)
     texts = texts / texts.sum(axis=1, keepdims=True)
+    return texts, np.einsum("tk,tk->t", texts, np.log(np.where(texts > 0, texts, 1.0)))
+
+
+def log_shares_of_images(images: ArrayLike) -> np.ndarray:
+    """What `divergences` computes from the images alone: log i, float64, of the images' shape."""
+    images = np.asarray(images, dtype=np.float64)
+    if (images < 0).any():
+        raise ValueError("topic vectors must not be negative")
     images = np.maximum(images, np.finfo(np.float32).tiny)
-    images = images / images.sum(axis=1, keepdims=True)
-    own = np.einsum("tk,tk->t", texts, np.log(np.where(texts > 0, texts, 1.0)))
+    return np.log(images / images.sum(axis=1, keepdims=True))
+
+
+def divergences_of_shares(shares: np.ndarray, own: np.ndarray, logs: np.ndarray) -> np.ndarray:
+    """`divergences` from what `shares_of_texts` and `log_shares_of_images` return."""
     # einsum, not `@`: BLAS rounds a row differently depending on its place in the matrix, which
     # would break ties
-    return own[:, None] - np.einsum("tk,ik->ti", texts, np.log(images))
+    return own[:, None] - np.einsum("tk,ik->ti", shares, logs)
+
+
+def nearest(scores: np.ndarray, count: int) -> np.ndarray:
+    """The first candidates of one query: smallest score first, equal scores in their order.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_candidates,)
+        Not NaN.
+    count : int
+        At most this many are returned.
+
+    Returns
+    -------
+    ndarray of int64, shape (min(count, n_candidates),)
+        Numbers of candidates; the start of what a stable sort of all scores gives.
+    """
+    if count < len(scores):
+        candidates = np.flatnonzero(scores <= np.partition(scores, count - 1)[count - 1])
+    else:
+        candidates = np.arange(len(scores))
+    return candidates[np.argsort(scores[candidates], kind="stable")[:count]]
 
 
 def rank(

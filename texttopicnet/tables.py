@@ -1,11 +1,12 @@
 """Tables of the result records as Markdown, and the part of a README that holds them.
 
 A table is a dict: title (str), lead (list of str: the lines below the table), header (list of str),
-rows (list of {'cells': list of str, 'own': whether the number is this project's}) and text (numbers
-of the columns that are aligned left).
+rows (list of {'cells': list of str, 'own': whether the number is this project's, and where it is
+known 'runs': the records behind it}) and text (numbers of the columns that are aligned left).
 """
 
 import re
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,10 @@ def percent(value: float | None, digits: int = 1) -> str:
     return "—" if value is None else f"{100 * value:.{digits}f}"
 
 
-def runs(records: dict[str, dict[str, Any]]) -> Table:
-    """The table of this project's runs: seed, commit, seconds, hardware."""
+def runs(records: dict[str, dict[str, Any]], commands: bool = False) -> Table:
+    """The table of this project's runs: seed, commit, seconds, hardware and, with `commands`, the
+    command of each.
+    """
     rows = []
     for name, r in records.items():
         hardware = (
@@ -35,14 +38,17 @@ def runs(records: dict[str, dict[str, Any]]) -> Table:
             seed,
             r["commit"][:12] + ("-dirty" if r["commit"].endswith("-dirty") else ""),
         ]
-        rows.append({"cells": [*cells, f"{r['seconds']:.0f}", hardware, r["note"]], "own": True})
+        cells += [f"{r['seconds']:.0f}", hardware, r["note"]]
+        cells += [r.get("command", "not recorded")] if commands else []
+        rows.append({"cells": cells, "own": True})
     header = ["record", "seed", "commit", "seconds", "hardware", "note"]
+    header += ["command"] if commands else []
     return {
         "title": "The runs behind these numbers",
         "lead": [],
         "header": header,
         "rows": rows,
-        "text": [0, 2, 4, 5],
+        "text": [0, 2, 4, 5, 6],
     }
 
 
@@ -105,3 +111,15 @@ def update_readme(
     if before != after:
         with atomic_files.written_whole(path) as temporary:
             temporary.write_text(after, encoding="utf-8", errors="backslashreplace")
+
+
+def plain(header: Sequence[str], rows: Iterable[Sequence[str]], right: Collection[int] = ()) -> str:
+    """A table for a terminal: columns of equal width, those in `right` aligned right."""
+    lines = [list(header), *map(list, rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    lines.insert(1, ["-" * width for width in widths])
+
+    def cell(i: int, text: str) -> str:
+        return text.rjust(widths[i]) if i in right else text.ljust(widths[i])
+
+    return "\n".join("  ".join(cell(i, t) for i, t in enumerate(line)).rstrip() for line in lines)

@@ -14,10 +14,13 @@ from typing import NamedTuple
 from texttopicnet import artefacts, dump, markup, text
 from texttopicnet.errors import UserError
 
-PAGE = "page "  # how the stamp of a dump's page begins; such an article has no file of its own
+PAGE = "page "  # how the stamp of an article begins that has no file: a dump's page, a list's text
+LISTED = "#"  # how the name of a text begins that is in a list of pairs
 FEWEST_WORDS = 50  # of an article in a dump (arXiv 1807.02110)
-OPENING = 400  # characters of a dump's article that are kept, to be shown
+OPENING = 400  # characters of an article without a file that are kept, to be shown
+TITLE = 80  # characters of a text's first line that stand for its title
 FROM_DUMP = "python LDA/generate_train_dict.py --dump FILE --images FILE --force"
+FROM_LIST = "python LDA/generate_train_dict.py --pairs FILE --force"
 
 
 class Row(NamedTuple):
@@ -26,7 +29,8 @@ class Row(NamedTuple):
     Attributes
     ----------
     name : str
-        Path of its file below the collection, or the id of a dump's page.
+        Path of its file below the collection, or the id of a dump's page, or `LISTED` and the id of
+        a list's text.
     stamp : str
         `file_stamp` or `page_stamp`.
     tokens : bytes
@@ -34,7 +38,7 @@ class Row(NamedTuple):
     blemishes : list of str
         `text.blemishes`.
     title, opening : str or None
-        Of a dump's page: its title and its first `OPENING` characters.
+        Of a dump's page or a list's text: its title and its first `OPENING` characters.
     """
 
     name: str
@@ -57,7 +61,8 @@ def unpacked(data: bytes) -> list[str]:
     except (zlib.error, TypeError, UnicodeDecodeError) as error:
         raise UserError(
             f"{artefacts.TOKENS} holds a damaged entry ({error}): delete the file, and the articles"
-            f" are preprocessed again; pages of a dump are read again with {FROM_DUMP}"
+            f" are preprocessed again; pages of a dump are read again with {FROM_DUMP}, texts of a"
+            f" list with {FROM_LIST}"
         ) from error
 
 
@@ -95,6 +100,28 @@ def page_rows(pages: Iterable[dump.Page]) -> list[Row]:
             opening = clean[:OPENING]
             rows.append(Row(page.id, stamp, packed(tokens), blemishes, page.title, opening))
     return rows
+
+
+def text_rows(texts: Iterable[tuple[str, str, str]]) -> list[Row]:
+    """Rows of a list's texts, given as (name, title, text)."""
+    rows = []
+    for name, title, content in texts:
+        data, stamp = as_bytes(content), page_stamp(title, content)
+        tokens, blemishes = text.examine(data)
+        clean = markup.filter_wiki(data.decode("utf-8", "replace")[: 50 * OPENING])[:OPENING]
+        shown = (
+            as_bytes(title).decode("utf-8", "replace") or clean.strip().split("\n", 1)[0][:TITLE]
+        )
+        rows.append(Row(name, stamp, packed(tokens), blemishes, shown, clean))
+    return rows
+
+
+def as_bytes(content: str) -> bytes:
+    """The bytes of a text in which bytes that are not UTF-8 were kept as surrogates."""
+    try:
+        return content.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # surrogates of other kinds, from a JSON file's escapes
+        return content.encode("utf-8", "surrogatepass")
 
 
 def is_sound(

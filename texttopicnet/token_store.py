@@ -1,12 +1,13 @@
 """The tokens of all articles, on the disk: preprocessing is expensive, so it is done once.
 
 A SQLite database, ``LDA/tokens.sqlite`` below the work folder.  It is a cache: deleting it costs
-time and nothing else, except that stage 1 has to read a dump's pages again.  After a killed run,
-the next one continues from what was stored.
+time and nothing else, except that stage 1 has to read a dump's pages, or the texts in a list of
+pairs, again.  After a killed run, the next one continues from what was stored.
 
 Each article has a stamp that says what its tokens were made from (`token_rows`).  If the stamp
 differs or the tokens are damaged, the article is preprocessed again.  Pages of a dump are used only
-while the store holds one whole dump (`begin_dump`, `end_dump`).
+while the store holds one whole dump (`begin_dump`, `end_dump`); the same goes for the texts of a
+list.
 """
 
 import contextlib

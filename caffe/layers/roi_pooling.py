@@ -8,6 +8,9 @@ Honours pooled_h, pooled_w and spatial_scale, with the fork's rounding: the scal
 rounded half away from zero; a bin is widened to whole cells and clipped to the map; an empty one
 gives 0.  torchvision's roi_pool rounds half to even.  As in the fork, the first of equal maxima
 takes the gradient, and an RoI that ends before it starts pools one cell but passes no gradient.
+
+The maxima of all RoIs are found at once, from a table of the maxima of all windows whose sides are
+powers of 2: four of them cover any bin (the sparse table of range maximum queries).
 """
 
 import torch
@@ -17,7 +20,8 @@ from caffe.layer import Grads, Layer, Needs, Shapes, Tensors, register
 from caffe.layer_parts.labels import integers
 
 Bins = tuple[torch.Tensor, torch.Tensor]  # first cell and the one after the last, (R, pooled)
-Edges = tuple[list[int], list[int]]  # the same for one RoI
+LARGEST = 2**31 - 1
+MOST_KEYS = 2**21  # 16 MB in one table, unless a single channel needs more
 
 
 def _rounded(x: torch.Tensor) -> torch.Tensor:
@@ -60,43 +64,82 @@ class _Axis:
         return inside & (number >= lowest) & (number < highest)
 
 
-def _first_maxima(maps: torch.Tensor, rows: Edges, columns: Edges) -> torch.Tensor:
-    """Where the maxima of the bins of one RoI are.
+def _keys(maps: torch.Tensor) -> torch.Tensor:
+    """One int64 per cell, larger where the value is larger or, of equal values, the cell earlier.
 
     Parameters
     ----------
-    maps : Tensor of shape (C, H, W)
-    rows, columns : pairs of lists of int
-        Starts and ends of the bins along H and along W.
+    maps : Tensor of float32, shape (N, H, W, C)
 
     Returns
     -------
-    Tensor of int64, shape (C, pooled_h, pooled_w)
-        Number of the cell in H x W; of equal maxima the first.  -1 where a bin is empty.
+    Tensor of int64, shape (N, H, W, C)
+        The upper half is the value, as an integer of the same order (NaN is the largest); the
+        lower half counts the cells of H x W from the last one.
     """
-    channels, _, width = maps.shape
-    low, high = min(rows[0]), max(rows[1])
-    index = torch.full(
-        (channels, len(rows[0]), len(columns[0])), -1, dtype=torch.int64, device=maps.device
+    _, height, width, _ = maps.shape
+    bits = (maps + 0.0).view(torch.int32)  # -0 is 0
+    order = torch.where(bits < 0, bits ^ LARGEST, bits).masked_fill_(maps.isnan(), LARGEST)
+    cells = torch.arange(height * width - 1, -1, -1, device=maps.device)
+    return (order.long() << 32) | cells.view(height, width, 1)
+
+
+def _windows(keys: torch.Tensor, levels: tuple[int, int]) -> torch.Tensor:
+    """The largest keys in all windows of 2^i x 2^j cells, for i and j below `levels`.
+
+    Parameters
+    ----------
+    keys : Tensor of int64, shape (N, H, W, C)
+
+    Returns
+    -------
+    Tensor of int64, shape (levels[0], levels[1], N, H, W, C)
+        Windows by their first cell; what begins where a window does not fit means nothing.
+    """
+    table = keys.new_empty(*levels, *keys.shape)
+    table[0, 0] = keys
+    for j in range(1, levels[1]):
+        _double(table[0, j - 1], table[0, j], 2 ** (j - 1), 2)
+    for i in range(1, levels[0]):
+        _double(table[i - 1], table[i], 2 ** (i - 1), 2)
+    return table
+
+
+def _double(half: torch.Tensor, whole: torch.Tensor, step: int, axis: int) -> None:
+    """From the maxima of windows of `step` cells to those of twice as many, along an axis."""
+    count = half.shape[axis] - step
+    torch.maximum(
+        half.narrow(axis, 0, count),
+        half.narrow(axis, step, count),
+        out=whole.narrow(axis, 0, count),
     )
-    filled = [w for w, (left, right) in enumerate(zip(*columns, strict=True)) if right > left]
-    if high <= low or not filled:
-        return index
-    # the first maximum of each row, then the first of the rows: the first in the order of the cells
-    strips = [maps[:, low:high, columns[0][w] : columns[1][w]].max(2) for w in filled]
-    best = torch.stack([strip.values for strip in strips], 2)
-    at = torch.stack([s.indices + columns[0][w] for s, w in zip(strips, filled, strict=True)], 2)
-    for h, (top, bottom) in enumerate(zip(*rows, strict=True)):
-        if bottom > top:
-            row = best[:, top - low : bottom - low].max(1, keepdim=True).indices + (top - low)
-            found = (row + low) * width + at.gather(1, row)
-            index[:, h, filled] = found[:, 0]
-    return index
+
+
+class _Cover:
+    """Two windows of 2^level cells that together cover each bin, along one axis of the maps.
+
+    first, second : int64 (R, pooled)
+        The windows' first cells; of an empty bin any cell.
+    level : int64 (R, pooled)
+    levels : int
+        More than any level.
+    empty : bool (R, pooled)
+    """
+
+    def __init__(self, start: torch.Tensor, end: torch.Tensor, cells: int) -> None:
+        self.empty, size = end <= start, (end - start).clamp(min=1)
+        # on a GPU, to look at the sizes would make the host wait
+        most = int(size.max()) if size.device.type == "cpu" and len(size) else cells
+        self.levels = most.bit_length()
+        powers = 2 ** torch.arange(1, self.levels, device=size.device)
+        self.level = (size[..., None] >= powers).sum(-1)
+        self.first = start.clamp(max=cells - 1)
+        self.second = self.first + size - 2**self.level
 
 
 @register("ROIPooling")
 class ROIPooling(Layer):
-    capturable = False  # the bins are computed on the host
+    capturable = False  # on the CPU, the size of the tables depends on the bins
     num_bottom = (2, 2)
     in_place = False
 
@@ -129,15 +172,33 @@ class ROIPooling(Layer):
     @torch.no_grad()
     def _index(self, maps: torch.Tensor, rois: torch.Tensor) -> torch.Tensor:
         """The cells of the maxima, int64 (R, C, pooled_h, pooled_w); -1 for empty bins."""
-        p = self.param.roi_pooling_param
-        bins = [a.bins(c) for a, c in zip(self._axes(rois), maps.shape[2:], strict=True)]
-        rows, columns = ([t.tolist() for t in pair] for pair in bins)
-        found = torch.empty(
-            len(rois), maps.shape[1], p.pooled_h, p.pooled_w, dtype=torch.int64, device=maps.device
+        count, channels, height, width = maps.shape
+        rows, columns = (
+            _Cover(*axis.bins(cells), cells)
+            for axis, cells in zip(self._axes(rois), (height, width), strict=True)
         )
-        for r, image in enumerate(self._images(rois, len(maps)).tolist()):
-            edges = (rows[0][r], rows[1][r]), (columns[0][r], columns[1][r])
-            found[r] = _first_maxima(maps[image], *edges)
+        levels = rows.levels, columns.levels
+        table = self._images(rois, count)[:, None, None] * (height * width)
+        table = table + (rows.level[:, :, None] * columns.levels + columns.level[:, None]) * (
+            count * height * width
+        )
+        corners = [
+            (table + y[:, :, None] * width + x[:, None]).reshape(-1)
+            for y in (rows.first, rows.second)
+            for x in (columns.first, columns.second)
+        ]
+        empty = (rows.empty[:, :, None] | columns.empty[:, None]).reshape(-1, 1)
+        bins = len(rois), rows.first.shape[1], columns.first.shape[1]
+        found = torch.empty(bins[0], channels, *bins[1:], dtype=torch.int64, device=maps.device)
+        together = max(1, MOST_KEYS // (levels[0] * levels[1] * count * height * width))
+        for part, indices in zip(maps.split(together, 1), found.split(together, 1), strict=True):
+            keys = _windows(_keys(part.permute(0, 2, 3, 1).contiguous()), levels)
+            keys = keys.view(-1, part.shape[1])
+            best = keys.index_select(0, corners[0])
+            for corner in corners[1:]:
+                best = torch.maximum(best, keys.index_select(0, corner))
+            cells = (height * width - 1 - (best & 0xFFFFFFFF)).masked_fill_(empty, -1)
+            indices.copy_(cells.view(*bins, part.shape[1]).permute(0, 3, 1, 2))
         return found
 
     def _places(self, maps: torch.Tensor, rois: torch.Tensor, index: torch.Tensor) -> torch.Tensor:

@@ -4,7 +4,8 @@ scripts/download_model_binary.py).
 Only http and https addresses are read, and only a file in the folder itself is written.
 
 The front matter is between two lines of ---, with one `key: value` per line.  It needs caffemodel
-(the file's name), caffemodel_url and sha1; name and license are shown.
+(the file's name), caffemodel_url and sha1; name and license are shown.  With `sha1: unknown` the
+file is not compared, but it must be a whole .caffemodel.
 """
 
 import hashlib
@@ -16,7 +17,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 
-from caffe import command_line, leftovers, prototxt, regular_file
+from caffe import command_line, leftovers, prototxt, regular_file, weights_file
 from caffe.command_line import Fatal
 from caffe.error import CaffeError
 
@@ -28,6 +29,7 @@ DIRNAME is a folder with a readme.md whose front matter has caffemodel, caffemod
 HERE = "download_model_binary.py:1"
 REQUIRED = ("caffemodel", "caffemodel_url", "sha1")
 ADDRESS = re.compile(r"https?://[^/\s]", re.IGNORECASE)
+UNKNOWN = "unknown"  # in place of a sha1
 BLOCK = 1 << 20
 
 
@@ -44,6 +46,10 @@ def download(arguments: Sequence[str]) -> None:
     leftovers.remove(path)
     if os.path.lexists(path):
         regular_file.check(path)
+        if matter["sha1"] == UNKNOWN:
+            weights_file.read_layers(path)
+            print(f"Model already exists: {path} (readme.md has no sha1 to compare)")
+            return
         if sha1(path) == matter["sha1"]:
             print(f"Model already exists: {path}")
             return
@@ -56,7 +62,9 @@ def download(arguments: Sequence[str]) -> None:
     try:
         fetch(matter["caffemodel_url"], temporary)
         found = sha1(temporary)
-        if found != matter["sha1"]:
+        if matter["sha1"] == UNKNOWN:
+            check_content(temporary, matter["caffemodel_url"])
+        elif found != matter["sha1"]:
             raise Fatal(
                 HERE,
                 f"{matter['caffemodel_url']} has the sha1 {found}, but {folder}/readme.md says"
@@ -68,16 +76,27 @@ def download(arguments: Sequence[str]) -> None:
     finally:
         if os.path.exists(temporary):
             os.remove(temporary)
-    print(f"{path}: the sha1 is right")
+    right = f"its sha1 is {found}" if matter["sha1"] == UNKNOWN else "the sha1 is right"
+    print(f"{path}: {right}")
 
 
-def front_matter(path: str) -> dict[str, str]:
+def check_content(path: str, address: str) -> None:
+    """CaffeError, naming the address, if a file that was downloaded is not a whole .caffemodel."""
+    try:
+        weights_file.read_layers(path)
+    except CaffeError as error:
+        raise CaffeError(
+            f"{address}: what it sent is not a .caffemodel; open the address in a browser"
+        ) from error
+
+
+def read_matter(path: str | os.PathLike[str]) -> dict[str, str]:
     """The keys and values between the first two lines of ---, without quotes and comments.
 
     Raises
     ------
     CaffeError
-        There is no front matter, a key is missing, or caffemodel is not a name in this folder.
+        There is no front matter.
     """
     lines = [line.strip() for line in prototxt.read_text(path).splitlines()]
     if lines.count("---") < 2:
@@ -93,6 +112,18 @@ def front_matter(path: str) -> dict[str, str]:
             if value[:1] in ("'", '"') and value[-1:] == value[:1]:
                 value = value[1:-1]
             matter[key.strip()] = value
+    return matter
+
+
+def front_matter(path: str) -> dict[str, str]:
+    """The front matter of a model's readme.md, with all that a download needs.
+
+    Raises
+    ------
+    CaffeError
+        There is no front matter, a key is missing, or caffemodel is not a name in this folder.
+    """
+    matter = read_matter(path)
     missing = [key for key in REQUIRED if not matter.get(key)]
     if missing:
         raise CaffeError(f"{path}: its front matter has no {' and no '.join(missing)}")

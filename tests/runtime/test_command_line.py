@@ -62,10 +62,11 @@ def test_exit_statuses(capsys):
 
 def test_each_tool_is_a_sub_command(capsys):
     """`caffe <tool>` is the tool, its name in the log too; `caffe help` lists all of them."""
-    assert sorted(cli.TOOLS) == [path.stem for path in TOOLS]
+    own = {module for module, _ in cli.OWN.values()}
+    assert sorted({*cli.TOOLS, *own}) == [path.stem for path in TOOLS]
     assert caffe_main(["help"]) == 0
     listed = capsys.readouterr().out
-    for name in cli.TOOLS:
+    for name in (*cli.TOOLS, *cli.OWN):
         assert f"\n  {name} " in listed
         assert caffe_main([name, "-version"]) == 0
         assert capsys.readouterr().out == f"{name} version {caffe.__version__}\n"
@@ -81,6 +82,7 @@ def test_every_command_answers(module, capsys):
     """-version and -help work anywhere; glog's flags are accepted, unknown ones are not."""
     main = importlib.import_module(module).main
     name = module.rpartition(".")[2].replace("cli", "caffe")
+    name = {tool: own for own, (tool, _) in cli.OWN.items()}.get(name, name)
     assert main(["-version"]) == 0
     assert capsys.readouterr().out == f"{name} version {caffe.__version__}\n"
     for question in ("-help", "--help", "-helpshort"):

@@ -257,7 +257,9 @@ def program(tmp_path, monkeypatch):
 
 def test_pictures_are_made_by_dot(net, tmp_path, program):
     text = saved(net, tmp_path / "net.dot")
-    assert saved(net, tmp_path / "net.SVG") == f"['-Tsvg'] {text}\n"
+    assert saved(net, tmp_path / "net.PDF") == f"['-Tpdf'] {text}\n"
+    graph = draw.get_pydot_graph(net, "LR")
+    assert graph.create_svg().decode() == f"['-Tsvg'] {text}\n"
     with pytest.raises(
         caffe.CaffeError, match='dot cannot draw the net as xyz: Format: "xyz" not recognized'
     ):
@@ -266,7 +268,7 @@ def test_pictures_are_made_by_dot(net, tmp_path, program):
 
 @pytest.mark.skipif(shutil.which("dot") is None, reason="Graphviz is not installed")
 def test_graphviz_reads_it(net, tmp_path):
-    svg = saved(net, tmp_path / "net.svg")
+    svg = draw.get_pydot_graph(net, "LR").create_svg().decode()
     assert "<svg" in svg
     assert "kernel size: 3x1" in svg
     assert "y|{1}" in svg

@@ -28,13 +28,14 @@ def folder(tmp_path, golden):
 def lines(text):
     """Source file and text of each line, but for those that no Caffe logs at the same place.
 
-    When data threads restart depends on timing; how long a net waits for data, and with which
-    precision it computes, is logged only here.
+    When data threads restart depends on timing; how long a net waits for data, how much its outputs
+    vary, and with which precision it computes, is logged only here.
     """
     rows = [PREFIX.sub(r"\1| ", row) for row in text.splitlines()]
     own = (
         "Restarting data prefetching",
         "    Waited for data: ",
+        "    Output variance into ",
         "Average wait for data: ",
         "Precision: fp32; cache: none",
     )

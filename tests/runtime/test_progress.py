@@ -388,3 +388,21 @@ def test_nothing_displayed_is_nothing_to_show(solver_file, tmp_path, fatal, flag
     line = fatal(cli.main, "train", "-solver", solver_file, flag, tmp_path / "x")
     assert "show what is displayed: set display in the solver" in line
     assert not (tmp_path / "x").exists()
+
+
+def test_the_variance_of_the_outputs_is_logged(solver_file, monkeypatch, capfd):
+    """As TensorBoard gets it; BVLC's parse_log.py finds nothing of its own in the line."""
+    monkeypatch.setenv("GLOG_minloglevel", "0")
+    seen = Recorder()
+    solver = caffe.get_solver(str(solver_file))
+    solver.training_log.watchers.append(seen)
+    solver.training_log.shows_variance = True
+    solver.step(3)
+    solver.close()
+    shown = [row for row in capfd.readouterr().err.splitlines() if "Output variance" in row]
+    found = [log_grammar.VARIANCE.search(row) for row in shown]
+    assert [match[1] for match in found] == ["loss"] * len(seen.points)
+    assert [float(match[2]) for match in found] == pytest.approx(
+        [point.variances["loss"] for point in seen.points], rel=1e-4
+    )
+    assert not re.search(r"Iteration (\d+)|net output #|lr = |Solving|, loss = |Test", shown[0])

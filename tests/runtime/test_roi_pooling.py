@@ -2,6 +2,7 @@
 
 import math
 
+import emulated_gpu
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
@@ -86,6 +87,65 @@ def test_it_is_the_forks_loop(one_layer, pooled, scale):
     assert not of_rois.any()
     assert (top == 0).any()
     assert grad.any()
+
+
+def test_tables_of_few_channels_give_the_same(one_layer, monkeypatch):
+    """Three tables of two, two and one of five channels; NaN, infinities and both zeros are in the
+    maps.
+    """
+    from caffe.layers import roi_pooling
+
+    rng = np.random.default_rng(3)
+    maps = rng.choice(F([-np.inf, -1, -0.0, 0.0, 1, np.inf]), (2, 5, 9, 7))
+    maps[1, 3, 2:4, 2:4] = np.nan
+    rois = drawn_rois(rng, 12, 2, 9)
+    first = roi_layer(one_layer, maps, rois, (3, 2), 1).forward().copy()
+    made = []
+    windows = roi_pooling._windows
+
+    def counted(keys, levels):
+        made.append((keys.shape[-1], levels))
+        return windows(keys, levels)
+
+    monkeypatch.setattr(roi_pooling, "_windows", counted)
+    levels = 3, 3  # bins have 4 to 7 cells at most, along both axes
+    monkeypatch.setattr(roi_pooling, "MOST_KEYS", 2 * 9 * 2 * 9 * 7 + 1)
+    again = roi_layer(one_layer, maps, rois, (3, 2), 1).forward()
+    assert made == [(2, levels), (2, levels), (1, levels)]
+    assert_array_equal(again.view(np.int32), first.view(np.int32))
+    assert np.isnan(first).any()
+
+
+def test_no_roi_pools_nothing(one_layer):
+    maps = np.ones((1, 2, 4, 4), F)
+    layer = roi_layer(one_layer, maps, [[0, 0, 0, 3, 3]], (2, 2), 1)
+    layer.net.blobs["rois"].reshape(0, 5)
+    assert layer.forward().shape == (0, 2, 2, 2)
+
+
+def test_the_host_does_not_wait_for_the_gpu(net_from):
+    import caffe
+
+    maps = np.arange(2 * 3 * 5 * 6, dtype=F).reshape(2, 3, 5, 6) % 17
+    rois = F([[0, 0, 0, 5, 4], [1, 2, 1, 4, 4], [1, 3, 3, 30, 30]])
+    with emulated_gpu.present() as gpu:
+        caffe.set_mode_gpu()
+        try:
+            net = net_from("""
+layer { name: "maps" type: "Input" top: "maps" input_param { shape {
+  dim: 2 dim: 3 dim: 5 dim: 6 } } }
+layer { name: "rois" type: "Input" top: "rois" input_param { shape { dim: 3 dim: 5 } } }
+layer { name: "roi" type: "ROIPooling" bottom: "maps" bottom: "rois" top: "y"
+  roi_pooling_param { pooled_h: 2 pooled_w: 2 } }""")
+            net.blobs["maps"].data[...] = maps
+            net.blobs["rois"].data[...] = rois
+            net.forward_backward(backward=False)
+            gpu.waits.clear()
+            net.forward_backward(backward=False)
+            assert gpu.waits == []
+            assert_array_equal(net.blobs["y"].data, loop(maps, rois, (2, 2), 1)[0])
+        finally:
+            caffe.set_mode_cpu()
 
 
 def test_by_hand(one_layer):

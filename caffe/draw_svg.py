@@ -1,0 +1,352 @@
+"""A net as an SVG picture, without Graphviz.
+
+A box is a layer; the layers that work in place on its top are green strips of the same box.  Edges
+are blobs, with the number of a layer's outputs beside them.  Octagons are the net's outputs.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from xml.sax.saxutils import escape, quoteattr
+
+from caffe import draw
+from caffe.draw_layout import Place, lay_out
+from caffe.proto import caffe_pb2
+
+Layer = caffe_pb2.LayerParameter
+FONT = 12.0  # pixels
+LINE = 15.0
+PADDING = 10.0
+MARGIN = 20.0
+CORNER = 4.0
+BOLD = 1.13  # how much wider bold text is
+OUTPUT = draw.BLOB_STYLE["fillcolor"]
+IN_PLACE = draw.NEURON_LAYER_STYLE["fillcolor"]
+# widths of characters in em, for the usual fonts without serifs; a little too wide is harmless
+NARROW, WIDE = "iljtfrI.,:;'|!()[]/ ", "mwMW@%"
+
+
+@dataclass
+class Box:
+    """A box of the drawing.
+
+    Attributes
+    ----------
+    parts : list of (list of str, str)
+        Lines of text and a colour, from top to bottom.
+    title : str
+        Shown by a browser when the mouse is over the box.
+    tops : list of str
+        The blobs that it produces.
+    is_output : bool
+        It is a blob that no layer reads.
+    """
+
+    parts: list[tuple[list[str], str]]
+    title: str = ""
+    tops: list[str] = field(default_factory=list)
+    is_output: bool = False
+
+    def size(self) -> tuple[float, float]:
+        """Width and height in pixels."""
+        lines = [line for part, _ in self.parts for line in part]
+        names = [part[0] for part, _ in self.parts if len(part) > 1]  # these are bold
+        widths = [text_width(line) for line in lines] + [BOLD * text_width(n) for n in names]
+        width = max(widths) + 2 * PADDING
+        heights = [LINE * len(part) + PADDING for part, _ in self.parts]
+        return width + (PADDING if self.is_output else 0), sum(heights)
+
+
+def svg(
+    net: caffe_pb2.NetParameter,
+    rankdir: str = "TB",
+    phase: int | None = None,
+    display_lrm: bool = False,
+    shapes: Mapping[str, str] | None = None,
+) -> str:
+    """Draw a net.
+
+    Parameters
+    ----------
+    net : NetParameter
+        In today's form.
+    rankdir : {'TB', 'LR', 'BT', 'RL'}
+        Direction of the flow: top to bottom, ...
+    phase : {caffe.TRAIN, caffe.TEST}, optional
+        Draw only the layers of this phase.
+    display_lrm : bool
+        Show the learning rate multipliers.
+    shapes : dict, optional
+        {blob: text} for the edges, instead of the numbers of outputs.
+
+    Returns
+    -------
+    str
+        The text of an SVG file.
+
+    Raises
+    ------
+    DrawingError
+        The net has no layers, or a layer has both include and exclude rules.
+    """
+    boxes, edges = boxes_of(net, phase, display_lrm, shapes)
+    if not boxes:
+        raise draw.DrawingError(f"net '{net.name}' has no layers to draw")
+    across = rankdir in ("LR", "RL")
+    sizes = [box.size() for box in boxes]
+    pairs = list(edges)
+    places, routes, (width, height) = lay_out(
+        [(h, w) if across else (w, h) for w, h in sizes], pairs
+    )
+    back = rankdir in ("BT", "RL")
+
+    def point(x: float, y: float) -> tuple[float, float]:
+        y = height - y if back else y
+        return (y + MARGIN, x + MARGIN) if across else (x + MARGIN, y + MARGIN)
+
+    lines = [_edge(route, point) for route in routes]
+    labels = _labels([edges[pair] for pair in pairs], routes, point, rankdir)
+    drawn = [
+        _box(box, size, point(place.x, place.y))
+        for box, size, place in zip(boxes, sizes, places, strict=True)
+    ]
+    whole = (height, width) if across else (width, height)
+    return _document(net.name or "net", whole, [*lines, *drawn, *labels])
+
+
+# ---------------------------------------------------------------------------------- boxes and edges
+
+
+def boxes_of(
+    net: caffe_pb2.NetParameter,
+    phase: int | None = None,
+    display_lrm: bool = False,
+    shapes: Mapping[str, str] | None = None,
+) -> tuple[list[Box], dict[tuple[int, int], list[str]]]:
+    """The boxes in the net's order, and {(from, to): labels} with their numbers.
+
+    A layer in place is folded into the box that produces its blob, unless another layer has read
+    the blob before, or several layers produce it (those of different phases).
+    """
+    boxes: list[Box] = []
+    edges: dict[tuple[int, int], list[str]] = {}
+    producers: dict[str, list[int]] = {}
+    labels: dict[tuple[int, str], str] = {}
+    unread: dict[str, None] = {}
+    for layer in net.layer:
+        if not draw.in_phase(layer, phase):
+            continue
+        in_place = len(layer.bottom) == 1 and list(layer.bottom) == list(layer.top)
+        text = _lines(layer, phase, display_lrm)
+        sources = producers.get(layer.bottom[0], []) if in_place else []
+        if len(sources) == 1 and layer.bottom[0] in unread and len(boxes[sources[0]].tops) == 1:
+            boxes[sources[0]].parts.append(([" ".join(text[:2])], IN_PLACE))
+            boxes[sources[0]].title += "\n" + _title(layer)
+            continue
+        for blob in layer.bottom:
+            unread.pop(blob, None)
+            if blob not in producers:  # of a part of a net
+                producers[blob] = [len(boxes)]
+                boxes.append(Box([([blob], OUTPUT)], f"input {blob}", is_output=True))
+        number = len(boxes)
+        colour = IN_PLACE if in_place else draw.choose_color_by_layertype(layer.type)
+        boxes.append(Box([(text, colour)], _title(layer), list(layer.top)))
+        for blob in layer.bottom:
+            for source in producers[blob]:
+                known = edges.setdefault((source, number), [])
+                label = labels.get((source, blob))
+                if label and label not in known:
+                    known.append(label)
+        conditional = phase is None and (layer.include or layer.exclude)
+        for blob in layer.top:
+            producers[blob] = [*producers.get(blob, []), number] if conditional else [number]
+            labels[number, blob] = _outputs(layer) if shapes is None else shapes.get(blob, "")
+            unread[blob] = None
+    for blob in unread:
+        boxes.append(Box([([blob], OUTPUT)], f"output {blob}", [], is_output=True))
+        for source in producers[blob]:
+            label = labels[source, blob]
+            edges[source, len(boxes) - 1] = [label] if label else []
+    return boxes, edges
+
+
+def _outputs(layer: Layer) -> str:
+    label = draw.get_edge_label(layer)
+    return "" if label == draw.NO_LABEL else label
+
+
+def _lines(layer: Layer, phase: int | None, display_lrm: bool) -> list[str]:
+    """The text of a layer: its name, its type with its window, and the phase if both are drawn."""
+    lines = [layer.name, f"({layer.type})"]
+    if layer.type in ("Convolution", "Deconvolution"):
+        p = layer.convolution_param
+        lines += [_window(p) + (f", group {p.group}" if p.group > 1 else "")]
+    elif layer.type == "Pooling":
+        lines[1] = f"(Pooling {draw.get_pooling_types_dict()[layer.pooling_param.pool]})"
+        lines += [_window(layer.pooling_param)]
+    if display_lrm and layer.type in draw.LEARNING and any(draw.get_layer_lr_mult(layer)):
+        lines.append("lr mult: {:.1f}, {:.1f}".format(*draw.get_layer_lr_mult(layer)))
+    rules = {caffe_pb2.Phase.Name(r.phase) for r in layer.include if r.HasField("phase")}
+    if phase is None and rules:
+        lines[1] += f" {' '.join(sorted(rules))}"
+    return lines
+
+
+def _window(param: caffe_pb2.ConvolutionParameter | caffe_pb2.PoolingParameter) -> str:
+    """Kernel, stride and pad in one line; stride 1 and pad 0 are left out."""
+    rows = dict(row.split(": ") for row in draw.window(param))
+    kernel = rows["kernel size"]
+    parts = [kernel if "x" in kernel or kernel == "global" else f"{kernel}x{kernel}"]
+    parts += [f"stride {rows['stride']}"] * (rows["stride"] != "1")
+    parts += [f"pad {rows['pad']}"] * (rows["pad"] != "0")
+    return ", ".join(parts)
+
+
+def _title(layer: Layer) -> str:
+    bottoms, tops = ", ".join(layer.bottom), ", ".join(layer.top)
+    return f"{layer.name} ({layer.type}): {bottoms or 'no bottom'} -> {tops or 'no top'}"
+
+
+# ------------------------------------------------------------------------------------------- shapes
+
+
+def text_width(text: str) -> float:
+    """About how wide a text is, in pixels."""
+    return FONT * sum(
+        0.34
+        if c in NARROW
+        else 0.92
+        if c in WIDE
+        else 1.0
+        if ord(c) > 0x2E7F
+        else 0.7
+        if c.isupper()
+        else 0.6
+        for c in text
+    )
+
+
+def _edge(route: Sequence[Place], point: Callable[[float, float], tuple[float, float]]) -> str:
+    """A curve from the bottom of the first box to the top of the last one, with an arrow."""
+    start, *lanes, end = route
+    points = [(_port(start, route[1]), start.y + start.height / 2)]
+    for lane in lanes:
+        points += [(lane.x, lane.y - lane.height / 2), (lane.x, lane.y + lane.height / 2)]
+    points.append((_port(end, route[-2]), end.y - end.height / 2))
+    commands = ["M{:.1f},{:.1f}".format(*point(*points[0]))]
+    points[0] = points[0][0], start.floor  # beside taller boxes it runs straight
+    commands.append("L{:.1f},{:.1f}".format(*point(*points[0])))
+    for (x0, y0), (x1, y1) in itertools.pairwise(points):
+        half = (y1 - y0) / 2
+        corners = [point(x0, y0 + half), point(x1, y1 - half), point(x1, y1)]
+        commands.append("C" + " ".join(f"{x:.1f},{y:.1f}" for x, y in corners))
+    return f'<path d="{"".join(commands)}" class="edge" marker-end="url(#arrow)"/>'
+
+
+def _port(box: Place, neighbour: Place) -> float:
+    """Where on its side a box meets the edge from a neighbour; several edges are spread evenly."""
+    side = box.below if neighbour.rank > box.rank else box.above
+    order = sorted(side, key=lambda place: place.x)
+    step = min(16.0, 0.7 * box.width / len(order))
+    return box.x + (order.index(neighbour) - (len(order) - 1) / 2) * step
+
+
+def _labels(
+    texts: Sequence[Sequence[str]],
+    routes: Sequence[Sequence[Place]],
+    point: Callable[[float, float], tuple[float, float]],
+    rankdir: str,
+) -> list[str]:
+    """The labels of the edges, beside their first parts.
+
+    Edges of one box with the same label have it once, at the last of them; others are staggered.
+    """
+    of_box: dict[Place, dict[str, float]] = {}  # box: {label: where the last edge leaves}
+    for route, labels in zip(routes, texts, strict=True):
+        if labels:
+            places = of_box.setdefault(route[0], {})
+            text = ", ".join(labels)
+            places[text] = max(places.get(text, -1e9), _port(route[0], route[1]))
+    found, across = [], rankdir in ("LR", "RL")
+    anchor = ' text-anchor="end"' if rankdir == "RL" else ""
+    for box, places in of_box.items():
+        for i, (text, x) in enumerate(sorted(places.items(), key=lambda pair: pair[1])):
+            left, top = point(x, box.y + box.height / 2 + (6 if across else 14 + 11 * i))
+            left, top = (left, top - 5) if across else (left + 4, top)
+            found.append(
+                f'<text x="{left:.1f}" y="{top:.1f}" class="label"{anchor}>{_safe(text)}</text>'
+            )
+    return found
+
+
+def _box(box: Box, size: tuple[float, float], centre: tuple[float, float]) -> str:
+    (width, height), (x, y) = size, centre
+    left, top = x - width / 2, y - height / 2
+    rows = [f"<g><title>{_safe(box.title)}</title>"]
+    at = top
+    for lines, colour in box.parts:
+        tall = LINE * len(lines) + PADDING
+        if box.is_output:
+            rows.append(_octagon(left, at, width, tall, colour))
+        else:
+            rows.append(
+                f'<rect x="{left:.1f}" y="{at:.1f}" width="{width:.1f}" height="{tall:.1f}"'
+                f' rx="{CORNER}" fill="{colour}" class="box"/>'
+            )
+        for i, line in enumerate(lines):
+            name = ' class="name"' if i == 0 and len(lines) > 1 else ""
+            rows.append(
+                f'<text x="{x:.1f}" y="{at + PADDING / 2 + LINE * (i + 0.75):.1f}"{name}'
+                f' text-anchor="middle">{_safe(line)}</text>'
+            )
+        at += tall
+    return "".join([*rows, "</g>"])
+
+
+def _octagon(left: float, top: float, width: float, height: float, colour: str) -> str:
+    cut = height / 3
+    right, bottom = left + width, top + height
+    corners = [
+        (left + cut, top),
+        (right - cut, top),
+        (right, top + cut),
+        (right, bottom - cut),
+        (right - cut, bottom),
+        (left + cut, bottom),
+        (left, bottom - cut),
+        (left, top + cut),
+    ]
+    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in corners)
+    return f'<polygon points="{points}" fill="{colour}" class="box"/>'
+
+
+def _printable(text: str) -> str:
+    """Text without control characters, which XML does not allow."""
+    return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)
+
+
+def _safe(text: str) -> str:
+    return escape(_printable(text))
+
+
+HEAD = """<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}"
+ viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label={name}>
+<style>
+text {{ font: {font:.0f}px "DejaVu Sans", Verdana, Helvetica, Arial, sans-serif; fill: #000; }}
+.name {{ font-weight: bold; }}
+.label {{ font-size: 11px; fill: #333; stroke: #fff; stroke-width: 3px; paint-order: stroke; }}
+.box {{ stroke: #333; stroke-width: 1; }}
+.edge {{ fill: none; stroke: #333; stroke-width: 1.2; }}
+</style>
+<defs><marker id="arrow" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7"
+ orient="auto"><path d="M0,0 L8,4 L0,8 z" fill="#333"/></marker></defs>
+<rect width="100%" height="100%" fill="#fff"/>
+"""
+
+
+def _document(name: str, size: tuple[float, float], parts: Sequence[str]) -> str:
+    width, height = size[0] + 2 * MARGIN, size[1] + 2 * MARGIN
+    head = HEAD.format(width=width, height=height, font=FONT, name=quoteattr(_printable(name)))
+    return head + "\n".join(part for part in parts if part) + "\n</svg>\n"
