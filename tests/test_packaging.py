@@ -85,7 +85,7 @@ def distributions(*folders, nested=True):
     neighbours = {
         path.stem for folder in (*folders, "CNN") for path in (ROOT / folder).rglob("*.py")
     }
-    found -= sys.stdlib_module_names | OURS | neighbours
+    found -= sys.stdlib_module_names | OURS | WITH_PYTORCH | neighbours
     return {IMPORTED_AS.get(name, name) for name in found}
 
 
