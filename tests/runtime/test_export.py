@@ -289,6 +289,10 @@ def test_the_file_has_the_names_of_blobs_and_layers(tmp_path):
     export_onnx.export_onnx(net, tmp_path / "net.onnx", opset=18)
     model = onnx.load(tmp_path / "net.onnx")
     assert model.graph.name == "SqueezeNet"
+    names = [node.name for node in model.graph.node]
+    assert {"conv1", "pool1", "fire/squeeze1x1", "conv10", "prob"} <= set(names)
+    assert len(set(names)) == len(names)
+    assert not any(node.metadata_props for node in model.graph.node)  # paths of this machine
     assert {entry.domain: entry.version for entry in model.opset_import}[""] == 18
     weights = {w.name: onnx.numpy_helper.to_array(w) for w in model.graph.initializer}
     expected = export_names.state_dict(net)
@@ -299,6 +303,18 @@ def test_the_file_has_the_names_of_blobs_and_layers(tmp_path):
     assert data.name == "data"
     dims = data.type.tensor_type.shape.dim
     assert [dim.dim_param or dim.dim_value for dim in dims] == ["batch", 3, 21, 21]
+
+
+def test_inputs_that_are_overwritten_or_not_read(tmp_path):
+    """An input in place, and one that no layer reads and so is no output."""
+    power = layer("Power", "data", "data", "power_param { scale: 2 }")
+    text = inputs((1, 3), (1, 2)) + power + layer("AbsVal", "data", "y")
+    exported = export_onnx.export_onnx(made(text), tmp_path / "net.onnx")
+    assert list(exported.inputs) == ["data", "data1"]
+    assert list(exported.outputs) == ["y"]
+    fed = {"data": np.array([[1, -2, 3]], np.float32), "data1": np.zeros((1, 2), np.float32)}
+    (y,) = session_of(tmp_path / "net.onnx").run(None, fed)
+    assert y.tolist() == [[2, 4, 6]]
 
 
 def test_a_reshape_that_fixes_the_batch(tmp_path):
@@ -342,6 +358,7 @@ def test_a_reshape_that_fixes_the_batch(tmp_path):
             "layer 'f' (Filter): gives as many items as its data decide, so it cannot be exported",
         ),
         (layer("Parameter", "", "p", "parameter_param { shape { dim: 1 } }"), "has no Input layer"),
+        (inputs((1, 2)), "has no layer that computes an output"),
         (layer("Input", "", "x"), "input 'x' has the shape (); give one, such as -shape x:"),
     ],
 )

@@ -187,6 +187,9 @@ def test_an_old_net_whose_layers_share_parameters(folder, capsys):
 def test_what_caffe_refuses_is_one_sentence(folder, capsys):
     (folder / "net.prototxt").write_text(NET.replace("num_output: 6", "num_output: 0"))
     assert "layer 'conv' (Convolution): num_output must be" in refused(capsys, "net.prototxt")
+    (folder / "net.prototxt").write_text(NET.replace("dim: 8 } }", "dim: -8 } }"))
+    line = refused(capsys, "net.prototxt", "-phase", "TEST")
+    assert line.startswith("net.prototxt: layer 'in': a blob cannot have the shape (1, 3, 8, -8)")
     (folder / "net.prototxt").write_text(NET.replace("kernel_size: 3", "kernel: 3"))
     assert refused(capsys, "net.prototxt").startswith("net.prototxt:9: ")
     (folder / "net.prototxt").write_text(NET.replace('bottom: "p"', 'bottom: "q"'))
