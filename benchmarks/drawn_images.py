@@ -54,7 +54,7 @@ def make_lmdbs(folder: Path, count: int, side: int = 256) -> None:
     labels.close()
 
 
-def solver_of(name: str, folder: Path, batch: int | None = None) -> "Solver":
+def solver_of(name: str, folder: Path, batch: int | None = None, seed: int = 0) -> "Solver":
     """A solver for a net of CNN/ that reads the LMDBs in `folder`, set up as by `caffe train`.
 
     Parameters
@@ -64,6 +64,8 @@ def solver_of(name: str, folder: Path, batch: int | None = None) -> "Solver":
     folder : Path
     batch : int, optional
         Images per iteration; default: the net's own batch_size.
+    seed : int
+        The solver's random_seed.
     """
     os.environ.setdefault("GLOG_minloglevel", "1")
     import caffe
@@ -76,6 +78,7 @@ def solver_of(name: str, folder: Path, batch: int | None = None) -> "Solver":
             layer.data_param.batch_size = batch
     solver = prototxt.parse(SOLVER, caffe_pb2.SolverParameter())
     solver.net_param.CopyFrom(net)
+    solver.random_seed = seed
     solver.snapshot_prefix = str(folder / "snapshot")
     here = os.getcwd()
     os.chdir(folder)

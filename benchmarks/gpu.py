@@ -4,7 +4,8 @@ Reads:   CNN/<net>/train_val.prototxt and solver.prototxt; images are drawn, in 
 Writes:  --out (benchmarks/results/gpu.json for a GPU); prints one table
 Paper:   section 4 (160,000 iterations of 64 images)
 Usage:   python benchmarks/gpu.py [--quick] [--batch 64,256] [--precision tf32] [--mode graph]
-         [--data cached] [--seconds 3 | --iterations 50] [--profile] [--full] [--out FILE]
+         [--data cached] [--seconds 3 | --iterations 50] [--plain] [--profile] [--full]
+         [--out FILE]
 
 The rows are timed for three seconds each, which should take less than five minutes.  --full also
 runs the paper's whole schedule, in the last of the precisions.  --device cpu runs the same program
@@ -63,12 +64,14 @@ def row(cell: Cell) -> str:
 def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Measure all cells; {'cells', 'profile', 'full', 'floor', ...}."""
     import caffe
+    from caffe import trials
 
+    trials.enable(not args.plain)
     name = torch.cuda.get_device_name(0) if args.device == "cuda" else "none"
     peak = gpu_floor.peak_of(name)
     base = name if peak else f"{gpu_floor.REFERENCE} (another device)"
     peak = peak or gpu_floor.PEAKS[gpu_floor.REFERENCE]
-    found: dict[str, Any] = {"floor of": base, "cells": [], "floor": [], "left out": []}
+    found: dict[str, Any] = {"floor of": base, "cells": [], "floor": [], "left out": [], "ways": []}
     if args.device == "cuda":
         found["copy bandwidth"] = copy_bandwidth(torch.device("cuda", 0))
         print(f"{name}: copies at {found['copy bandwidth'] / 1e12:.2f} TB/s", flush=True)
@@ -108,10 +111,26 @@ def measure(
                 cell = trainer.measure(mode, data, *options)
                 found["cells"].append(asdict(cell))
                 print(row(cell), flush=True)
+        found["ways"] += ways_of(trainer, batch, precision)
         if args.profile and "profile" not in found:
             found["profile"] = profile(trainer)
     finally:
         trainer.close()
+
+
+def ways_of(trainer: Trainer, batch: int, precision: str) -> list[dict[str, Any]]:
+    """What the net has tried (caffe/trials.py), a row per layer."""
+    from caffe import trials
+
+    tried = trials.of(trainer.solver.net)
+    rows = []
+    for key, seconds in tried.seconds.items() if tried is not None else ():
+        milliseconds = {way: round(1000 * took, 4) for way, took in seconds.items()}
+        row = {"batch": batch, "precision": precision, "layer": key[0], "taken": tried.chosen[key]}
+        rows.append(row | {"milliseconds": milliseconds})
+        listed = ", ".join(f"{way} {took:.3f}" for way, took in milliseconds.items())
+        print(f"{key[0]}, batch {batch}, {precision}, ms: {listed}; taken: {row['taken']}")
+    return rows
 
 
 def record(args: argparse.Namespace, values: dict[str, Any], seconds: float) -> dict[str, Any]:
@@ -195,6 +214,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--images", type=int, default=2048, help="in the LMDB (default: 2048)")
     p.add_argument("--seconds", type=float, default=3.0, help="per row (default: 3)")
     p.add_argument("--iterations", type=int, default=0, help="per row, instead of --seconds")
+    p.add_argument(
+        "--plain", action="store_true", help="try no ways to compute layers, take the first ones"
+    )
     p.add_argument("--quick", action="store_true", help="the first batch, one second per row")
     p.add_argument("--profile", action="store_true", help="the 15 kernels that take longest")
     p.add_argument("--full", type=int, nargs="?", const=160_000, default=0, metavar="N")

@@ -3,11 +3,13 @@
 Reads:   the project
 Writes:  OUT/<step>.log, OUT/tests.xml, OUT/parity.xml, OUT/*.json; prints a short table last
 Paper:   none of its tables
-Usage:   python benchmarks/gpu_check.py OUT [--device cuda|emulated|cpu]
+Usage:   python benchmarks/gpu_check.py OUT [--device cuda|emulated|cpu] [--seconds 470]
 
 It needs PyTorch with CUDA, OpenCV, protobuf, lmdb, h5py and pytest, but not the other libraries of
 the project, and no installation.  Each step has a limit of its own, and the next one runs whatever
-becomes of it.  --device emulated and cpu run the same steps, small, without a GPU.
+becomes of it.  The most important steps come first.  When the time is used up, or on SIGTERM or
+Ctrl-C, the step that runs is stopped, those after it are left out, and the table shows what there
+is.  --device emulated and cpu run the same steps, small, without a GPU.
 """
 
 from __future__ import annotations
@@ -34,7 +36,15 @@ print("cuda", torch.version.cuda, "cudnn", torch.backends.cudnn.version())
 for i in range(torch.cuda.device_count()):
     print(f"GPU {i}:", torch.cuda.get_device_properties(i))
 """
+LOGS = {  # of the steps that write these records
+    "gpu.json": "table",
+    "gpu_plain.json": "plain",
+    "gpu_batches.json": "batches",
+}
 TINY = ["--net", "CaffeNetSample", "--images", "32", "--batch", "4", "--iterations", "2"]
+
+
+LEAST = 5  # seconds; with less time left, no step is started
 
 
 @dataclass(frozen=True)
@@ -57,7 +67,7 @@ class Step:
 
 
 def steps(out: Path, device: str) -> list[Step]:
-    """What is run, in order; the limits add up to eight minutes."""
+    """What is run, in order."""
     pytest = ["-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider"]
     tests, parity = ROOT / "tests" / "gpu", ROOT / "tests" / "gpu" / "test_parity_with_cpu.py"
     gpu = [str(ROOT / "benchmarks" / "gpu.py")]
@@ -66,7 +76,11 @@ def steps(out: Path, device: str) -> list[Step]:
         ["--batch", "256,1024", "--mode", "graph", "--data", "cached", "--seconds", "1.5"],
         ["--batch", "64", "--precision", "tf32", "--mode", "graph", "--data", "cached"],
     )
+    plain = ["--batch", "64", "--precision", "tf32,bf16", *profiled[4:], "--seconds", "1.5"]
+    curves = [str(ROOT / "benchmarks" / "gpu_curves.py")]
     if device != "cuda":
+        curves += ["--device", "cpu", *TINY, "--seeds", "2"]
+        plain = ["--mode", "graph", "--data", "cached"]
         gpu += ["--device", "cpu", *TINY, "--precision", "fp32"]
         quick, large, profiled = ([], ["--mode", "graph"], ["--mode", "graph", "--data", "cached"])
     return [
@@ -76,13 +90,28 @@ def steps(out: Path, device: str) -> list[Step]:
             "tests", 150, [*pytest, f"--junitxml={out}/tests.xml", f"--ignore={parity}", str(tests)]
         ),
         Step("table", 100, [*gpu, *quick, "--out", f"{out}/gpu.json"]),
+        Step("plain", 40, [*gpu, *plain, "--plain", "--out", f"{out}/gpu_plain.json"]),
+        Step("curves", 60, [*curves, "--out", f"{out}/gpu_curves.json"]),
         Step("profile", 50, [*gpu, *profiled, "--profile", "--out", f"{out}/gpu_profile.json"]),
         Step("batches", 70, [*gpu, *large, "--out", f"{out}/gpu_batches.json"]),
     ]
 
 
-def run(step: Step, out: Path, device: str) -> tuple[str, float]:
-    """Run a step; what became of it, and the seconds that it took."""
+class Stopped(Exception):
+    """SIGTERM was sent to this process."""
+
+
+def stop(*_: object) -> None:
+    """The handler of SIGTERM."""
+    raise Stopped
+
+
+def run(step: Step, out: Path, device: str, left: float) -> tuple[str, float]:
+    """Run a step for its limit or the seconds that are `left`; what became of it, and its seconds.
+
+    SIGTERM and Ctrl-C end the step, and are raised again.
+    """
+    limit = min(step.limit, left)
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     if device != "cuda":
         environment["TTN_TEST_DEVICE"] = device
@@ -97,10 +126,10 @@ def run(step: Step, out: Path, device: str) -> tuple[str, float]:
             start_new_session=True,
         )
         try:
-            status = process.wait(step.limit)
+            status = process.wait(limit)
             became = "ok" if status == 0 else f"failed, status {status}"
         except subprocess.TimeoutExpired:
-            became = f"stopped after {step.limit} s"
+            became = f"stopped after {limit:.0f} s"
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)  # its children, too
@@ -123,9 +152,11 @@ def result(step: Step, out: Path) -> str:
 
 
 def rows(path: Path) -> list[str]:
-    """The table of a record of gpu.py."""
+    """The table of a record of gpu.py; without a record, the rows that its log has."""
     if not path.is_file():
-        return []
+        log = path.parent / f"{LOGS[path.name]}.log"
+        lines = log.read_text("utf-8", "replace").splitlines() if log.is_file() else []
+        return [line for line in lines if line.startswith("| ")]
     found = json.loads(path.read_text("utf-8"))["values"]["cells"]
     return [
         f"{c['batch']:5} {c['precision']} {c['mode']:5} {c['data']:6}"
@@ -140,16 +171,29 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path, metavar="OUT", help="folder for logs and records")
     parser.add_argument("--device", choices=("cuda", "emulated", "cpu"), default="cuda")
+    parser.add_argument(
+        "--seconds", type=float, default=470, help="of all steps together (default: 470)"
+    )
     args = parser.parse_args()
     out = args.out.absolute()
     out.mkdir(parents=True, exist_ok=True)
-    lines, failed = [], False
+    signal.signal(signal.SIGTERM, stop)
+    end, lines, failed, stopped = time.perf_counter() + args.seconds, [], False, False
     for step in steps(out, args.device):
-        print(f"{step.name} (at most {step.limit} s) ...", flush=True)
-        became, seconds = run(step, out, args.device)
+        left = end - time.perf_counter()
+        if stopped or left < LEAST:
+            lines.append(f"{step.name:9}            left out, no time was left")
+            failed = True
+            continue
+        print(f"{step.name} (at most {min(step.limit, left):.0f} s) ...", flush=True)
+        begun = time.perf_counter()
+        try:
+            became, seconds = run(step, out, args.device, left)
+        except (Stopped, KeyboardInterrupt):
+            became, seconds, stopped = "interrupted", time.perf_counter() - begun, True
         failed |= became != "ok"
         lines.append(f"{step.name:9} {seconds:5.0f} s  {became:18} {result(step, out)}")
-    for name in ("gpu.json", "gpu_batches.json"):
+    for name in LOGS:
         print(*rows(out / name), sep="\n")
     print(*lines, sep="\n")
     return int(failed)

@@ -66,16 +66,20 @@ class Trainer:
     batch : int
     precision : str
     device : {'cuda', 'cpu'}
+    seed : int
+        Of fillers, crops and dropout masks.
     """
 
-    def __init__(self, folder: Path, net: str, batch: int, precision: str, device: str) -> None:
+    def __init__(
+        self, folder: Path, net: str, batch: int, precision: str, device: str, seed: int = 0
+    ) -> None:
         import caffe
         from caffe import cuda_graph
 
         (caffe.set_mode_gpu if device == "cuda" else caffe.set_mode_cpu)()
         caffe.set_precision(precision)
         try:
-            self.solver: Solver = drawn_images.solver_of(net, folder, batch)
+            self.solver: Solver = drawn_images.solver_of(net, folder, batch, seed)
         finally:
             caffe.set_precision("fp32")
         self.device, self.batch = self.solver.net.device, batch
@@ -99,6 +103,10 @@ class Trainer:
 
     def _readers(self) -> list[Any]:
         return [n.layer for n in self.solver.net.nodes if hasattr(n.layer, "device_records")]
+
+    def loss(self) -> torch.Tensor:
+        """The loss of the last iteration (0-d, on the device)."""
+        return self.solver.training_log.losses[-1].detach().clone()
 
     def waited(self) -> float:
         """Seconds in which the training has waited for its data."""

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -138,9 +139,53 @@ def check(load_script):
     return load_script("benchmarks/gpu_check.py")
 
 
-def test_the_steps_take_eight_minutes_at_most(check, tmp_path):
+def test_all_together_take_eight_minutes_at_most(check, tmp_path, monkeypatch, capsys):
+    """The steps that must not be missing have their time even if all of them use it up."""
     for device in ("cuda", "cpu"):
-        assert sum(step.limit for step in check.steps(tmp_path, device)) <= 480
+        steps = check.steps(tmp_path, device)
+        assert [step.name for step in steps[:4]] == ["versions", "parity", "tests", "table"]
+        assert sum(step.limit for step in steps[:4]) <= 400
+    limits = []
+
+    def run(step, out, device, left):
+        limits.append((step.name, left))
+        clock[0] += min(step.limit, left)
+        return "ok", 1.0
+
+    clock = [1000.0]
+    monkeypatch.setattr(check.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(check, "run", run)
+    monkeypatch.setattr(sys, "argv", ["x", str(tmp_path)])
+    assert check.main() == 1
+    assert clock[0] <= 1470
+    assert limits[0] == ("versions", 470)
+    assert limits[-1][1] < 60
+    table = capsys.readouterr().out
+    assert f"{limits[-1][0]:9}     1 s  ok" in table
+    assert table.count("left out, no time was left") == len(steps) - len(limits) > 0
+
+
+def test_sigterm_ends_the_step_and_shows_the_table(check, tmp_path, monkeypatch, capsys):
+    program = [
+        check.Step("first", 60, ["-c", "print('seven')"]),
+        check.Step("long", 60, ["-c", f"import os, signal, time; os.kill({os.getpid()}, 15)"
+                                      "; time.sleep(99)"]),
+        check.Step("last", 60, ["-c", "print('eight')"]),
+    ]  # fmt: skip
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(check, "steps", lambda *_: program)
+    monkeypatch.setattr(sys, "argv", ["x", str(tmp_path), "--device", "cpu"])
+    (tmp_path / "table.log").write_text("| batch |\n|---|\n| 64 | tf32 |\nand more\n")
+    try:
+        assert check.main() == 1
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    table = capsys.readouterr().out
+    assert re.search(r"^first .* ok +seven$", table, re.M)
+    assert re.search(r"^long .* interrupted", table, re.M)
+    assert re.search(r"^last +left out, no time was left$", table, re.M)
+    assert "| 64 | tf32 |\n" in table  # no record, but the log
+    assert not (tmp_path / "last.log").exists()
 
 
 def test_a_step_that_fails_or_hangs_does_not_stop_the_others(check, tmp_path, monkeypatch, capsys):
@@ -177,3 +222,31 @@ def test_the_results_of_tests_and_tables(check, tmp_path):
         "   64 tf32 graph cached     1,234 images/s    51.84 ms   25% of the floor, waits 1.0%,"
         " 160,000 x 64: 138.2 min"
     )
+
+
+# -------------------------------------------------------------------------- curves of precisions
+
+
+def test_a_precision_is_within_the_spread_of_the_seeds(load_script):
+    """Seed 1 is 20 % away from seed 0, so that 10 % are good and 30 % are not."""
+    curves = load_script("benchmarks/gpu_curves.py")
+    found = {"fp32, seed 0": [2.0, 1.0], "fp32, seed 1": [2.2, 0.8]}
+    found |= {"tf32, seed 0": [2.2, 1.0], "bf16, seed 0": [2.0, 1.3]}
+    distances = curves.compare(found)
+    assert distances == pytest.approx(
+        {"fp32, seed 1": 0.2, "tf32, seed 0": 0.1, "bf16, seed 0": 0.3}
+    )
+    assert curves.verdicts(distances) == {"tf32": True, "bf16": False}
+
+
+def test_curves_on_the_cpu(load_script, tmp_path, capsys):
+    """With one seed, bfloat16 sees the same crops as fp32, and its losses are nearly the same."""
+    out = tmp_path / "curves.json"
+    options = ["--device", "cpu", "--net", "CaffeNetSample", "--images", "8", "--batch", "4"]
+    curves = load_script("benchmarks/gpu_curves.py")
+    assert curves.main([*options, "--iterations", "3", "--seeds", "2", "--out", str(out)]) == 0
+    found = json.loads(out.read_text())
+    assert set(found["curves"]) == {"fp32, seed 0", "fp32, seed 1", "bf16, seed 0"}
+    assert all(len(values) == 1 and values[0] > 0 for values in found["curves"].values())
+    assert 0 < found["distances"]["bf16, seed 0"] < 0.05
+    assert "the spread" in capsys.readouterr().out.splitlines()[-1]

@@ -60,6 +60,7 @@ IMPORTED_AS = {  # import name: distribution, where they differ
     "stop_words": "stop-words",
 }
 OURS = {"caffe", "texttopicnet", "selective_search_ijcv_with_python"}  # the last is BVLC's own name
+WITH_PYTORCH = {"triton"}  # PyTorch for CUDA brings it
 # tools, and what torch.onnx and nbclient load by themselves
 NOT_IMPORTED = {"ruff", "setuptools", "onnx", "onnxscript", "ipykernel"}
 
@@ -85,7 +86,7 @@ def distributions(*folders, nested=True):
     neighbours = {
         path.stem for folder in (*folders, "CNN") for path in (ROOT / folder).rglob("*.py")
     }
-    found -= sys.stdlib_module_names | OURS | neighbours
+    found -= sys.stdlib_module_names | OURS | WITH_PYTORCH | neighbours
     return {IMPORTED_AS.get(name, name) for name in found}
 
 
