@@ -474,18 +474,19 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "net.prototxt").write_text(LENET)
     made(LENET).save("iter_7.caffemodel")
-    assert (
-        cli.main(["export", "net.prototxt", "iter_7.caffemodel", "-shape", "data:1,1,24,24"]) == 1
-    )
+    words = ["export", "net.prototxt", "iter_7.caffemodel"]
+    assert cli.main([*words, "-shape", "data:1,1,24,24"]) == 1
     assert "layer 'ip1'" in capsys.readouterr().err  # its weights are for 28 x 28
-    assert cli.main(["export", "net.prototxt", "iter_7.caffemodel"]) == 0
+    assert cli.main(words) == 0
     text = capsys.readouterr().out
     assert "inputs: data (batch, 1, 28, 28)" in text
     assert "compared with the runtime on random inputs (batch 1 and 2)" in text
     assert (tmp_path / "iter_7.onnx").is_file()
-    assert cli.main(["export", "net.prototxt", "iter_7.caffemodel"]) == 1
+    assert cli.main(words) == 1
     assert "iter_7.onnx: exists already" in capsys.readouterr().err
-    assert cli.main(["export", "net.prototxt", "iter_7.caffemodel", "-format", "pytorch"]) == 0
+    assert cli.main([*words, "-format", "pytorch"]) == 0
     assert len(torch.load("iter_7.pt", weights_only=True)) == 8
+    assert cli.main([*words, "none/x.onnx"]) == 1
+    assert "none/x.onnx: cannot be written; does the folder exist?" in capsys.readouterr().err
     assert cli.main(["export", "net.prototxt", "none.caffemodel", "x.onnx"]) == 1
     assert "none.caffemodel: No such file or directory" in capsys.readouterr().err
