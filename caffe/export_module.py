@@ -44,7 +44,7 @@ class Step(torch.nn.Module):
 
 
 class NetModule(torch.nn.Module):
-    """A net: inputs in the order of `input_blobs`, outputs in that of `output_blobs`.
+    """A net: inputs in the order of `input_blobs`, outputs in that of `outputs`.
 
     Parameters
     ----------
@@ -54,15 +54,17 @@ class NetModule(torch.nn.Module):
 
     def __init__(self, net: NetCore) -> None:
         super().__init__()
-        self.inputs, self.outputs = net.input_blobs, net.output_blobs
+        self.inputs, self.outputs = net.input_blobs, outputs(net)
         self.wiring: list[tuple[str, list[Blob], list[Blob]]] = []
         self.initializers: dict[str, str] = {}  # {name here: name in the file}
+        self.layer_names: dict[str, str] = {}  # {name here: the layer's}
         names = export_names.layer_names(net)
         for i, (node, name) in enumerate(zip(net.nodes, names, strict=True)):
             if node.layer.fed_by_user:
                 continue
             step = Step(node)
             self.add_module(f"layer{i}", step)
+            self.layer_names[f"layer{i}"] = name
             self.initializers |= {f"layer{i}.{key}": f"{name}.{key}" for key in step.keys}
             self.wiring.append((f"layer{i}", node.bottoms, node.tops))
 
@@ -73,6 +75,11 @@ class NetModule(torch.nn.Module):
             found = getattr(self, name)(*[values[blob] for blob in bottoms])
             values |= zip(tops, found, strict=True)
         return tuple(values[blob] for blob in self.outputs)
+
+
+def outputs(net: NetCore) -> list[Blob]:
+    """The net's outputs, without inputs that no layer reads."""
+    return [blob for blob in net.output_blobs if blob not in net.input_blobs]
 
 
 def check(net: NetCore) -> None:
@@ -93,6 +100,8 @@ def check(net: NetCore) -> None:
                 f"{net.file}: input '{blob.name}' has the shape {blob.shape}; give one,"
                 f" such as -shape {blob.name}:1,3,227,227"
             )
+    if not outputs(net):
+        raise CaffeError(f"{net.file}: has no layer that computes an output")
 
 
 def forget_states(net: NetCore) -> None:
@@ -132,4 +141,4 @@ def _shapes_with(net: NetCore, inputs: list[Shape], batch: int) -> list[tuple[Sh
     for blob, shape in zip(net.input_blobs, inputs, strict=True):
         blob.reshape(batch, *shape[1:])
     net.reshape()
-    return [(blob.shape, blob in net.output_blobs) for blob in net.blob_list]
+    return [(blob.shape, blob in outputs(net)) for blob in net.blob_list]

@@ -10,6 +10,7 @@ import contextlib
 import importlib.util
 import logging
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from caffe.whole_file import renamed_when_whole
 
 INSTALL = "pip install '.[export]' in the project's folder"
 BATCH = "batch"
+SCOPES, LAYER = "pkg.torch.onnx.name_scopes", re.compile(r"layer\d+")  # where a node comes from
 MOST_BYTES = 2**31 - 1  # of a protobuf message
 # Both sides round sums in another order; deep nets with large values differ most
 TOLERANCE = 1e-3  # of the largest value of an output
@@ -94,7 +96,7 @@ def export_onnx(net: NetCore, path: str | os.PathLike[str], opset: int | None = 
         next(entry.version for entry in model.opset_import if not entry.domain),
         any_batch,
         {blob.name: _shape(blob.shape, any_batch) for blob in net.input_blobs},
-        {blob.name: _shape(blob.shape, any_batch) for blob in net.output_blobs},
+        {blob.name: _shape(blob.shape, any_batch) for blob in export_module.outputs(net)},
     )
     if model.ByteSize() > MOST_BYTES:
         raise CaffeError(f"{net.file}: its weights exceed the 2 GB that an ONNX file can hold")
@@ -125,7 +127,7 @@ def _model(net: NetCore, any_batch: bool, opset: int | None) -> Any:
             module,
             inputs,
             input_names=[blob.name for blob in net.input_blobs],
-            output_names=[blob.name for blob in net.output_blobs],
+            output_names=[blob.name for blob in export_module.outputs(net)],
             opset_version=opset,
             dynamo=True,
             dynamic_shapes=(shapes,) if shapes else None,
@@ -135,8 +137,25 @@ def _model(net: NetCore, any_batch: bool, opset: int | None) -> Any:
     export_module.forget_states(net)
     model.graph.name = net.name or "net"
     model.producer_name = "caffe"
+    _name_nodes(model.graph, module.layer_names)
     _rename(model.graph, module.initializers)
     return model
+
+
+def _name_nodes(graph: Any, names: dict[str, str]) -> None:
+    """Name the nodes after their layers, and drop torch's notes on its own source code."""
+    seen: dict[str, int] = {}
+    for node in graph.node:
+        notes = {entry.key: entry.value for entry in node.metadata_props}
+        module = LAYER.search(notes.get(SCOPES, ""))
+        name = names.get(module.group(), "") if module else ""
+        if name:
+            seen[name] = seen.get(name, 0) + 1
+            node.name = name if seen[name] == 1 else f"{name}/{seen[name]}"
+        del node.metadata_props[:]
+    del graph.metadata_props[:]
+    for value in (*graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        del value.metadata_props[:]
 
 
 def _rename(graph: Any, names: dict[str, str]) -> None:
@@ -187,10 +206,10 @@ def _compare(net: NetCore, model: bytes, exported: Exported) -> None:
             blob.reshape(*((batch, *shape[1:]) if exported.any_batch else shape))
             blob.put(torch.from_numpy(_input(net, blob, scale, rng)))
         fed = {blob.name: blob.tensor().numpy() for blob in net.input_blobs}
-        found = session.run([blob.name for blob in net.output_blobs], fed)
+        found = session.run([blob.name for blob in export_module.outputs(net)], fed)
         net.forward_backward(backward=False)
         export_module.forget_states(net)
-        for blob, theirs in zip(net.output_blobs, found, strict=True):
+        for blob, theirs in zip(export_module.outputs(net), found, strict=True):
             _note(net, blob.name, blob.tensor().numpy(), theirs, exported)
         exported.batches.append(batch)
 

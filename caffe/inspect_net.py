@@ -13,12 +13,14 @@ from dataclasses import asdict, dataclass, field
 import torch
 
 from caffe import data_shapes, net_parameter
+from caffe.blob import Blob
 from caffe.error import CaffeError
 from caffe.layer import Layer, Shape
 from caffe.layer_factory import create
 from caffe.proto import caffe_pb2
 from caffe.wiring import AUTOMATIC
 
+META = torch.device("meta")
 FLOAT = 4  # bytes
 # values that a solver keeps per learnt value, beside data and diff
 HISTORY = {"AdaDelta": 2, "Adam": 2}
@@ -188,7 +190,7 @@ class _Walk:
         elif param.type in SINKS:
             summary.note = "writes a file"
         elif None in bottoms:
-            create(param, self.file, torch.device("meta"))  # for its checks of the type
+            create(param, self.file, META)  # for its checks of the type
             self._set_tops(param, summary, [None] * len(param.top))
             summary.multiply_adds = None
         else:
@@ -213,7 +215,7 @@ class _Walk:
         summary: LayerSummary,
         bottoms: list[Shape],
     ):
-        layer = create(param, self.file, torch.device("meta"))
+        layer = create(param, self.file, META)
         missing = layer.num_top[0] - len(param.top) if layer.auto_top_blobs() else 0
         layer.param.top.extend([AUTOMATIC] * missing)
         layer.check_counts(len(param.bottom), len(param.top))
@@ -239,6 +241,10 @@ class _Walk:
     ):
         for name, shape in zip(param.top, shapes, strict=False):  # a loss's top may have no name
             summary.tops[name] = shape
+            try:
+                Blob(shape or (), META)  # for its checks
+            except CaffeError as error:
+                raise CaffeError(f"{self.file}: layer '{param.name}': {error}") from error
             if name not in param.bottom and shape is not None:
                 summary.new_values += math.prod(shape)
             self.shapes[name] = shape

@@ -8,7 +8,8 @@ Usage:   python experiments/demo.py --sample [--port 7860]
                                     [--topics 40] [--gpu] [--host 127.0.0.1] [--port 7860]
 
 The page is for this machine alone unless --host says otherwise.  Ctrl-C ends it.  --sample takes
-what `bash scripts/run_all.sh --sample` has made.
+what `bash scripts/run_all.sh --sample` has made; so does the command without options where no other
+model has been trained.
 """
 
 import texttopicnet.startup  # noqa: F401  isort: skip
@@ -63,10 +64,22 @@ def parse() -> argparse.Namespace:
         help="(default: 7860)",
     )
     args = parser.parse_args()
-    for name, value in (SAMPLE if args.sample else DEFAULTS).items():
+    is_sample = args.sample or only_the_sample_is_there(args)
+    for name, value in (SAMPLE if is_sample else DEFAULTS).items():
         if getattr(args, name) is None:
             setattr(args, name, value)
     return args
+
+
+def only_the_sample_is_there(args: argparse.Namespace) -> bool:
+    """Whether the command line names no model, and only the sample's has been trained."""
+    if args.data or args.work or args.net or args.weights:
+        return False
+    trained = [
+        (made["work"] / "CNN" / made["net"] / "trained.caffemodel").exists()
+        for made in (DEFAULTS, SAMPLE)
+    ]
+    return trained == [False, True]
 
 
 def main() -> int:
@@ -74,17 +87,19 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service's stop is a Ctrl-C
     with tempfile.TemporaryDirectory(prefix="texttopicnet-") as uploads:
         os.environ["GRADIO_TEMP_DIR"] = uploads
+        print(
+            f"page: data {args.data}, work {args.work}, net {args.net}, {args.topics} topics",
+            flush=True,
+        )
         # these take seconds to import, which --help need not wait for
         import demo_model
+
+        demo_model.paths(args)  # and neither should the news of a missing file
         import demo_page
         from demo_answers import Answers
 
         from texttopicnet.token_store import TokenStore
 
-        print(
-            f"page: data {args.data}, work {args.work}, net {args.net}, {args.topics} topics",
-            flush=True,
-        )
         predictor, lda, index = demo_model.load(args)
         with TokenStore(args.work) as store:
             answers = Answers(predictor, lda, index, args.data / args.collection, store, args.seed)

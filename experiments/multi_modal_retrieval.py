@@ -64,7 +64,7 @@ def ready_vectors(path: Path) -> tuple[np.ndarray, np.ndarray, list[str], list[s
             " numpy.savez"
         ) from error
     if wrong := why_not_pairs(found):
-        raise UserError(f"{path}: {wrong}")
+        raise UserError(f"{path}: {wrong}; --help says what the file must hold")
     text_ids, image_ids = found["text_ids"].tolist(), found["image_ids"].tolist()
     return found["text"], found["image"], text_ids, image_ids, found["category"]
 
@@ -82,6 +82,10 @@ def why_not_pairs(found: dict[str, np.ndarray]) -> str | None:
     for name in ("category", "text_ids", "image_ids"):
         if found[name].shape != (len(text),):
             return f"{name} {found[name].shape} does not have an entry for each of {len(text)} rows"
+    category = found["category"]
+    numbers = category.dtype.kind in "biuf" and np.isfinite(category).all()
+    if not numbers and category.dtype.kind not in "SU":
+        return "category must hold finite numbers or names"
     for name in ("text_ids", "image_ids"):
         if found[name].dtype.kind not in "iuU" or len(np.unique(found[name])) != len(text):
             return f"{name} must be names, each of them once"

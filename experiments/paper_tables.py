@@ -143,11 +143,11 @@ def svm_classes(paper: dict, records: dict) -> Table:
     """AP of each class, for every layer of ours."""
     table = paper["tables"]["voc2007_svm_classes"]
     own = {key: layers for key, layers in own_svm(records).items() if key[1] == "leave-out"}
-    classes = list(table["rows"][0]["values"])
-    for layers in own.values():
-        for r in layers.values():
-            others = [c for c in r["values"]["classes"] if c not in classes]
-            classes = others + classes  # where nobody must scroll to see them
+    papers = list(table["rows"][0]["values"])
+    ours = [c for layers in own.values() for r in layers.values() for c in r["values"]["classes"]]
+    if set(ours) <= set(papers):
+        ours = []  # the paper's order
+    classes = list(dict.fromkeys([*ours, *papers]))  # ours first, where they need no scrolling
     rows = []
     for r in table["rows"]:
         numbers = [number(r["values"].get(c), 0) for c in classes]

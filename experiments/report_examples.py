@@ -221,10 +221,10 @@ def draw_row(axes: Axes, row: Row, y: float, width: float, narrow: bool) -> floa
     """Draw a row from y on; returns where it ends."""
     x, size = MARGIN, (width - 4 * MARGIN) / 3
     below = y
-    for line in textwrap.wrap(row.title, 52 if narrow else 34):
+    for line in textwrap.wrap(row.title, 52 if narrow else 30):
         axes.text(x, below, line, va="top", weight="bold", fontsize=8.5)
         below += 15
-    for line in textwrap.wrap(row.text, 62 if narrow else 36):
+    for line in textwrap.wrap(row.text, 62 if narrow else 34):
         axes.text(x, below, line, va="top", fontsize=7.5)
         below += 12.5
     if row.jpeg:
@@ -248,7 +248,11 @@ def draw_row(axes: Axes, row: Row, y: float, width: float, narrow: bool) -> floa
         left, top = x + i % columns * (size + MARGIN), y + i // columns * (size + 20)
         place(axes, item.jpeg, left, top, size)
         if item.right is not None:
-            line = {"linewidth": 2 if item.right else 1, "edgecolor": colour(item)}
+            line = (
+                {"linewidth": 2, "edgecolor": BLUE}
+                if item.right
+                else {"linewidth": 1, "edgecolor": GREY}
+            )
             axes.add_patch(Rectangle((left, top), size, size, facecolor="none", **line))
         axes.text(left, top + size + 3, marked(item), va="top", fontsize=7.5, color=colour(item))
     y += math.ceil(len(pictures) / columns) * (size + 20)
@@ -267,5 +271,5 @@ def marked(item: Item) -> str:
 
 
 def colour(item: Item) -> str:
-    """Blue for a right answer, grey for a wrong one."""
-    return {True: BLUE, False: GREY, None: MUTED}[item.right]
+    """Of an item's caption: blue for a right answer."""
+    return BLUE if item.right else MUTED

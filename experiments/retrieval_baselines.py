@@ -24,7 +24,6 @@ from typing import Any
 
 import numpy as np
 import scipy.io
-from scipy.io.matlab import MatReadError
 from sklearn.cross_decomposition import CCA, PLSCanonical
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics.pairwise import cosine_similarity
@@ -89,7 +88,7 @@ def load_features(folder: Path, split: str, count: int) -> Sides:
     try:
         found = scipy.io.loadmat(path)
         sides = tuple(np.asarray(found[f"{side}_{split}"], np.float64) for side in "IT")
-    except (*features.READ_ERRORS, MatReadError) as error:
+    except features.MAT_ERRORS as error:
         raise UserError(
             f"{path} does not hold the arrays I_{split} and T_{split} of a MATLAB file ({error}):"
             f" {README} says how to get it"

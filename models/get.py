@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, urlparse
 
+from caffe import front_matter
+from caffe.error import CaffeError
 from texttopicnet import artefacts, command_line, files, tables
 from texttopicnet.errors import FULL, UserError, writing
 
@@ -60,14 +62,11 @@ class Released:
 
 def released(name: str) -> tuple[dict[str, str], list[Released]]:
     """The front matter of a model and its files; UserError if there is no such model."""
-    from caffe.error import CaffeError
-    from caffe.tools.download_model_binary import read_matter
-
     path = MODELS / name / "readme.md"
     if files.name_error(name) or not path.is_file():
         raise UserError(f"there is no released model {name}: {' or '.join(names())} (--list)")
     try:
-        matter = read_matter(path)
+        matter = front_matter.read(path)
     except CaffeError as error:
         raise UserError(str(error)) from error
     if "caffemodel" in matter:
@@ -133,8 +132,7 @@ def fault(path: Path, file: Released) -> str:
 def _fault_of_kind(path: Path, start: bytes, end: bytes) -> str:
     """What the content says against a file, by its ending."""
     if path.suffix == ".caffemodel":
-        from caffe import weights_file
-        from caffe.error import CaffeError
+        from caffe import weights_file  # PyTorch takes seconds to load
 
         try:
             weights_file.read_layers(path)

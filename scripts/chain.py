@@ -327,7 +327,7 @@ def main() -> int:
     if s.dry_run:
         print("dry run: nothing was run")
     elif s.last == LAST:
-        if s.embedding == "lda":
+        if (s.work / artefacts.training_labels(s.topics)).exists():  # of LDA
             page = options(data=s.data, collection=s.collection, work=s.work, net=s.net)
             page += options(topics=s.topics)
             print(f"try the model: python experiments/demo.py {shlex.join(page)}")

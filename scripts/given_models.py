@@ -10,11 +10,13 @@ import filecmp
 import os
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from gensim.corpora import Dictionary
-
-from texttopicnet import artefacts, atomic_files, files, lda_files, pickles, vocabulary
+from texttopicnet import artefacts, atomic_files, files
 from texttopicnet.errors import UserError
+
+if TYPE_CHECKING:
+    from gensim.corpora import Dictionary
 
 GET = "python models/get.py --list names the released ones"
 AWAY = "give another --work folder, or move it away"
@@ -115,6 +117,8 @@ def _install_topics(s: argparse.Namespace) -> None:
     if s.dry_run:
         print(f"{source} and the files beside it would be copied to {target.parent}")
         return
+    from texttopicnet import pickles
+
     dictionary = _checked_words(source, words, s)
     new = [*missing.values()]
     if not place_of_words.is_file() and place_of_words not in new:
@@ -129,10 +133,12 @@ def _install_topics(s: argparse.Namespace) -> None:
     print(f"{source} is now {target}")
 
 
-def _checked_words(source: Path, words: Path, s: argparse.Namespace) -> Dictionary:
+def _checked_words(source: Path, words: Path, s: argparse.Namespace) -> "Dictionary":
     """The dictionary of a model, from the file beside it or from the model itself; UserError if the
     model has another number of topics, or neither has the words.
     """
+    from texttopicnet import lda_files, vocabulary  # gensim takes seconds to load
+
     lda = lda_files.load(source, s.trust_pickle)
     if lda.num_topics != s.topics:
         raise UserError(f"{source} has {lda.num_topics} topics: give --topics {lda.num_topics}")

@@ -42,6 +42,7 @@ def test_decoding_inverts_encoding():
 
 def test_a_wild_prediction_does_not_overflow():
     assert np.isfinite(boxes.decode([[0, 0, 9, 9]], [[0, 0, 1e6, 1e6]])).all()
+    assert boxes.decode(np.zeros((0, 4)), np.zeros((0, 12))).shape == (0, 3, 4)
 
 
 def test_clipping():

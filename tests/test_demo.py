@@ -384,17 +384,27 @@ def test_a_net_whose_weights_are_not_numbers(demo, parts, copy):
         parts.model.load(arguments(demo, copy))
 
 
-def test_the_command_line(demo):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["demo.py"])
-        args = demo.parse()
-        assert (args.host, args.port, args.net) == ("127.0.0.1", 7860, "CaffeNet")
-        assert (args.data, args.work) == (artefacts.DATA, artefacts.ROOT)
-        patch.setattr(sys, "argv", ["demo.py", "--sample", "--net", "CaffeNet6"])
-        args = demo.parse()
-        assert args.data == artefacts.DATA / "sample"
-        assert args.work == artefacts.ROOT / "work" / "sample"
-        assert args.net == "CaffeNet6"
+def test_the_command_line(demo, tmp_path, monkeypatch):
+    def parsed(*options):
+        monkeypatch.setattr(sys, "argv", ["demo.py", *options])
+        return demo.parse()
+
+    monkeypatch.setitem(demo.SAMPLE, "work", tmp_path / "sample")
+    monkeypatch.setitem(demo.DEFAULTS, "work", tmp_path / "own")
+    args = parsed()
+    assert (args.host, args.port) == ("127.0.0.1", 7860)
+    assert (args.data, args.work, args.net) == (artefacts.DATA, tmp_path / "own", "CaffeNet")
+    args = parsed("--sample", "--net", "CaffeNet6")
+    assert (args.data, args.net) == (artefacts.DATA / "sample", "CaffeNet6")
+
+    # without options, the sample's model, if it is the only one
+    for made in (demo.SAMPLE, demo.DEFAULTS):
+        assert parsed().net == ("CaffeNet" if made is demo.SAMPLE else "CaffeNetSample")
+        weights = made["work"] / "CNN" / made["net"] / "trained.caffemodel"
+        weights.parent.mkdir(parents=True)
+        weights.touch()
+        assert parsed("--data", "x").work == tmp_path / "own"
+    assert parsed().work == tmp_path / "own"
 
 
 # ------------------------------------------------------------------------------------------------

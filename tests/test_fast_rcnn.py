@@ -311,6 +311,11 @@ def test_squares_are_found(trainer, detector, squares, tmp_path, monkeypatch):
     again = voc_objects.average_precision(found, truth, "blue")
     assert again["area"] == pytest.approx(values["classes"]["blue"]["area"], abs=1e-6)
 
+    # an image without a proposal has no detection
+    net, scaled, size = detector.load(work / "CNN" / "fast_rcnn_sample", False)
+    nothing = detector.detect(net, np.zeros((60, 80, 3), np.uint8), np.zeros((0, 4)), scaled, size)
+    assert detector.best(*nothing, list(CLASSES)) == {"blue": [], "green": []}
+
     # a run that was stopped: the last line is cut off, and its image is done again
     kept = work / "CNN" / "fast_rcnn_sample" / detector.KEPT
     whole = kept.read_text()

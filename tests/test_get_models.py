@@ -333,7 +333,7 @@ def test_the_least_size_is_that_of_the_nets_parameters(load_script, monkeypatch)
 def test_caffes_own_command_reads_the_readmes():
     for name in ("TextTopicNet_Wikipedia_ImageCLEF_40Topics", "TextTopicNet_finetuned_VOC2007"):
         path = artefacts.ROOT / "models" / name / "readme.md"
-        matter = download_model_binary.front_matter(path)
+        matter = download_model_binary.complete_matter(path)
         assert (matter["caffemodel"], matter["sha1"]) == (f"{name}.caffemodel", "unknown")
 
 
@@ -347,5 +347,5 @@ def test_caffes_own_command_without_a_sha1(model, server, capsys):
     os.remove(folder / "net.caffemodel")
     page = model("page", caffemodel_url=f"{server}/page.html")
     assert download_model_binary.main([str(page)]) != 0
-    assert "page.html: what it sent is not a .caffemodel" in capsys.readouterr().err
+    assert "page.html: is not a whole .caffemodel" in capsys.readouterr().err
     assert names_in(page) == ["readme.md"]

@@ -146,8 +146,13 @@ def test_sun397_partitions(sun):
         ("Training_01.txt", None, r"Training_01.txt does not exist: data/SUN397/README.md says"),
         ("ClassName.txt", None, r"ClassName.txt does not exist"),
         ("Testing_02.txt", "", r"Testing_02.txt is empty"),
-        ("Testing_01.txt", "/z/zoo/sun_x.jpg\n", r"line 1: /z/zoo/sun_x.jpg is of no class of"),
+        ("Testing_01.txt", "/z/zoo/sun_x.jpg\n", r"line 1: '/z/zoo/sun_x.jpg' is of no class of"),
         ("Testing_01.txt", "a/abbey/x.jpg\n", r"line 1: 'a/abbey/x.jpg' is not a path such as"),
+        (
+            "Testing_01.txt",
+            "/a\0" + 99 * "b",
+            r"line 1: '/a\\x00b{77}\.\.\.' is not a path such as",
+        ),
         ("Testing_01.txt", "/../x.jpg\n", r"line 1: '/../x.jpg' is not a path such as"),
         ("Testing_01.txt", "/a/abbey/sun_q.jpg\n", r"1 image of 10 is missing: .*sun_q.jpg"),
         ("Testing_01.txt", "/a/abbey/sun_x.jpg\n", r"split 01: 1 image is in train and in test"),
@@ -172,7 +177,9 @@ def images(folder, **counts):
 
 def test_a_folder_per_class_is_split_into_folds(tmp_path):
     images(tmp_path / "set", dog=6, cat=4)
-    (tmp_path / "set" / "notes").mkdir()
+    for name in ("notes", ".thumbnails"):
+        (tmp_path / "set" / name).mkdir()
+    (tmp_path / "set" / "notes" / "about.txt").write_text("not an image")
     found = image_folder.read(tmp_path / "set", 2, 0)
     assert (found.name, found.classes) == ("set", ["cat", "dog"])
     assert found.labels.tolist() == [0] * 4 + [1] * 6
@@ -194,7 +201,10 @@ def test_a_folder_with_its_own_split(tmp_path):
 
 
 def test_bad_folders_are_one_sentence(tmp_path):
-    images(tmp_path / "a", dog=3)
+    images(tmp_path / "a", dog=3, cow=0)
+    with pytest.raises(UserError, match="cow is empty: add images of this class, or move"):
+        image_folder.read(tmp_path / "a", 2, 0)
+    (tmp_path / "a" / "cow").rmdir()
     with pytest.raises(UserError, match="a has 1 folder with images: it needs a folder per class"):
         image_folder.read(tmp_path / "a", 2, 0)
     images(tmp_path / "a", cat=1)

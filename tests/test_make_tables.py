@@ -76,6 +76,15 @@ def test_own_rows_are_the_records(made, paper, records):
     assert dict(zip(table["header"], row, strict=True))["cat"] == "—"
 
 
+def test_classes_that_the_paper_lacks_come_first_with_all_of_ours(made, paper, records):
+    papers = list(paper["tables"]["voc2007_svm_classes"]["rows"][0]["values"])
+    header = made.svm_classes(paper, records)["header"]
+    assert header[1:4] == ["bus", "zebra", "aeroplane"]
+    assert sorted(header[1:-3]) == sorted([*papers, "zebra"])
+    records["voc2007_svm_fc7_trained"]["values"]["classes"] = {"cat": {"area": 1}}
+    assert made.svm_classes(paper, records)["header"][1:-3] == papers
+
+
 def test_without_records_every_own_row_reads_not_run(made, paper):
     for table in made.tables(paper, {})[:-1]:  # the last one has facts
         (row,) = own(table)

@@ -160,6 +160,8 @@ def test_ready_vectors_give_the_originals_aps_as_json(script, monkeypatch, capsy
         ("image", lambda a: a * np.nan, "image must hold finite numbers"),
         ("text", lambda a: a - 1, "text holds a negative number"),
         ("category", lambda a: a[:-1], "category (239,) does not have an entry for each of 240"),
+        ("category", lambda a: a * np.nan, "category must hold finite numbers or names"),
+        ("category", lambda a: a.astype("M8[s]"), "category must hold finite numbers or names"),
         ("text_ids", lambda a: np.repeat(a[:1], 240), "text_ids must be names, each of them once"),
     ],
 )

@@ -60,6 +60,7 @@ IMPORTED_AS = {  # import name: distribution, where they differ
     "stop_words": "stop-words",
 }
 OURS = {"caffe", "texttopicnet", "selective_search_ijcv_with_python"}  # the last is BVLC's own name
+WITH_PYTORCH = {"triton"}  # PyTorch for CUDA brings it
 # tools, and what torch.onnx and nbclient load by themselves
 NOT_IMPORTED = {"ruff", "setuptools", "onnx", "onnxscript", "ipykernel"}
 

@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import shlex
+import sys
 
 import lmdb
 import numpy as np
@@ -10,6 +12,8 @@ import pytest
 from gensim.corpora import Dictionary, MmCorpus
 from gensim.models import LdaModel
 from sample_run import run_all
+
+from texttopicnet.token_store import TokenStore
 
 
 @pytest.fixture
@@ -130,6 +134,27 @@ def test_the_detector_finds_objects(chain):
     found = record(chain[0], "voc2007_detection")
     assert found["split"] == {"test": 40}
     assert found["values"]["mean"]["area"] > 0
+
+
+def test_the_page_knows_what_a_picture_shows(chain, load_script, monkeypatch, capsys):
+    """By the command that the chain has printed, on a picture that was not trained on."""
+    folder, _, said = chain
+    (command,) = re.findall(r"^try the model: python (.*)$", said, re.MULTILINE)
+    script, *arguments = shlex.split(command)
+    monkeypatch.setattr(sys, "argv", [script, *arguments])
+    args = load_script(script).parse()
+    load_script("experiments/feature_net.py")
+    model = load_script("experiments/demo_model.py").load(args)
+    nearer = re.search(r"than to another one in (\d+) %", capsys.readouterr().out)
+    assert int(nearer[1]) >= 80
+    picture = min((folder / "data" / "Wikipedia" / "images" / "ocean").iterdir())
+    with TokenStore(args.work) as store:
+        collection = args.data / args.collection
+        answers = load_script("experiments/demo_answers.py").Answers(*model, collection, store)
+        answer = answers.of_image(picture.read_bytes())
+    assert {"sea", "wave"} <= set(answer.topics[0].words)
+    assert sum("sea" in article.quote for article in answer.articles) >= 3
+    assert all(picture.uri for picture in answer.pictures)
 
 
 def test_a_second_run_skips_what_is_done(chain):

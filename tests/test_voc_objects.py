@@ -37,9 +37,10 @@ def test_a_broken_annotation_is_one_sentence(year, old, new):
     path.write_text(XML.replace(old, new))
     with pytest.raises(UserError, match=r"000001.xml is not an annotation with the boxes"):
         voc_objects.read_objects(year, "000001")
-    path.write_text(XML.replace("<xmax>10", "<xmax>0"))
-    with pytest.raises(UserError, match="a box that ends before it starts"):
-        voc_objects.read_objects(year, "000001")
+    for wrong in ("0", "nan", "1e999"):
+        path.write_text(XML.replace("<xmax>10", f"<xmax>{wrong}"))
+        with pytest.raises(UserError, match="a box that ends before it starts"):
+            voc_objects.read_objects(year, "000001")
     path.unlink()
     with pytest.raises(UserError, match=r"000001.xml does not exist: data/VOC2007/README"):
         voc_objects.read_objects(year, "000001")
@@ -73,6 +74,12 @@ def test_proposals_of_an_npz(tmp_path):
         voc_objects.read_proposals(path, ["x", "z"])
     np.savez(path, ids=["x"], boxes=[[0, 1, 2, 3]], image=[1])
     with pytest.raises(UserError, match=r"a.npz is not a file of proposals"):
+        voc_objects.read_proposals(path, ["x"])
+    np.savez(path, ids=[["x"]], boxes=[[0, 1, 2, 3]], image=[0])
+    with pytest.raises(UserError, match=r"a.npz is not a file of proposals \(ids \(1, 1\) and"):
+        voc_objects.read_proposals(path, ["x"])
+    np.savez(path, ids=["x"], boxes=[[0, 1, 2, np.nan]], image=[0])
+    with pytest.raises(UserError, match=r"a.npz: a proposal is not finite: data/VOC2007/README"):
         voc_objects.read_proposals(path, ["x"])
     (tmp_path / "b.mat").write_bytes(b"no MATLAB file, but long enough for its header" * 4)
     with pytest.raises(UserError, match=r"b.mat is not a file of proposals"):

@@ -99,7 +99,8 @@ def decode(boxes: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     ndarray of float64, shape (n, k, 4)
     """
     boxes = np.asarray(boxes, np.float64)[:, None]
-    scaled = np.asarray(predicted, np.float64).reshape(len(boxes), -1, 4) * DEVIATIONS
+    predicted = np.asarray(predicted, np.float64)
+    scaled = predicted.reshape(len(boxes), predicted.shape[1] // 4, 4) * DEVIATIONS
     width, height = sides(boxes)
     x, y = _centres(boxes)
     x, y = x + scaled[..., 0] * width, y + scaled[..., 1] * height

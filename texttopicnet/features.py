@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy.io.matlab import MatReadError
 
 from texttopicnet import artefacts, atomic_files
 from texttopicnet.counts import counted, first_of
@@ -43,6 +44,9 @@ READ_ERRORS = (
     OverflowError,
     MemoryError,
 )
+
+# and what scipy.io.loadmat raises besides; NameError is a fault of its own, in damaged files
+MAT_ERRORS = (*READ_ERRORS, MatReadError, NameError)
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ class Features:
             raise UserError(
                 f"{where}: {len(missing)} of {counted(len(ids), 'image')}"
                 f" {'has' if len(missing) == 1 else 'have'} no features"
-                f"{first_of(len(missing), missing[0])}"
+                f"{first_of(len(missing), missing[0])}; compute those of all images with {MADE_BY}"
             )
         return np.array([number[image] for image in ids], dtype=np.int64)
 

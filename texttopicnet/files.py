@@ -55,6 +55,11 @@ def printable(name: Path | str) -> str:
     return re.sub(r"[\0-\x1f\x7f]", lambda match: f"\\x{ord(match[0]):02x}", text)
 
 
+def quoted(row: str, most: int = 80) -> str:
+    """A row of a list for an error: in quotes, `printable`, and cut after `most` characters."""
+    return f"'{printable(row[:most])}{'...' if len(row) > most else ''}'"
+
+
 def name_error(name: object) -> str:
     """Why a name from data cannot be the name of a file in a collection; '' if it can.
 

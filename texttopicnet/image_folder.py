@@ -17,11 +17,19 @@ README = "data/README.md"
 
 
 def class_folders(folder: Path) -> dict[str, list[Path]]:
-    """{class: images} of the folders in a folder, sorted; UserError if there are no images."""
+    """{class: images} of the folders in a folder, sorted.
+
+    A folder that holds only other files is not a class, and neither is one whose name begins with a
+    dot; an empty one is a UserError.
+    """
     found = {}
     for inner in sorted(path for path in folder.iterdir() if path.is_dir()):
-        paths = sorted(Path(f) for f in files.walk(inner))
-        paths = [path for path in paths if path.suffix.lower() in image_sets.ENDINGS]
+        if inner.name.startswith("."):
+            continue
+        inside = sorted(Path(f) for f in files.walk(inner))
+        if not inside:
+            raise UserError(f"{inner} is empty: add images of this class, or move the folder away")
+        paths = [path for path in inside if path.suffix.lower() in image_sets.ENDINGS]
         if paths:
             found[inner.name] = paths
     if len(found) < 2:

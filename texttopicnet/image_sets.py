@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from texttopicnet import files
 from texttopicnet.counts import counted, first_of
 from texttopicnet.errors import UserError
 
@@ -74,7 +75,7 @@ def check_files(paths: Sequence[Path], where: Path | str) -> None:
         raise UserError(
             f"{where}: {counted(len(missing), 'image')} of {len(paths)}"
             f" {'is' if len(missing) == 1 else 'are'} missing"
-            f"{first_of(len(missing), str(missing[0]))}"
+            f"{first_of(len(missing), files.printable(missing[0]))}; unpack the set again"
         )
     by_id: dict[Path, Path] = {}
     for path in paths:
@@ -92,12 +93,14 @@ def check_folds(image_set: ImageSet, where: Path | str) -> None:
         if len(both):
             raise UserError(
                 f"{where}, split {fold.name}: {counted(len(both), 'image is', 'images are')} in"
-                f" train and in test{first_of(len(both), image_set.paths[both[0]].name)}"
+                f" train and in test{first_of(len(both), image_set.paths[both[0]].name)}; take it"
+                " out of one of the two"
             )
         for part, rows in (("train", fold.train), ("test", fold.test)):
             present = np.bincount(image_set.labels[rows], minlength=len(image_set.classes))
             if not present.all():
                 name = image_set.classes[int(np.argmin(present))]
                 raise UserError(
-                    f"{where}, split {fold.name}: {part} has no image of class '{name}'"
+                    f"{where}, split {fold.name}: {part} has no image of class '{name}': add some,"
+                    " or leave the class out"
                 )

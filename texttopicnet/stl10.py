@@ -59,11 +59,14 @@ def labels(path: Path, count: int) -> np.ndarray:
     if len(found) != count:
         raise UserError(
             f"{path} has {counted(len(found), 'label')} for {counted(count, 'image')} in"
-            f" {path.name.replace('_y', '_X')}: the two files do not belong together"
+            f" {path.name.replace('_y', '_X')}: the two files do not belong together, unpack both"
+            f" again ({README})"
         )
     if found.min() < 1 or found.max() > CLASSES:
         row = int(np.argmax((found < 1) | (found > CLASSES)))
-        raise UserError(f"{path}: label {row} is {found[row]}, not 1 to {CLASSES}")
+        raise UserError(
+            f"{path}: label {row} is {found[row]}, not 1 to {CLASSES}: unpack it again ({README})"
+        )
     return found - 1
 
 
@@ -83,14 +86,19 @@ def folds(path: Path, count: int) -> list[np.ndarray]:
         try:
             rows = np.array([int(field) for field in line.split()], dtype=np.int64)
         except (ValueError, OverflowError):
-            raise UserError(f"{path}, line {number} is not a list of row numbers") from None
+            raise UserError(
+                f"{path}, line {number} is not a list of row numbers: unpack it again ({README})"
+            ) from None
         if rows.min() < 0 or rows.max() >= count:
             wrong = rows[(rows < 0) | (rows >= count)][0]
             raise UserError(
-                f"{path}, line {number}: row {wrong} is not one of the {count} training images"
+                f"{path}, line {number}: row {wrong} is not one of the {count} training images:"
+                f" unpack it again ({README})"
             )
         if len(np.unique(rows)) != len(rows):
-            raise UserError(f"{path}, line {number} names an image twice")
+            raise UserError(
+                f"{path}, line {number} names an image twice: unpack it again ({README})"
+            )
         found.append(rows)
     if not found:
         raise UserError(f"{path} has no folds: unpack it again ({README})")
@@ -143,7 +151,9 @@ def read(folder: Path, unpacked: Path) -> image_sets.ImageSet:
     if named.is_file():
         names = files.read(named).decode("utf-8", "replace").split()
         if len(names) != CLASSES:
-            raise UserError(f"{named} has {len(names)} names, not {CLASSES}")
+            raise UserError(
+                f"{named} has {len(names)} names, not {CLASSES}: unpack it again ({README})"
+            )
     paths = [p for part in parts for p in unpack(source / f"{part}_X.bin", unpacked / part)]
     test = np.arange(n_train, n_train + n_test)
     found = image_sets.ImageSet(

@@ -25,7 +25,10 @@ def rows_of(path: Path) -> list[str]:
         raise UserError(f"{path} is empty: unpack it again ({README})")
     for number, row in enumerate(rows, start=1):
         if not row.startswith("/") or files.name_error(row[1:]):
-            raise UserError(f"{path}, line {number}: '{row}' is not a path such as /a/abbey")
+            raise UserError(
+                f"{path}, line {number}: {files.quoted(row)} is not a path such as /a/abbey: unpack"
+                f" it again ({README})"
+            )
     return [row[1:] for row in rows]
 
 
@@ -64,7 +67,9 @@ def read(folder: Path) -> image_sets.ImageSet:
     images = folder / "SUN397" if (folder / "SUN397").is_dir() else folder
     classes = rows_of(where / "ClassName.txt")
     if len(set(classes)) != len(classes):
-        raise UserError(f"{where / 'ClassName.txt'} names a class twice")
+        raise UserError(
+            f"{where / 'ClassName.txt'} names a class twice: unpack it again ({README})"
+        )
     number_of = {name: i for i, name in enumerate(classes)}
     row_of: dict[str, int] = {}
     labels: list[int] = []
@@ -76,12 +81,12 @@ def read(folder: Path) -> image_sets.ImageSet:
             sources.append(path)
             rows = rows_of(path)
             if len(set(rows)) != len(rows):
-                raise UserError(f"{path} names an image twice")
+                raise UserError(f"{path} names an image twice: unpack it again ({README})")
             for number, row in enumerate(rows, start=1):
                 if row.rpartition("/")[0] not in number_of:
                     raise UserError(
-                        f"{path}, line {number}: /{row} is of no class of ClassName.txt: the list"
-                        " does not fit the classes"
+                        f"{path}, line {number}: {files.quoted('/' + row)} is of no class of"
+                        f" ClassName.txt: unpack both again ({README})"
                     )
                 if row not in row_of:
                     row_of[row] = len(labels)

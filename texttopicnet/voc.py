@@ -18,6 +18,7 @@ from texttopicnet.errors import UserError
 MAIN = Path("VOCdevkit", "VOC2007", "ImageSets", "Main")
 SPLITS = ("train", "val", "trainval", "test")
 DIFFICULT = ("leave-out", "positive")
+REMEDY = "unpack the set again (data/VOC2007/README.md), or correct the list"
 # the whole of VOC2007, on which the paper's numbers were measured
 PAPER_CLASSES, PAPER_TRAINVAL, PAPER_TEST = 20, 5011, 4952
 
@@ -88,7 +89,7 @@ def classes(voc: Path | str) -> list[str]:
             if not (main / f"{name}_{split}.txt").is_file():
                 raise UserError(
                     f"{main / f'{name}_{split}.txt'} is missing: class '{name}' needs"
-                    f" {', '.join(SPLITS)}"
+                    f" {', '.join(SPLITS)}; {REMEDY}"
                 )
     return sorted(names)
 
@@ -126,7 +127,7 @@ def read_split(
         raise ValueError(f"difficult must be one of {DIFFICULT}, not {difficult!r}")
     path = split_file(voc, name, split)
     if not path.is_file():
-        raise UserError(f"{path} is missing: class '{name}' has no {split} split")
+        raise UserError(f"{path} is missing: class '{name}' has no {split} split; {REMEDY}")
     labels = {}
     for number, row in enumerate(files.read(path).decode("utf-8", "replace").splitlines(), start=1):
         fields = row.split()
@@ -134,15 +135,19 @@ def read_split(
             continue
         if len(fields) != 2 or fields[1] not in ("1", "-1", "0"):
             raise UserError(
-                f"{path}, line {number}: '{row.strip()}' is not '<id> 1', '<id> -1' or '<id> 0'"
+                f"{path}, line {number}: {files.quoted(row.strip())} is not '<id> 1', '<id> -1' or"
+                f" '<id> 0': {REMEDY}"
             )
         image, label = fields[0], int(fields[1])
         if wrong := files.name_error(image):
             raise UserError(
-                f"{path}, line {number}: '{image}' is not the id of an image of the set ({wrong})"
+                f"{path}, line {number}: {files.quoted(image)} is not the id of an image of the set"
+                f" ({wrong}): {REMEDY}"
             )
         if image in labels:
-            raise UserError(f"{path}, line {number}: image {image} is in this list a second time")
+            raise UserError(
+                f"{path}, line {number}: image {image} is in this list a second time: {REMEDY}"
+            )
         labels[image] = label
     if difficult == "leave-out":
         labels = {image: label for image, label in labels.items() if label != 0}
@@ -176,17 +181,18 @@ def read_class(
         if both:
             raise UserError(
                 f"{split_file(voc, name, b)}: {counted(len(both), 'image is', 'images are')} in"
-                f" {a} too{first_of(len(both), min(both))}"
+                f" {a} too{first_of(len(both), min(both))}; {REMEDY}"
             )
     if rows["train"] | rows["val"] != rows["trainval"]:
         raise UserError(
             f"{split_file(voc, name, 'trainval')} is not the union of {name}_train.txt and"
-            f" {name}_val.txt"
+            f" {name}_val.txt: {REMEDY}"
         )
     for split, (_, labels) in splits.items():
         if len(set(labels.tolist())) != 2:
             raise UserError(
-                f"{split_file(voc, name, split)}: class '{name}' needs both positives and negatives"
+                f"{split_file(voc, name, split)}: class '{name}' needs both positives and"
+                " negatives: add such images, or move the four lists of the class away"
             )
     return splits
 

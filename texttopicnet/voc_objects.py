@@ -7,9 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.io
-from scipy.io.matlab import MatReadError
 
-from texttopicnet import artefacts, boxes, features, files
+from texttopicnet import artefacts, boxes, features, files, voc
 from texttopicnet import images as pixels
 from texttopicnet.errors import UserError
 
@@ -48,9 +47,12 @@ def images(year: Path, split: str) -> list[str]:
     ids = files.read(path).decode("utf-8", "replace").split()
     for image in ids:
         if wrong := files.name_error(image):
-            raise UserError(f"{path}: '{image}' is not the id of an image of the set ({wrong})")
+            raise UserError(
+                f"{path}: {files.quoted(image)} is not the id of an image of the set ({wrong}):"
+                f" {voc.REMEDY}"
+            )
     if not ids or len(set(ids)) != len(ids):
-        raise UserError(f"{path} must hold image ids, each of them once")
+        raise UserError(f"{path} must hold image ids, each of them once: {voc.REMEDY}")
     return ids
 
 
@@ -80,8 +82,12 @@ def read_objects(year: Path, image: str) -> Objects:
             " how to get it"
         ) from error
     found = np.array(corners, dtype=np.float64).reshape(-1, 4)
-    if "" in names or (found[:, :2] > found[:, 2:]).any():
-        raise UserError(f"{path}: an object has no name, or a box that ends before it starts")
+    in_order = np.isfinite(found).all() and (found[:, :2] <= found[:, 2:]).all()
+    if "" in names or not in_order:
+        raise UserError(
+            f"{path}: an object has no name, or a box that ends before it starts: {README} says how"
+            " to get it"
+        )
     return Objects(names, found, np.array(difficult, dtype=bool))
 
 
@@ -110,11 +116,13 @@ def read_proposals(path: Path, ids: Sequence[str]) -> list[np.ndarray]:
     path = artefacts.downloaded(path, README)
     try:
         known, found = _read_mat(path, ids) if path.suffix == ".mat" else _read_npz(path)
-    except (*features.READ_ERRORS, MatReadError) as error:
+    except features.MAT_ERRORS as error:
         why = " ".join(str(error).split()) or type(error).__name__
         raise UserError(
             f"{path} is not a file of proposals ({why}): {README} says what it must hold"
         ) from error
+    if not all(np.isfinite(rows).all() for rows in found):
+        raise UserError(f"{path}: a proposal is not finite: {README} says what it must hold")
     number = {image: i for i, image in enumerate(known)}
     missing = [image for image in ids if image not in number]
     if missing:
@@ -163,7 +171,10 @@ def _read_mat(path: Path, ids: Sequence[str]) -> tuple[list[str], list[np.ndarra
 
 def _read_npz(path: Path) -> tuple[list[str], list[np.ndarray]]:
     with np.load(path, allow_pickle=False) as data:
-        known, found, image = data["ids"].tolist(), data["boxes"], data["image"]
+        ids, found, image = data["ids"], data["boxes"], data["image"]
+    if ids.ndim != 1 or image.ndim != 1:
+        raise ValueError(f"ids {ids.shape} and image {image.shape} are not lists")
+    known = ids.tolist()
     if found.shape != (len(image), 4) or image.min() < 0 or image.max() >= len(known):
         raise ValueError(f"boxes {found.shape} and image {image.shape} do not fit")
     return known, [found[image == i].astype(np.float64) for i in range(len(known))]

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 import caffe
-from texttopicnet import images
+from texttopicnet import features, images
 from texttopicnet.errors import UserError
 
 KEYS = {"rois", "images", "rois_per_batch", "background", "scale", "longest"}
@@ -95,7 +95,7 @@ class RoIDataLayer(caffe.Layer):
         try:
             with np.load(path, allow_pickle=False) as f:
                 return {name: f[name] for name in ARRAYS}
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except features.READ_ERRORS as error:
             raise caffe.CaffeError(
                 f"{path} cannot be read as a file of RoIs ({error}): make it with"
                 " python CNN/train_fast_rcnn.py"

@@ -17,7 +17,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 
-from caffe import command_line, leftovers, prototxt, regular_file, weights_file
+from caffe import command_line, front_matter, leftovers, regular_file
 from caffe.command_line import Fatal
 from caffe.error import CaffeError
 
@@ -41,13 +41,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def download(arguments: Sequence[str]) -> None:
     """Download the weights of a folder, unless they are there."""
     (folder,) = command_line.flags(arguments, {}, HERE, "DIRNAME").rest
-    matter = front_matter(os.path.join(folder, "readme.md"))
+    matter = complete_matter(os.path.join(folder, "readme.md"))
     path = os.path.join(folder, matter["caffemodel"])
     leftovers.remove(path)
     if os.path.lexists(path):
         regular_file.check(path)
         if matter["sha1"] == UNKNOWN:
-            weights_file.read_layers(path)
+            check_content(path, path, "move it away")
             print(f"Model already exists: {path} (readme.md has no sha1 to compare)")
             return
         if sha1(path) == matter["sha1"]:
@@ -63,7 +63,7 @@ def download(arguments: Sequence[str]) -> None:
         fetch(matter["caffemodel_url"], temporary)
         found = sha1(temporary)
         if matter["sha1"] == UNKNOWN:
-            check_content(temporary, matter["caffemodel_url"])
+            check_content(temporary, matter["caffemodel_url"], "open the address in a browser")
         elif found != matter["sha1"]:
             raise Fatal(
                 HERE,
@@ -80,42 +80,17 @@ def download(arguments: Sequence[str]) -> None:
     print(f"{path}: {right}")
 
 
-def check_content(path: str, address: str) -> None:
-    """CaffeError, naming the address, if a file that was downloaded is not a whole .caffemodel."""
+def check_content(path: str, where: str, remedy: str) -> None:
+    """CaffeError, naming file or address, if a file is not a whole .caffemodel."""
+    from caffe import weights_file  # PyTorch takes seconds to load
+
     try:
         weights_file.read_layers(path)
     except CaffeError as error:
-        raise CaffeError(
-            f"{address}: what it sent is not a .caffemodel; open the address in a browser"
-        ) from error
+        raise CaffeError(f"{where}: is not a whole .caffemodel; {remedy}") from error
 
 
-def read_matter(path: str | os.PathLike[str]) -> dict[str, str]:
-    """The keys and values between the first two lines of ---, without quotes and comments.
-
-    Raises
-    ------
-    CaffeError
-        There is no front matter.
-    """
-    lines = [line.strip() for line in prototxt.read_text(path).splitlines()]
-    if lines.count("---") < 2:
-        raise CaffeError(
-            f"{path}: has no front matter (lines `key: value` between two lines of ---)"
-        )
-    top = lines.index("---")
-    matter = {}
-    for line in lines[top + 1 : lines.index("---", top + 1)]:
-        key, colon, value = line.partition(":")
-        if colon and not line.startswith("#"):
-            value = value.split(" #")[0].strip()
-            if value[:1] in ("'", '"') and value[-1:] == value[:1]:
-                value = value[1:-1]
-            matter[key.strip()] = value
-    return matter
-
-
-def front_matter(path: str) -> dict[str, str]:
+def complete_matter(path: str) -> dict[str, str]:
     """The front matter of a model's readme.md, with all that a download needs.
 
     Raises
@@ -123,7 +98,7 @@ def front_matter(path: str) -> dict[str, str]:
     CaffeError
         There is no front matter, a key is missing, or caffemodel is not a name in this folder.
     """
-    matter = read_matter(path)
+    matter = front_matter.read(path)
     missing = [key for key in REQUIRED if not matter.get(key)]
     if missing:
         raise CaffeError(f"{path}: its front matter has no {' and no '.join(missing)}")

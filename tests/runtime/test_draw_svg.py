@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import caffe
-from caffe import cli, dot, draw, draw_layout, draw_svg, prototxt
+from caffe import cli, dot, draw, draw_boxes, draw_layout, prototxt
 from caffe.proto import caffe_pb2
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -37,7 +37,7 @@ def texts(svg):
 
 
 def test_boxes_and_edges(net):
-    boxes, edges = draw_svg.boxes_of(net, caffe.TEST)
+    boxes, edges = draw_boxes.boxes_of(net, caffe.TEST)
     names = [[part[0] for part, _ in box.parts] for box in boxes]
     # the ReLU is folded into the convolution; the Dropout is not, as the pooling reads c before it
     assert names == [["in"], ["c<1>&", "r (ReLU)"], ["p"], ["late"], ["y"], ["p"], ["y"]]
@@ -56,7 +56,7 @@ def test_boxes_and_edges(net):
 
 def test_both_phases(net):
     """Without a phase, both data layers lead to the convolution, and say whose they are."""
-    boxes, edges = draw_svg.boxes_of(net)
+    boxes, edges = draw_boxes.boxes_of(net)
     assert boxes[0].parts[0][0] == ["d", "(Data) TRAIN"]
     assert {source for source, target in edges if target == 2} == {0, 1}
     assert edges[0, 2] == ["Batch 7"]

@@ -3,6 +3,7 @@
 FUZZ_MUTANTS=2000 makes more damaged copies, FUZZ_SEED=1 others.
 """
 
+import itertools
 from types import SimpleNamespace
 
 import cv2
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from mutations import mutants
 
 import caffe
-from caffe import io, prototxt, snapshot, upgrade, weights_file
+from caffe import inspect_files, inspect_text, io, prototxt, snapshot, upgrade, weights_file
 from caffe.data_transformer import DataTransformer
 from caffe.database import LMDB, Writer
 from caffe.proto import caffe_pb2
@@ -276,6 +277,20 @@ def test_damaged_files(tmp_path, name):
             assert name in str(error)
             assert "\n" not in str(error)
     assert refused > 0
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if not name.endswith("npz")])
+def test_damaged_files_are_inspected_or_refused(tmp_path, name):
+    path = tmp_path / name
+    FILES[name][0](path)
+    data = path.read_bytes()
+    for damaged in [data, *itertools.islice(mutants(data), 0, None, 6)]:
+        path.write_bytes(damaged)
+        try:
+            assert inspect_text.text(inspect_files.read(str(path))).startswith(str(path))
+        except caffe.CaffeError as error:
+            assert name in str(error)
+            assert "\n" not in str(error)
 
 
 def test_damaged_weights_leave_the_net_as_it_is_or_are_taken_whole(tmp_path):
