@@ -95,6 +95,7 @@ class Features:
                 f"{where}: {len(missing)} of {counted(len(ids), 'image')}"
                 f" {'has' if len(missing) == 1 else 'have'} no features"
                 f"{first_of(len(missing), missing[0])}; compute those of all images with {MADE_BY}"
+                " --force"
             )
         return np.array([number[image] for image in ids], dtype=np.int64)
 
@@ -200,7 +201,7 @@ def load(path: Path | str, blob: str | None = None) -> Features:
     except READ_ERRORS as error:
         why = " ".join(str(error).split()) or type(error).__name__
         raise UserError(
-            f"{path} is not a features file ({why}): rebuild it with {MADE_BY}"
+            f"{path} is not a features file ({why}): rebuild it with {MADE_BY} --force"
         ) from error
     check(found.ids, found.array, path)
     if blob is not None and found.blob != blob:
