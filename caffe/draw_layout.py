@@ -48,7 +48,9 @@ class Place:
 
 
 def lay_out(
-    sizes: Sequence[tuple[float, float]], edges: Sequence[tuple[int, int]]
+    sizes: Sequence[tuple[float, float]],
+    edges: Sequence[tuple[int, int]],
+    between: float = BETWEEN,
 ) -> tuple[list[Place], list[list[Place]], tuple[float, float]]:
     """Place boxes so that all edges lead downwards.
 
@@ -58,6 +60,8 @@ def lay_out(
         Width and height of each box.
     edges : list of (int, int)
         Numbers of boxes, each edge once, from a lower number to a higher one.
+    between : float
+        The distance between ranks.
 
     Returns
     -------
@@ -84,13 +88,13 @@ def lay_out(
                 place.height = height
             place.y = at + place.height / 2
             place.floor = at + height
-        at += height + BETWEEN
+        at += height + between
     left = min(p.x - p.width / 2 for rank in ranks for p in rank)
     for rank in ranks:
         for place in rank:
             place.x -= left
     right = max(p.x + p.width / 2 for rank in ranks for p in rank)
-    return places, routes, (right, at - BETWEEN)
+    return places, routes, (right, at - between)
 
 
 def _rank(places: Sequence[Place], edges: Sequence[tuple[int, int]]) -> None:

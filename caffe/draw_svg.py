@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from xml.sax.saxutils import escape, quoteattr
 
 from caffe import draw
-from caffe.draw_boxes import FONT, LINE, PADDING, Box, boxes_of
-from caffe.draw_layout import Place, lay_out
+from caffe.draw_boxes import FONT, LINE, PADDING, Box, boxes_of, text_width
+from caffe.draw_layout import BETWEEN, Place, lay_out
 from caffe.proto import caffe_pb2
 
 MARGIN = 20.0
@@ -57,8 +57,12 @@ def svg(
     across = rankdir in ("LR", "RL")
     sizes = [box.size() for box in boxes]
     pairs = list(edges)
+    between = BETWEEN
+    if across:  # labels are along the edges
+        widths = [text_width(", ".join(texts)) for texts in edges.values()]
+        between = max([BETWEEN, *(width + PADDING for width in widths)])
     places, routes, (width, height) = lay_out(
-        [(h, w) if across else (w, h) for w, h in sizes], pairs
+        [(h, w) if across else (w, h) for w, h in sizes], pairs, between
     )
     back = rankdir in ("BT", "RL")
 

@@ -71,16 +71,18 @@ def summary(rows: list[dict]) -> dict:
 
 
 def table(rows: list[dict]) -> str:
-    """Mean AP in percent by labels and iteration, as Markdown."""
+    """Mean AP in percent by labels and iteration, and over how many seeds, as Markdown."""
     found = means(rows)
+    seeds = defaultdict(set)
+    for row in rows:
+        seeds[row["labels"], row["iteration"]].add(row["seed"])
     names = list(dict.fromkeys(name for scores in found.values() for name in scores))
-    lines = [f"| labels | iteration | {' | '.join(names)} |"]
-    lines += [f"| --- | ---: |{' ---: |' * len(names)}"]
+    lines = [f"| labels | iteration | seeds | {' | '.join(names)} |"]
+    lines += [f"| --- | ---: | ---: |{' ---: |' * len(names)}"]
     for (labels, iteration), scores in sorted(found.items(), key=lambda item: item[0][::-1]):
         cells = [f"{100 * scores[name][0]:.1f}" if name in scores else "not run" for name in names]
-        lines.append(
-            f"| {labels if iteration else UNTRAINED} | {iteration} | {' | '.join(cells)} |"
-        )
+        of = f"{iteration} | {len(seeds[labels, iteration])}"
+        lines.append(f"| {labels if iteration else UNTRAINED} | {of} | {' | '.join(cells)} |")
     return "\n".join(dict.fromkeys(lines))
 
 

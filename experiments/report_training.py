@@ -15,6 +15,11 @@ from texttopicnet import artefacts
 from texttopicnet.errors import UserError
 
 TRAINED_BY = "bash scripts/05_train_cnn.sh"
+NO_TESTS = (
+    "The log has no tests on held-out images: they take a net with a TEST phase and a solver with"
+    " test_iter and test_interval, as experiments/evidence.py makes them."
+)
+NO_LOG = "There is no log, and so no loss on held-out images."
 YEAR = 2000  # assumed for a log without a year; only the order of its lines counts here
 Points = list[tuple[int, float]]
 
@@ -78,10 +83,7 @@ def read_curves(log: Path, record: dict | None) -> Curves:
         sorted(validation.items()),
         sorted(variance.items()),
         "" if loss else f"{lacks.format('loss')}: {TRAINED_BY} trains a net and writes it.",
-        ""
-        if validation
-        else "The log has no tests on held-out images: they take a net with a TEST phase and a"
-        " solver with test_iter and test_interval, as experiments/evidence.py makes them.",
+        "" if validation else NO_TESTS if found else NO_LOG,
         ""
         if variance
         else f"{lacks.format('variance of the outputs')}: {TRAINED_BY} trains a net and writes it.",

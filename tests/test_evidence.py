@@ -170,10 +170,10 @@ def test_summary_and_table(curves):
     assert values["shuffled"] == {"fc7": 0.375}
     assert values["untrained"]["fc7"] == 0.5
     assert curves.table(rows).splitlines()[2:] == [
-        "| untrained | 0 | 50.0 | 12.5 |",
-        "| shuffled | 10 | 37.5 | not run |",
-        "| topics | 10 | 75.0 | not run |",
-        "| topics | 20 | 100.0 | not run |",
+        "| untrained | 0 | 2 | 50.0 | 12.5 |",
+        "| shuffled | 10 | 2 | 37.5 | not run |",
+        "| topics | 10 | 2 | 75.0 | not run |",
+        "| topics | 20 | 1 | 100.0 | not run |",
     ]
 
 

@@ -182,8 +182,10 @@ def test_without_the_log_the_loss_is_that_of_the_record(part, tmp_path, records)
     assert curves.loss == [(0, 3.0), (20, 1.5)]
     loss, variance = part("figures").training(curves, records)
     assert lines(loss.draw(False)) == {"training": [[0, 3], [20, 1.5]]}
-    assert "takes" not in loss.title
-    assert "test_iter" in loss.caption
+    assert "There is no log" in loss.caption
+    (tmp_path / "trained.log").write_text(LOG.replace("Test net", "Other"))
+    curves = part("training").read_curves(tmp_path / "trained.log", None)
+    assert "test_iter" in part("figures").training(curves, records)[0].caption
     assert variance.why == (
         f"{tmp_path}/trained.log does not exist: bash scripts/05_train_cnn.sh trains a net and"
         " writes it."

@@ -55,6 +55,8 @@ def export(arguments: Sequence[str]) -> None:
     output = rest[0] if rest else without_suffix(weights) + SUFFIXES[args.format]
     if os.path.lexists(output) and not args.force:
         raise Fatal(HERE, f"{output}: exists already; give another name, or -force to replace it")
+    if not os.path.isdir(os.path.dirname(output) or "."):  # before the work
+        raise Fatal(HERE, f"{output}: cannot be written; does the folder exist?")
     mode.set_mode_cpu()
     net = loaded(model, weights, args.level, args.stage.split(","), args.shape)
     try:

@@ -184,6 +184,32 @@ def test_an_old_net_whose_layers_share_parameters(folder, capsys):
     assert found["multiply_adds"] == 2 * 2 * 12
 
 
+def test_the_oldest_form(folder, capsys):
+    (folder / "v0.prototxt").write_text(
+        'input: "x" input_dim: 1 input_dim: 1 input_dim: 5 input_dim: 5'
+        ' layers { layer { name: "c" type: "conv" num_output: 3 kernelsize: 3 }'
+        ' bottom: "x" top: "c" }'
+    )
+    found = inspected(capsys, "v0.prototxt")
+    assert found["format"] == "prototxt, V0"
+    assert found["multiply_adds"] == 3 * 3 * 3 * 9
+
+
+def test_level_and_stage(folder, capsys):
+    (folder / "net.prototxt").write_text(
+        'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 } } }'
+        'layer { name: "a" type: "AbsVal" bottom: "x" top: "a" include { min_level: 3 } }'
+        'layer { name: "b" type: "AbsVal" bottom: "x" top: "b" include { stage: "s" } }'
+    )
+    for words, names in (
+        ([], ["x"]),
+        (["-level", "3"], ["x", "a"]),
+        (["-stage", "r,s"], ["x", "b"]),
+    ):
+        found = inspected(capsys, "net.prototxt", *words)
+        assert [layer["name"] for layer in found["layers"]] == names
+
+
 def test_what_caffe_refuses_is_one_sentence(folder, capsys):
     (folder / "net.prototxt").write_text(NET.replace("num_output: 6", "num_output: 0"))
     assert "layer 'conv' (Convolution): num_output must be" in refused(capsys, "net.prototxt")
