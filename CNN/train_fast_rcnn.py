@@ -149,7 +149,7 @@ def write_solver(folder: Path, seed: int) -> caffe_pb2.SolverParameter:
 
 
 def require_gpu() -> None:
-    """UserError where there is no GPU, before the proposals are read."""
+    """Check, before the proposals are read, that there is a GPU; UserError if there is none."""
     try:
         mode.require_gpu("--gpu")
     except CaffeError as error:

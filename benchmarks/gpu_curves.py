@@ -5,9 +5,9 @@ Writes:  --out; prints the mean losses of every 50 iterations, and how far the c
 Paper:   section 4 (its learning rate, momentum and batch)
 Usage:   python benchmarks/gpu_curves.py [--iterations 300] [--seeds 3] [--device cpu] [--out FILE]
 
-With one seed, all precisions start from the same weights and see the same crops.  In fp32 the net
-is trained with several seeds.  A reduced precision is good if, with seed 0, its curve is no further
-from that of fp32 than the curves of the other seeds are.
+For one seed, all precisions start from the same weights and see the same crops.  In fp32, several
+seeds are trained, which shows how far curves differ by chance.  A lower precision passes if its
+curve for seed 0 is at most that far from the one in fp32.
 """
 
 from __future__ import annotations

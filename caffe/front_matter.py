@@ -12,7 +12,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, str]:
     Raises
     ------
     CaffeError
-        There is no front matter.
+        The file has no front matter.
     """
     lines = [line.strip() for line in prototxt.read_text(path).splitlines()]
     if lines.count("---") < 2:

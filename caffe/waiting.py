@@ -6,7 +6,7 @@ another program has one of the cores, the waiting threads use up the time that t
 and training takes many times as long.  So they should sleep sooner.
 
 OpenMP's library reads its settings from the environment when PyTorch loads it, and never again.
-Once caffe is imported, they are therefore set while PyTorch is loaded, whoever loads it, and
+Once caffe is imported, they are therefore set while PyTorch is loaded, by whatever module, and
 removed afterwards: neither the program that imports caffe nor the processes that it starts see
 them.  `benchmarks/busy.py` measures the effect.
 """
@@ -26,7 +26,7 @@ INTELS = ("KMP_BLOCKTIME", "KMP_LIBRARY")  # how Intel's and LLVM's library wait
 
 
 def when_torch_is_loaded() -> None:
-    """From now on, whoever imports PyTorch first loads it inside `short`."""
+    """Have PyTorch loaded inside `short` when a module imports it for the first time."""
     if "torch" not in sys.modules and not any(isinstance(f, _Watch) for f in sys.meta_path):
         sys.meta_path.insert(0, _Watch())
 

@@ -166,7 +166,7 @@ def main() -> int:
     args = parser.parse_args()
     for name in args.names:
         if name not in BY_NAME:
-            raise UserError(f"there is no data set {name}: {', '.join(BY_NAME)}")
+            raise UserError(f"{name} is not a data set: choose from {', '.join(BY_NAME)}")
     options, found, all_complete = Options(args.thorough, args.workers), {}, True
     for data_set in [BY_NAME[name] for name in args.names] or SETS:
         folder = folder_of(data_set, args)

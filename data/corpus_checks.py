@@ -120,7 +120,7 @@ def _pages(folder: Path, options: Options) -> int:
     Raises
     ------
     UserError
-        There is no dump, or more than one, or it is damaged.
+        The dump is missing or damaged, or there is more than one.
     """
     found = sorted(p for place in (folder, folder / "text_dump") for p in place.glob(PAGES))
     if not found:

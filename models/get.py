@@ -64,7 +64,7 @@ def released(name: str) -> tuple[dict[str, str], list[Released]]:
     """The front matter of a model and its files; UserError if there is no such model."""
     path = MODELS / name / "readme.md"
     if files.name_error(name) or not path.is_file():
-        raise UserError(f"there is no released model {name}: {' or '.join(names())} (--list)")
+        raise UserError(f"{name} is not a released model: choose from {', '.join(names())}")
     try:
         matter = front_matter.read(path)
     except CaffeError as error:

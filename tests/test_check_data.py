@@ -321,7 +321,9 @@ def test_the_table(script, voc2007, monkeypatch, tmp_path, capsys):
 
 def test_an_unknown_name_is_one_sentence(script, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["check.py", "MNIST"])
-    with pytest.raises(script.UserError, match="there is no data set MNIST: ImageCLEF_Wikipedia, "):
+    with pytest.raises(
+        script.UserError, match="MNIST is not a data set: choose from ImageCLEF_Wikipedia, "
+    ):
         script.main()
 
 

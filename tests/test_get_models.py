@@ -261,8 +261,8 @@ def test_several_files_and_models_go_into_a_folder(get, model, server, tmp_path)
     ("arguments", "changes", "message"),
     [
         ((), {}, "give the NAME of a model: a_net (--list says more)"),
-        (("nothing",), {}, "there is no released model nothing: a_net (--list)"),
-        (("../a_net",), {}, "there is no released model ../a_net"),
+        (("nothing",), {}, "nothing is not a released model: choose from a_net"),
+        (("../a_net",), {}, "../a_net is not a released model"),
         (("a_net",), {"caffemodel": "../x.caffemodel"}, "is not the name of a file in this folder"),
         (("a_net",), {"caffemodel": "readme.md"}, "is not the name of a file in this folder"),
         (("a_net",), {"caffemodel_url": "file:///etc/passwd"}, "must be an http:// or https://"),

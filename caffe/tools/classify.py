@@ -110,7 +110,8 @@ def mean_of_channels(text: str, channels: int) -> np.ndarray:
     return mean
 
 
-def _read_mean(path: str):
+def _read_mean(path: str) -> np.ndarray:
+    """A mean file: (channels, height, width) or (channels,)."""
     if not path.endswith(".npy"):
         values = weights_file.read_blob_file(path)
     else:
@@ -120,8 +121,10 @@ def _read_mean(path: str):
         except (ValueError, EOFError, OSError) as error:
             raise CaffeError(f"{path}: is not a readable NumPy array ({error})") from error
     values = values[0] if values.ndim == 4 else values
-    if values.ndim not in (1, 3):
-        raise CaffeError(f"{path}: a mean of shape (channels, height, width) is needed")
+    if values.ndim not in (1, 3) or values.dtype.kind not in "fiu":
+        raise CaffeError(
+            f"{path}: a mean of numbers, of shape (channels, height, width), is needed"
+        )
     return values.reshape(len(values), -1).mean(1, dtype=np.float64).astype(np.float32)
 
 

@@ -96,7 +96,7 @@ def complete_matter(path: str) -> dict[str, str]:
     Raises
     ------
     CaffeError
-        There is no front matter, a key is missing, or caffemodel is not a name in this folder.
+        The front matter or a key of it is missing, or caffemodel is not a name in this folder.
     """
     matter = front_matter.read(path)
     missing = [key for key in REQUIRED if not matter.get(key)]

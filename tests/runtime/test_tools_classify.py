@@ -83,6 +83,7 @@ def test_grey_images_and_transparent_ones(folder, capsys):
     [
         (["a.png", "-mean", "1,2"], "-mean 1,2: has 2 channels, the net's input 3"),
         (["a.png", "-mean", "none"], "none: No such file or directory"),
+        (["a.png", "-mean", "text.npy"], "text.npy: a mean of numbers, of shape"),
         (["none.png"], "none.png: No such file or directory"),
         (["labels.txt"], "labels.txt does not hold an image that OpenCV can decode"),
         (["a.png", "-top", "0"], "-top must be at least 1, it is 0"),
@@ -92,6 +93,7 @@ def test_grey_images_and_transparent_ones(folder, capsys):
 )
 def test_mistakes(folder, capsys, words, sentence):
     (folder / "short.txt").write_text("blue\n")
+    np.save("text.npy", np.full(3, "blue"))
     assert refused(capsys, "net.prototxt", "w.caffemodel", *words).startswith(sentence)
 
 
