@@ -1,4 +1,4 @@
-"""Time the training of topics: compiled E-steps in several processes against gensim's LdaMulticore.
+"""Time the training of topics: compiled E-steps in threads against gensim's LdaMulticore.
 
 Reads:   nothing, or with --work WORK/LDA/{dictionary.dict,bow.mm}
 Writes:  a record, if --out names one; prints seconds and their ratio
@@ -6,9 +6,9 @@ Paper:   section 3.1 (the topic model)
 Usage:   python benchmarks/learn_topics.py [--quick] [--sizes 2000 6000] [--rounds 3] [--work DIR]
          [--topics 40] [--passes 1] [--workers 2] [--out FILE]
 
-Both sides learn from the same bags of words with the same settings and number of processes.
-LdaMulticore is what the original uses.  gensim's LdaModel learns once in one process: ours must be
-its model, up to rounding.
+Both sides learn from the same bags of words with the same settings, in as many threads (ours) or
+processes (LdaMulticore, which the original uses).  gensim's LdaModel learns once in one process:
+ours must be its model, up to rounding.
 """
 
 from pathlib import Path

@@ -10,7 +10,7 @@ from gensim.corpora import Dictionary
 from gensim.models import LdaModel
 from scipy.special import psi
 
-from texttopicnet import artefacts, inference
+from texttopicnet import artefacts, inference, lda_kernel
 from texttopicnet.topics import OneStart
 
 
@@ -151,12 +151,12 @@ def test_no_articles():
 
 
 def test_exp_digamma():
-    assert inference.exp_digamma(1.0) == pytest.approx(
+    assert lda_kernel.exp_digamma(1.0) == pytest.approx(
         np.exp(-0.5772156649015329), rel=1e-12
     )  # digamma(1) = -Euler's constant
     x = np.concatenate([np.geomspace(0.002, 1e7, 2000), np.linspace(0.5, 20, 500)])
     np.testing.assert_allclose(
-        [inference.exp_digamma(each) for each in x], np.exp(psi(x)), rtol=2e-12
+        [lda_kernel.exp_digamma(each) for each in x], np.exp(psi(x)), rtol=2e-12
     )
 
 
@@ -172,8 +172,8 @@ def test_bag_of_words():
 def test_folders_that_cannot_be_written():
     """No folder for compiled code: it is compiled in every process."""
     code = (
-        "from texttopicnet import inference; print(inference.exp_digamma(1.0),"
-        " inference.exp_digamma._cache)"
+        "from texttopicnet import lda_kernel; print(lda_kernel.exp_digamma(1.0),"
+        " lda_kernel.exp_digamma._cache)"
     )
     environment = os.environ | {
         "NUMBA_CACHE_LOCATOR_CLASSES": "ZipCacheLocator"
@@ -216,7 +216,9 @@ def test_gensims_sufficient_statistics(num_topics, dtype):
 def test_gensim_infers_documents_that_rounding_decides(monkeypatch):
     """With every document so close, all of the statistics are gensim's, to the bit."""
     monkeypatch.setattr(
-        inference, "_run", lambda lda, ids, counts, ends, gamma, sums: np.ones(len(ends), bool)
+        inference,
+        "_run",
+        lambda lda, rows, ids, counts, ends, gamma, sums: np.ones(len(ends), bool),
     )
     lda = model(7)
     bags = articles(lda, LENGTHS[:18])

@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import signal
+import threading
 import time
 
 import numpy as np
@@ -14,7 +15,7 @@ from gensim.corpora import Dictionary
 from gensim.models import LdaModel
 from threadpoolctl import ThreadpoolController, threadpool_info, threadpool_limits
 
-from texttopicnet import lda_training, parallel
+from texttopicnet import lda_checkpoint, lda_training, parallel
 from texttopicnet.errors import UserError
 from texttopicnet.topics import TopicModel
 
@@ -253,11 +254,10 @@ def test_after_the_last_update_nothing_is_learnt_again(
     assert_same(learn(corpus, **given), uninterrupted, tmp_path / "second")
 
 
-def test_a_killed_worker_is_one_sentence_and_the_run_can_be_resumed(
-    corpus, uninterrupted, tmp_path, capsys
-):
+def test_a_killed_worker_is_one_sentence_and_the_run_can_be_resumed(corpus, tmp_path, capsys):
+    """gensim's E-step works in processes, because it holds Python's lock."""
     dictionary, bows = corpus
-    given = {"workers": 2, "checkpoint": tmp_path / "checkpoint", "seconds": 0}
+    given = {"workers": 2, "compiled": False, "checkpoint": tmp_path / "checkpoint", "seconds": 0}
     before = set(multiprocessing.active_children())  # joblib's workers of earlier tests
 
     def kill_worker():
@@ -269,16 +269,68 @@ def test_a_killed_worker_is_one_sentence_and_the_run_can_be_resumed(
     killed = Watched(bows, CHUNK + 190 + 100, kill_worker)
     with pytest.raises(UserError, match=r"a worker process was killed .*: start again"):
         learn((dictionary, killed), **given)
-    assert_same(learn(corpus, **given), uninterrupted, tmp_path)
+    assert_same(learn(corpus, **given), learn(corpus, compiled=False), tmp_path)
     assert "checkpoint: resuming after document " in capsys.readouterr().err
+
+
+def test_compiled_code_works_in_threads_of_this_process(corpus, uninterrupted, monkeypatch):
+    """As many as there are workers, and no more once the training is over."""
+    sstats, seen = lda_training._sstats, set()
+
+    def note(*arguments):
+        seen.add((os.getpid(), threading.current_thread() is threading.main_thread()))
+        return sstats(*arguments)
+
+    monkeypatch.setattr(lda_training, "_sstats", note)
+    before, children = threading.active_count(), multiprocessing.active_children()
+    lda = learn(corpus, workers=2)
+    assert seen == {(os.getpid(), False)}
+    assert threading.active_count() == before
+    assert multiprocessing.active_children() == children
+    assert lda.get_topics().tobytes() == uninterrupted.get_topics().tobytes()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_documents_are_inferred_while_others_of_their_chunk_are_read(corpus, monkeypatch, workers):
+    """Pieces of 15 documents end where chunks of 40 do."""
+    submitted = []
+    infer = lda_training._Training._infer
+
+    def note(training):
+        submitted.append((training.documents.at[1], len(training.piece)))
+        infer(training)
+
+    monkeypatch.setattr(lda_training._Training, "_infer", note)
+    learn(corpus, workers=workers, passes=1)
+    assert submitted[:4] == [(15, 15), (30, 15), (40, 10), (55, 15)]
+    assert submitted[-2:] == [(175, 15), (190, 15)]
+
+
+def test_an_error_in_a_thread_and_ctrl_c_end_the_threads(corpus, monkeypatch):
+    before = threading.active_count()
+
+    def fail(*_):
+        raise ZeroDivisionError("in the thread")
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    dictionary, bows = corpus
+    with pytest.raises(KeyboardInterrupt):
+        learn((dictionary, Watched(bows, 100, interrupt)), workers=2)
+    assert threading.active_count() == before
+    monkeypatch.setattr(lda_training, "_sstats", fail)
+    with pytest.raises(ZeroDivisionError, match="in the thread"):
+        learn(corpus, workers=2)
+    assert threading.active_count() == before
 
 
 def test_a_checkpoint_is_written_when_the_seconds_are_over(corpus, tmp_path, monkeypatch):
     clock = itertools.count(step=25)  # one look per update
-    monkeypatch.setattr(lda_training.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(lda_checkpoint.time, "monotonic", lambda: next(clock))
     written = []
     monkeypatch.setattr(
-        lda_training.np, "savez", lambda file, **arrays: written.append(arrays["about"])
+        lda_checkpoint.np, "savez", lambda file, **arrays: written.append(arrays["about"])
     )
     learn(corpus, checkpoint=tmp_path / "checkpoint", seconds=60)
     # looks at 25, 50, 75 (written at 100), 125, 150, 175 (written at 200), 225, 250, 275

@@ -228,18 +228,18 @@ def test_a_checkpoint_of_other_texts_is_not_resumed(
 ):
     """Only the order of an article's words changes; bags and dictionary do not show it."""
     training = scripts["learn_LDA_model"].topics.lda_training
-    write = training._Checkpoint.write_if_due
+    write = training.Checkpoint.write_if_due
 
     def always(self, lda, at):
         self.seconds = 0
         write(self, lda, at)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training._Checkpoint, "write_if_due", always)
+    monkeypatch.setattr(training.Checkpoint, "write_if_due", always)
     with pytest.raises(KeyboardInterrupt):
         used.learn("--force", "--passes", "3")
     assert (used.work / "LDA/ldamodel2.lda.checkpoint").is_file()
-    monkeypatch.setattr(training._Checkpoint, "write_if_due", write)
+    monkeypatch.setattr(training.Checkpoint, "write_if_due", write)
     words = (articles / "3").read_text().split()
     (articles / "3").write_text(" ".join(reversed(words)))
     capsys.readouterr()

@@ -206,8 +206,8 @@ OPTIONS = {
         "type": whole("--workers", 1, MOST_WORKERS),
         "default": 2,
         "metavar": "N",
-        "help": "processes, at most one per core; the result does not depend on their number"
-        " (default: %(default)s)",
+        "help": "processes or threads, at most one per core; the result does not depend on their"
+        " number (default: %(default)s)",
     },
     "--processes": {
         "type": whole("--processes", 1, MOST_WORKERS),

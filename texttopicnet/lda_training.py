@@ -1,4 +1,4 @@
-"""LDA training by several processes or a Dask cluster: one model per seed, and a killed run can be
+"""LDA training by threads, processes or a Dask cluster: one model per seed, and a killed run can be
 resumed.
 
 The training is gensim's.  Its `LdaModel.update` reads the corpus in chunks, gives them to a
@@ -6,21 +6,23 @@ dispatcher as in its distributed mode, and does the M-steps.  The compiled
 `texttopicnet.inference`, or gensim's own `LdaModel.inference` if the caller asks for it, computes
 the sufficient statistics.  The dispatcher here gives each piece of a chunk the random numbers that
 it would have got in one process, and adds the results in the order of the corpus.  So the model
-depends neither on the number of processes nor on their speed.  It is the model of a plain
-``LdaModel(update_every=...)``, up to the order of floating-point sums.
+depends neither on the number of threads or processes nor on their speed.  It is the model of a
+plain ``LdaModel(update_every=...)``, up to the order of floating-point sums.
+
+Compiled code works in threads, which need no start, and to which nothing is copied.  gensim's
+E-step would block the other threads most of the time, so it works in processes.
 """
 
 from __future__ import annotations
 
 import collections
+import contextlib
 import copy
 import functools
 import hashlib
 import itertools
 import json
-import sys
-import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from operator import itemgetter
 from pathlib import Path
@@ -34,9 +36,9 @@ from gensim.models.ldamodel import LdaState
 from threadpoolctl import ThreadpoolController
 from tqdm import tqdm
 
-from texttopicnet import atomic_files, inference, parallel
+from texttopicnet import inference, lda_kernel, parallel, threads
+from texttopicnet.lda_checkpoint import Checkpoint
 
-FROM_THE_BEGINNING = "learning from the beginning"
 CHUNK = 2000  # documents, gensim's
 PIECE = 250  # documents that a process infers at once; three chunks keep 24 processes busy
 Bow = Sequence[tuple[int, float]]
@@ -68,7 +70,8 @@ def learn(
         Chunks between two M-steps (gensim's name); 3 for the 3 workers of the original's
         LdaMulticore.
     executor : what `parallel.executor` yields, optional
-        Where documents are inferred; the model does not depend on it, to the bit.
+        Where documents are inferred; the model does not depend on it, to the bit.  Compiled code
+        runs in as many threads of this process in place of local processes.
     checkpoint : Path, optional
         The file of the training's state, written after the first M-step that ends `seconds` after
         the last writing.  A later call with the same arguments resumes from it and gives the model
@@ -99,17 +102,22 @@ def learn(
         update_every=update_every,
         eval_every=None,
     )
-    checkpoint = checkpoint and _Checkpoint(checkpoint, seconds, lda, corpus, seed, compiled)
-    start = checkpoint.start if checkpoint else (0, 0)
+    saved, start = None, (0, 0)
+    if checkpoint:
+        run = _description(lda, corpus, seed, compiled)
+        saved = Checkpoint(checkpoint, seconds, lda, run)
+        start = saved.start
     if compiled:  # here, so that the processes need not
         inference.gammas(lda, [], np.ones(num_topics))
     documents = _Documents(corpus, start)
     done = start[0] * len(corpus) + start[1]
     with tqdm(desc="topics", unit="document", total=passes * len(corpus), initial=done) as bar:
-        training = _Training(lda, documents, executor or parallel.Here(), checkpoint, bar, compiled)
-        lda.dispatcher, lda.do_mstep = training, training.do_mstep
         _libraries.cache_clear()  # a BLAS may have been loaded since the last training
-        with _one_blas_thread():
+        used = executor or parallel.Here()
+        place = threads.in_place_of(used) if compiled else contextlib.nullcontext(used)
+        with _one_blas_thread(), place as used:
+            training = _Training(lda, documents, used, saved, bar, compiled)
+            lda.dispatcher, lda.do_mstep = training, training.do_mstep
             lda.update(documents)
     lda.dispatcher = None
     del lda.do_mstep
@@ -117,15 +125,18 @@ def learn(
 
 
 class _Documents:
-    """The corpus as gensim reads it, with empty documents before `start`.
+    """The corpus as gensim reads it: the training gets the documents, and gensim empty ones.
 
-    `start` is a pass and a number of its documents; passes before it are not read at all.  `at` is
+    So documents are inferred while others of their chunk are still being read.
+
+    `start` is a pass and a number of its documents: the documents before it are not read.  `at` is
     the current pass and the number of its documents that were read.
     """
 
     def __init__(self, corpus: Collection[Bow], start: tuple[int, int]) -> None:
         self.corpus, self.start = corpus, start
         self.at = (-1, 0)
+        self.take: Callable[[Bow], None] = _ignored
 
     def __len__(self) -> int:
         return len(self.corpus)
@@ -135,75 +146,92 @@ class _Documents:
         known = (
             0 if number > self.start[0] else self.start[1] if number == self.start[0] else len(self)
         )
-        rest = itertools.islice(self.corpus, known, None) if known < len(self) else ()
-        for read, document in enumerate(itertools.chain(itertools.repeat([], known), rest), 1):
+        for read in range(1, known + 1):
             self.at = number, read
-            yield document
+            yield ()
+        rest = itertools.islice(self.corpus, known, None) if known < len(self) else ()
+        for read, document in enumerate(rest, known + 1):
+            self.at = number, read
+            self.take(document)
+            yield ()
+
+
+def _ignored(_: Bow) -> None:
+    """What is done with documents before a training takes them."""
 
 
 class _Training:
     """The dispatcher that `LdaModel.update` calls (`reset`, `putjob`, `getstate`), and its M-step.
 
-    Up to the place from which the training resumes, both do nothing, while gensim's own loop keeps
-    counting.
+    Up to the place from which the training resumes, there are no documents, the M-step does
+    nothing, and gensim's own loop keeps counting.
     """
 
     def __init__(
         self,
         lda: LdaModel,
         documents: _Documents,
-        executor: parallel.Executor,
-        checkpoint: _Checkpoint | None,
+        executor: parallel.Executor | threads.Threads,
+        checkpoint: Checkpoint | None,
         bar: tqdm,
         compiled: bool,
     ) -> None:
         self.lda, self.documents, self.executor = lda, documents, executor
         self.checkpoint, self.bar, self.compiled = checkpoint, bar, compiled
+        self.piece: list[tuple[np.ndarray, np.ndarray]] = []  # documents that are not yet inferred
         # (future, words, number of documents), in the order of the corpus
         self.pending: collections.deque[tuple[Any, np.ndarray, int]] = collections.deque()
+        documents.take = self.take
 
     def reset(self, state: LdaState) -> None:
         self.state = LdaState(state.eta, state.sstats.shape, state.dtype)
+        # a word's numbers side by side, so that a piece's words are copied and added quickly
+        self.sums = np.zeros(state.sstats.shape[::-1], state.dtype)
+        self.rows = np.ascontiguousarray(self.lda.expElogbeta.T)
 
-    def putjob(self, chunk: Iterable[Bow]) -> None:
-        if self.documents.at <= self.documents.start:
-            return
-        for piece in parallel.in_groups(chunk, PIECE):
-            ids, counts, ends = _packed(piece)
-            words, ids = self._distinct(ids)
-            model = self._model_of(words)
-            # the numbers that inference draws
-            self.lda.random_state.gamma(100.0, 1.0 / 100.0, (len(piece), self.lda.num_topics))
-            future = self.executor.submit(_sstats, model, ids, counts, ends, self.compiled)
-            self.pending.append((future, words, len(piece)))
-            while len(self.pending) > parallel.AHEAD * self.executor.size:
-                self._merge()
+    def take(self, document: Bow) -> None:
+        """A document that gensim has read."""
+        self.piece.append(_packed(document))
+        if len(self.piece) == PIECE:
+            self._infer()
 
-    def _distinct(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """`np.unique(ids, return_inverse=True)`, without a sort."""
-        place = np.zeros(self.lda.num_terms, np.int32)
-        place[ids] = 1
-        words = np.flatnonzero(place)
-        place[words] = np.arange(len(words))
-        return words, place[ids]
+    def putjob(self, _: Sequence[Bow]) -> None:
+        """The end of a chunk: no piece has documents of two."""
+        if self.piece:
+            self._infer()
+
+    def _infer(self) -> None:
+        ids, counts = map(np.concatenate, zip(*self.piece, strict=True))
+        ends = np.cumsum([len(each) for each, _ in self.piece])
+        words, ids = lda_kernel.distinct(ids, self.lda.num_terms)
+        model = self._model_of(words)
+        # the numbers that inference draws
+        self.lda.random_state.gamma(100.0, 1.0 / 100.0, (len(ends), self.lda.num_topics))
+        future = self.executor.submit(_sstats, model, ids, counts, ends, self.compiled)
+        self.pending.append((future, words, len(ends)))
+        self.piece = []
+        while len(self.pending) > parallel.AHEAD * self.executor.size:
+            self._merge()
 
     def _model_of(self, words: np.ndarray) -> LdaModel:
         """What inference reads of the model: these words' columns and the random state."""
         model = copy.copy(self.lda)
         vars(model).update(dict.fromkeys(("state", "id2word", "eta", "dispatcher", "do_mstep")))
-        model.expElogbeta = np.take(self.lda.expElogbeta, words, axis=1)
+        model.expElogbeta = self.rows[words].T
         model.random_state = copy.deepcopy(self.lda.random_state)
         return model
 
     def _merge(self) -> None:
         future, words, count = self.pending.popleft()
-        self.state.sstats[:, words] += self.executor.result(future)
+        rows = np.ascontiguousarray(self.executor.result(future).T)
+        lda_kernel.add_rows(self.sums, words, rows)
         self.state.numdocs += count
         self.bar.update(count)
 
     def getstate(self) -> LdaState:
         while self.pending:
             self._merge()
+        self.state.sstats[...] = self.sums.T
         return self.state
 
     def do_mstep(self, rho: float, other: LdaState, extra_pass: bool = False) -> None:
@@ -211,19 +239,22 @@ class _Training:
         if at == start:
             self.checkpoint.restore(self.lda)
         elif at > start:
-            LdaModel.do_mstep(self.lda, rho, other, extra_pass)
+            # gensim's M-step, without the change of the topics that it computes to log it
+            self.lda.state.blend(rho, other)
+            self.lda.sync_state()
+            if not extra_pass:
+                self.lda.num_updates += other.numdocs
             if self.checkpoint:
                 self.checkpoint.write_if_due(self.lda, at)
 
 
-def _packed(documents: Sequence[Bow]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Bags of words as (ids, counts, ends): a fraction of the bytes of lists of tuples."""
-    ends = np.cumsum([len(document) for document in documents])
+def _packed(document: Bow) -> tuple[np.ndarray, np.ndarray]:
+    """A bag of words as (ids, counts): a fraction of the bytes of a list of tuples."""
     ids, counts = (
-        np.fromiter(map(itemgetter(i), itertools.chain.from_iterable(documents)), dtype, ends[-1])
+        np.fromiter(map(itemgetter(i), document), dtype, len(document))
         for i, dtype in enumerate((np.int32, np.float32))
     )
-    return ids, counts, ends
+    return ids, counts
 
 
 def _sstats(
@@ -234,6 +265,7 @@ def _sstats(
     _one_blas_thread()
     if compiled:
         return inference.sufficient_statistics(model, ids, counts, ends)
+    model.expElogbeta = np.ascontiguousarray(model.expElogbeta)  # to the bit as in gensim
     return model.inference(inference.documents_of(ids, counts, ends), collect_sstats=True)[1]
 
 
@@ -250,77 +282,6 @@ def _one_blas_thread() -> AbstractContextManager:
     return _libraries().limit(limits=1, user_api="blas")
 
 
-class _Checkpoint:
-    """The file of a training's state.
-
-    `start` is the pass and the number of its documents after which it was written; (0, 0) if there
-    is no checkpoint of this run.
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        seconds: float,
-        lda: LdaModel,
-        corpus: Collection[Bow],
-        seed: int,
-        compiled: bool,
-    ) -> None:
-        self.path, self.seconds, self.written = path, seconds, time.monotonic()
-        self.run = _description(lda, corpus, seed, compiled)
-        self.start, self.saved = (0, 0), None
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                saved = dict(file)
-            about = json.loads(str(saved["about"]))
-            if about["run"] != self.run:
-                _report(f"{path} is of another corpus or other settings: {FROM_THE_BEGINNING}")
-                return
-            self.start, self.saved = tuple(about["at"]), (saved, about)
-            trial = copy.copy(lda)  # a state that does not fit fails here, not during the training
-            trial.state = copy.deepcopy(lda.state)
-            trial.random_state = copy.deepcopy(lda.random_state)
-            self.restore(trial)
-        except FileNotFoundError:
-            return
-        except Exception as error:  # a damaged archive fails in many ways
-            self.start, self.saved = (0, 0), None
-            _report(f"{path} is not a checkpoint ({error}): {FROM_THE_BEGINNING}")
-            return
-        _report(f"{path}: resuming after document {self.start[1]} of pass {self.start[0] + 1}")
-
-    def restore(self, lda: LdaModel) -> None:
-        """Put the saved state into a model; ValueError and others if it does not fit."""
-        saved, about = self.saved
-        sstats, (number, documents) = saved["sstats"], self.start
-        position, *_ = about["random"]
-        if (
-            not 0 <= position <= 624
-            or sstats.shape != lda.state.sstats.shape
-            or not np.isfinite(sstats).all()
-            or min(number, documents) < 0
-        ):
-            raise ValueError("its numbers do not fit the model")
-        lda.state.sstats[...] = saved["sstats"]
-        lda.sync_state()
-        lda.num_updates = about["num_updates"]
-        lda.random_state.set_state(("MT19937", saved["random_key"], *about["random"]))
-
-    def write_if_due(self, lda: LdaModel, at: tuple[int, int]) -> None:
-        """Write the state if `seconds` have passed since the last writing."""
-        if time.monotonic() - self.written < self.seconds:
-            return
-        _, random_key, *random = lda.random_state.get_state()
-        about = {"run": self.run, "at": at, "num_updates": lda.num_updates, "random": random}
-        with atomic_files.written_whole(self.path) as temporary, open(temporary, "wb") as file:
-            np.savez(file, about=json.dumps(about), sstats=lda.state.sstats, random_key=random_key)
-        self.written = time.monotonic()
-
-
-def _report(sentence: str) -> None:
-    print(sentence, file=sys.stderr)
-
-
 def _description(
     lda: LdaModel, corpus: Collection[Bow], seed: int, compiled: bool
 ) -> dict[str, Any]:
@@ -329,7 +290,9 @@ def _description(
     digest = hashlib.sha256(
         json.dumps([dictionary.token2id, dictionary.dfs], sort_keys=True).encode()
     )
-    for array in _packed([[], *itertools.islice(corpus, lda.chunksize)]):
+    first_chunk = [_packed(document) for document in itertools.islice(corpus, lda.chunksize)]
+    ends = np.cumsum([0, *(len(ids) for ids, _ in first_chunk)])
+    for array in (*(ids for ids, _ in first_chunk), *(counts for _, counts in first_chunk), ends):
         digest.update(array)
     return {
         **{
@@ -338,7 +301,7 @@ def _description(
         },
         "seed": seed,
         "piece": PIECE,
-        **({"e_step": "compiled"} if compiled else {}),
+        **({"e_step": "compiled, in blocks"} if compiled else {}),
         "documents": len(corpus),
         "counts": getattr(corpus, "num_nnz", None),
         "words and first chunk": digest.hexdigest(),
