@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from gensim.corpora import Dictionary, MmCorpus
 
-from texttopicnet import artefacts, bags, pickles, vocabulary
+from texttopicnet import artefacts, bags, bow_file, pickles, vocabulary
 from texttopicnet.errors import UserError
 from texttopicnet.token_store import TokenStore
 
@@ -179,6 +179,52 @@ def test_an_index_cannot_run_code(work, tmp_path):
     with pytest.raises(UserError, match=r"bow.mm.index was not loaded: it asks for _?io.open"):
         load(work, by_number=False)
     assert not (tmp_path / "ran").exists()
+
+
+def pairs(corpus):
+    return [list(zip(ids.tolist(), counts.tolist(), strict=True)) for ids, counts in corpus]
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 12, 30, 1000])
+def test_packed_documents_are_gensims(work, monkeypatch, at_once):
+    """Documents that end at, before and after the end of a block."""
+    monkeypatch.setattr(bow_file, "AT_ONCE", at_once)
+    corpus = bags.open_corpus(work / artefacts.BOW)
+    documents = list(corpus.packed())
+    assert pairs(documents) == BOWS
+    assert {(ids.dtype, counts.dtype) for ids, counts in documents} == {
+        (np.dtype("int32"), np.dtype("float32"))
+    }
+
+
+HEAD = "%%MatrixMarket matrix coordinate real general\n"
+
+
+@pytest.mark.parametrize(
+    ("lines", "wanted"),
+    [
+        ("4 3 0\n", [[], [], [], []]),
+        ("% a comment\n4 3 2\n2 1 2\n3 3 16777216\n", [[], [(0, 2)], [(2, 2**24)], []]),
+        ("3 3 3\n1 1 1\n1 2 0.5\n3 3 2.0\n", [[(0, 1), (1, 0.5)], [], [(2, 2)]]),
+        ("2 3 2\n1 1 1\n2 3  4\n", [[(0, 1)], [(2, 4)]]),
+        ("2 3 2\n1 1 1e2\n2 3 4\r\n", [[(0, 100)], [(2, 4)]]),
+    ],
+)
+@pytest.mark.parametrize("at_once", [4, 1000])
+def test_packed_documents_of_other_files(tmp_path, monkeypatch, lines, wanted, at_once):
+    """Empty documents at both ends, and numbers that gensim must read."""
+    monkeypatch.setattr(bow_file, "AT_ONCE", at_once)
+    (tmp_path / "bow.mm").write_text(HEAD + lines)
+    corpus = bow_file.BowFile(str(tmp_path / "bow.mm"))
+    assert pairs(corpus.packed()) == list(corpus) == wanted
+
+
+def test_packed_documents_need_the_order_of_the_documents(tmp_path):
+    """gensim's own error."""
+    (tmp_path / "bow.mm").write_text(HEAD + "3 3 2\n3 1 1\n2 1 1\n")
+    corpus = bow_file.BowFile(str(tmp_path / "bow.mm"))
+    with pytest.raises(AssertionError, match="ascending order"):
+        list(corpus.packed())
 
 
 def test_document_frequencies_by_hand(work):

@@ -9,6 +9,7 @@ import numpy as np
 from gensim.corpora import Dictionary, MmCorpus
 
 from texttopicnet import artefacts, pickles, vocabulary
+from texttopicnet.bow_file import BowFile
 from texttopicnet.errors import UserError
 from texttopicnet.token_store import TokenStore
 
@@ -41,7 +42,7 @@ def _digest(dictionary: Dictionary) -> str:
 
 def load(
     work: Path, store: TokenStore, trust: bool = False, by_number: bool = False
-) -> tuple[Dictionary, MmCorpus]:
+) -> tuple[Dictionary, BowFile]:
     """Dictionary and bags of words of a work folder.
 
     If the token store has a record of this bow.mm, the dictionary must be the recorded one.  If it
@@ -60,7 +61,7 @@ def load(
     Returns
     -------
     dictionary : gensim.corpora.Dictionary
-    corpus : gensim.corpora.MmCorpus
+    corpus : BowFile
 
     Raises
     ------
@@ -90,7 +91,7 @@ def load(
     return dictionary, corpus
 
 
-def open_corpus(path: Path, trust: bool = False) -> MmCorpus:
+def open_corpus(path: Path, trust: bool = False) -> BowFile:
     """A corpus in Matrix Market format.
 
     `pickles.read` reads its index, a pickle of gensim's; a missing index is None.
@@ -105,7 +106,7 @@ def open_corpus(path: Path, trust: bool = False) -> MmCorpus:
     lines = count_lines(path)
     try:
         with pickles.unpickling_by(lambda _: index):
-            corpus = MmCorpus(str(path))
+            corpus = BowFile(str(path))
         numbers = corpus.num_docs, corpus.num_terms, corpus.num_nnz
     except (ValueError, OverflowError, OSError) as error:
         why = str(error).partition("\n")[0]

@@ -22,9 +22,8 @@ import functools
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +36,11 @@ from threadpoolctl import ThreadpoolController
 from tqdm import tqdm
 
 from texttopicnet import inference, lda_kernel, parallel, threads
+from texttopicnet.bow_file import Bow, Packed, packed
 from texttopicnet.lda_checkpoint import Checkpoint
 
 CHUNK = 2000  # documents, gensim's
 PIECE = 250  # documents that a process infers at once; three chunks keep 24 processes busy
-Bow = Sequence[tuple[int, float]]
 
 
 def learn(
@@ -136,7 +135,7 @@ class _Documents:
     def __init__(self, corpus: Collection[Bow], start: tuple[int, int]) -> None:
         self.corpus, self.start = corpus, start
         self.at = (-1, 0)
-        self.take: Callable[[Bow], None] = _ignored
+        self.take: Callable[[Packed], None] = _ignored
 
     def __len__(self) -> int:
         return len(self.corpus)
@@ -149,14 +148,14 @@ class _Documents:
         for read in range(1, known + 1):
             self.at = number, read
             yield ()
-        rest = itertools.islice(self.corpus, known, None) if known < len(self) else ()
+        rest = itertools.islice(_packed(self.corpus), known, None) if known < len(self) else ()
         for read, document in enumerate(rest, known + 1):
             self.at = number, read
             self.take(document)
             yield ()
 
 
-def _ignored(_: Bow) -> None:
+def _ignored(_: Packed) -> None:
     """What is done with documents before a training takes them."""
 
 
@@ -178,7 +177,7 @@ class _Training:
     ) -> None:
         self.lda, self.documents, self.executor = lda, documents, executor
         self.checkpoint, self.bar, self.compiled = checkpoint, bar, compiled
-        self.piece: list[tuple[np.ndarray, np.ndarray]] = []  # documents that are not yet inferred
+        self.piece: list[Packed] = []  # documents that are not yet inferred
         # (future, words, number of documents), in the order of the corpus
         self.pending: collections.deque[tuple[Any, np.ndarray, int]] = collections.deque()
         documents.take = self.take
@@ -189,9 +188,9 @@ class _Training:
         self.sums = np.zeros(state.sstats.shape[::-1], state.dtype)
         self.rows = np.ascontiguousarray(self.lda.expElogbeta.T)
 
-    def take(self, document: Bow) -> None:
+    def take(self, document: Packed) -> None:
         """A document that gensim has read."""
-        self.piece.append(_packed(document))
+        self.piece.append(document)
         if len(self.piece) == PIECE:
             self._infer()
 
@@ -248,13 +247,10 @@ class _Training:
                 self.checkpoint.write_if_due(self.lda, at)
 
 
-def _packed(document: Bow) -> tuple[np.ndarray, np.ndarray]:
-    """A bag of words as (ids, counts): a fraction of the bytes of a list of tuples."""
-    ids, counts = (
-        np.fromiter(map(itemgetter(i), document), dtype, len(document))
-        for i, dtype in enumerate((np.int32, np.float32))
-    )
-    return ids, counts
+def _packed(corpus: Iterable[Bow]) -> Iterator[Packed]:
+    """The documents as arrays, read as such if the corpus can do so (`BowFile`)."""
+    read = getattr(corpus, "packed", None)
+    return read() if read else map(packed, corpus)
 
 
 def _sstats(
@@ -290,7 +286,7 @@ def _description(
     digest = hashlib.sha256(
         json.dumps([dictionary.token2id, dictionary.dfs], sort_keys=True).encode()
     )
-    first_chunk = [_packed(document) for document in itertools.islice(corpus, lda.chunksize)]
+    first_chunk = list(itertools.islice(_packed(corpus), lda.chunksize))
     ends = np.cumsum([0, *(len(ids) for ids, _ in first_chunk)])
     for array in (*(ids for ids, _ in first_chunk), *(counts for _, counts in first_chunk), ends):
         digest.update(array)
