@@ -55,12 +55,12 @@ def uninterrupted(corpus):
         return learn(corpus)
 
 
-def gensims(corpus, passes=3, seed=4):
+def gensims(corpus, passes=3, seed=4, num_topics=5):
     dictionary, bows = corpus
     return LdaModel(
         bows,
         id2word=dictionary,
-        num_topics=5,
+        num_topics=num_topics,
         passes=passes,
         random_state=seed,
         chunksize=CHUNK,
@@ -101,6 +101,15 @@ class Watched:
 def test_a_chunk_as_one_piece_is_gensims_model_to_the_bit(corpus, tmp_path, monkeypatch):
     monkeypatch.setattr(lda_training, "PIECE", CHUNK)
     assert_same(learn(corpus, compiled=False), gensims(corpus), tmp_path)
+
+
+def test_more_topics_than_gensim_logs(corpus, monkeypatch):
+    """gensim's M-step draws random numbers to choose the 5 topics that it logs."""
+    monkeypatch.setattr(lda_training, "PIECE", CHUNK)
+    lda, wanted = learn(corpus, num_topics=7, compiled=False), gensims(corpus, num_topics=7)
+    np.testing.assert_array_equal(lda.get_topics(), wanted.get_topics())
+    lda = learn(corpus, num_topics=7)
+    np.testing.assert_allclose(lda.get_topics(), wanted.get_topics(), atol=1e-5)
 
 
 @pytest.mark.parametrize("piece", [15, CHUNK])

@@ -238,11 +238,8 @@ class _Training:
         if at == start:
             self.checkpoint.restore(self.lda)
         elif at > start:
-            # gensim's M-step, without the change of the topics that it computes to log it
-            self.lda.state.blend(rho, other)
-            self.lda.sync_state()
-            if not extra_pass:
-                self.lda.num_updates += other.numdocs
+            # it also draws random numbers, for the topics that it logs
+            LdaModel.do_mstep(self.lda, rho, other, extra_pass)
             if self.checkpoint:
                 self.checkpoint.write_if_due(self.lda, at)
 
