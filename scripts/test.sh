@@ -9,5 +9,5 @@ cd "$ROOT"
 
 ruff check .
 ruff format --check .
-python -m pytest -q -rs "$@"
+python -m pytest -q -rs -n auto "$@"
 echo "all checks passed; tests/README.md says what the tests cover"
