@@ -4,7 +4,6 @@ from prototxt text, scripts as modules, and topic models made by hand.
 
 # What is not needed by all tests is imported where it is: those of tests/gpu/ need only caffe's own
 # dependencies.
-import functools
 import importlib.util
 import os
 import subprocess
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import recorded
+import workers
 
 # Before any test loads PyTorch, so that its threads wait as in Caffe's commands: the workers of
 # pytest-xdist share the cores.
@@ -23,59 +23,20 @@ from texttopicnet import cores
 ROOT = Path(__file__).resolve().parents[1]
 os.environ.pop("GLOG_minloglevel", None)
 
-# Of more worker processes, most would wait for the one that runs the sample chain.
-MOST_WORKERS = 8
-# Begun last, one of these would keep a worker busy after the others are done.
-SLOW_FILES = ()
-
-
-# -------------------------------------------------------------------------------------------------
-# Worker processes, by pytest-xdist: `-n auto` starts one per core, as scripts/test.sh does
-
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config):
-    """One worker per core; none for single files, or where a person looks at what is printed."""
-    chosen = config.option
-    files_only = all(not Path(name.partition("::")[0]).is_dir() for name in config.args)
-    if files_only or chosen.keyword or chosen.markexpr or chosen.capture == "no":
-        return 0
-    return min(MOST_WORKERS, cores.usable())
-
-
-def unit_of(file):
-    """The name of what one worker runs as a whole: a file, or all files with the sample chain."""
-    return "the sample chain" if "sample_chain" in file.read_text("utf-8") else file.name
-
-
-def pytest_collection_modifyitems(config, items):
-    """In a worker, what takes longest comes first: workers get the files in this order."""
-    if hasattr(config, "workerinput"):
-        first = ("the sample chain", *SLOW_FILES)
-        place = {
-            path: first.index(unit) if (unit := unit_of(path)) in first else len(first)
-            for path in {item.path for item in items}
-        }
-        items.sort(key=lambda item: place[item.path])
+    return workers.wanted(config)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """Each file goes to one worker, so that what its tests share is made once."""
-    from xdist.scheduler import LoadScopeScheduling
-
-    unit = functools.cache(lambda file: unit_of(config.rootpath / file))
-
-    class ByFile(LoadScopeScheduling):
-        def _split_scope(self, nodeid):
-            return unit(nodeid.partition("::")[0])
-
-    config.option.loadscopereorder = False  # it would begin with the files of the most tests
-    return ByFile(config, log)
+    return workers.scheduler(config, log)
 
 
-# -------------------------------------------------------------------------------------------------
-# What tests share
+def pytest_collection_modifyitems(config, items):
+    if hasattr(config, "workerinput"):  # this is a worker
+        workers.slow_first(items)
 
 
 @pytest.fixture(autouse=True)
