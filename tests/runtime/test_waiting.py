@@ -25,7 +25,7 @@ def settings(program, **variables):
         env=environment | {"OMP_DISPLAY_ENV": "VERBOSE"} | variables,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     found = re.findall(r"(OMP_WAIT_POLICY|GOMP_SPINCOUNT) = '(\w+)'", done.stderr)
