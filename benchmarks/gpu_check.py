@@ -76,16 +76,29 @@ class Step:
 
 def steps(out: Path, device: str) -> list[Step]:
     """What is run, in order."""
-    pytest = ["-m", "pytest", "-v", "-rs", "--tb=short", "--show-capture=no"]
+    pytest = ["-m", "pytest", "-v", "-rfEs", "--tb=short", "--show-capture=no"]
     pytest += ["-p", "no:cacheprovider"]
     folder = ROOT / "tests" / "gpu"
     parity = folder / "test_parity_with_cpu.py"
     layers = [folder / f"test_{name}_on_gpu.py" for name in ("recorded_layers", "blobs", "labels")]
-    apart = [f"--ignore={path}" for path in (parity, *layers)]
+    # the slow ones, which the limit may stop, come last
+    last = [folder / f"test_{name}.py" for name in ("recorded_training_on_gpu", "gpu_faults")]
+    others = sorted({*folder.glob("test_*.py")} - {parity, *layers, *last})
     gpu = [str(ROOT / "benchmarks" / "gpu.py")]
     quick, large, profiled = (
-        ["--quick"],
-        ["--batch", "256,1024", "--mode", "graph", "--data", "cached", "--seconds", "1.5"],
+        ["--quick", "--precision", "tf32,bf16,fp32"],
+        [
+            "--batch",
+            "256,1024",
+            "--precision",
+            "tf32,bf16",
+            "--mode",
+            "graph",
+            "--data",
+            "cached",
+            "--seconds",
+            "1.5",
+        ],
         ["--batch", "64", "--precision", "tf32", "--mode", "graph", "--data", "cached"],
     )
     without = [*profiled, "--without", "ways,algorithms,overlap", "--seconds", "1"]
@@ -106,8 +119,8 @@ def steps(out: Path, device: str) -> list[Step]:
         Step("versions", 30, ["-c", VERSIONS]),
         tests("parity", 80, parity),
         tests("layers", 60, *layers),
-        tests("tests", 120, *apart, folder),
-        rows("table", 100, *quick),
+        tests("tests", 120, *others, *last),
+        rows("table", 110, *quick),
         rows("without", 50, *without),
         Step("curves", 60, [*curves, "--out", f"{out}/curves.json"]),
         rows("profile", 50, *profiled, "--profile"),

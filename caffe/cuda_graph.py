@@ -160,11 +160,14 @@ class CudaGraphs:
         random numbers, because its generator still belongs to the capture.
         """
         torch.cuda.set_stream(current)
-        with suppress(RuntimeError):  # the capture has ended, and failed before
-            torch._C._cuda_endAllocateToPool(self.device.index, self._pool)
-            torch._C._cuda_releasePool(self.device.index, self._pool)
-        generator = torch.cuda.default_generators[self.device.index]
-        generator.graphsafe_set_state(generator.clone_state())
+        index = self.device.index
+        # RuntimeError: the capture has ended, and failed before; AttributeError: another PyTorch
+        with suppress(RuntimeError, AttributeError):
+            torch._C._cuda_endAllocateToPool(index, self._pool)
+            torch._C._cuda_releasePool(index, self._pool)
+        with suppress(RuntimeError, AttributeError):
+            generator = torch.cuda.default_generators[index]
+            generator.graphsafe_set_state(generator.clone_state())
 
     def forget(self) -> None:
         for graph in self._graphs:
