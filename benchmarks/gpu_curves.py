@@ -6,9 +6,9 @@ Paper:   section 4 (its learning rate, momentum and batch)
 Usage:   python benchmarks/gpu_curves.py [--iterations 300] [--seeds 3] [--device cpu] [--out FILE]
 
 For one seed, all precisions start from the same weights and see the same crops; layers are computed
-in their first way (caffe/trials.py).  In fp32, several seeds are trained, which shows how far curves
-differ by chance.  A lower precision passes if its curve for seed 0 is at most that far from the one
-in fp32.
+in their first way (caffe/trials.py).  In fp32, several seeds are trained, which shows how far
+curves differ by chance.  A lower precision passes if its curve for seed 0 is at most that far from
+the one in fp32.
 """
 
 from __future__ import annotations
