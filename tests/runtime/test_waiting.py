@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(not GNUS, reason="PyTorch does not use GNU's Ope
 def only_openmp(tmp_path, monkeypatch):
     """A module torch that loads PyTorch's OpenMP library, and nothing that takes seconds."""
     (tmp_path / "torch.py").write_text(f"import ctypes\nctypes.CDLL({str(GNUS[0])!r})\n")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
 
 
 def settings(program, **variables):
