@@ -91,7 +91,13 @@ def shuffle_labels(folder: Path, split: str, seed: int) -> Path:
 
 
 def prepare(
-    run: Run, net_folder: Path, solver_file: str, recipe: str, lmdbs: Path, every: int
+    run: Run,
+    net_folder: Path,
+    solver_file: str,
+    recipe: str,
+    lmdbs: Path,
+    every: int,
+    changes: nets.Changes = nets.UNCHANGED,
 ) -> caffe_pb2.SolverParameter:
     """Write a run's nets into its folder; return its solver, without max_iter.
 
@@ -108,6 +114,8 @@ def prepare(
         The folder of create_lmdb.py.
     every : int
         Iterations between snapshots, and between tests on the held-out images if there are any.
+    changes : evidence_nets.Changes
+        Of the recipe.
     """
     try:
         solver = prototxt.read_solver(net_folder / solver_file)
@@ -126,6 +134,7 @@ def prepare(
         net = nets.net_of(net_folder / solver.net, solver, sources)
         if recipe == "normalised":
             net = nets.normalised(net)
+        changes.apply(net, solver)
         batch = next(layer.data_param.batch_size for layer in net.layer if layer.type == "Data")
         if "val" in sources:
             count = len(LMDB(str(lmdbs / "val_images_lmdb")))
