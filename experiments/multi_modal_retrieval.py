@@ -116,7 +116,12 @@ def evaluate_ready(path: Path) -> dict:
 
 def topics_or_file(text: str) -> int | Path:
     """The value of --topics: a number of topics, or a file of ready vectors."""
-    return Path(text) if text.endswith(".npz") else command_line.whole("--topics")(text)
+    if text.endswith(".npz"):
+        return Path(text)
+    try:
+        return command_line.whole("--topics")(text)
+    except UserError as error:
+        raise UserError(f"{error}, or ready vectors in a file that ends in .npz") from None
 
 
 def text_topics(

@@ -198,6 +198,8 @@ def test_a_file_without_the_arrays_is_one_sentence(script, monkeypatch, tmp_path
         evaluate(script, monkeypatch, tmp_path / "v.npz")
     with pytest.raises(UserError, match=r"w.npz does not exist"):
         evaluate(script, monkeypatch, tmp_path / "w.npz")
+    with pytest.raises(UserError, match=r"must be a whole number, or ready vectors in a file that"):
+        evaluate(script, monkeypatch, tmp_path / "v.mat")
 
 
 @pytest.fixture
