@@ -213,6 +213,7 @@ def save(rows: list[dict], scores: dict[str, dict], args: argparse.Namespace) ->
         solver=args.solver,
         recipe=args.described,
         layers=layers,
+        loss_of_means=runs.loss_of_means(args.lmdbs) if args.lmdbs.exists() else None,
         chance={
             name: record["values"]["mean"]["chance"]
             if name in layers
@@ -300,11 +301,12 @@ def main() -> int:
     command_line.add_options(parser, "--gpu", "--note")
     args = parser.parse_args()
     args.start, args.name = time.perf_counter(), args.name or args.net
-    args.lmdbs = args.lmdbs or args.work / "CNN" / args.net
     args.changes = nets.Changes(args.rate, args.dropout, args.mirror)
+    other = f"LMDBs {args.lmdbs.name}" if args.lmdbs else ""
+    args.described = ", ".join(filter(None, (args.recipe, str(args.changes), other)))
+    args.lmdbs = args.lmdbs or args.work / "CNN" / args.net
     for name in ("work", "data", "voc", "lmdbs"):
         setattr(args, name, getattr(args, name).absolute())
-    args.described = ", ".join(filter(None, (args.recipe, str(args.changes))))
     print(
         f"evidence {args.name}: {args.net}, {args.solver}, recipe {args.described}, labels"
         f" {', '.join(args.labels)}, seeds {', '.join(map(str, args.seeds))},"
