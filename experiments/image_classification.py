@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 import svm_folds
-from fine_tuning import CROPS, Training, crop_of, is_packed, net_folder, pack, scores
+from fine_tuning import CROPS, Training, check, crop_of, is_packed, net_folder, pack, scores
 
 from texttopicnet import (
     artefacts,
@@ -184,6 +184,7 @@ def fine_tune(image_set: ImageSet, folds: list[Fold], name: str, args: argparse.
     """Fine-tune a net on every fold, and score the test images with 1 and with 10 crops."""
     start, begin = time.perf_counter(), weights_of(name, args)
     net = net_folder("classes", args.net)
+    check(net, args.solver, [begin])
     side, found = images.stored_side(crop_of(net)), {crops: [] for crops in CROPS}
     for number, fold in enumerate(folds, 1):
         folder = args.work / "CNN" / f"{net.name}_{image_set.name}_{fold.name}"
