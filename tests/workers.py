@@ -13,7 +13,14 @@ from texttopicnet import cores
 MOST = 8
 CHAIN = "the sample chain"
 # Begun last, one of these would keep a worker busy after the others are done.
-SLOW_FILES = ()
+SLOW_FILES = (
+    "test_train_cnn.py",
+    "test_solver.py",
+    "test_several_processes.py",
+    "test_benchmarks.py",
+    "test_scripts.py",
+    "test_voc_2007_fine_tuning.py",
+)
 
 
 def wanted(config) -> int:

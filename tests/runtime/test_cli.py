@@ -114,7 +114,7 @@ def interrupted(task, number, more=()):
             if "Iteration 50 " in row:
                 process.send_signal(number)
                 break
-        rest, status = process.stderr.read(), process.wait(60)
+        rest, status = process.stderr.read(), process.wait(300)
     finally:
         process.kill()
     return status, "".join(rows) + rest
@@ -160,7 +160,7 @@ def test_sigterm_in_a_test_pass(task):
             if "Testing net (#0)" in row:
                 process.send_signal(signal.SIGTERM)
                 break
-        log, status = "".join(rows) + process.stderr.read(), process.wait(60)
+        log, status = "".join(rows) + process.stderr.read(), process.wait(300)
     finally:
         process.kill()
     assert status == 0
