@@ -1,25 +1,29 @@
 """Test and measure everything on a GPU, in one call of at most eight minutes.
 
 Reads:   the project
-Writes:  OUT/<step>.log, OUT/tests.xml, OUT/parity.xml, OUT/*.json; prints a short table last
+Writes:  OUT/logs.txt, OUT/records.json, OUT/table.txt, OUT/*.xml; prints a short table last
 Paper:   none of its tables
 Usage:   python benchmarks/gpu_check.py OUT [--device cuda|emulated|cpu] [--seconds 470]
 
 It needs PyTorch with CUDA, OpenCV, protobuf, lmdb, h5py and pytest, but not the other libraries of
 the project, and no installation.  Each step has a limit of its own, and the next one runs whatever
-becomes of it.  The most important steps come first.  When the time is used up, or on SIGTERM or
-Ctrl-C, the step that runs is stopped, those after it are left out, and the table shows what there
-is.  --device emulated and cpu run the same steps, small, without a GPU.
+becomes of it.  The most important steps come first.  The files in OUT are complete after each step.
+When the time is used up, or on SIGTERM or Ctrl-C, the step that runs is stopped, those after it are
+left out, and the table shows what there is.  --device emulated and cpu run the same steps, small,
+without a GPU.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
@@ -36,15 +40,19 @@ print("cuda", torch.version.cuda, "cudnn", torch.backends.cudnn.version())
 for i in range(torch.cuda.device_count()):
     print(f"GPU {i}:", torch.cuda.get_device_properties(i))
 """
-LOGS = {  # of the steps that write these records
-    "gpu.json": "table",
-    "gpu_plain.json": "plain",
-    "gpu_batches.json": "batches",
+NEEDED = {  # module: the package that brings it
+    "torch": "torch",
+    "numpy": "numpy",
+    "cv2": "opencv-python",
+    "google.protobuf": "protobuf",
+    "lmdb": "lmdb",
+    "h5py": "h5py",
+    "pytest": "pytest",
 }
-TINY = ["--net", "CaffeNetSample", "--images", "32", "--batch", "4", "--iterations", "2"]
-
-
+TABLES = ("table", "without", "batches")  # steps that measure rows
+SHOWN = 12  # lines of the log of a step that failed
 LEAST = 5  # seconds; with less time left, no step is started
+TINY = ["--net", "CaffeNetSample", "--images", "32", "--batch", "4", "--iterations", "2"]
 
 
 @dataclass(frozen=True)
@@ -68,32 +76,55 @@ class Step:
 
 def steps(out: Path, device: str) -> list[Step]:
     """What is run, in order."""
-    pytest = ["-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider"]
-    tests, parity = ROOT / "tests" / "gpu", ROOT / "tests" / "gpu" / "test_parity_with_cpu.py"
+    pytest = ["-m", "pytest", "-v", "-rfEs", "--tb=short", "--show-capture=no"]
+    pytest += ["-p", "no:cacheprovider"]
+    folder = ROOT / "tests" / "gpu"
+    parity = folder / "test_parity_with_cpu.py"
+    layers = [folder / f"test_{name}_on_gpu.py" for name in ("recorded_layers", "blobs", "labels")]
+    # the slow ones, which the limit may stop, come last
+    last = [folder / f"test_{name}.py" for name in ("recorded_training_on_gpu", "gpu_faults")]
+    others = sorted({*folder.glob("test_*.py")} - {parity, *layers, *last})
     gpu = [str(ROOT / "benchmarks" / "gpu.py")]
     quick, large, profiled = (
-        ["--quick"],
-        ["--batch", "256,1024", "--mode", "graph", "--data", "cached", "--seconds", "1.5"],
+        ["--quick", "--precision", "tf32,bf16,fp32"],
+        [
+            "--batch",
+            "256,1024",
+            "--precision",
+            "tf32,bf16",
+            "--mode",
+            "graph",
+            "--data",
+            "cached",
+            "--seconds",
+            "1.5",
+        ],
         ["--batch", "64", "--precision", "tf32", "--mode", "graph", "--data", "cached"],
     )
-    plain = ["--batch", "64", "--precision", "tf32,bf16", *profiled[4:], "--seconds", "1.5"]
+    without = [*profiled, "--without", "ways,algorithms,overlap", "--seconds", "1"]
     curves = [str(ROOT / "benchmarks" / "gpu_curves.py")]
     if device != "cuda":
         curves += ["--device", "cpu", *TINY, "--seeds", "2"]
-        plain = ["--mode", "graph", "--data", "cached"]
+        without = ["--mode", "graph", "--data", "cached", "--without", "overlap"]
         gpu += ["--device", "cpu", *TINY, "--precision", "fp32"]
         quick, large, profiled = ([], ["--mode", "graph"], ["--mode", "graph", "--data", "cached"])
+
+    def tests(name: str, limit: int, *arguments: str | Path) -> Step:
+        return Step(name, limit, [*pytest, f"--junitxml={out}/{name}.xml", *map(str, arguments)])
+
+    def rows(name: str, limit: int, *arguments: str) -> Step:
+        return Step(name, limit, [*gpu, *arguments, "--out", f"{out}/{name}.json"])
+
     return [
         Step("versions", 30, ["-c", VERSIONS]),
-        Step("parity", 80, [*pytest, f"--junitxml={out}/parity.xml", str(parity)]),
-        Step(
-            "tests", 150, [*pytest, f"--junitxml={out}/tests.xml", f"--ignore={parity}", str(tests)]
-        ),
-        Step("table", 100, [*gpu, *quick, "--out", f"{out}/gpu.json"]),
-        Step("plain", 40, [*gpu, *plain, "--plain", "--out", f"{out}/gpu_plain.json"]),
-        Step("curves", 60, [*curves, "--out", f"{out}/gpu_curves.json"]),
-        Step("profile", 50, [*gpu, *profiled, "--profile", "--out", f"{out}/gpu_profile.json"]),
-        Step("batches", 70, [*gpu, *large, "--out", f"{out}/gpu_batches.json"]),
+        tests("parity", 80, parity),
+        tests("layers", 60, *layers),
+        tests("tests", 120, *others, *last),
+        rows("table", 110, *quick),
+        rows("without", 50, *without),
+        Step("curves", 60, [*curves, "--out", f"{out}/curves.json"]),
+        rows("profile", 50, *profiled, "--profile"),
+        rows("batches", 70, *large),
     ]
 
 
@@ -112,7 +143,8 @@ def run(step: Step, out: Path, device: str, left: float) -> tuple[str, float]:
     SIGTERM and Ctrl-C end the step, and are raised again.
     """
     limit = min(step.limit, left)
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = os.environ | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
     if device != "cuda":
         environment["TTN_TEST_DEVICE"] = device
     start = time.perf_counter()
@@ -137,34 +169,74 @@ def run(step: Step, out: Path, device: str, left: float) -> tuple[str, float]:
     return became, time.perf_counter() - start
 
 
-def result(step: Step, out: Path) -> str:
-    """The numbers of a step in one line."""
-    report = out / f"{step.name}.xml"
+def lines_of(step: str, folder: Path) -> list[str]:
+    """The log of a step so far."""
+    log = folder / f"{step}.log"
+    return log.read_text("utf-8", "replace").splitlines() if log.is_file() else []
+
+
+def result(step: Step, folder: Path) -> str:
+    """The numbers of a step in one line; of a step that was stopped, those that it has had."""
+    lines, report = lines_of(step.name, folder), folder / f"{step.name}.xml"
+    record = folder / f"{step.name}.json"
     if report.is_file():
         suite = ElementTree.parse(report).getroot().find("testsuite")
         count = {key: int(suite.get(key)) for key in ("tests", "failures", "errors", "skipped")}
         bad = count["failures"] + count["errors"]
         passed = count["tests"] - bad - count["skipped"]
         return f"{passed} passed, {bad} failed, {count['skipped']} skipped"
-    log = out / f"{step.name}.log"
-    lines = log.read_text("utf-8", "replace").splitlines() if log.is_file() else []
+    if "pytest" in step.command:
+        words = [set(line.split()) for line in lines if "::" in line]
+        passed, failed, errors, skipped = (
+            sum(word in each for each in words) for word in ("PASSED", "FAILED", "ERROR", "SKIPPED")
+        )
+        return f"{passed} passed, {failed + errors} failed, {skipped} skipped, and no more"
+    if record.is_file() and step.name != "curves":
+        values = json.loads(record.read_text("utf-8"))["values"]
+        return f"{len(values['cells'])} rows, {len(values['left out'])} left out"
     return lines[-1][:100] if lines else ""
 
 
-def rows(path: Path) -> list[str]:
-    """The table of a record of gpu.py; without a record, the rows that its log has."""
-    if not path.is_file():
-        log = path.parent / f"{LOGS[path.name]}.log"
-        lines = log.read_text("utf-8", "replace").splitlines() if log.is_file() else []
-        return [line for line in lines if line.startswith("| ")]
-    found = json.loads(path.read_text("utf-8"))["values"]["cells"]
-    return [
+def rows(step: str, folder: Path) -> list[str]:
+    """The table of a step's record; without a record, the rows that its log has."""
+    record = folder / f"{step}.json"
+    if not record.is_file():
+        return [line for line in lines_of(step, folder) if line.startswith("| ")]
+    values = json.loads(record.read_text("utf-8"))["values"]
+    left_out = [f"left out: {text.splitlines()[0][:150]}" for text in values["left out"]]
+    return left_out + [
         f"{c['batch']:5} {c['precision']} {c['mode']:5} {c['data']:6}"
         f" {c['images_per_second']:9,.0f} images/s {c['milliseconds']:8.2f} ms"
         f" {c['floor_share']:5.0%} of the floor, waits {c['data_wait']:.1%},"
         f" 160,000 x 64: {c['schedule_minutes']:.1f} min"
-        for c in found
+        + (f", without {c['without']}" if c["without"] else "")
+        for c in values["cells"]
     ]
+
+
+def collect(folder: Path, out: Path, table: list[str]) -> None:
+    """Write what there is so far to a few files in `out`."""
+    logs = sorted(folder.glob("*.log"), key=lambda path: path.stat().st_mtime)
+    texts = [f"===== {log.stem}\n{log.read_text('utf-8', 'replace')}" for log in logs]
+    (out / "logs.txt").write_text("\n".join(texts), "utf-8")
+    records = {p.stem: json.loads(p.read_text("utf-8")) for p in sorted(folder.glob("*.json"))}
+    (out / "records.json").write_text(json.dumps(records, indent=1) + "\n")
+    (out / "table.txt").write_text("\n".join(table) + "\n", "utf-8")
+    for report in folder.glob("*.xml"):
+        shutil.copy(report, out)
+
+
+def missing() -> list[str]:
+    """The packages that are needed and not there."""
+    return [package for module, package in NEEDED.items() if not found(module)]
+
+
+def found(module: str) -> bool:
+    """Whether a module can be imported."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # the package that should hold it
+        return False
 
 
 def main() -> int:
@@ -175,11 +247,20 @@ def main() -> int:
         "--seconds", type=float, default=470, help="of all steps together (default: 470)"
     )
     args = parser.parse_args()
-    out = args.out.absolute()
-    out.mkdir(parents=True, exist_ok=True)
+    if missing():
+        names = " ".join(missing())
+        print(f"gpu_check.py: {names} is missing: python -m pip install {names}")
+        return 1
+    args.out.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, stop)
-    end, lines, failed, stopped = time.perf_counter() + args.seconds, [], False, False
-    for step in steps(out, args.device):
+    with tempfile.TemporaryDirectory() as folder:
+        return run_all(Path(folder), args.out, args.device, args.seconds)
+
+
+def run_all(folder: Path, out: Path, device: str, seconds: float) -> int:
+    """Run the steps in a folder of their own; the status of the program."""
+    end, lines, failed, stopped = time.perf_counter() + seconds, [], False, False
+    for step in steps(folder, device):
         left = end - time.perf_counter()
         if stopped or left < LEAST:
             lines.append(f"{step.name:9}            left out, no time was left")
@@ -188,14 +269,17 @@ def main() -> int:
         print(f"{step.name} (at most {min(step.limit, left):.0f} s) ...", flush=True)
         begun = time.perf_counter()
         try:
-            became, seconds = run(step, out, args.device, left)
+            became, took = run(step, folder, device, left)
         except (Stopped, KeyboardInterrupt):
-            became, seconds, stopped = "interrupted", time.perf_counter() - begun, True
+            became, took, stopped = "interrupted", time.perf_counter() - begun, True
         failed |= became != "ok"
-        lines.append(f"{step.name:9} {seconds:5.0f} s  {became:18} {result(step, out)}")
-    for name in LOGS:
-        print(*rows(out / name), sep="\n")
-    print(*lines, sep="\n")
+        if became != "ok":
+            print(*lines_of(step.name, folder)[-SHOWN:], sep="\n", flush=True)
+        lines.append(f"{step.name:9} {took:5.0f} s  {became:18} {result(step, folder)}")
+        collect(folder, out, lines)
+    table = [*(line for name in TABLES for line in rows(name, folder)), *lines]
+    collect(folder, out, table)
+    print(*table, sep="\n")
     return int(failed)
 
 

@@ -5,9 +5,10 @@ Writes:  --out; prints the mean losses of every 50 iterations, and how far the c
 Paper:   section 4 (its learning rate, momentum and batch)
 Usage:   python benchmarks/gpu_curves.py [--iterations 300] [--seeds 3] [--device cpu] [--out FILE]
 
-For one seed, all precisions start from the same weights and see the same crops.  In fp32, several
-seeds are trained, which shows how far curves differ by chance.  A lower precision passes if its
-curve for seed 0 is at most that far from the one in fp32.
+For one seed, all precisions start from the same weights and see the same crops; layers are computed
+in their first way (caffe/trials.py).  In fp32, several seeds are trained, which shows how far
+curves differ by chance.  A lower precision passes if its curve for seed 0 is at most that far from
+the one in fp32.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def curve(folder: Path, args: argparse.Namespace, precision: str, seed: int) -> 
     """The mean loss of every PART iterations."""
     import caffe
 
-    trainer = Trainer(folder, args.net, args.batch, precision, args.device, seed)
+    trainer = Trainer(folder, args.net, args.batch, precision, args.device, seed, without="ways")
     trainer.take("graph", "cached")
     losses = []
     try:

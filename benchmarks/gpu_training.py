@@ -16,6 +16,22 @@ if TYPE_CHECKING:
 SCHEDULE = 160_000 * 64  # images
 WARM_UP = 6  # iterations before a measurement: a graph is captured in the fourth
 TOP = 15  # kernels of the profile
+SWITCHES = ("ways", "algorithms", "overlap")  # what a training can do without
+
+
+def switch_off(what: str) -> None:
+    """Let trainers that are made from now on do without one thing; '' is for nothing.
+
+    Parameters
+    ----------
+    what : {'ways', 'algorithms', 'overlap', ''}
+        Trying ways to compute layers, cuDNN trying its algorithms, updates beside backward.
+    """
+    from caffe import cuda_graph, overlapped_update, trials
+
+    trials.enable(what != "ways")
+    cuda_graph.try_algorithms(what != "algorithms")
+    overlapped_update.choose(overlapped_update.AFTER if what == "overlap" else None)
 
 
 @dataclass
@@ -26,6 +42,8 @@ class Cell:
     ----------
     batch : int
     precision, mode, data : str
+    without : str
+        What was switched off: one of SWITCHES, or nothing.
     iterations : int
         That were timed.
     milliseconds : float
@@ -45,6 +63,7 @@ class Cell:
     precision: str
     mode: str
     data: str
+    without: str
     iterations: int
     milliseconds: float
     images_per_second: float
@@ -68,13 +87,25 @@ class Trainer:
     device : {'cuda', 'cpu'}
     seed : int
         Of fillers, crops and dropout masks.
+    without : str
+        As for `switch_off`.
     """
 
     def __init__(
-        self, folder: Path, net: str, batch: int, precision: str, device: str, seed: int = 0
+        self,
+        folder: Path,
+        net: str,
+        batch: int,
+        precision: str,
+        device: str,
+        seed: int = 0,
+        without: str = "",
     ) -> None:
         import caffe
         from caffe import cuda_graph
+
+        switch_off(without)
+        self.without = without
 
         (caffe.set_mode_gpu if device == "cuda" else caffe.set_mode_cpu)()
         caffe.set_precision(precision)
@@ -136,12 +167,16 @@ class Trainer:
             iterations = max(3, int(seconds * 3 / max(self.time(3), 1e-6)))
         waited = self.waited()
         took = self.time(iterations)
+        captured = self.solver.captured
+        if mode == "graph" and on_gpu and not (captured and captured.recorded):
+            raise RuntimeError(f"no CUDA graph was captured: {self.solver.not_captured}")
         per_second = iterations * self.batch / took
         return Cell(
             batch=self.batch,
             precision=self.solver.net.precision,
             mode=mode,
             data=data,
+            without=self.without,
             iterations=iterations,
             milliseconds=1000 * took / iterations,
             images_per_second=per_second,
@@ -150,6 +185,11 @@ class Trainer:
             data_wait=min(1.0, (self.waited() - waited) / took),
             schedule_minutes=SCHEDULE / per_second / 60,
         )
+
+    def update_times(self) -> tuple[dict[str, float], str | None]:
+        """{way to update: seconds of an iteration}, and the way that was taken."""
+        captured = self.solver.captured
+        return (captured.overlap.seconds, captured.overlap.chosen) if captured else ({}, None)
 
     def close(self) -> None:
         """Stop the readers, and give the device's memory back."""

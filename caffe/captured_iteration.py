@@ -2,9 +2,10 @@
 
 Python needs longer to start the thousand kernels of an iteration than a GPU to run them.  A CUDA
 graph (cuda_graph.py) starts them all at once.  Its parts are the batch's crops and mirrors, if the
-records are on the device, forward, backward, the update of all parameters (fused_update.py), and
-the loss, which goes into a ring of the last losses.  Nothing waits for the GPU until somebody asks
-for a loss.
+records are on the device (captured_source.py), forward, backward, the update of all parameters
+(fused_update.py), of which the largest may run beside backward (overlapped_update.py), and the
+loss, which goes into a ring of the last losses.  Nothing waits for the GPU until somebody asks for
+a loss.
 
 The first iterations run without a graph, so that libraries can prepare themselves; they count like
 all others.  The graph is captured again when an address in it or its learning rate has changed, and
@@ -14,28 +15,24 @@ and snapshots are outside: they see the net's blobs, weights and history as alwa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 import torch
 
 from caffe import fused_update, processes, trials, whole_graph
-from caffe.layer import as_sequence
+from caffe.captured_source import Source
+from caffe.overlapped_update import BESIDE, OverlappedUpdate
 
 if TYPE_CHECKING:
     from caffe.blob import Blob
     from caffe.cuda_graph import Function, Recorder
-    from caffe.device_records import DeviceRecords
-    from caffe.layer import Layer
     from caffe.net import NetCore
-    from caffe.node import Node
+    from caffe.node import Node, Parameter
     from caffe.solver import Solver
 
 WARM_UP = 3  # iterations without a graph
 MOST_CHANGES = 5  # of the batch's shape; after that, iterations run without a graph
-# Passes whose records, crops and mirrors are drawn at once: so few that the GPU, which is some
-# iterations behind, does not notice.
-AHEAD = 200
 
 
 def obstacle(solver: Solver) -> str:
@@ -83,6 +80,8 @@ class CapturedIteration:
     Attributes
     ----------
     update : AllAtOnce
+    overlap : OverlappedUpdate
+        Whether it runs beside backward.
     trouble : str
         Why no further iteration can be captured, if so.
     """
@@ -90,10 +89,11 @@ class CapturedIteration:
     def __init__(self, solver: Solver, recorder: Recorder) -> None:
         self.solver, self.net, self.recorder = solver, solver.net, recorder
         self.update = fused_update.of(solver.updater)
+        self.overlap = OverlappedUpdate(solver)
         self.trouble = ""
         device, passes = self.net.device, solver.param.iter_size
         self._sources = [
-            _Source(node.layer, recorder) for node in self.net.nodes if _is_source(node)
+            Source(node.layer, recorder) for node in self.net.nodes if _is_source(node)
         ]
         # one place more than the log averages: the losses before this iteration stay whole
         self._ring = torch.zeros(solver.param.average_loss + 1, device=device)
@@ -131,7 +131,7 @@ class CapturedIteration:
             for source in self._sources:
                 source.read()
             self._check_key(constants)
-            self._do(self._whole if passes == 1 else self._one_pass)
+            self._do_whole() if passes == 1 else self._do(self._one_pass)
         if passes > 1:
             self._do(self._finish)
         self._warm += 1
@@ -166,6 +166,14 @@ class CapturedIteration:
                 self.trouble = "the batches change their shape"
         self._key, self._shapes = key, shapes
 
+    def _do_whole(self) -> None:
+        way = self.overlap.next()
+        function = self._whole_beside if way == BESIDE else self._whole
+        if self.overlap.chosen is None and function in self._recorded:
+            self.overlap.note(way, self.recorder.timed(self._recorded[function]))
+        else:
+            self._do(function)
+
     def _do(self, function: Function) -> None:
         """Run a function, as a graph once everything has been prepared."""
         if self._warm < WARM_UP or self.trouble:
@@ -178,7 +186,7 @@ class CapturedIteration:
                     self._recorded[function] = self.recorder.record(function)
             except RuntimeError as error:  # torch.AcceleratorError is one
                 self._forget()
-                self.trouble = f"the capture failed ({str(error).splitlines()[0]})"
+                self.trouble = f"the capture failed ({_first_line(error)})"
                 function()
                 return
         self._recorded[function]()
@@ -192,6 +200,20 @@ class CapturedIteration:
         loss, gradients = self._forward_backward()
         self._finish_with(loss, gradients)
 
+    def _whole_beside(self) -> None:
+        """The same numbers as `_whole`; large weights are updated while backward still runs."""
+        done: list[int] = []
+
+        def update(parameter: Parameter, gradient: torch.Tensor) -> None:
+            position = self.overlap.early.get(parameter)
+            if position is not None:
+                with self.recorder.beside():
+                    self.update.run_one(position, gradient)
+                done.append(position)
+
+        loss, gradients = self._forward_backward(update)  # they are kept until `join`
+        self._finish_with(loss, gradients, done)
+
     def _one_pass(self) -> None:
         loss, gradients = self._forward_backward()
         self._losses.index_copy_(0, self._pass, loss.reshape(1))
@@ -203,11 +225,22 @@ class CapturedIteration:
         torch._foreach_zero_(self._sums)
         self._pass.zero_()
 
-    def _forward_backward(self) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """The loss, and the gradients of all parameters; of those without one, zeros."""
-        found: dict[object, torch.Tensor] = {}
+    def _forward_backward(
+        self, ready: Callable[[Parameter, torch.Tensor], None] | None = None
+    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """The loss, and the gradients of all parameters; of those without one, zeros.
+
+        `ready` is told of each gradient while backward still runs.
+        """
+        found: dict[Parameter, torch.Tensor] = {}
+
+        def keep(parameter: Parameter, gradient: torch.Tensor) -> None:
+            found[parameter] = gradient
+            if ready is not None:
+                ready(parameter, gradient)
+
         given = {source.layer: source.batch() for source in self._sources}
-        loss = whole_graph.forward_backward(self.net, True, found.__setitem__, given)
+        loss = whole_graph.forward_backward(self.net, True, keep, given)
         for i, blob in enumerate(self.net.output_blobs):
             self._keep(f"output {i}", blob.tensor())
         for node in self.net.nodes:
@@ -217,8 +250,12 @@ class CapturedIteration:
         zeros = (torch.zeros_like(p.blob.tensor()) for p in parameters if p not in found)
         return loss, [found[p] if p in found else next(zeros) for p in parameters]
 
-    def _finish_with(self, loss: torch.Tensor, gradients: Sequence[torch.Tensor]) -> None:
-        self.update.run(gradients)
+    def _finish_with(
+        self, loss: torch.Tensor, gradients: Sequence[torch.Tensor], done: Collection[int] = ()
+    ) -> None:
+        self.update.run(gradients, done)
+        if done:
+            self.recorder.join()
         self._ring.index_copy_(0, self._place, loss.reshape(1))
         self._place.add_(1).remainder_(len(self._ring))
 
@@ -241,63 +278,8 @@ class CapturedIteration:
         self.update.log_clipping()
 
 
-class _Source:
-    """A data layer whose batches go into a graph.
-
-    If its records are on the device (device_records.py), the graph itself makes the batch, from the
-    row of a table that a counter on the device names.  Otherwise the layer's batch is copied to a
-    fixed place before the graph runs.
-
-    Attributes
-    ----------
-    tops : list of torch.Tensor
-        The fixed places; none if the records are on the device.
-    """
-
-    def __init__(self, layer: Layer, recorder: Recorder) -> None:
-        self.layer, self.recorder = layer, recorder
-        self.tops: list[torch.Tensor] = []
-        self._row = torch.zeros((), dtype=torch.long, device=layer.device)
-        self._known = 0  # what _row holds
-
-    @property
-    def _records(self) -> DeviceRecords | None:
-        return getattr(self.layer, "device_records", None)
-
-    @property
-    def read_by_graph(self) -> list[torch.Tensor]:
-        """The tensors whose addresses become part of the graph."""
-        records = self._records
-        return self.tops if records is None else [records.table, records.pixels, records.labels]
-
-    def read(self) -> None:
-        """Have the next batch ready for `batch`; part of no graph."""
-        records = self._records
-        if records is None:
-            self._read_from_layer()
-            return
-        if not records.left:
-            records.draw_ahead(AHEAD)
-        row = records.drawn - records.left
-        if row != self._known:  # other passes have taken rows, or the table is new
-            self._row.fill_(row)
-        records.advance()
-        self._known = row + 1
-
-    def _read_from_layer(self) -> None:
-        with self.recorder.reading():
-            batch = as_sequence(self.layer.forward())
-        self.recorder.take_over(batch)
-        if [top.shape for top in self.tops] != [top.shape for top in batch]:
-            self.tops = [torch.empty_like(top) for top in batch]  # with the same memory format
-        for place, top in zip(self.tops, batch, strict=True):
-            place.copy_(top)
-
-    def batch(self) -> Sequence[torch.Tensor]:
-        """The batch that `read` has made ready; this can be captured."""
-        records = self._records
-        if records is None:
-            return self.tops
-        tops = records.batch(self._row)[: len(self.layer.param.top)]
-        self._row.add_(1)
-        return tops
+def _first_line(error: BaseException) -> str:
+    """What went wrong first: ending a capture that has failed raises an error of its own."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -13,7 +13,7 @@ cache and gives Caffe's numbers to the last bit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 import torch
@@ -68,6 +68,7 @@ class AllAtOnce:
         self.groups: dict[tuple[float, float], list[int]] = {}  # parameters with equal multipliers
         for i, parameter in enumerate(parameters):
             self.groups.setdefault((parameter.lr_mult, parameter.decay_mult), []).append(i)
+        self._group_of = {i: group for group, members in self.groups.items() for i in members}
         device = parameters[0].blob.tensor().device if parameters else torch.device("cpu")
         self.norm = torch.zeros((), dtype=torch.float64, device=device)
         self._factors = {group: torch.zeros((), device=device) for group in self.groups}
@@ -89,13 +90,15 @@ class AllAtOnce:
         return ()
 
     @torch.no_grad()
-    def run(self, gradients: Sequence[torch.Tensor]) -> None:
+    def run(self, gradients: Sequence[torch.Tensor], done: Collection[int] = ()) -> None:
         """Update all parameters.
 
         Parameters
         ----------
         gradients : sequence of torch.Tensor
             One per parameter of the updater, contiguous, on the device; they are overwritten.
+        done : collection of int
+            Positions of the parameters that `run_one` has updated already.
         """
         p = self.updater.param
         gradients = [gradient.view(-1) for gradient in gradients]
@@ -106,7 +109,22 @@ class AllAtOnce:
         if p.iter_size != 1:
             torch._foreach_mul_(gradients, float(np.float32(1) / np.float32(p.iter_size)))
         for group, members in self.groups.items():
-            self._update(group, members, [gradients[i] for i in members])
+            left = [i for i in members if i not in done]
+            if left:
+                self._update(group, left, [gradients[i] for i in left])
+
+    @torch.no_grad()
+    def run_one(self, i: int, gradient: torch.Tensor) -> None:
+        """Update one parameter, without clip_gradients and iter_size, which need all gradients.
+
+        Parameters
+        ----------
+        i : int
+            Its position.
+        gradient : torch.Tensor
+            As for `run`.
+        """
+        self._update(self._group_of[i], [i], [gradient.view(-1)])
 
     def _update(self, group: tuple[float, float], members: list[int], gradients: Tensors) -> None:
         weights, histories = self._state(members)

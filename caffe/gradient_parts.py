@@ -48,17 +48,19 @@ def used_at_once(net: NetCore, use: Use) -> Iterator[None]:
 
 
 def use_of(net: NetCore, node: Node) -> Callable[[torch.Tensor, int], None] | None:
-    """What takes parts of the gradient of the node's first parameter; None if nothing does.
-
-    A parameter that several layers share has the sum of their gradients, which is complete only
-    when all of them are.
-    """
+    """What takes parts of the gradient of the node's first parameter; None if nothing does."""
     use = _uses.get(net)
-    if use is None or not node.params:
+    if use is None or not node.params or net.device.type != "cpu":
         return None
     parameter = node.params[0]
-    weight = parameter.blob.tensor()
-    users = sum(other.params.count(parameter) for other in net.nodes)
-    if users > 1 or weight.numel() <= PART or weight.device.type != "cpu":
-        return None
-    return functools.partial(use, parameter)
+    return functools.partial(use, parameter) if used_early(net, parameter) else None
+
+
+def used_early(net: NetCore, parameter: Parameter) -> bool:
+    """Whether its gradient is used as soon as it is there, while layers below are computed.
+
+    It must be large, or nothing is gained.  And a parameter that several layers share has the sum
+    of their gradients, which is complete only when all of them are.
+    """
+    users = sum(node.params.count(parameter) for node in net.nodes)
+    return users == 1 and parameter.blob.count > PART

@@ -7,7 +7,8 @@ Paper:   none of its tables; section 4 claims that the features come from the te
 Usage:   python experiments/evidence.py [--data DIR] [--voc DIR] [--work DIR] [--net CaffeNet]
                  [--solver solver.prototxt] [--recipe paper] [--labels topics shuffled]
                  [--seeds 0] --at N [N ...] [--name NAME] [--no-training]
-                 [--fine-tuning solver.prototxt] [--gpu] [--note TEXT]
+                 [--fine-tuning solver.prototxt] [--rate R] [--dropout P] [--no-mirror]
+                 [--lmdbs DIR] [--gpu] [--note TEXT]
 
 Shuffled labels are the same vectors, each at another image.  All trainings of a seed start from the
 same weights, those of iteration 0: the untrained net.  They advance in turn from one iteration of
@@ -70,7 +71,7 @@ def evaluate(run: runs.Run, iteration: int, args: argparse.Namespace) -> dict[st
     if not (folder / "LDA").exists():  # multi_modal_retrieval.py looks for the topics in --work
         (folder / "LDA").symlink_to(os.path.relpath(args.work / "LDA", folder))
     note = (
-        f"{args.net}, {args.solver}, {args.recipe}, {run.labels}, seed {run.seed}, iteration"
+        f"{args.net}, {args.solver}, {args.described}, {run.labels}, seed {run.seed}, iteration"
         f" {iteration}"
     )
     common = ("--work", folder, "--note", note)
@@ -160,7 +161,7 @@ def point(run: runs.Run, iteration: int, scores: dict[str, dict]) -> dict:
 
 def advance(args: argparse.Namespace) -> list[dict]:
     """Train and evaluate all runs up to the last iteration of --at; returns the record's rows."""
-    source, lmdbs = ROOT / "CNN" / args.net, args.work / "CNN" / args.net
+    source = ROOT / "CNN" / args.net
     if not (source / args.solver).is_file():
         raise UserError(
             f"{source / args.solver} does not exist: --net names a folder of CNN/, --solver a file"
@@ -175,7 +176,8 @@ def advance(args: argparse.Namespace) -> list[dict]:
     steps = [(iteration, run) for iteration in sorted({0, *args.at}) for run in every]
     for iteration, run in tqdm(steps, unit="evaluation"):
         if not args.no_training:
-            solver = runs.prepare(run, source, args.solver, args.recipe, lmdbs, args.snapshot)
+            settings = (args.recipe, args.lmdbs, args.snapshot, args.changes)
+            solver = runs.prepare(run, source, args.solver, *settings)
             runs.train(run, solver, iteration, args.gpu)
         if run.weights(iteration).exists():
             if not iteration:
@@ -203,14 +205,15 @@ def save(rows: list[dict], scores: dict[str, dict], args: argparse.Namespace) ->
         inputs={
             "train_val": ROOT / "CNN" / args.net / "train_val.prototxt",
             "solver": ROOT / "CNN" / args.net / args.solver,
-            "labels": args.work / "CNN" / args.net / artefacts.LABELS_LMDB / "data.mdb",
+            "labels": args.lmdbs / artefacts.LABELS_LMDB / "data.mdb",
         },
         seconds=time.perf_counter() - args.start,
         note=args.note,
         net=args.net,
         solver=args.solver,
-        recipe=args.recipe,
+        recipe=args.described,
         layers=layers,
+        loss_of_means=runs.loss_of_means(args.lmdbs) if args.lmdbs.exists() else None,
         chance={
             name: record["values"]["mean"]["chance"]
             if name in layers
@@ -270,12 +273,42 @@ def main() -> int:
         metavar="FILE",
         help="also fine-tune for VOC2007 by this solver of CNN/finetune_voc2007*",
     )
+    trials = parser.add_argument_group("changes of the recipe, for trials (give each a --name)")
+    trials.add_argument(
+        "--rate",
+        type=command_line.share("--rate"),
+        metavar="R",
+        help="base_lr in place of the solver's",
+    )
+    trials.add_argument(
+        "--dropout",
+        type=command_line.share("--dropout", zero=True),
+        metavar="P",
+        help="dropout_ratio in place of the net's; 0 leaves dropout out",
+    )
+    trials.add_argument(
+        "--mirror",
+        action=argparse.BooleanOptionalAction,
+        help="whether training images are mirrored at random (default: as the net says)",
+    )
+    trials.add_argument(
+        "--lmdbs",
+        type=Path,
+        metavar="DIR",
+        help="the LMDBs of create_lmdb.py, such as those with other labels (default:"
+        " WORK/CNN/<net>)",
+    )
     command_line.add_options(parser, "--gpu", "--note")
     args = parser.parse_args()
     args.start, args.name = time.perf_counter(), args.name or args.net
-    args.work, args.data, args.voc = (p.absolute() for p in (args.work, args.data, args.voc))
+    args.changes = nets.Changes(args.rate, args.dropout, args.mirror)
+    other = f"LMDBs {args.lmdbs.name}" if args.lmdbs else ""
+    args.described = ", ".join(filter(None, (args.recipe, str(args.changes), other)))
+    args.lmdbs = args.lmdbs or args.work / "CNN" / args.net
+    for name in ("work", "data", "voc", "lmdbs"):
+        setattr(args, name, getattr(args, name).absolute())
     print(
-        f"evidence {args.name}: {args.net}, {args.solver}, recipe {args.recipe}, labels"
+        f"evidence {args.name}: {args.net}, {args.solver}, recipe {args.described}, labels"
         f" {', '.join(args.labels)}, seeds {', '.join(map(str, args.seeds))},"
         f" at {', '.join(map(str, sorted(args.at)))}",
         flush=True,

@@ -90,10 +90,50 @@ def block(record: dict) -> str:
     """A record as it stands in experiments/README.md: a title, the table, and what chance gives."""
     seeds = ", ".join(map(str, dict.fromkeys(row["seed"] for row in record["rows"])))
     chance = ", ".join(f"{name} {100 * value:.1f}" for name, value in record["chance"].items())
+    if means_loss := record.get("loss_of_means"):
+        chance += f"; held-out loss of the topics' means {means_loss:.2f}"
     return (
         f"**{record['net']}, `{record['solver']}`, recipe {record['recipe']}, seeds {seeds}: mean"
         f" AP in percent**\n\n{table(record['rows'])}\n\nChance: {chance}. {record['note']}."
     )
+
+
+def trials(records: list[dict], reference: dict, seed: int) -> str:
+    """Changes of a recipe beside the recipe itself, in percent, as Markdown.
+
+    Parameters
+    ----------
+    records : list of dict
+        One per change, with a net trained on topics with `seed`; its last iteration counts.
+    reference : dict
+        The record of the recipe itself, with rows at these iterations; its other seeds say how much
+        chance there is in a number.
+    seed : int
+        Of the trainings that are compared.
+    """
+
+    def of_topics(record: dict, iteration: int) -> dict[int, dict]:
+        rows = (r for r in record["rows"] if r["labels"] == "topics")
+        return {r["seed"]: r for r in rows if r["iteration"] == iteration}
+
+    def line(iteration: int, title: str, row: dict) -> str:
+        cells = [f"{100 * value:.1f}" for value in measures(row).values()]
+        loss = f"{row['held_out_loss']:.2f}"
+        return f"| {iteration} | {title} | {loss} | {' | '.join(cells)} |"
+
+    last_of = [max(row["iteration"] for row in record["rows"]) for record in records]
+    names = list(measures(reference["rows"][0]))
+    lines = [f"| iteration | change of the recipe | held-out loss | {' | '.join(names)} |"]
+    lines += [f"| ---: | --- | ---: |{' ---: |' * len(names)}"]
+    for iteration in sorted(set(last_of)):
+        found = of_topics(reference, iteration)
+        for other in (seed, *(n for n in found if n != seed)):
+            lines.append(line(iteration, f"none, seed {other}", found[other]))
+        for record, last_one in zip(records, last_of, strict=True):
+            if last_one == iteration:
+                title = record["recipe"].removeprefix(f"{reference['recipe']}, ")
+                lines.append(line(iteration, title, of_topics(record, iteration)[seed]))
+    return "\n".join(lines)
 
 
 def draw(record: dict, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import math
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,52 @@ WEIGHTED = ("Convolution", "InnerProduct")
 # means of weights of long ago, while they move fast
 FRACTION = 0.95
 EPSILON = 1e-5  # BatchNorm's eps, Caffe's default
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What a trial changes in a recipe; None leaves the value of the net or the solver.
+
+    Attributes
+    ----------
+    rate : float, optional
+        base_lr.
+    dropout : float, optional
+        dropout_ratio of all Dropout layers; 0 takes them out, since Caffe has no such ratio.
+    mirror : bool, optional
+        Whether training images are mirrored at random.
+    """
+
+    rate: float | None = None
+    dropout: float | None = None
+    mirror: bool | None = None
+
+    def __str__(self) -> str:
+        """As in a title, such as 'rate 0.1, without dropout'; empty without changes."""
+        said = [] if self.rate is None else [f"rate {self.rate:g}"]
+        if self.dropout is not None:
+            said.append(f"dropout {self.dropout:g}" if self.dropout else "without dropout")
+        if self.mirror is not None:
+            said.append("mirrored" if self.mirror else "not mirrored")
+        return ", ".join(said)
+
+    def apply(self, net: caffe_pb2.NetParameter, solver: caffe_pb2.SolverParameter) -> None:
+        """Change a net for training, as `net_of` makes it, and its solver."""
+        if self.rate is not None:
+            solver.base_lr = self.rate
+        layers = [layer for layer in net.layer if self.dropout != 0 or layer.type != "Dropout"]
+        layers = [caffe_pb2.LayerParameter.FromString(each.SerializeToString()) for each in layers]
+        for layer in layers:
+            if layer.type == "Dropout" and self.dropout is not None:
+                layer.dropout_param.dropout_ratio = self.dropout
+            is_trained_on = layer.include and layer.include[0].phase == caffe_pb2.TRAIN
+            if layer.transform_param.crop_size and is_trained_on and self.mirror is not None:
+                layer.transform_param.mirror = self.mirror
+        del net.layer[:]
+        net.layer.extend(layers)
+
+
+UNCHANGED = Changes()
 
 
 def net_of(

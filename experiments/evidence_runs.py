@@ -23,6 +23,9 @@ LABELS = ("topics", "shuffled")
 PREFIX = "snapshots/net"
 BATCHES = 40  # of which an untrained net's BatchNorm takes its means
 KEPT = 2  # newest snapshots; the weights that are evaluated stay besides
+# of a solver, which a resumed training must share
+SETTINGS = ("base_lr", "lr_policy", "gamma", "stepsize", "momentum", "weight_decay")
+EPSILON = 1e-7  # of a probability whose logarithm is taken
 LEAP_YEAR = 2000  # assumed for a log without a year
 
 
@@ -90,8 +93,40 @@ def shuffle_labels(folder: Path, split: str, seed: int) -> Path:
     return output
 
 
+def loss_of_means(folder: Path) -> float | None:
+    """The held-out loss of outputs that are always the topics' means over the training images.
+
+    A net whose loss is not below it has learnt nothing about the images.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds train_labels_lmdb and val_labels_lmdb; None without the second.
+
+    Returns
+    -------
+    float or None
+        SigmoidCrossEntropyLoss of the means, in nats: summed over the topics, mean over the images.
+    """
+    train, val = (folder / f"{split}_labels_lmdb" for split in ("train", "val"))
+    if not val.exists():
+        return None
+    labels = (LMDB(str(path)) for path in (train, val))
+    means, held_out = (
+        np.mean([found.datum(i).float_data for i in range(len(found))], axis=0) for found in labels
+    )
+    means = np.clip(means, EPSILON, 1 - EPSILON)  # a topic that no image has
+    return float(-(held_out * np.log(means) + (1 - held_out) * np.log(1 - means)).sum())
+
+
 def prepare(
-    run: Run, net_folder: Path, solver_file: str, recipe: str, lmdbs: Path, every: int
+    run: Run,
+    net_folder: Path,
+    solver_file: str,
+    recipe: str,
+    lmdbs: Path,
+    every: int,
+    changes: nets.Changes = nets.UNCHANGED,
 ) -> caffe_pb2.SolverParameter:
     """Write a run's nets into its folder; return its solver, without max_iter.
 
@@ -108,6 +143,8 @@ def prepare(
         The folder of create_lmdb.py.
     every : int
         Iterations between snapshots, and between tests on the held-out images if there are any.
+    changes : evidence_nets.Changes
+        Of the recipe.
     """
     try:
         solver = prototxt.read_solver(net_folder / solver_file)
@@ -126,6 +163,7 @@ def prepare(
         net = nets.net_of(net_folder / solver.net, solver, sources)
         if recipe == "normalised":
             net = nets.normalised(net)
+        changes.apply(net, solver)
         batch = next(layer.data_param.batch_size for layer in net.layer if layer.type == "Data")
         if "val" in sources:
             count = len(LMDB(str(lmdbs / "val_images_lmdb")))
@@ -133,12 +171,27 @@ def prepare(
             solver.test_interval = every
     except CaffeError as error:
         raise UserError(str(error)) from error
+    refuse_other_settings(run, prototxt.to_text(net), solver)
     write(run.folder / "train_val.prototxt", prototxt.to_text(net))
     write(run.folder / "deploy.prototxt", nets.deploy(net_folder / "deploy.prototxt", recipe))
     solver.net, solver.snapshot_prefix = "train_val.prototxt", PREFIX
     solver.ClearField("train_state")
     solver.snapshot, solver.random_seed = every, run.seed
     return solver
+
+
+def refuse_other_settings(run: Run, net: str, solver: caffe_pb2.SolverParameter) -> None:
+    """Raise UserError if a run was begun with another net, other LMDBs or another solver."""
+    began, begun_solver = run.folder / "train_val.prototxt", run.folder / "solver.prototxt"
+    same = not began.exists() or began.read_text("utf-8") == net
+    if same and begun_solver.exists():
+        other = prototxt.read_solver(begun_solver)
+        same = all(getattr(other, name) == getattr(solver, name) for name in SETTINGS)
+    if not same:
+        raise UserError(
+            f"{run.folder} was begun with another net, other LMDBs or another solver: give another"
+            " --name, or the same options"
+        )
 
 
 def write(path: Path, text: str) -> None:

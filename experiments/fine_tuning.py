@@ -73,6 +73,22 @@ def net_folder(task: str, net: str) -> Path:
     return folder
 
 
+def check(net: Path, solver: str, weights: Iterable[Path]) -> None:
+    """Raise UserError, before anything is made, if a net has no such solver, or weights cannot be
+    read.
+    """
+    from caffe.error import CaffeError
+    from caffe.weights_file import read_layers
+
+    if not (net / solver).is_file():
+        raise UserError(f"{net / solver} does not exist: --solver names a file of this folder")
+    for path in weights:
+        try:
+            list(read_layers(path))
+        except CaffeError as error:
+            raise UserError(f"{error}: give other --weights, or train the net again") from error
+
+
 def crop_of(net: Path) -> int:
     """Side in pixels of the input of deploy.prototxt in a net's folder."""
     from caffe import prototxt

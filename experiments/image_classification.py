@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 import svm_folds
-from fine_tuning import CROPS, Training, crop_of, is_packed, net_folder, pack, scores
+from fine_tuning import CROPS, Training, check, crop_of, is_packed, net_folder, pack, scores
 
 from texttopicnet import (
     artefacts,
@@ -77,24 +77,29 @@ def extract(image_set: ImageSet, name: str, layers: list[str], args: argparse.Na
         command = [sys.executable, str(script), "--net", args.net, "--list", listing.name]
         command += ["--weights", str(weights_of(name, args)), "--blobs", ",".join(layers)]
         command += ["--out", str(out), "--force", *(["--gpu"] if args.gpu else [])]
-        if child_process.run(command).exit_status:
-            raise UserError(f"the features of {image_set.name} were not computed: see above")
+        if status := child_process.run(command).exit_status:
+            sys.exit(status)  # it has said why
 
 
 def features_of(
     image_set: ImageSet, name: str, layers: list[str], args: argparse.Namespace
 ) -> dict[str, Path]:
-    """{layer: features file}; those that are missing, or of other weights, are computed."""
+    """{layer: features file}; those that are missing, damaged or of other weights are computed."""
     digest = artefacts.sha256(weights_of(name, args))
     paths = {b: args.work / artefacts.set_features(image_set.name, b, name) for b in layers}
-    missing = [
-        layer
-        for layer, path in paths.items()
-        if args.force or not path.exists() or features.load(path).weights_sha256 != digest
-    ]
+    missing = [layer for layer, path in paths.items() if args.force or not made_from(path, digest)]
     if missing:
         extract(image_set, name, missing, args)
     return paths
+
+
+def made_from(path: Path, digest: str) -> bool:
+    """Whether a features file exists, is whole, and comes from the weights with a SHA-256."""
+    try:
+        return path.exists() and features.load(path).weights_sha256 == digest
+    except UserError as error:
+        print(f"{error}; computing it again", file=sys.stderr)
+        return False
 
 
 def summary(accuracies: list[float]) -> dict[str, float | list[float]]:
@@ -156,6 +161,7 @@ def classify_features(
     image_set: ImageSet, folds: list[Fold], name: str, layers: list[str], args: argparse.Namespace
 ) -> None:
     """SVMs on the features of some layers of a net."""
+    svm_folds.check(image_set, folds)
     for layer, path in features_of(image_set, name, layers, args).items():
         start = time.perf_counter()
         found = features.load(path, blob=layer)
@@ -178,6 +184,7 @@ def fine_tune(image_set: ImageSet, folds: list[Fold], name: str, args: argparse.
     """Fine-tune a net on every fold, and score the test images with 1 and with 10 crops."""
     start, begin = time.perf_counter(), weights_of(name, args)
     net = net_folder("classes", args.net)
+    check(net, args.solver, [begin])
     side, found = images.stored_side(crop_of(net)), {crops: [] for crops in CROPS}
     for number, fold in enumerate(folds, 1):
         folder = args.work / "CNN" / f"{net.name}_{image_set.name}_{fold.name}"

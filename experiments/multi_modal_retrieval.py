@@ -57,8 +57,13 @@ def ready_vectors(path: Path) -> tuple[np.ndarray, np.ndarray, list[str], list[s
     try:
         with np.load(path, allow_pickle=False) as f:
             found = {name: f[name] for name in READY}
+        for name in ("text_ids", "image_ids"):
+            if found[name].dtype.kind == "S":
+                found[name] = found[name].astype(str)
     except features.READ_ERRORS as error:
         why = " ".join(str(error).split()) or type(error).__name__
+        if "allow_pickle" in why:
+            why = "it is not an .npz file, or has an array of Python objects, which is not loaded"
         raise UserError(
             f"{path} does not hold the arrays {', '.join(READY)} ({why}): save them with"
             " numpy.savez"
@@ -75,8 +80,12 @@ def why_not_pairs(found: dict[str, np.ndarray]) -> str | None:
     if text.ndim != 2 or text.shape != image.shape or not text.size:
         return f"text {text.shape} and image {image.shape} are not vectors of the same pairs"
     for name in ("text", "image"):
-        if found[name].dtype.kind not in "fiu" or not np.isfinite(found[name]).all():
-            return f"{name} must hold finite numbers"
+        if found[name].dtype.kind not in "fiu":
+            return f"{name} must hold finite numbers, not {found[name].dtype}"
+        with np.errstate(over="ignore"):
+            wrong = np.flatnonzero(~np.isfinite(found[name].sum(axis=1, dtype=np.float64)))
+        if len(wrong):
+            return f"{name} must hold finite numbers, and its row {wrong[0]} does not"
         if (found[name] < 0).any():
             return f"{name} holds a negative number, and topic vectors are at least 0"
     for name in ("category", "text_ids", "image_ids"):
@@ -107,7 +116,12 @@ def evaluate_ready(path: Path) -> dict:
 
 def topics_or_file(text: str) -> int | Path:
     """The value of --topics: a number of topics, or a file of ready vectors."""
-    return Path(text) if text.endswith(".npz") else command_line.whole("--topics")(text)
+    if text.endswith(".npz"):
+        return Path(text)
+    try:
+        return command_line.whole("--topics")(text)
+    except UserError as error:
+        raise UserError(f"{error}, or ready vectors in a file that ends in .npz") from None
 
 
 def text_topics(

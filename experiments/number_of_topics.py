@@ -36,6 +36,7 @@ from texttopicnet import (
     json_files,
     results,
     voc,
+    voc_objects,
 )
 from texttopicnet.errors import UserError
 
@@ -167,7 +168,7 @@ def new_record(args: argparse.Namespace) -> dict:
         corpus="VOC2007" if paper_set else "part of VOC2007 or another set of its layout",
         values={},
         split={
-            split: len(voc.split_file(args.voc, None, split).read_text().split())
+            split: len(voc_objects.images(voc.year_folder(args.voc), split))
             for split in ("train", "val")
         },
         seed=args.seed,

@@ -87,17 +87,25 @@ def load_features(folder: Path, split: str, count: int) -> Sides:
     path = artefacts.downloaded(folder / FEATURES, README)
     try:
         found = scipy.io.loadmat(path)
-        sides = tuple(np.asarray(found[f"{side}_{split}"], np.float64) for side in "IT")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", np.exceptions.ComplexWarning)  # is refused below
+            sides = tuple(np.asarray(found[f"{side}_{split}"], np.float64) for side in "IT")
     except features.MAT_ERRORS as error:
         raise UserError(
             f"{path} does not hold the arrays I_{split} and T_{split} of a MATLAB file ({error}):"
             f" {README} says how to get it"
         ) from error
     for side, array in zip("IT", sides, strict=True):
-        if array.ndim != 2 or len(array) != count or not np.isfinite(array).all():
+        is_real = not np.iscomplexobj(found[f"{side}_{split}"])
+        if not is_real or array.ndim != 2 or len(array) != count or not np.isfinite(array).all():
             raise UserError(
                 f"{path}: {side}_{split} {array.shape} is not one row of finite numbers for each of"
                 f" the list's {count} pairs: get the file again ({README})"
+            )
+        if not array.std(axis=0).any():
+            raise UserError(
+                f"{path}: {side}_{split} has the same numbers for all pairs: get the file again"
+                f" ({README})"
             )
     return sides
 

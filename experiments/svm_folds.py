@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from texttopicnet import atomic_files, features, linear_svm
 from texttopicnet.errors import UserError
-from texttopicnet.image_sets import Fold
+from texttopicnet.image_sets import Fold, ImageSet
 
 GRID = [0.5**n for n in range(7, 19, 2)]  # 7.8e-3 ... 7.6e-6
 VAL_SHARE = 0.2  # of the training images, on which C is chosen
@@ -56,22 +56,25 @@ def svm_fold(
     return accuracy(fold.train, fold.test, best), best
 
 
+def check(image_set: ImageSet, folds: list[Fold]) -> None:
+    """Raise UserError if a class has a single training image in a fold."""
+    for fold in folds:
+        counts = np.bincount(image_set.labels[fold.train], minlength=len(image_set.classes))
+        if counts.min() < 2:
+            only = fold.train[image_set.labels[fold.train] == counts.argmin()][0]
+            raise UserError(
+                f"{image_set.paths[only]} is the only training image of class"
+                f" '{image_set.classes[counts.argmin()]}' in split {fold.name}, and SVMs need two,"
+                " to choose C: add images of the class, or leave it out"
+            )
+
+
 def split(
     labels: np.ndarray, rows: np.ndarray, n_classes: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Training rows as four fifths and a fifth, with the same shares of the classes.
-
-    Raises
-    ------
-    UserError
-        A class has one image.
+    """Training rows as four fifths and a fifth, with the same shares of the classes, each of which
+    has two images or more (`check`).
     """
-    counts = np.bincount(labels[rows], minlength=n_classes)
-    if counts.min() < 2:
-        raise UserError(
-            "a class has a single training image: C cannot be chosen, because that needs one to"
-            " train and one to test"
-        )
     held_out = max(n_classes, round(VAL_SHARE * len(rows)))
     return train_test_split(rows, test_size=held_out, random_state=seed, stratify=labels[rows])
 

@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from fine_tuning import CROPS, Training, adopt, crop_of, is_packed, net_folder, pack, scores
+from fine_tuning import CROPS, Training, adopt, check, crop_of, is_packed, net_folder, pack, scores
 
 from texttopicnet import (
     artefacts,
@@ -35,6 +35,7 @@ from texttopicnet import (
     results,
     voc,
 )
+from texttopicnet.counts import counted, first_of
 from texttopicnet.errors import UserError
 
 UNTRAINED_NOTE = "begun with the same net as its fillers made it, not trained"
@@ -47,8 +48,9 @@ def image_paths(folder: Path, ids: list[str]) -> list[Path]:
     missing = [path for path in paths if not path.is_file()]
     if missing:
         raise UserError(
-            f"{missing[0]} is missing, and {len(missing) - 1} more of {len(paths)} images of the"
-            " lists in ImageSets/Main: put them there, or take them out of the lists"
+            f"{jpegs}: {counted(len(missing), 'image is', 'images are')} missing of {len(paths)} in"
+            f" the lists in ImageSets/Main{first_of(len(missing), missing[0].name)}; unpack the set"
+            " again, or correct the lists"
         )
     return paths
 
@@ -148,14 +150,19 @@ def score(training: Training, args: argparse.Namespace, note: str, start: float)
     print(output)
 
 
-def fine_tune(name: str, weights: Path | None, note: str, args: argparse.Namespace) -> None:
+def begin_of(name: str, args: argparse.Namespace) -> Path:
+    """The weights that a fine-tuning begins with; UserError if they do not exist."""
+    begin = args.weights or args.work / "CNN" / args.net / f"{name}.caffemodel"
+    return artefacts.existing(begin, "scripts/05_train_cnn.sh")
+
+
+def fine_tune(name: str, note: str, args: argparse.Namespace) -> None:
     """Fine-tune one net and score it."""
     start = time.perf_counter()
     net = net_folder("voc2007", args.net)
-    begin = weights or args.work / "CNN" / args.net / f"{name}.caffemodel"
-    begin = artefacts.existing(begin, "scripts/05_train_cnn.sh")
     n_classes = len(voc.classes(args.voc))
-    training = Training(net.name, args.work / "CNN" / net.name, begin, name, n_classes)
+    folder = args.work / "CNN" / net.name
+    training = Training(net.name, folder, begin_of(name, args), name, n_classes)
     training.run(args.solver, args.seed, note, args.force, args.gpu)
     score(training, args, note, start)
 
@@ -210,9 +217,11 @@ def main() -> int:
     if names and args.fine_tuned:
         score_given(args)
     elif names:
-        lmdbs(args, net_folder("voc2007", args.net))
+        net = net_folder("voc2007", args.net)
+        check(net, args.solver, [begin_of(name, args) for name in names])
+        lmdbs(args, net)
     for name in [] if args.fine_tuned else names:
-        fine_tune(name, args.weights, UNTRAINED_NOTE if name == "untrained" else args.note, args)
+        fine_tune(name, UNTRAINED_NOTE if name == "untrained" else args.note, args)
     return 0
 
 

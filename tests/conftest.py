@@ -13,11 +13,30 @@ from pathlib import Path
 import numpy as np
 import pytest
 import recorded
+import workers
 
+# Before any test loads PyTorch, so that its threads wait as in Caffe's commands: the workers of
+# pytest-xdist share the cores.
+import caffe
 from texttopicnet import cores
 
 ROOT = Path(__file__).resolve().parents[1]
 os.environ.pop("GLOG_minloglevel", None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config):
+    return workers.wanted(config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    return workers.scheduler(config, log)
+
+
+def pytest_collection_modifyitems(config, items):
+    if hasattr(config, "workerinput"):  # this is a worker
+        workers.slow_first(items)
 
 
 @pytest.fixture(autouse=True)
@@ -25,6 +44,8 @@ def default_log_level():
     """A script that runs within a test sets Caffe's log level for its own process."""
     yield
     os.environ.pop("GLOG_minloglevel", None)
+    if "caffe.log" in sys.modules:
+        sys.modules["caffe.log"]._given.clear()
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +63,6 @@ def golden():
 @pytest.fixture
 def net_from(tmp_path):
     """net_from(text, phase): a caffe.Net of prototxt text."""
-    import caffe
 
     def build(text, phase=caffe.TRAIN):
         path = tmp_path / "net.prototxt"

@@ -237,7 +237,13 @@ def present() -> Iterator[Gpu]:
         "current_stream": lambda *_: None,
         "device": lambda *_: nullcontext(),
         "mem_get_info": lambda *_: (80 << 30, 80 << 30),
-        "Event": lambda *_: types.SimpleNamespace(record=lambda *_: None, query=lambda: True),
+        "Event": lambda *_, **__: types.SimpleNamespace(
+            record=lambda *_: None,
+            query=lambda: True,
+            synchronize=lambda: gpu.waits.append("synchronize"),
+            elapsed_time=lambda _: 1.0,
+        ),
+        "_sleep": lambda _: None,
         "get_rng_state": lambda *_: torch.get_rng_state(),
         "set_rng_state": lambda state, *_: torch.set_rng_state(state),
     }

@@ -60,7 +60,8 @@ class Trainings:
         text_format.Merge(settings, given)
         solver = caffe.get_solver(given)
         self.solvers.append(solver)
-        solver.recorder = recorder
+        if recorder is not None:  # else that of the device: none on the CPU
+            solver.recorder = recorder
         for net in (solver.net, *solver.test_nets):
             net.keep_blobs = False
         return solver
@@ -83,7 +84,7 @@ def trained(solver, iterations=ITERATIONS):
 
 def state(solver):
     weights = [p.blob.tensor() for p in solver.net.learnable]
-    return [tensor.detach().clone().numpy() for tensor in [*weights, *solver.updater.history]]
+    return [tensor.detach().clone().cpu().numpy() for tensor in [*weights, *solver.updater.history]]
 
 
 def assert_equal(first, second, rtol=2e-5):

@@ -381,7 +381,7 @@ class Slow:
     def find_spec(self, name, *_):
         if name == "numpy":
             print("loading", flush=True)
-            time.sleep(60)
+            time.sleep(300)
 sys.meta_path.insert(0, Slow())
 import runpy
 sys.path.insert(0, "LDA")
@@ -400,7 +400,7 @@ def test_ctrl_c_while_libraries_are_loading_is_quiet():
     )
     assert process.stdout.readline() == "loading\n"
     process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=30)
+    _, error = process.communicate(timeout=300)
     assert process.returncode == -signal.SIGINT
     assert error == ""
 
@@ -420,7 +420,7 @@ import signal
 signal.signal(signal.SIGINT, signal.SIG_DFL)  # as texttopicnet.startup leaves it
 def main():
     print("running", flush=True)
-    time.sleep(60)
+    time.sleep(300)
 command_line.run(main)
 """
 
@@ -435,7 +435,7 @@ def test_ctrl_c_afterwards_is_one_line():
     )
     assert process.stdout.readline() == "running\n"
     process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=30)
+    _, error = process.communicate(timeout=300)
     assert process.returncode == 130
     assert error == "interrupted: no half-written file was left behind\n"
 

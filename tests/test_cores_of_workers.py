@@ -1,6 +1,8 @@
 """Threads times processes never exceed the cores."""
 
 import os
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info
 
-from texttopicnet import cores, parallel
+from texttopicnet import artefacts, cores, parallel
 from texttopicnet.cores import usable  # the conftest replaces cores.usable
 
 
@@ -63,3 +65,25 @@ def test_threads_of_each_process(monkeypatch, count, each):
 def test_the_affinity_counts(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
     assert usable() == 1
+
+
+AFTER_OPENCV = """
+import cv2
+import numpy as np
+from texttopicnet import cores, parallel
+cores.usable = lambda: 4
+image = np.zeros((2000, 2000, 3), np.uint8)
+cv2.setNumThreads(4)
+cv2.resize(image, (3000, 3000))
+def threads(_):
+    cv2.resize(image, (3000, 3000))
+    return cv2.getNumThreads()
+print(list(parallel.ordered_map(threads, [0, 1], 2)), cv2.getNumThreads())
+"""
+
+
+def test_workers_start_after_opencv_has_used_its_threads():
+    """Two workers on four cores have two threads each; this process has its four again."""
+    command = [sys.executable, "-c", AFTER_OPENCV]
+    done = subprocess.run(command, cwd=artefacts.ROOT, capture_output=True, text=True, timeout=300)
+    assert done.stdout == "[2, 2] 4\n", done.stderr

@@ -429,7 +429,7 @@ def fetched(address, data=None, **headers):
     headers = {"Content-Type": "application/json"} | headers
     request = urllib.request.Request(address, data, headers)
     try:
-        with urllib.request.urlopen(request, timeout=20) as response:
+        with urllib.request.urlopen(request, timeout=120) as response:
             return response.status, response.read()
     except urllib.error.HTTPError as error:
         return error.code, error.read()
@@ -471,7 +471,7 @@ def test_no_other_file_than_an_upload_is_read(server, made, path):
     body = {"data": [payload], "fn_index": function, "session_hash": "s"}
     status, _ = fetched(f"{server}gradio_api/queue/join?", json.dumps(body).encode())
     assert status == 200
-    with urllib.request.urlopen(f"{server}gradio_api/queue/data?session_hash=s", timeout=20) as f:
+    with urllib.request.urlopen(f"{server}gradio_api/queue/data?session_hash=s", timeout=120) as f:
         events = f.read().decode()
     assert '"success":false' in events
     assert "Nearest" not in events
@@ -538,7 +538,7 @@ def browser():
 def page(browser, server):
     """The page in a tab that notes its requests and errors."""
     tab = browser.new_page(viewport={"width": 1280, "height": 900})
-    tab.set_default_timeout(20_000)
+    tab.set_default_timeout(120_000)
     tab.addresses, tab.errors = [], []
     tab.on("request", lambda request: tab.addresses.append(request.url))
     tab.on("pageerror", lambda error: tab.errors.append(str(error)))

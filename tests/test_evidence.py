@@ -138,6 +138,38 @@ def test_folding_changes_no_output(nets, tmp_path):
     assert np.allclose(before, after, atol=1e-5)
 
 
+def test_changes_of_a_recipe(nets):
+    """Each changes what it names, and nothing else; held-out images are never mirrored."""
+    path = artefacts.ROOT / "CNN" / "CaffeNet" / "train_val.prototxt"
+    sources = {"train": ("i", "l"), "val": ("vi", "vl")}
+
+    def changed(**values):
+        solver = caffe_pb2.SolverParameter(base_lr=0.5)
+        net = nets.net_of(path, solver, sources)
+        nets.Changes(**values).apply(net, solver)
+        ratios = [x.dropout_param.dropout_ratio for x in net.layer if x.type == "Dropout"]
+        mirror = [x.transform_param.mirror for x in net.layer if x.type == "Data"]
+        return len(net.layer), ratios, mirror, solver.base_lr
+
+    many = changed()[0]
+    assert changed() == (many, [0.5, 0.5], [True, False, False, False], 0.5)
+    assert changed(dropout=0.25) == (many, [0.25, 0.25], [True, False, False, False], 0.5)
+    assert changed(dropout=0) == (many - 2, [], [True, False, False, False], 0.5)
+    assert changed(mirror=False) == (many, [0.5, 0.5], [False] * 4, 0.5)
+    assert changed(rate=0.25) == (many, [0.5, 0.5], [True, False, False, False], 0.25)
+    assert str(nets.Changes()) == ""
+    assert str(nets.Changes(0.1, 0, False)) == "rate 0.1, without dropout, not mirrored"
+    assert str(nets.Changes(dropout=0.2, mirror=True)) == "dropout 0.2, mirrored"
+
+
+def test_the_loss_of_the_topics_means(runs, tmp_path):
+    """Means 1/2 and 1/4; the held-out image has the first topic alone: -ln(1/2) - ln(3/4)."""
+    write_labels(tmp_path / "train_labels_lmdb", [[1.0, 0.0], [0.0, 0.5]])
+    assert runs.loss_of_means(tmp_path) is None
+    write_labels(tmp_path / "val_labels_lmdb", [[1.0, 0.0]])
+    assert runs.loss_of_means(tmp_path) == pytest.approx(math.log(2) + math.log(4 / 3))
+
+
 def test_held_out_losses(runs, tmp_path):
     log = tmp_path / "train.log"
     log.write_text("""net
@@ -175,6 +207,34 @@ def test_summary_and_table(curves):
         "| topics | 10 | 2 | 75.0 | not run |",
         "| topics | 20 | 1 | 100.0 | not run |",
     ]
+
+
+def test_trials_stand_beside_the_seeds_of_the_recipe(curves):
+    def record(recipe, *rows):
+        return {"recipe": recipe, "rows": [r | {"held_out_loss": 4.125} for r in rows]}
+
+    rows = (row("topics", seed, n, 0.25 + seed / 4) for n in (5, 9) for seed in (0, 1))
+    reference = record("r", *rows, row("shuffled", 0, 5, 0.125))
+    longer = record("r, rate 0.1", row("topics", 0, 5, 0.0), row("topics", 0, 9, 0.625))
+    short = record("r, dropout 0.2", row("topics", 0, 0, 0.125), row("topics", 0, 5, 0.5))
+    assert curves.trials([longer, short], reference, 0).splitlines() == [
+        "| iteration | change of the recipe | held-out loss | fc7 |",
+        "| ---: | --- | ---: | ---: |",
+        "| 5 | none, seed 0 | 4.12 | 25.0 |",
+        "| 5 | none, seed 1 | 4.12 | 50.0 |",
+        "| 5 | dropout 0.2 | 4.12 | 50.0 |",
+        "| 9 | none, seed 0 | 4.12 | 25.0 |",
+        "| 9 | none, seed 1 | 4.12 | 50.0 |",
+        "| 9 | rate 0.1 | 4.12 | 62.5 |",
+    ]
+
+
+def test_the_readme_has_the_trials(curves):
+    folder = artefacts.ROOT / "experiments"
+    found = folder / "results" / "evidence"
+    reference = results.load(found / "evidence_small_normalised.json")
+    records = [results.load(path) for path in sorted((found / "trials").glob("evidence_*.json"))]
+    assert curves.trials(records, reference, 0) in (folder / "README.md").read_text()
 
 
 def test_the_readme_has_the_tables_of_the_records(curves):
@@ -275,6 +335,9 @@ def test_it_trains_evaluates_and_goes_on(made, evidence, runs, capfd):
 
     with pytest.raises(UserError, match="has reached iteration 4, and the weights of iteration 3"):
         evidence(*options, "3")
+    for other in (["--rate", "0.5"], ["--dropout", "0"], ["--no-mirror"]):
+        with pytest.raises(UserError, match="topics_seed0 was begun with another net, other LMDBs"):
+            evidence(*options, "6", *other)
 
 
 def test_fine_tuning_starts_from_folded_weights(evidence, script, accept, monkeypatch):

@@ -89,6 +89,7 @@ def test_the_whole_program_on_the_cpu(tmp_path):
     out = tmp_path / "gpu.json"
     small = ["--device", "cpu", "--net", "CaffeNetSample", "--images", "12", "--batch", "4"]
     more = ["--iterations", "2", "--precision", "fp32,tf32", "--profile", "--full", "3"]
+    more += ["--without", "overlap"]
     done = subprocess.run(
         [sys.executable, str(BENCHMARKS / "gpu.py"), *small, *more, "--out", str(out)],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
@@ -108,9 +109,9 @@ def test_the_whole_program_on_the_cpu(tmp_path):
         assert cell["schedule_minutes"] == pytest.approx(minutes)
         assert 0 < cell["floor_share"] < 1
         assert 0 <= cell["data_wait"] <= 1
-        assert f"| 4 | fp32 | {cell['mode']} | {cell['data']} |" in done.stdout
+        assert f"| 4 | fp32 | {cell['mode']} | {cell['data']} | overlap |" in done.stdout
     assert cells[2]["data_wait"] == cells[3]["data_wait"] == 0
-    assert "4 tf32: precision tf32 needs a GPU" in found["values"]["left out"][0]
+    assert "4 tf32 overlap: precision tf32 needs a GPU" in found["values"]["left out"][0]
     assert found["values"]["full"]["iterations"] == 3
     assert "3 of 3" in done.stdout
     kernels = found["values"]["profile"]
@@ -143,8 +144,9 @@ def test_all_together_take_eight_minutes_at_most(check, tmp_path, monkeypatch, c
     """The steps that must not be missing have their time even if all of them use it up."""
     for device in ("cuda", "cpu"):
         steps = check.steps(tmp_path, device)
-        assert [step.name for step in steps[:4]] == ["versions", "parity", "tests", "table"]
-        assert sum(step.limit for step in steps[:4]) <= 400
+        names = [step.name for step in steps[:5]]
+        assert names == ["versions", "parity", "layers", "tests", "table"]
+        assert sum(step.limit for step in steps[:5]) <= 400
     limits = []
 
     def run(step, out, device, left):
@@ -175,7 +177,13 @@ def test_sigterm_ends_the_step_and_shows_the_table(check, tmp_path, monkeypatch,
     before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(check, "steps", lambda *_: program)
     monkeypatch.setattr(sys, "argv", ["x", str(tmp_path), "--device", "cpu"])
-    (tmp_path / "table.log").write_text("| batch |\n|---|\n| 64 | tf32 |\nand more\n")
+    collect = check.collect
+
+    def with_a_log(folder, *rest):  # of a step that had no time to write its record
+        (folder / "table.log").write_text("| batch |\n|---|\n| 64 | tf32 |\nand more\n")
+        collect(folder, *rest)
+
+    monkeypatch.setattr(check, "collect", with_a_log)
     try:
         assert check.main() == 1
     finally:
@@ -185,7 +193,7 @@ def test_sigterm_ends_the_step_and_shows_the_table(check, tmp_path, monkeypatch,
     assert re.search(r"^long .* interrupted", table, re.M)
     assert re.search(r"^last +left out, no time was left$", table, re.M)
     assert "| 64 | tf32 |\n" in table  # no record, but the log
-    assert not (tmp_path / "last.log").exists()
+    assert "===== last" not in (tmp_path / "logs.txt").read_text()
 
 
 def test_a_step_that_fails_or_hangs_does_not_stop_the_others(check, tmp_path, monkeypatch, capsys):
@@ -196,16 +204,27 @@ def test_a_step_that_fails_or_hangs_does_not_stop_the_others(check, tmp_path, mo
         check.Step(
             "hangs", 2, ["-c", f"{children.replace('input()', 'import time; time.sleep(99)')}"]
         ),
-        check.Step("last", 60, ["-c", "import os; print(os.environ['TTN_TEST_DEVICE'])"]),
+        check.Step(
+            "last",
+            60,
+            ["-c", "import os; print(os.environ['TTN_TEST_DEVICE'], os.environ['PYTHONPATH'])"],
+        ),
     ]
     monkeypatch.setattr(check, "steps", lambda *_: program)
     monkeypatch.setattr(sys, "argv", ["x", str(tmp_path / "out"), "--device", "cpu"])
+    monkeypatch.setenv("PYTHONPATH", "/of/the/user")
     assert check.main() == 1
     table = capsys.readouterr().out
     assert re.search(r"^good .* ok +seven$", table, re.M)
     assert re.search(r"^bad .* failed, status 3 +why$", table, re.M)
     assert re.search(r"^hangs .* stopped after 2 s", table, re.M)
-    assert re.search(r"^last .* ok +cpu$", table, re.M)
+    assert re.search(rf"^last .* ok +cpu {re.escape(str(ROOT))}:/of/the/user$", table, re.M)
+    # few files, so that they are easy to carry; what a step prints when it fails is also shown
+    out = tmp_path / "out"
+    assert sorted(p.name for p in out.iterdir()) == ["logs.txt", "records.json", "table.txt"]
+    assert "===== bad\nwhy\n" in (out / "logs.txt").read_text()
+    assert (out / "table.txt").read_text() in table
+    assert "why\nhangs (at most" in table
 
 
 def test_the_results_of_tests_and_tables(check, tmp_path):
@@ -215,13 +234,61 @@ def test_the_results_of_tests_and_tables(check, tmp_path):
     assert check.result(check.Step("tests", 1, []), tmp_path) == "5 passed, 2 failed, 2 skipped"
     cell = {"batch": 64, "precision": "tf32", "mode": "graph", "data": "cached", "data_wait": 0.01}
     cell |= {"images_per_second": 1234.5, "milliseconds": 51.84, "floor_share": 0.25}
-    cell |= {"schedule_minutes": 138.2}
-    (tmp_path / "gpu.json").write_text(json.dumps({"values": {"cells": [cell]}}))
-    (line,) = check.rows(tmp_path / "gpu.json")
-    assert line == (
+    cell |= {"schedule_minutes": 138.2, "without": ""}
+    values = {"cells": [cell, cell | {"without": "ways"}], "left out": ["64 bf16: why\nand how"]}
+    (tmp_path / "table.json").write_text(json.dumps({"values": values}))
+    assert check.result(check.Step("table", 1, []), tmp_path) == "2 rows, 1 left out"
+    row = (
         "   64 tf32 graph cached     1,234 images/s    51.84 ms   25% of the floor, waits 1.0%,"
         " 160,000 x 64: 138.2 min"
     )
+    wanted = ["left out: 64 bf16: why", row, f"{row}, without ways"]
+    assert check.rows("table", tmp_path) == wanted
+
+
+def test_tests_that_were_stopped_are_counted(check, tmp_path):
+    """pytest writes its report at the end; until then there are the lines of its log."""
+    (tmp_path / "tests.log").write_text(
+        "tests/gpu/test_a.py::test_one PASSED [ 20%]\ntests/gpu/test_a.py::test_two FAILED [ 40%]\n"
+        "tests/gpu/test_a.py::test_three[SKIPPED] SKIPPED (no) [ 60%]\n"
+        "tests/gpu/test_a.py::test_four PASSED [ 80%]\ntests/gpu/test_a.py::test_five "
+    )
+    step = check.Step("tests", 1, ["-m", "pytest", "-v"])
+    assert check.result(step, tmp_path) == "2 passed, 1 failed, 1 skipped, and no more"
+
+
+def test_missing_packages_are_named_before_anything_runs(check, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(
+        check, "NEEDED", {"no.such.module": "one", "numpy": "numpy", "no_such": "two"}
+    )
+    monkeypatch.setattr(sys, "argv", ["x", str(tmp_path / "out")])
+    assert check.main() == 1
+    said = "gpu_check.py: one two is missing: python -m pip install one two\n"
+    assert capsys.readouterr().out == said
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_row_that_fails_does_not_stop_the_others(load_script, tmp_path, monkeypatch, capsys):
+    """Also if it is no CaffeError; its traceback is in the log."""
+    gpu = load_script("benchmarks/gpu.py")
+    measure = gpu.Trainer.measure
+
+    def failing(trainer, mode, *rest):
+        if mode == "eager":
+            raise ValueError("a planted error")
+        return measure(trainer, mode, *rest)
+
+    monkeypatch.setattr(gpu.Trainer, "measure", failing)
+    out = tmp_path / "gpu.json"
+    small = ["--device", "cpu", "--net", "CaffeNetSample", "--images", "8", "--batch", "4"]
+    more = ["--iterations", "2", "--precision", "fp32", "--data", "cached", "--out", str(out)]
+    assert gpu.main([*small, *more]) == 0
+    values = json.loads(out.read_text())["values"]
+    assert [cell["mode"] for cell in values["cells"]] == ["graph"]
+    assert values["left out"] == ["4 fp32 eager cached: a planted error"]
+    said = capsys.readouterr().out
+    assert "ValueError: a planted error" in said
+    assert "left out: 4 fp32 eager cached: a planted error" in said
 
 
 # -------------------------------------------------------------------------- curves of precisions

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,7 +13,7 @@ from sklearn.svm import LinearSVC
 import caffe
 from texttopicnet import artefacts, features, image_folder
 from texttopicnet.errors import UserError
-from texttopicnet.image_sets import Fold
+from texttopicnet.image_sets import Fold, ImageSet
 
 
 @pytest.fixture(scope="module")
@@ -84,9 +85,16 @@ def test_a_run_that_was_stopped_resumes_with_the_next_fold(script, tmp_path, mon
     assert script.svm_folds.read_kept(path.with_suffix(".folds.json")) == {}
 
 
-def test_a_class_with_one_training_image(script):
-    with pytest.raises(UserError, match="a class has a single training image"):
-        script.svm_folds.split(np.array([0, 0, 1]), np.arange(3), 2, 0)
+def test_a_class_with_one_training_image_is_named(script):
+    paths = [Path(name) for name in ("a/1.jpg", "a/2.jpg", "b/3.jpg", "b/4.jpg")]
+    folds = [Fold("01", np.arange(4), np.arange(0)), Fold("02", np.arange(3), np.array([3]))]
+    labels = np.array([0, 0, 1, 1])
+    image_set = ImageSet("ab", ["a", "b"], paths, labels, folds, [], False)
+    script.svm_folds.check(image_set, folds[:1])
+    with pytest.raises(
+        UserError, match=r"b/3\.jpg is the only training image of class 'b' in split"
+    ):
+        script.svm_folds.check(image_set, folds)
 
 
 @pytest.fixture
@@ -153,10 +161,23 @@ def test_features_of_other_weights_are_computed_again(script, monkeypatch, work,
         path = work / artefacts.set_features("colours", layer, "trained")
         old = features.Features(ids, np.zeros((20, 3), np.float32), layer, "0" * 64)
         features.save(path, old)
+    path.write_bytes(path.read_bytes()[:100])  # damaged
     run(script, monkeypatch, work)
-    assert "features: max5, pool5, fc6, fc7 of " in capfd.readouterr().out
+    printed = capfd.readouterr()
+    assert "features: max5, pool5, fc6, fc7 of " in printed.out
+    assert f"{path} is not a features file" in printed.err
     digest = artefacts.sha256(work / "CNN/CaffeNetSample/trained.caffemodel")
     assert features.load(path).weights_sha256 == digest
+
+
+def test_a_damaged_image_is_one_sentence(script, monkeypatch, work, capfd):
+    (work / "colours" / "red" / "3.jpg").write_bytes(b"no image")
+    with pytest.raises(SystemExit) as ended:
+        run(script, monkeypatch, work)
+    assert ended.value.code == 1
+    said = [row for row in capfd.readouterr().err.splitlines() if row.startswith("error")]
+    assert len(said) == 1
+    assert "red/3.jpg is not an image" in said[0]
 
 
 def test_fine_tuning_on_a_fold(script, monkeypatch, work):

@@ -89,6 +89,7 @@ def spoil(path, change):
         ("fold_indices.txt", lambda b: b"3 x\n", r"line 1 is not a list of row numbers"),
         ("fold_indices.txt", lambda b: b"3 3\n", r"line 1 names an image twice"),
         ("fold_indices.txt", lambda b: b"\n", r"fold_indices.txt has no folds"),
+        ("fold_indices.txt", lambda b: b[:-7], r"has 2 folds of 8 to 10 images.*truncated"),
         ("fold_indices.txt", lambda b: b"0 1 2\n", r"split 01: train has no image of class 'cat'"),
         ("class_names.txt", lambda b: b"one two", r"class_names.txt has 2 names, not 10"),
     ],
@@ -98,6 +99,15 @@ def test_bad_stl10_files_are_one_sentence(stl, name, change, sentence):
     spoil(folder / name, change)
     with pytest.raises(UserError, match=sentence):
         stl10.read(folder, unpacked)
+
+
+def test_the_official_stl10_has_ten_folds(tmp_path):
+    path = tmp_path / "fold_indices.txt"
+    path.write_text("0 1 4999\n" * 10)
+    assert [rows.tolist() for rows in stl10.folds(path, 5000)] == [[0, 1, 4999]] * 10
+    path.write_text("0 1 4999\n" * 9)
+    with pytest.raises(UserError, match=r"has 9 folds of 3 to 3 images, not 10 folds of one size"):
+        stl10.folds(path, 5000)
 
 
 @pytest.mark.parametrize("name", ["train_X.bin", "test_y.bin", "fold_indices.txt"])
@@ -165,6 +175,14 @@ def test_bad_sun397_lists_are_one_sentence(sun, name, text, sentence):
     path = sun / "Partitions" / name
     path.unlink() if text is None else path.write_text(text)
     with pytest.raises(UserError, match=sentence):
+        sun397.read(sun)
+
+
+def test_a_missing_sun397_partition_is_named(sun):
+    lists = sun / "Partitions"
+    for kind in ("Training", "Testing"):
+        (lists / f"{kind}_02.txt").rename(lists / f"{kind}_03.txt")
+    with pytest.raises(UserError, match=r"Training_02\.txt does not exist: data/SUN397"):
         sun397.read(sun)
 
 

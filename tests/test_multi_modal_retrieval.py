@@ -157,7 +157,10 @@ def test_ready_vectors_give_the_originals_aps_as_json(script, monkeypatch, capsy
     ("name", "change", "sentence"),
     [
         ("text", lambda a: a[:-1], "are not vectors of the same pairs"),
-        ("image", lambda a: a * np.nan, "image must hold finite numbers"),
+        ("image", lambda a: a * np.nan, "image must hold finite numbers, and its row 0 does not"),
+        ("image", lambda a: np.full(a.shape, 1e308), "image must hold finite numbers, and its row"),
+        ("text", lambda a: a.astype(str), "text must hold finite numbers, not <U"),
+        ("text_ids", lambda a: a.astype(object), "has an array of Python objects"),
         ("text", lambda a: a - 1, "text holds a negative number"),
         ("category", lambda a: a[:-1], "category (239,) does not have an entry for each of 240"),
         ("category", lambda a: a * np.nan, "category must hold finite numbers or names"),
@@ -174,6 +177,18 @@ def test_ready_vectors_that_do_not_fit_are_one_sentence(
         evaluate(script, monkeypatch, tmp_path / "v.npz")
 
 
+def test_ids_of_bytes_and_categories_of_names(script, monkeypatch, tmp_path, capsys):
+    """As files have them that other programs wrote; the recording's means are the right values."""
+    arrays = dict(np.load(recorded.retrieval()))
+    arrays["text_ids"] = arrays["text_ids"].astype("S")
+    arrays["category"] = np.array([f"category {number}" for number in arrays["category"]])
+    np.savez(tmp_path / "v.npz", **arrays)
+    evaluate(script, monkeypatch, tmp_path / "v.npz")
+    found = json.loads(capsys.readouterr().out)
+    assert found["text_query_order"] == arrays["text_query_order"].tolist()
+    assert found["map_text_query"] == pytest.approx(float(arrays["map_text_query"]), abs=1e-6)
+
+
 def test_a_file_without_the_arrays_is_one_sentence(script, monkeypatch, tmp_path):
     np.savez(tmp_path / "v.npz", text=np.ones((2, 2)))
     with pytest.raises(UserError, match=r"v.npz does not hold the arrays text, image, category"):
@@ -183,6 +198,8 @@ def test_a_file_without_the_arrays_is_one_sentence(script, monkeypatch, tmp_path
         evaluate(script, monkeypatch, tmp_path / "v.npz")
     with pytest.raises(UserError, match=r"w.npz does not exist"):
         evaluate(script, monkeypatch, tmp_path / "w.npz")
+    with pytest.raises(UserError, match=r"must be a whole number, or ready vectors in a file that"):
+        evaluate(script, monkeypatch, tmp_path / "v.mat")
 
 
 @pytest.fixture

@@ -115,6 +115,12 @@ def test_no_train_dict_is_one_sentence(run, folder):
         run("--topics", "5")
 
 
+def test_no_list_of_images_is_one_sentence(run, folder):
+    (folder / "VOCdevkit/VOC2007/ImageSets/Main/train.txt").unlink()
+    with pytest.raises(UserError, match=r"Main/train.txt does not exist: data/VOC2007/README.md"):
+        run("--topics", "5")
+
+
 def test_the_net_has_as_many_outputs_as_topics(script, tmp_path):
     args = argparse.Namespace(net="CaffeNetSample", solver="solver.prototxt", iterations=60, seed=4)
     solver = script.copy_net(args, tmp_path, 7)

@@ -58,6 +58,7 @@ IMPORTED_AS = {  # import name: distribution, where they differ
     "PIL": "pillow",
     "sklearn": "scikit-learn",
     "stop_words": "stop-words",
+    "xdist": "pytest-xdist",
 }
 OURS = {"caffe", "texttopicnet", "selective_search_ijcv_with_python"}  # the last is BVLC's own name
 WITH_PYTORCH = {"triton"}  # PyTorch for CUDA brings it

@@ -113,6 +113,12 @@ def test_features_that_do_not_fit_the_list_are_one_sentence(script, monkeypatch,
     scipy.io.savemat(mat, arrays | {"T_te": arrays["T_te"][:-1]})
     with pytest.raises(UserError, match=r"T_te \(29, 5\) is not one row .* the list's 30 pairs"):
         run(script, monkeypatch, tmp_path)
+    scipy.io.savemat(mat, arrays | {"I_te": arrays["I_te"] * 1j})
+    with pytest.raises(UserError, match=r"I_te \(30, \d+\) is not one row of finite numbers"):
+        run(script, monkeypatch, tmp_path)
+    scipy.io.savemat(mat, arrays | {"I_tr": arrays["I_tr"] * 0})
+    with pytest.raises(UserError, match=r"raw_features.mat: I_tr has the same numbers for all"):
+        run(script, monkeypatch, tmp_path)
     mat.write_bytes(b"no MATLAB file")
     with pytest.raises(UserError, match=r"raw_features.mat does not hold the arrays I_tr and T_tr"):
         run(script, monkeypatch, tmp_path)

@@ -406,5 +406,6 @@ def test_a_readme_that_is_not_its_records_is_refused(make_tables, monkeypatch, t
 
 def test_the_projects_readme_and_its_records_agree(make_tables, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["x", "--check"])
-    assert len(results.load_all(artefacts.ROOT / "experiments" / "results" / "text")) == 5
+    records = results.load_all(artefacts.ROOT / "experiments" / "results" / "text")
+    assert {"retrieval_openstax", "retrieval_wikipedia"} <= set(records)
     make_tables.main()

@@ -232,9 +232,8 @@ def test_a_stopped_training_snapshots_and_resumes(script, tiny, monkeypatch, num
     source.write_text(SOLVER.replace("max_iter: 6 #", "max_iter: 1000000 #"))
     with start(tiny) as process:
         log = tiny / "trained.log"
-        for _ in range(600):
-            if log.exists() and "Iteration 2 " in log.read_text():
-                break
+        while not (log.exists() and "Iteration 2 " in log.read_text()):
+            assert process.poll() is None
             time.sleep(0.1)
         process.send_signal(number)
         said = process.stdout.read()

@@ -202,9 +202,21 @@ def test_what_is_missing_is_one_sentence(script, monkeypatch, voc):
         run("--weights", "w.caffemodel")
     with pytest.raises(UserError, match=r"finetune_voc2007_none does not exist: add a row"):
         run("--net", "None")
-    (folder / "VOCdevkit/VOC2007/JPEGImages/000003.jpg").unlink()
-    with pytest.raises(UserError, match=r"000003.jpg is missing, and 0 more of 12 images"):
+    with pytest.raises(UserError, match=r"trained.caffemodel does not exist: make it with"):
         run("--net", "CaffeNetSample")
+    small_net(folder / "net", "fc8").save(str(folder / "whole"))
+    sample = ["--net", "CaffeNetSample", "--name", "x", "--weights", folder / "whole"]
+    with pytest.raises(
+        UserError, match=r"finetune_voc2007_sample/no.prototxt does not exist: --so"
+    ):
+        run(*sample, "--solver", "no.prototxt")
+    (folder / "damaged").write_bytes(b"no weights")
+    with pytest.raises(UserError, match=r"damaged: is truncated or not a Caffe file: give other"):
+        run(*sample[:-1], folder / "damaged")
+    assert not (folder / "w" / "CNN" / "finetune_voc2007_sample").exists()  # nothing was packed
+    (folder / "VOCdevkit/VOC2007/JPEGImages/000003.jpg").unlink()
+    with pytest.raises(UserError, match=r"JPEGImages: 1 image is missing of 12 in .*000003.jpg"):
+        run(*sample)
 
 
 # ------------------------------------------------------------------- weights fine-tuned elsewhere

@@ -81,6 +81,9 @@ def test_proposals_of_an_npz(tmp_path):
     np.savez(path, ids=["x"], boxes=[[0, 1, 2, np.nan]], image=[0])
     with pytest.raises(UserError, match=r"a.npz: a proposal is not finite: data/VOC2007/README"):
         voc_objects.read_proposals(path, ["x"])
+    np.savez(path, ids=["x"], boxes=[[0, 3, 2, 2]], image=[0])
+    with pytest.raises(UserError, match=r"a.npz: a proposal ends before it starts: data/VOC2007"):
+        voc_objects.read_proposals(path, ["x"])
     (tmp_path / "b.mat").write_bytes(b"no MATLAB file, but long enough for its header" * 4)
     with pytest.raises(UserError, match=r"b.mat is not a file of proposals"):
         voc_objects.read_proposals(tmp_path / "b.mat", ["x"])

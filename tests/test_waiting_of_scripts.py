@@ -45,6 +45,10 @@ def test_a_program_of_the_users_is_left_alone():
     environment = {n: value for n, value in os.environ.items() if n not in startup.CHOICES}
     program = "import os, texttopicnet.startup; print('OMP_WAIT_POLICY' in os.environ)"
     done = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", program],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert done.stdout == "False\n", done.stderr

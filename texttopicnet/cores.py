@@ -4,8 +4,10 @@ Libraries start a thread per core in every process.  Several processes with as m
 slow each other down, so a worker process gets its share.  No result depends on the shares.
 """
 
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 
 # what libraries read when they are loaded in a worker; numba is not among them, because no function
 # here is compiled for several threads
@@ -54,3 +56,21 @@ def share(count: int) -> None:
         sys.modules["cv2"].setNumThreads(limit)
     if "torch" in sys.modules and sys.modules["torch"].get_num_threads() > limit:
         sys.modules["torch"].set_num_threads(limit)
+
+
+@contextlib.contextmanager
+def one_opencv_thread() -> Iterator[int]:
+    """In the block, OpenCV works in one thread; the value is how many it had.
+
+    Processes are forked inside.  A forked process has none of the other threads of OpenCV's pool,
+    and would wait for them forever.
+    """
+    opencv = sys.modules.get("cv2")
+    before = opencv.getNumThreads() if opencv else 1
+    if before > 1:
+        opencv.setNumThreads(1)  # ends the others
+    try:
+        yield before
+    finally:
+        if before > 1:
+            opencv.setNumThreads(before)

@@ -20,6 +20,7 @@ from texttopicnet.counts import counted, first_of
 from texttopicnet.errors import UserError
 
 MADE_BY = "python experiments/extract_features.py"
+REMEDY = f"compute them again with {MADE_BY} --force"
 # Features that are not a blob of the net: {name: blob}, the maximum of each of the blob's channels
 # over all positions.  max5 is the strongest response of each of conv5's 256 filters in the whole
 # image, after its ReLU (Owens et al., Ambient sound provides supervision for visual learning,
@@ -126,19 +127,20 @@ def check(ids: Sequence[str], array: np.ndarray, name: Path | str) -> None:
     if array.ndim != 2 or array.dtype != np.float32 or len(ids) != len(array):
         raise UserError(
             f"{name}: {len(ids)} ids and features {array.dtype}{array.shape} are not (N,) and"
-            " float32 (N, D)"
+            f" float32 (N, D): {REMEDY}"
         )
     if len(ids) == 0:
-        raise UserError(f"{name} holds no images")
+        raise UserError(f"{name} holds no images: {REMEDY}")
     seen: set[str] = set()
     for image in ids:
         if image in seen:
-            raise UserError(f"{name} holds the image id {image} twice")
+            raise UserError(f"{name} holds the image id {image} twice: {REMEDY}")
         seen.add(image)
     finite = np.isfinite(array).all(axis=1)
     if not finite.all():
         raise UserError(
-            f"{name}: the features of image {ids[int(np.argmin(finite))]} are not finite numbers"
+            f"{name}: the features of image {ids[int(np.argmin(finite))]} are not finite numbers;"
+            f" perhaps the weights are not either, else {REMEDY}"
         )
 
 

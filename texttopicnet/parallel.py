@@ -158,13 +158,17 @@ class Processes:
 
     def __init__(self, workers: int, *setup: Any) -> None:
         self.size = workers
-        self._pool = ProcessPoolExecutor(workers, initializer=_begin, initargs=(workers, *setup))
+        self._setup = setup
+        self._opencv = cores.one_opencv_thread()
 
     def __enter__(self) -> Processes:
+        arguments = (self.size, self._opencv.__enter__(), *self._setup)
+        self._pool = ProcessPoolExecutor(self.size, initializer=_begin, initargs=arguments)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
+        self._opencv.__exit__(None, None, None)
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future:
         with self._report_killed():
@@ -185,10 +189,12 @@ class Processes:
             ) from error
 
 
-def _begin(workers: int, *setup: Any) -> None:
+def _begin(workers: int, opencv_threads: int, *setup: Any) -> None:
     global _setup
     _setup = setup
     cores.share(workers)
+    if "cv2" in sys.modules:
+        sys.modules["cv2"].setNumThreads(min(opencv_threads, cores.threads(workers)))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process handles Ctrl-C
     parent = multiprocessing.parent_process()
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()

@@ -57,7 +57,10 @@ def read_pairs(
     # a name may have several words
     names = [row for row in map(str.strip, _rows(categories_path)) if row]
     if len(set(names)) != len(names):
-        raise UserError(f"{categories_path}: {max(names, key=names.count)} is in it more than once")
+        raise UserError(
+            f"{categories_path}: {max(names, key=names.count)} is in it more than once: {README}"
+            " says how to get it"
+        )
     texts, images, categories = [], [], []
     for number, row in enumerate(_rows(path), start=1):
         fields = row.split("\t")
@@ -82,9 +85,12 @@ def read_pairs(
         categories.append(int(fields[2]) - 1)
     for ids in (texts, images):
         if len(set(ids)) != len(ids):
-            raise UserError(f"{path}: {max(ids, key=ids.count)} is in it more than once")
+            raise UserError(
+                f"{path}: {max(ids, key=ids.count)} is in it more than once: take one of the pairs"
+                f" out, or get the list again ({README})"
+            )
     if not texts:
-        raise UserError(f"{path} holds no pairs")
+        raise UserError(f"{path} holds no pairs: {README} says how to get it")
     return texts, images, np.array(categories, dtype=np.int64), names
 
 

@@ -76,7 +76,8 @@ def folds(path: Path, count: int) -> list[np.ndarray]:
     Raises
     ------
     UserError
-        The file is missing, or a line is not a list of different rows below `count`.
+        The file is missing, or a line is not a list of different rows below `count`; the lines have
+        different lengths, or the official set does not have all 10.
     """
     text = files.read(artefacts.downloaded(path, README)).decode("utf-8", "replace")
     found = []
@@ -102,6 +103,12 @@ def folds(path: Path, count: int) -> list[np.ndarray]:
         found.append(rows)
     if not found:
         raise UserError(f"{path} has no folds: unpack it again ({README})")
+    sizes = [len(rows) for rows in found]
+    if len(set(sizes)) > 1 or (count == PAPER_TRAIN and len(found) != FOLDS):
+        raise UserError(
+            f"{path} has {counted(len(found), 'fold')} of {min(sizes):,} to {max(sizes):,} images,"
+            f" not {FOLDS} folds of one size: it is truncated, unpack it again ({README})"
+        )
     return found
 
 

@@ -39,18 +39,19 @@ def lists(folder: Path) -> Path:
 
 
 def partitions(folder: Path) -> list[str]:
-    """The numbers of the partitions, '01' to '10'; UserError if half of one is missing."""
+    """The numbers of the partitions, '01' to '10'; UserError if one of them, or half of one, is
+    missing.
+    """
     found = sorted(
         path.stem.partition("_")[2]
         for kind in ("Training", "Testing")
         for path in folder.glob(f"{kind}_*.txt")
     )
-    names = sorted(set(found))
+    last = max((int(name) for name in found if name.isdecimal()), default=1)
+    names = sorted({*found, *(f"{number:02d}" for number in range(1, last + 1))})
     for name in names:
         for kind in ("Training", "Testing"):
             artefacts.downloaded(folder / f"{kind}_{name}.txt", README)
-    if not names:
-        artefacts.downloaded(folder / "Training_01.txt", README)
     return names
 
 

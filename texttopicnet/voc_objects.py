@@ -123,6 +123,10 @@ def read_proposals(path: Path, ids: Sequence[str]) -> list[np.ndarray]:
         ) from error
     if not all(np.isfinite(rows).all() for rows in found):
         raise UserError(f"{path}: a proposal is not finite: {README} says what it must hold")
+    if not all((rows[:, :2] <= rows[:, 2:]).all() for rows in found):
+        raise UserError(
+            f"{path}: a proposal ends before it starts: {README} says what it must hold"
+        )
     number = {image: i for i, image in enumerate(known)}
     missing = [image for image in ids if image not in number]
     if missing:

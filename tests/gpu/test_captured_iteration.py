@@ -6,15 +6,16 @@ tests/runtime/test_graph_of_iterations.py has the same comparisons with a CPU in
 import numpy as np
 import pytest
 import small_trainings
+import tested_device
 import torch
 from small_trainings import DATA, ITERATIONS, SGD, assert_equal, state, trained
 
 import caffe
-from caffe import captured_iteration, record_cache
+from caffe import captured_iteration, gradient_parts, overlapped_update, record_cache
 from caffe.captured_iteration import WARM_UP
 from caffe.update_rule import Updater
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+pytestmark = tested_device.on_a_gpu
 CLOSE = 1e-5  # cuDNN may choose another algorithm for a graph than without one
 
 
@@ -27,8 +28,7 @@ class Trainings(small_trainings.Trainings):
     """Trainings on the GPU, or on the CPU."""
 
     def solver(self, settings, graph=True, gpu=True, **more):
-        if gpu:
-            caffe.set_mode_gpu()
+        (caffe.set_mode_gpu if gpu else caffe.set_mode_cpu)()
         try:
             solver = super().solver(settings, **more)
         finally:
@@ -41,7 +41,9 @@ class Trainings(small_trainings.Trainings):
 
 @pytest.fixture
 def trainings(tmp_path, lmdb):
-    return Trainings(tmp_path, lmdb)
+    found = Trainings(tmp_path, lmdb)
+    yield found
+    found.close()
 
 
 def replayed(solver):
@@ -70,6 +72,35 @@ def test_a_graph_computes_what_the_eager_path_computes(trainings, settings):
     solver.close()
     captured = trained(trainings.solver(settings))
     assert_equal(captured, eager, 2e-3 if "Adam" in settings else CLOSE)
+
+
+@pytest.mark.parametrize("way", [overlapped_update.AFTER, overlapped_update.BESIDE])
+@pytest.mark.parametrize("settings", [SGD, 'type: "Adam" momentum: 0.9 momentum2: 0.99'])
+def test_updates_beside_backward_are_the_same(trainings, monkeypatch, settings, way):
+    """Here the weights of every layer count as large."""
+    monkeypatch.setattr(gradient_parts, "PART", 20)
+    settings = settings if settings == SGD else f'{settings} lr_policy: "fixed"'
+    eager = trained(trainings.solver(settings, graph=False))
+    overlapped_update.choose(way)
+    try:
+        found = trained(trainings.solver(settings))
+    finally:
+        overlapped_update.choose(None)
+    assert_equal(found, eager, 2e-3 if "Adam" in settings else CLOSE)
+
+
+def test_both_ways_to_update_are_timed_and_one_is_kept(trainings, monkeypatch):
+    monkeypatch.setattr(gradient_parts, "PART", 20)
+    monkeypatch.setattr(overlapped_update, "TRIES", 2)
+    solver = trainings.solver(SGD.replace("multistep", "fixed"))
+    solver.step(WARM_UP + 2 + 4)
+    torch.cuda.synchronize()
+    solver.step(1)
+    overlap = solver.captured.overlap
+    assert replayed(solver)
+    assert all(0 < seconds < 1 for seconds in overlap.seconds.values())
+    assert overlap.chosen == min(overlap.seconds, key=overlap.seconds.get)
+    solver.close()
 
 
 def test_three_replays_equal_three_eager_steps(trainings, monkeypatch):
@@ -126,15 +157,12 @@ def test_the_cpu_and_the_gpu_train_the_same_net(trainings):
     assert_equal(trained(trainings.solver(SGD)), cpu, 1e-3)
 
 
-def test_no_iteration_but_displays_waits_for_the_gpu(trainings):
+def test_no_iteration_but_displays_waits_for_the_gpu(trainings, gpu):
     solver = trainings.solver(SGD.replace("multistep", "fixed") + " display: 50")
     record_cache.cache([solver.net], "gpu")
     solver.step(WARM_UP + 1)  # captures
-    torch.cuda.set_sync_debug_mode("error")
-    try:
+    with tested_device.no_waits(gpu):
         solver.step(5)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
     assert np.isfinite(state(solver)[0]).all()
     solver.close()
 

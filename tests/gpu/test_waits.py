@@ -1,11 +1,8 @@
 """Between displays the host never waits for the GPU."""
 
-from contextlib import contextmanager
-
 import numpy as np
 import pytest
 import tested_device
-import torch
 
 import caffe
 from caffe.database import Writer
@@ -54,21 +51,6 @@ def job(tmp_path, monkeypatch):
     return tmp_path
 
 
-@contextmanager
-def no_waits(gpu):
-    """Fail if the host waits for the GPU."""
-    if gpu is not None:
-        gpu.waits.clear()
-        yield
-        assert gpu.waits == []
-        return
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        yield
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
-
-
 @tested_device.on_a_gpu
 @pytest.mark.parametrize("more", ["", "iter_size: 2", 'type: "Adam" momentum2: 0.999'])
 def test_no_waits_between_displays(job, gpu, more):
@@ -77,7 +59,7 @@ def test_no_waits_between_displays(job, gpu, more):
     solver.net.keep_blobs = False
     solver.step(5)  # the first one displays; cuDNN chooses its algorithms, a graph may be captured
     try:
-        with no_waits(gpu):
+        with tested_device.no_waits(gpu):
             for _ in range(5):
                 solver._turn()
     finally:

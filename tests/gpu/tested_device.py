@@ -30,6 +30,21 @@ def present() -> Iterator[emulated_gpu.Gpu | None]:
         yield from _mode(None)
 
 
+@contextmanager
+def no_waits(gpu: emulated_gpu.Gpu | None) -> Iterator[None]:
+    """Fail if the host waits for the GPU; `gpu` is the fixture of that name."""
+    if gpu is not None:
+        gpu.waits.clear()
+        yield
+        assert gpu.waits == []
+        return
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
 def _mode(gpu):
     (caffe.set_mode_cpu if DEVICE == "cpu" else caffe.set_mode_gpu)()
     try:

@@ -1,10 +1,11 @@
 """CUDA graphs without a GPU: the operations of a function are recorded, and repeated on the CPU.
 
 As with a CUDA graph, a replay works on the tensors of the recording, runs no Python code of the
-function, and draws new random numbers.  Waiting for a number is an error in a recording.
+function, and draws new random numbers.  Waiting for a number is an error in a recording.  What is
+done beside other work runs at once, or as late as it may: when it is joined.
 """
 
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -17,7 +18,8 @@ WAITING = {"_local_scalar_dense", "nonzero", "masked_select", "_unique2", "binco
 class _Recording(TorchDispatchMode):
     def __init__(self):
         super().__init__()
-        self.operations = []
+        self.operations, self.late = [], []  # `late` ones are not joined yet
+        self.current = self.operations
 
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -29,8 +31,12 @@ class _Recording(TorchDispatchMode):
         aliases = [r.alias_info for r in operation._schema.returns]
         is_view = any(alias is not None and not alias.is_write for alias in aliases)
         if not is_view:
-            self.operations.append((operation, args, kwargs, tree_leaves(result)))
+            self.current.append((operation, args, kwargs, tree_leaves(result)))
         return result
+
+    def join(self):
+        self.operations += self.late
+        self.late.clear()
 
     @torch.no_grad()
     def replay(self):
@@ -42,10 +48,14 @@ class _Recording(TorchDispatchMode):
 
 
 class GraphEmulator:
-    """A Recorder (caffe/cuda_graph.py); `captures` counts recordings, `replays` their runs."""
+    """A Recorder (caffe/cuda_graph.py).
 
-    def __init__(self):
-        self.captures = self.replays = 0
+    `captures` counts recordings, `replays` their runs, and `joins` what was done beside other work.
+    """
+
+    def __init__(self, late=False):
+        self.captures = self.replays = self.joins = 0
+        self.late, self.recording = late, None
 
     def warm_up(self):
         return nullcontext()
@@ -54,8 +64,11 @@ class GraphEmulator:
 
     def record(self, function):
         recording, self.captures = _Recording(), self.captures + 1
+        self.recording = recording
         with recording:
             function()
+        self.recording = None
+        assert not recording.late, "what was done beside other work must be joined"
         waiting = [True]  # recording has run the function once already; a capture does not
 
         def run():
@@ -72,3 +85,20 @@ class GraphEmulator:
 
     def take_over(self, tensors):
         """The tensors are there."""
+
+    @contextmanager
+    def beside(self):
+        if self.late and self.recording is not None:
+            self.recording.current = self.recording.late
+        yield
+        if self.recording is not None:
+            self.recording.current = self.recording.operations
+
+    def join(self):
+        self.joins += 1
+        if self.recording is not None:
+            self.recording.join()
+
+    def timed(self, function):
+        function()
+        return lambda: 1.0

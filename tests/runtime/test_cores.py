@@ -119,6 +119,6 @@ def test_the_command_limits_torch():
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.stdout.split()[-1] == "1", done.stderr

@@ -14,7 +14,7 @@ import torch
 from graph_emulator import GraphEmulator
 from small_trainings import DATA, ITERATIONS, NET, SGD, assert_equal, state, trained
 
-from caffe import captured_iteration, record_cache
+from caffe import captured_iteration, captured_source, record_cache
 from caffe.blob import Blob
 from caffe.captured_iteration import WARM_UP
 from caffe.cuda_graph import CallAgain
@@ -81,9 +81,14 @@ class Plain:
         self.rate, self.iteration = rate, iteration
         return ()
 
-    def run(self, gradients):
-        for parameter, gradient in zip(self.solver.net.learnable, gradients, strict=True):
-            self.solver.updater.update(parameter, gradient, self.rate, self.iteration)
+    def run(self, gradients, done=()):
+        for i, gradient in enumerate(gradients):
+            if i not in done:
+                self.run_one(i, gradient)
+
+    def run_one(self, i, gradient):
+        parameter = self.solver.net.learnable[i]
+        self.solver.updater.update(parameter, gradient, self.rate, self.iteration)
 
     def log_clipping(self):
         """The updater has logged it."""
@@ -203,7 +208,7 @@ def test_another_rate_in_each_iteration_needs_one_graph(trainings):
 
 @pytest.mark.parametrize("passes", [1, 3])
 def test_records_on_the_device_are_read_inside_the_graph(trainings, monkeypatch, passes):
-    monkeypatch.setattr(captured_iteration, "AHEAD", 4)
+    monkeypatch.setattr(captured_source, "AHEAD", 4)
     settings = f"{SGD} iter_size: {passes}"
     eager = trained(trainings.solver(settings))
     emulator = GraphEmulator()
@@ -218,7 +223,7 @@ def test_records_on_the_device_are_read_inside_the_graph(trainings, monkeypatch,
 
 def test_cached_records_resume_and_alternate_with_other_passes(trainings, monkeypatch):
     """A snapshot knows how many of the rows that were drawn ahead have been taken."""
-    monkeypatch.setattr(captured_iteration, "AHEAD", 5)
+    monkeypatch.setattr(captured_source, "AHEAD", 5)
     losses, end = trained(trainings.solver(SGD))
 
     def cached():

@@ -39,7 +39,7 @@ print(json.dumps([before, state()]))
 
 def test_importing_caffe_changes_nothing():
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
     before, after = json.loads(done.stdout)
@@ -61,7 +61,7 @@ print("torch" in sys.modules, caffe.layers.Softmax is not None, len(caffe.layer_
 
 def test_reading_caffes_files_does_not_wait_for_pytorch():
     done = subprocess.run(
-        [sys.executable, "-c", READING], capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", READING], capture_output=True, text=True, timeout=300
     )
     assert done.stdout == "[]\nTrue True True\n", done.stderr
 

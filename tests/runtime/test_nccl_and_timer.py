@@ -109,7 +109,7 @@ def test_two_processes_as_train_py_starts_them(solver_file, tmp_path):
     done = subprocess.run(
         [sys.executable, tmp_path / "train.py", solver_file],
         env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.getcwd()},
-        timeout=60,
+        timeout=300,
     )
     assert done.returncode == 0
     plain = caffe.SGDSolver(solver_file)

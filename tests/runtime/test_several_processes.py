@@ -100,7 +100,7 @@ class Job:
             name: value for name, value in os.environ.items() if name not in processes.VARIABLES
         } | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "GLOG_minloglevel": "0"}
         done = subprocess.run(
-            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=120
+            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=300
         )
         assert done.returncode == status, done.stderr
         return done.stderr
