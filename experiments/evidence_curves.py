@@ -71,7 +71,12 @@ def summary(rows: list[dict]) -> dict:
 
 
 def table(rows: list[dict]) -> str:
-    """Mean AP in percent by labels and iteration, and over how many seeds, as Markdown."""
+    """Mean AP in percent by labels and iteration, and over how many seeds, as Markdown.
+
+    The trainings of a seed start from the same weights, so the untrained net has one row per seed.
+    """
+    first = {row["seed"]: row | {"labels": UNTRAINED} for row in rows if not row["iteration"]}
+    rows = [*first.values(), *(row for row in rows if row["iteration"])]
     found = means(rows)
     seeds = defaultdict(set)
     for row in rows:
@@ -82,8 +87,8 @@ def table(rows: list[dict]) -> str:
     for (labels, iteration), scores in sorted(found.items(), key=lambda item: item[0][::-1]):
         cells = [f"{100 * scores[name][0]:.1f}" if name in scores else "not run" for name in names]
         of = f"{iteration} | {len(seeds[labels, iteration])}"
-        lines.append(f"| {labels if iteration else UNTRAINED} | {of} | {' | '.join(cells)} |")
-    return "\n".join(dict.fromkeys(lines))
+        lines.append(f"| {labels} | {of} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def block(record: dict) -> str:
@@ -117,12 +122,13 @@ def trials(records: list[dict], reference: dict, seed: int) -> str:
         return {r["seed"]: r for r in rows if r["iteration"] == iteration}
 
     def line(iteration: int, title: str, row: dict) -> str:
-        cells = [f"{100 * value:.1f}" for value in measures(row).values()]
+        scores = measures(row)
+        cells = [f"{100 * scores[name]:.1f}" for name in names]
         loss = f"{row['held_out_loss']:.2f}"
         return f"| {iteration} | {title} | {loss} | {' | '.join(cells)} |"
 
     last_of = [max(row["iteration"] for row in record["rows"]) for record in records]
-    names = list(measures(reference["rows"][0]))
+    names = [name for name in measures(reference["rows"][0]) if name != FINE_TUNED]
     lines = [f"| iteration | change of the recipe | held-out loss | {' | '.join(names)} |"]
     lines += [f"| ---: | --- | ---: |{' ---: |' * len(names)}"]
     for iteration in sorted(set(last_of)):

@@ -209,12 +209,22 @@ def test_summary_and_table(curves):
     ]
 
 
+def test_the_untrained_net_has_one_row_of_the_table(curves):
+    rows = [row("topics", seed, 0, value) for seed, value in ((0, 0.25), (1, 0.5), (2, 0.75))]
+    rows += [row("shuffled", 1, 0, 0.5), row("shuffled", 1, 10, 0.125)]
+    assert curves.table(rows).splitlines()[2:] == [
+        "| untrained | 0 | 3 | 50.0 |",
+        "| shuffled | 10 | 1 | 12.5 |",
+    ]
+
+
 def test_trials_stand_beside_the_seeds_of_the_recipe(curves):
     def record(recipe, *rows):
         return {"recipe": recipe, "rows": [r | {"held_out_loss": 4.125} for r in rows]}
 
     rows = (row("topics", seed, n, 0.25 + seed / 4) for n in (5, 9) for seed in (0, 1))
-    reference = record("r", *rows, row("shuffled", 0, 5, 0.125))
+    tuned = {"fine_tuned": {"crops_10": 0.5}}  # the trials have none
+    reference = record("r", *(r | tuned for r in rows), row("shuffled", 0, 5, 0.125))
     longer = record("r, rate 0.1", row("topics", 0, 5, 0.0), row("topics", 0, 9, 0.625))
     short = record("r, dropout 0.2", row("topics", 0, 0, 0.125), row("topics", 0, 5, 0.5))
     assert curves.trials([longer, short], reference, 0).splitlines() == [

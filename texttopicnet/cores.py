@@ -59,18 +59,18 @@ def share(count: int) -> None:
 
 
 @contextlib.contextmanager
-def one_opencv_thread() -> Iterator[int]:
-    """In the block, OpenCV works in one thread; the value is how many it had.
+def one_opencv_thread() -> Iterator[None]:
+    """In the block, OpenCV works in one thread; processes are forked inside.
 
-    Processes are forked inside.  A forked process has none of the other threads of OpenCV's pool,
-    and would wait for them forever.
+    A forked process has none of the other threads of OpenCV's pool, and would wait for them
+    forever, as soon as it uses several threads or changes their number.  So it keeps to one.
     """
     opencv = sys.modules.get("cv2")
     before = opencv.getNumThreads() if opencv else 1
     if before > 1:
         opencv.setNumThreads(1)  # ends the others
     try:
-        yield before
+        yield
     finally:
         if before > 1:
             opencv.setNumThreads(before)

@@ -162,7 +162,8 @@ class Processes:
         self._opencv = cores.one_opencv_thread()
 
     def __enter__(self) -> Processes:
-        arguments = (self.size, self._opencv.__enter__(), *self._setup)
+        self._opencv.__enter__()
+        arguments = (self.size, *self._setup)
         self._pool = ProcessPoolExecutor(self.size, initializer=_begin, initargs=arguments)
         return self
 
@@ -189,12 +190,10 @@ class Processes:
             ) from error
 
 
-def _begin(workers: int, opencv_threads: int, *setup: Any) -> None:
+def _begin(workers: int, *setup: Any) -> None:
     global _setup
     _setup = setup
     cores.share(workers)
-    if "cv2" in sys.modules:
-        sys.modules["cv2"].setNumThreads(min(opencv_threads, cores.threads(workers)))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process handles Ctrl-C
     parent = multiprocessing.parent_process()
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
