@@ -122,7 +122,7 @@ def _model(net: NetCore, any_batch: bool, opset: int | None) -> Any:
     inputs = tuple(torch.zeros(blob.shape) for blob in net.input_blobs)
     batch = torch.export.Dim(BATCH) if any_batch else None
     shapes = tuple({0: batch} for _ in inputs) if any_batch else None
-    with _quiet(), torch.no_grad():
+    with _quiet(), _one_tf32_switch(), torch.no_grad():
         program = torch.onnx.export(
             module,
             inputs,
@@ -169,6 +169,23 @@ def _rename(graph: Any, names: dict[str, str]) -> None:
     for node in graph.node:
         for i, name in enumerate(node.input):
             node.input[i] = names.get(name, name)
+
+
+@contextlib.contextmanager
+def _one_tf32_switch() -> Iterator[None]:
+    """In the block, cuDNN's convolutions and RNNs have one setting of TF32.
+
+    PyTorch's exporter reads both at once, and raises RuntimeError where they differ.
+    """
+    cudnn = torch.backends.cudnn
+    switches = cudnn.conv, cudnn.rnn
+    before = [switch.fp32_precision for switch in switches]
+    cudnn.allow_tf32 = before[0] == "tf32"  # the old switch sets both
+    try:
+        yield
+    finally:
+        for switch, precision in zip(switches, before, strict=True):
+            switch.fp32_precision = precision
 
 
 @contextlib.contextmanager

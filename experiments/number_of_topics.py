@@ -36,7 +36,6 @@ from texttopicnet import (
     json_files,
     results,
     voc,
-    voc_objects,
 )
 from texttopicnet.errors import UserError
 
@@ -160,6 +159,8 @@ def measure(args: argparse.Namespace, work: Path, topics: int) -> dict:
 
 def new_record(args: argparse.Namespace) -> dict:
     """The record, without rows."""
+    from texttopicnet import voc_objects  # loads SciPy, which starting other scripts does not need
+
     source = artefacts.ROOT / "CNN" / args.net
     solver = prototxt.read_solver(source / args.solver)
     paper_set = voc.is_paper_set(args.voc)

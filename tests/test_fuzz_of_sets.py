@@ -41,7 +41,8 @@ def ready_vectors(folder, load_script):
 
 
 def proposals(folder, load_script):
-    path = npz(folder, ids=["a", "b"], boxes=DRAWN, image=[0, 0, 0, 1, 1, 1])
+    boxes = np.concatenate([DRAWN[:, :2], DRAWN[:, :2] + 1], axis=1)
+    path = npz(folder, ids=["a", "b"], boxes=boxes, image=[0, 0, 0, 1, 1, 1])
     return path, lambda path: voc_objects.read_proposals(path, ["a", "b"])
 
 
