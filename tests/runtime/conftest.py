@@ -1,5 +1,7 @@
 """Nets of one layer, small solvers, and what the commands print."""
 
+import gc
+
 import numpy as np
 import pytest
 import recorded
@@ -17,6 +19,14 @@ def shared_cases():
     if not CASES.is_dir():
         pytest.skip(f"the inputs from users' reports are not here ({CASES})")
     return CASES
+
+
+@pytest.fixture
+def no_nets_of_other_tests():
+    """Nets that earlier tests have left are closed: their data layers may still be reading."""
+    for found in gc.get_objects():
+        if issubclass(type(found), caffe.Net):
+            found.close()
 
 
 @pytest.fixture

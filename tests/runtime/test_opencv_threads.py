@@ -10,7 +10,7 @@ OWN = 3  # a number that neither OpenCV nor the runtime chooses
 
 
 @pytest.fixture(autouse=True)
-def number_of_the_program():
+def number_of_the_program(no_nets_of_other_tests):
     before = cv2.getNumThreads()
     cv2.setNumThreads(OWN)
     yield

@@ -14,6 +14,8 @@ from caffe.layer_parts.prefetching import PrefetchingLayer
 from caffe.layers.data import Data
 from caffe.layers.image_data import ImageData
 
+pytestmark = pytest.mark.usefixtures("no_nets_of_other_tests")
+
 
 @pytest.fixture
 def counting():
