@@ -35,7 +35,7 @@ def choose(way: str | None) -> None:
 def early(solver: Solver) -> dict[Parameter, int]:
     """{parameter: its position} of those that may be updated while backward still runs.
 
-    None if all gradients are needed first: to clip them, or to add those of several passes.
+    It is empty if all gradients are needed first: to clip them, or to add those of several passes.
     """
     p, net = solver.param, solver.net
     if p.iter_size > 1 or p.clip_gradients >= 0:

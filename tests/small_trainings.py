@@ -30,6 +30,18 @@ layer {{ name: "t" type: "InnerProduct" bottom: "x" top: "t" param {{ lr_mult: 0
   weight_filler {{ type: "uniform" min: -0.1 max: 0.1 }} }} }}
 layer {{ name: "loss" type: "EuclideanLoss" bottom: "y" bottom: "t" top: "loss" }}
 """
+# a data layer, a convolution in groups and an LRN: layers that can be computed in several ways
+WAYS = """
+layer { name: "x" type: "DummyData" top: "x" top: "t" dummy_data_param {
+  shape { dim: 2 dim: 4 dim: 6 dim: 6 } shape { dim: 2 dim: 2 }
+  data_filler { type: "gaussian" } data_filler { type: "constant" value: 0.25 } } }
+layer { name: "c" type: "Convolution" bottom: "x" top: "c" convolution_param {
+  num_output: 4 kernel_size: 3 group: 2 weight_filler { type: "xavier" } } }
+layer { name: "n" type: "LRN" bottom: "c" top: "n" }
+layer { name: "ip" type: "InnerProduct" bottom: "n" top: "y"
+  inner_product_param { num_output: 2 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "EuclideanLoss" bottom: "y" bottom: "t" top: "loss" }
+"""
 DATA = """data_param {{ source: "{path}" backend: LMDB batch_size: 4 }}
   transform_param {{ crop_size: 7 mirror: true scale: 0.01 mean_value: 100 }}"""
 SGD = 'momentum: 0.9 weight_decay: 0.01 lr_policy: "multistep" gamma: 0.1 stepvalue: 5 stepvalue: 9'

@@ -269,7 +269,7 @@ def test_missing_packages_are_named_before_anything_runs(check, tmp_path, monkey
 
 
 def test_a_row_that_fails_does_not_stop_the_others(load_script, tmp_path, monkeypatch, capsys):
-    """Also if it is no CaffeError; its traceback is in the log."""
+    """Whatever the error is; its traceback is in the log."""
     gpu = load_script("benchmarks/gpu.py")
     measure = gpu.Trainer.measure
 

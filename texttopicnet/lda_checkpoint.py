@@ -21,8 +21,8 @@ class Checkpoint:
     """The file of a training's state, written once in so many `seconds`.
 
     `run` describes the training, in JSON values: a file of another one is reported and not used.
-    `start` is the pass and the number of its documents after which it was written; (0, 0) if there
-    is no checkpoint of this run.
+    `start` is the pass and the number of its documents after which it was written.  It is (0, 0) if
+    this run has not written a file yet.
     """
 
     def __init__(self, path: Path, seconds: float, lda: LdaModel, run: dict[str, Any]) -> None:

@@ -168,8 +168,10 @@ class Processes:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
-        self._opencv.__exit__(None, None, None)
+        try:
+            self._pool.shutdown(cancel_futures=True)
+        finally:
+            self._opencv.__exit__(None, None, None)
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future:
         with self._report_killed():

@@ -1,6 +1,7 @@
 """The ways to compute a layer that trials.py chooses from, on a real GPU, in fp32."""
 
 import pytest
+import small_trainings
 import torch
 from tested_device import real
 
@@ -68,18 +69,7 @@ def test_a_training_tries_ways_and_logs_them(net_from, capfd, monkeypatch):
     monkeypatch.setenv("GLOG_minloglevel", "0")
     caffe.set_precision("tf32")
     try:
-        net = net_from(
-            """layer { name: "x" type: "DummyData" top: "x" top: "t" dummy_data_param {
-  shape { dim: 4 dim: 4 dim: 12 dim: 12 } shape { dim: 4 dim: 2 }
-  data_filler { type: "gaussian" } data_filler { type: "constant" value: 0.25 } } }
-layer { name: "c" type: "Convolution" bottom: "x" top: "c" convolution_param {
-  num_output: 4 kernel_size: 3 group: 2 weight_filler { type: "xavier" } } }
-layer { name: "n" type: "LRN" bottom: "c" top: "n" }
-layer { name: "ip" type: "InnerProduct" bottom: "n" top: "y"
-  inner_product_param { num_output: 2 weight_filler { type: "xavier" } } }
-layer { name: "loss" type: "EuclideanLoss" bottom: "y" bottom: "t" top: "loss" }
-"""
-        )
+        net = net_from(small_trainings.WAYS)
     except caffe.CaffeError as error:
         pytest.skip(str(error))
     finally:

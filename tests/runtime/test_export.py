@@ -284,6 +284,27 @@ def test_the_last_of_equal_values_is_the_greatest(tmp_path):
     assert y.tolist() == [[[3, 1, 2], [7, 7, 2]], [[4, 3, 2], [0, 0, 0]]]
 
 
+@pytest.fixture
+def mixed_tf32():
+    """A program whose convolutions and RNNs have different settings of TF32."""
+    switches = torch.backends.cudnn.conv, torch.backends.cudnn.rnn
+    before = [switch.fp32_precision for switch in switches]
+    for switch, precision in zip(switches, ("ieee", "tf32"), strict=True):
+        switch.fp32_precision = precision
+    yield switches
+    torch.backends.cudnn.allow_tf32 = before[0] == "tf32"  # the old switch can be read again
+    for switch, precision in zip(switches, before, strict=True):
+        switch.fp32_precision = precision
+
+
+def test_other_settings_of_tf32_stay(mixed_tf32, tmp_path):
+    with pytest.raises(RuntimeError, match="different TF32 flags"):
+        torch.backends.cudnn.allow_tf32  # noqa: B018  (the exporter reads it)
+    net = made(inputs((1, 1, 3, 3)) + pool("data", "max", 2, 2))
+    export_onnx.export_onnx(net, tmp_path / "net.onnx")
+    assert [switch.fp32_precision for switch in mixed_tf32] == ["ieee", "tf32"]
+
+
 def test_the_file_has_the_names_of_blobs_and_layers(tmp_path):
     net = made(SQUEEZENET, "SqueezeNet")
     export_onnx.export_onnx(net, tmp_path / "net.onnx", opset=18)

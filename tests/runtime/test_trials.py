@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import small_trainings
 import torch
 
 import caffe
@@ -122,23 +123,10 @@ def test_nothing_is_tried_in_a_capture():
     assert clock.chosen == {}
 
 
-NET = """
-layer { name: "x" type: "DummyData" top: "x" top: "t" dummy_data_param {
-  shape { dim: 2 dim: 4 dim: 6 dim: 6 } shape { dim: 2 dim: 2 }
-  data_filler { type: "gaussian" } data_filler { type: "constant" value: 0.25 } } }
-layer { name: "c" type: "Convolution" bottom: "x" top: "c" convolution_param {
-  num_output: 4 kernel_size: 3 group: 2 weight_filler { type: "xavier" } } }
-layer { name: "n" type: "LRN" bottom: "c" top: "n" }
-layer { name: "ip" type: "InnerProduct" bottom: "n" top: "y"
-  inner_product_param { num_output: 2 weight_filler { type: "xavier" } } }
-layer { name: "loss" type: "EuclideanLoss" bottom: "y" bottom: "t" top: "loss" }
-"""
-
-
 @pytest.fixture
 def trained(tmp_path, monkeypatch):
     """trained(taken): weights after three iterations; of a convolution's ways, `taken` is taken."""
-    (tmp_path / "net.prototxt").write_text(NET)
+    (tmp_path / "net.prototxt").write_text(small_trainings.WAYS)
     (tmp_path / "s.prototxt").write_text(
         f'net: "{tmp_path}/net.prototxt" base_lr: 0.1 lr_policy: "fixed" momentum: 0.9'
         " random_seed: 1 max_iter: 3 snapshot_after_train: false solver_mode: CPU"
@@ -170,7 +158,7 @@ def test_a_training_is_the_same_in_every_way(trained, way):
 
 
 def test_the_cpu_and_fp32_try_nothing(net_from):
-    net = net_from(NET)
+    net = net_from(small_trainings.WAYS)
     assert trials.of(net) is None
     with trials.none_new(net):
         pass
