@@ -185,16 +185,17 @@ def evidence(name: str, r: dict) -> Drawn:
         return figure
 
     seeds = list(dict.fromkeys(row["seed"] for row in r["rows"]))
+    recipe = f"{r['net']}, {r['solver']}, recipe {r['recipe']}"
     caption = (
         "Mean AP over the classes, and for retrieval over both directions, of nets that learn the"
         " topics of their images' texts, and of nets that learn shuffled labels: the same vectors"
         " at other images. At iteration 0 the net is untrained. A dot per run; the lines join"
         " the means."
-        f" {r['net']}, {r['solver']}, recipe {r['recipe']}, seed{'s' if len(seeds) > 1 else ''}"
+        f" {recipe}, seed{'s' if len(seeds) > 1 else ''}"
         f" {', '.join(map(str, seeds))}. {r['note']}."
     )
     alt = f"{len(names)} panels of scores at iterations {', '.join(map(str, iterations))}."
-    title = f"SVM mean AP against iterations: {r['net']}, recipe {r['recipe']}"
+    title = f"SVM mean AP against iterations: {recipe}"
     return Drawn(name, title, caption, alt, draw, records=[r])
 
 
