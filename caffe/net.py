@@ -6,6 +6,7 @@ wiring.py makes the nodes; blob_by_blob.py and whole_graph.py run them.
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Callable, Sequence
 
 import torch
@@ -24,6 +25,7 @@ from caffe import (
 )
 from caffe.blob import Blob
 from caffe.error import CaffeError
+from caffe.layer import Layer
 from caffe.node import Node, Parameter
 from caffe.proto import caffe_pb2
 from caffe.wiring import Wiring
@@ -81,6 +83,8 @@ class NetCore:
         }
         wiring = Wiring(self.param, file, self.device)
         self.nodes = wiring.nodes
+        # a reader thread keeps its layer alive: it ends with the net, as in Caffe's destructor
+        weakref.finalize(self, _end_readers, [node.layer for node in self.nodes]).atexit = False
         self.blob_list = wiring.blobs
         self.input_blobs, self.output_blobs = wiring.inputs, wiring.outputs
         self.learnable = wiring.learnable
@@ -335,3 +339,10 @@ def same_shape(source: weights_file.BlobArray, shape: tuple[int, ...]) -> bool:
     if not source.legacy:
         return source.shape == tuple(shape)
     return len(shape) <= 4 and source.shape == (1,) * (4 - len(shape)) + tuple(shape)
+
+
+def _end_readers(layers: list[Layer]) -> None:
+    """Tell the threads of data layers to end, without waiting: this may run in one of them."""
+    for layer in layers:
+        if hasattr(layer, "stopping"):
+            layer.stopping.set()

@@ -24,9 +24,10 @@ print("ready", flush=True)
 time.sleep(30)
 """
 PARENT = """
-import sys
+import signal, sys
 from pathlib import Path
 from texttopicnet import child_process
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
 log = Path(sys.argv[2]) if len(sys.argv) > 2 else None
 print(child_process.run([sys.executable, "-c", sys.argv[1]], log=log), flush=True)
 """

@@ -1,6 +1,7 @@
 """Nets of one layer, small solvers, and what the commands print."""
 
 import gc
+import threading
 
 import numpy as np
 import pytest
@@ -23,10 +24,11 @@ def shared_cases():
 
 @pytest.fixture
 def no_nets_of_other_tests():
-    """Nets that earlier tests have left are closed: their data layers may still be reading."""
-    for found in gc.get_objects():
-        if issubclass(type(found), caffe.Net):
-            found.close()
+    """The nets that earlier tests have left are gone, and their data layers read no more."""
+    gc.collect()
+    for thread in threading.enumerate():
+        if thread.name.startswith("data layer"):
+            thread.join(timeout=60)
 
 
 @pytest.fixture

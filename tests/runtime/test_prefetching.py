@@ -1,5 +1,6 @@
 """The base of Data and ImageData: what a layer with a source of its own has to bring."""
 
+import gc
 import threading
 import time
 
@@ -91,6 +92,19 @@ def test_the_thread_runs_from_the_first_forward_until_close(counting, net_from):
     net.forward()
     assert len(readers()) == 1
     net.close()
+
+
+def test_the_thread_ends_with_the_net(counting, net_from):
+    """pycaffe's nets have no close."""
+    net = net_of(net_from)
+    net.forward()
+    reader = net.nodes[0].layer.reader
+    net.itself = net  # as in a program whose objects refer to each other
+    assert reader.is_alive()
+    del net
+    gc.collect()
+    reader.join(timeout=60)
+    assert not reader.is_alive()
 
 
 def test_what_was_read_ahead_is_read_again_after_close(counting, net_from):
