@@ -78,6 +78,12 @@ def test_proposals_of_an_npz(tmp_path):
     np.savez(path, ids=[["x"]], boxes=[[0, 1, 2, 3]], image=[0])
     with pytest.raises(UserError, match=r"a.npz is not a file of proposals \(ids \(1, 1\) and"):
         voc_objects.read_proposals(path, ["x"])
+    np.savez(path, ids=["x"], boxes=[[0, 1, 2, 3]], image=[0.0])
+    with pytest.raises(UserError, match=r"proposals \(image holds float64, not whole numbers\)"):
+        voc_objects.read_proposals(path, ["x"])
+    np.savez(path, ids=["x", "x"], boxes=[[0, 1, 2, 3]], image=[0])
+    with pytest.raises(UserError, match=r"a.npz names an image twice: data/VOC2007/README"):
+        voc_objects.read_proposals(path, ["x"])
     np.savez(path, ids=["x"], boxes=[[0, 1, 2, np.nan]], image=[0])
     with pytest.raises(UserError, match=r"a.npz: a proposal is not finite: data/VOC2007/README"):
         voc_objects.read_proposals(path, ["x"])

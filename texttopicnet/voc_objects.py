@@ -128,6 +128,8 @@ def read_proposals(path: Path, ids: Sequence[str]) -> list[np.ndarray]:
             f"{path}: a proposal ends before it starts: {README} says what it must hold"
         )
     number = {image: i for i, image in enumerate(known)}
+    if len(number) < len(known):
+        raise UserError(f"{path} names an image twice: {README} says what it must hold")
     missing = [image for image in ids if image not in number]
     if missing:
         raise UserError(
@@ -178,6 +180,8 @@ def _read_npz(path: Path) -> tuple[list[str], list[np.ndarray]]:
         ids, found, image = data["ids"], data["boxes"], data["image"]
     if ids.ndim != 1 or image.ndim != 1:
         raise ValueError(f"ids {ids.shape} and image {image.shape} are not lists")
+    if image.dtype.kind not in "iu":
+        raise ValueError(f"image holds {image.dtype}, not whole numbers")
     known = ids.tolist()
     if found.shape != (len(image), 4) or image.min() < 0 or image.max() >= len(known):
         raise ValueError(f"boxes {found.shape} and image {image.shape} do not fit")
