@@ -197,3 +197,38 @@ def test_the_kernel_of_lrn_in_tritons_interpreter():
         text=True,
     )
     assert done.stdout == "equal\n", done.stderr[-2000:]
+
+
+COMPILED = """
+import json, sys
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+import triton
+from caffe.layer_parts import lrn_kernel, lrn_triton
+numbers = {"half": 2, "P": lrn_kernel.POSITIONS, "C": lrn_kernel.CHANNELS}
+kinds = dict.fromkeys(["x", "y", "dx", "dy", "scales"], "*fp32")
+kinds |= dict.fromkeys(["positions", "inner", "channels", "step_c", "step_p"], "i32")
+kinds |= dict.fromkeys(["share", "ratio", "k", "beta"], "fp32")
+kinds |= dict.fromkeys(numbers, "constexpr")
+for kernel in (lrn_triton.forward, lrn_triton.backward):
+    types = {name: kinds[name] for name in kernel.arg_names}
+    made = triton.compile(
+        ASTSource(kernel, types, numbers),
+        target=GPUTarget("cuda", int(sys.argv[1]), 32),
+        options={"num_warps": lrn_kernel.WARPS},
+    )
+    assert made.asm["cubin"]
+print("compiled")
+"""
+
+
+@pytest.mark.parametrize("capability", [75, 80, 90, 100])
+def test_the_kernel_of_lrn_compiles_for_gpus(capability):
+    pytest.importorskip("triton", reason="Triton is not installed; PyTorch for CUDA brings it")
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILED, str(capability)],
+        cwd=Path(__file__).resolve().parents[2],
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "compiled\n", done.stderr[-2000:]
