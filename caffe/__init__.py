@@ -34,7 +34,7 @@ _PLACES = {
     "Timer": "parallel",
     "__version__": "command_line",
     "get_solver": "solver_types",
-    "has_nccl": "parallel",
+    "has_nccl": "processes",
     "init_log": "log",
     "io": "",
     "layer_type_list": "layer_factory",

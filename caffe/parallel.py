@@ -8,18 +8,10 @@ import time
 import uuid
 from typing import TYPE_CHECKING
 
-import torch
-import torch.distributed as dist
-
 from caffe import log, mode, processes, shared_training
 
 if TYPE_CHECKING:
     from caffe.solver import Solver
-
-
-def has_nccl() -> bool:
-    """Whether several GPUs can train together here."""
-    return torch.cuda.is_available() and dist.is_nccl_available()
 
 
 class NCCL:

@@ -43,6 +43,11 @@ def together() -> bool:
     return _joined
 
 
+def has_nccl() -> bool:
+    """Whether several GPUs can train together here."""
+    return torch.cuda.is_available() and dist.is_nccl_available()
+
+
 def local_rank() -> int:
     """Which of the processes on its machine this one is, from 0; it decides on the GPU."""
     return _number("LOCAL_RANK", 0)
@@ -84,7 +89,7 @@ def enter(rank: int, count: int, method: str, where: str) -> None:
         The group's address, for errors.
     """
     global _joined
-    backends = "cpu:gloo,cuda:nccl" if dist.is_nccl_available() else "gloo"
+    backends = "cpu:gloo,cuda:nccl" if has_nccl() else "gloo"
     with _reached(where):
         store, _, _ = next(dist.rendezvous(method, rank, count, timeout=START))
         dist.init_process_group(

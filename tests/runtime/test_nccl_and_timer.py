@@ -6,8 +6,10 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 import caffe
+from caffe import processes
 from caffe.database import Writer
 from caffe.proto import caffe_pb2
 
@@ -38,10 +40,20 @@ def test_the_state_of_several_solvers():
             refused()
 
 
+def test_processes_without_a_gpu_meet_by_gloo_where_torch_has_nccl(monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.distributed, "is_nccl_available", lambda: True)
+    processes.enter(0, 1, f"file://{tmp_path / 'meeting'}", "here")
+    try:
+        assert torch.distributed.get_backend() == "gloo"
+    finally:
+        processes.leave()
+
+
 def test_as_train_py_does(solver_file):
     """The steps of BVLC's python/train.py, in its order, give what a plain training gives."""
     assert caffe.__version__ == "1.0.0"
-    assert not caffe.has_nccl()
+    assert caffe.has_nccl() is torch.cuda.is_available()
     uid = caffe.NCCL.new_uid()
     caffe.set_solver_count(1), caffe.set_solver_rank(0), caffe.set_multiprocess(True)
     solver = caffe.SGDSolver(solver_file)
