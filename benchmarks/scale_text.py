@@ -52,6 +52,12 @@ def length(collection):
     )
 
 
+def is_whole(collection, num_articles):
+    """Whether a corpus exists with all its files; deleting it may have been interrupted."""
+    kinds = [collection / name for name in ("images", "metadata", "text/en")]
+    return all(sum(1 for _ in kind.glob("*/*")) == num_articles for kind in kinds)
+
+
 def proportional_memory(process):
     """Bytes of a process and its descendants, shared memory counted once (the sum of their PSS)."""
     total = 0
@@ -123,7 +129,8 @@ def measure(folder, num_articles, seed, workers):
     """
     collection, work = folder / "ImageCLEF_Wikipedia", folder / "work"
     shutil.rmtree(work, ignore_errors=True)  # a stopped run's files would shorten the next one
-    if not collection.exists():
+    if not is_whole(collection, num_articles):
+        shutil.rmtree(collection, ignore_errors=True)
         check_disk(folder, num_articles)
         make_corpus(collection, num_articles, seed, workers)
     row = {"seed": seed, "workers": workers, "length": length(collection), "stages": {}}

@@ -130,6 +130,22 @@ def test_all_of_a_corpus_is_used(scale_text, drawn, tmp_path, small_folders):
     assert pairs == {f"images/{n // 3}/{n}.jpg": f"text/en/{n // 3}/{n}" for n in range(5)}
 
 
+def test_a_corpus_that_was_half_deleted_is_made_anew(
+    scale_text, tmp_path, small_folders, monkeypatch
+):
+    monkeypatch.setattr(scale_text, "STAGES", [])
+    monkeypatch.setattr(scale_text.vocabulary, "load", lambda path: [])
+    scale_text.measure(tmp_path, 5, 0, 1)
+    kept, gone = (tmp_path / "ImageCLEF_Wikipedia/text/en" / name for name in ("0/0", "1/4"))
+    made = kept.stat().st_mtime_ns
+    scale_text.measure(tmp_path, 5, 0, 1)
+    assert kept.stat().st_mtime_ns == made
+    gone.unlink()
+    scale_text.measure(tmp_path, 5, 0, 1)
+    assert gone.exists()
+    assert kept.stat().st_mtime_ns > made
+
+
 WITH_A_CHILD = """
 import subprocess, sys
 child = "held = bytearray(b'1') * 200_000_000; print('ready', flush=True); input()"
