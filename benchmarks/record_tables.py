@@ -85,33 +85,27 @@ def shown(value: Any) -> str:
 
 
 def scale(rows: dict[str, Record]) -> Table:
-    """The scripts of LDA/ as the corpus grows; sizes that were measured before the stop words and
-    the E-step changed are marked.
-    """
+    """The scripts of LDA/ as the corpus grows."""
     cells = []
     for script in next(iter(rows.values()))["stages"] if rows else ():
         for articles, row in rows.items():
-            stage, earlier = row["stages"][script], "e_step" not in row
+            stage = row["stages"][script]
             cpu = stage["cpu_seconds"]
             cells.append(
                 [
                     script,
-                    f"{int(articles):,}" + (" (earlier)" if earlier else ""),
+                    f"{int(articles):,}",
                     f"{row['words']:,}",
                     f"{stage['seconds']:,.0f}",
                     f"{cpu:,.0f}",
                     f"{1000 * cpu / int(articles):.1f}",
                     f"{stage['peak_mb']:,}",
                     f"{stage['main_peak_mb']:,}",
-                    "—" if earlier else number(row["other_work"]),
+                    number(row["other_work"]),
                 ]
             )
-    lead = "One pass and two processes. Other work: cores that other programs kept busy meanwhile."
-    if any("e_step" not in row for row in rows.values()):
-        lead += (
-            " Earlier: measured with 1,333 stop words instead of 174, and with gensim's E-step, on"
-            " an idle machine."
-        )
+    lead = "One pass and two processes or threads. Other work: cores that other programs kept busy"
+    lead += " meanwhile."
     header = ["script", "articles", "words", "seconds", "CPU seconds", "CPU ms per article"]
     header += ["peak MB of all", "main process", "other work"]
     return {
@@ -125,9 +119,7 @@ def scale(rows: dict[str, Record]) -> Table:
 
 def runs(records: dict[str, Record], rows: dict[str, Record]) -> Table:
     """What each part ran on, and what else the machine did."""
-    named = records | {
-        f"{SCALE}, {int(articles):,}": row for articles, row in rows.items() if "load" in row
-    }
+    named = records | {f"{SCALE}, {int(articles):,}": row for articles, row in rows.items()}
     cells = []
     for name, record in named.items():
         machine, versions = record["hardware"], record["versions"]
