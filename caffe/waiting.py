@@ -2,8 +2,8 @@
 
 PyTorch computes in OpenMP's threads.  A thread that is done with its part waits for the others in a
 loop, for several milliseconds, before it sleeps.  That is fast if there is a core per thread.  If
-another program has one of the cores, the waiting threads use up the time that the last one needs,
-and training takes many times as long.  So they should sleep sooner.
+another program has one of the cores, the waiting threads may use up the time that the last one
+needs.  So they should sleep sooner.
 
 OpenMP's library reads its settings from the environment when PyTorch loads it, and never again.
 Once caffe is imported, they are therefore set while PyTorch is loaded, by whatever module, and

@@ -5,8 +5,9 @@ Writes:  nothing; prints a table, or JSON with --json
 Paper:   the official numbers of images, articles and pairs (data/<name>/README.md)
 Usage:   python data/check.py [NAME...] [--data DIR] [--voc DIR] [--thorough] [--json]
 
-Without a NAME all sets are checked.  The exit status is 0 only if they are complete.  Files are
-looked for and counted; their contents are read only with --thorough.
+Without a NAME all sets are checked.  The exit status is 0 only if they are complete.  Lists,
+labels and metadata are read; images are decoded, and a dump is read to its end, only with
+--thorough.
 """
 
 import texttopicnet.startup  # noqa: F401  isort: skip

@@ -1,7 +1,7 @@
 """The checks of the sets with labels: VOC2007, Wikipedia, STL-10 and SUN397.  A part of check.py.
 
-The readers of `texttopicnet` read the lists; here nothing is read but lists and sizes of files,
-unless every image is to be decoded.
+The readers of `texttopicnet` read the lists and labels.  Images are looked for, or counted by the
+size of their file, and decoded only if that is asked for.
 """
 
 from pathlib import Path

@@ -290,7 +290,7 @@ def parser() -> command_line.Parser:
     add(p, "--solver", default=None, help=solver)
     add(p, "--topics")
     add(p, "--passes", default=None)
-    add(p, "--workers", default=None, help="processes that learn the topics (default: 3)")
+    add(p, "--workers", default=None, help="threads that learn the topics (default: 3)")
     add(p, "--no-below", "--no-above", "--seed")
     add(p, "--scheduler", help="address of a Dask cluster for the text half")
     add(p, "--collection", "--dump")
