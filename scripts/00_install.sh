@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # usage: bash scripts/00_install.sh
 # Sets the project up: .venv with the pinned packages and the command caffe, WordNet in
-# data/nltk_data.  Needs Python 3.10 or newer (PYTHON3=... names one), 3 GB of disk, 3 minutes.
+# data/nltk_data.  Needs Python 3.10 to 3.13 (PYTHON3=... names one), 3 GB of disk, 3 minutes.
 set -euo pipefail
 case ${1:-} in -h | --help) exec head -n 4 "${BASH_SOURCE[0]}" ;; esac
 INSTALLING=1 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
@@ -11,15 +11,15 @@ die() { # one sentence, status 1
   exit 1
 }
 
-find_python() { # the first Python of 3.10 or newer
-  local name
+find_python() { # the first Python for which all pinned packages exist
+  local name fits='import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))'
   for name in "${PYTHON3:-python3}" python3.13 python3.12 python3.11 python3.10; do
-    if "$name" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
+    if "$name" -c "$fits" 2>/dev/null; then
       echo "$name"
       return
     fi
   done
-  die "no Python 3.10 or newer was found: install one, or name it in PYTHON3=..."
+  die "no Python 3.10 to 3.13 was found: install one, or name it in PYTHON3=..."
 }
 
 if ! is_installed; then

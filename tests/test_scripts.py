@@ -5,6 +5,7 @@ import itertools
 import os
 import pickle
 import re
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -235,6 +236,29 @@ def test_the_set_up_is_done_once():
     assert done.returncode == 0
     assert "setting up" not in done.stdout
     assert done.stdout.splitlines()[-1].startswith("set up: ")
+
+
+def test_a_python_that_the_pinned_packages_lack_is_not_taken(tmp_path):
+    """The system's Python is 3.14, and 3.13 is there, too; neither can make an environment."""
+    for name in ("scripts/00_install.sh", "scripts/environment.sh", "requirements.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / "pyproject.toml").touch()
+    for name, version in (("python3", (3, 14, 0)), ("python3.13", (3, 13, 9))):
+        program = tmp_path / name
+        code = f"import sys; sys.version_info = {version}; exec(sys.argv[1])"
+        program.write_text(
+            f'#!/bin/sh\n[ "$1" = -c ] && exec {sys.executable} -c "{code}" "$2"\nfalse'
+        )
+        program.chmod(0o755)
+    done = subprocess.run(
+        ["bash", str(tmp_path / "scripts" / "00_install.sh")],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHON3": "python3"},
+    )
+    assert done.returncode == 1
+    assert "error: python3.13 cannot make" in done.stderr
 
 
 def test_run_all_passes_the_options_for_small_corpora_on(tmp_path):
