@@ -6,8 +6,8 @@ Paper:   sections 3 and 4, the whole way
 Usage:   bash scripts/run_all.sh [--sample] [--dry-run] [--from N] [--to N] [options]
 
 A stage is done when all its outputs exist.  If its outputs are older than what the stage before
-wrote, the chain stops and says what to do.  A stage that was interrupted starts over, except 5 to
-7, 9 and 10, which resume.
+wrote, the chain stops and says what to do.  After an interruption, stages 2, 5 to 7, 9, 10, 12 and
+13 resume, as does 1 with a dump; the others start over.
 """
 
 import texttopicnet.startup  # noqa: F401  isort: skip
