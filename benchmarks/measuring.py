@@ -181,7 +181,7 @@ def watched() -> Iterator[dict[str, Any]]:
         commit, versions, hardware.
     """
     seen: dict[str, Any] = {}
-    started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    started = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
     load = [os.getloadavg()[0]]
     begin, busy, own = time.perf_counter(), _busy_seconds(), _own_seconds()
     yield seen

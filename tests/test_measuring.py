@@ -65,7 +65,8 @@ def test_settings_of_the_command_line(measuring):
         settings("--rounds", "0")
 
 
-def test_the_machine_is_watched(measuring):
+def test_the_machine_is_watched(measuring, monkeypatch):
+    monkeypatch.delattr("datetime.UTC", raising=False)  # Python 3.10 has none
     with measuring.watched() as seen:
         time.sleep(0.05)
     assert seen["seconds"] >= 0  # rounded to tenths
