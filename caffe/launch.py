@@ -76,7 +76,8 @@ def train_on(chosen: str, arguments: Sequence[str]) -> None:
 def own_device(numbers: Sequence[int]) -> int:
     """The GPU of this process among those that -gpu names.
 
-    Of several processes that were given one GPU, or none, each takes the one of its own number.
+    Of several processes of one machine that were given one GPU, or none, each takes the one of its
+    own number.
     """
     rank = processes.local_rank() if processes.launched() else 0
     if len(numbers) > 1 and rank >= len(numbers):
@@ -86,7 +87,8 @@ def own_device(numbers: Sequence[int]) -> int:
         )
     if len(numbers) > 1:
         return numbers[rank]
-    return rank or (numbers[0] if numbers else 0)
+    several = processes.launched() and os.environ.get("LOCAL_WORLD_SIZE", "1") != "1"
+    return rank if several or not numbers else rank or numbers[0]
 
 
 def start_all(command: Sequence[str], count: int) -> int:
@@ -109,6 +111,8 @@ def start_all(command: Sequence[str], count: int) -> int:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
+    # also where torchrun has started this process, as the only one
+    group |= {"LOCAL_WORLD_SIZE": str(count), "TORCHELASTIC_USE_AGENT_STORE": "False"}
     threads = str(max(1, torch.get_num_threads() // count))
     group["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", threads)
     started: list[subprocess.Popen] = []

@@ -329,9 +329,13 @@ def test_a_process_that_fails_ends_the_others(tmp_path, capfd):
     assert "Process 1 of the training died of SIGKILL" in capfd.readouterr().err
 
 
-def test_each_process_gets_its_place_in_the_group(tmp_path):
+def test_each_process_gets_its_place_in_the_group(tmp_path, monkeypatch):
+    """Also where torchrun has started one process, which starts the others."""
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "1")
+    monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "True")
     program = (
-        "import os; names = ['RANK', 'LOCAL_RANK', 'WORLD_SIZE', 'MASTER_ADDR'];"
+        "import os; names = ['RANK', 'LOCAL_RANK', 'WORLD_SIZE', 'MASTER_ADDR',"
+        " 'LOCAL_WORLD_SIZE', 'TORCHELASTIC_USE_AGENT_STORE'];"
         f" open(f'{tmp_path}/' + os.environ['RANK'], 'w').write("
         "' '.join(os.environ[name] for name in names))"
     )
@@ -339,7 +343,7 @@ def test_each_process_gets_its_place_in_the_group(tmp_path):
     assert launch.start_all([sys.executable, "-c", program], 3) == 0
     assert {number: signal.getsignal(number) for number in launch.PASSED_ON} == before
     for rank in range(3):
-        assert (tmp_path / str(rank)).read_text() == f"{rank} {rank} 3 127.0.0.1"
+        assert (tmp_path / str(rank)).read_text() == f"{rank} {rank} 3 127.0.0.1 3 False"
 
 
 @pytest.mark.parametrize(
@@ -367,6 +371,11 @@ def test_each_process_takes_a_gpu_of_its_own(monkeypatch):
     assert processes.launched()
     assert not launch.needed("0,1")  # they are there already
     assert [launch.own_device(n) for n in ([], [0], [2, 5])] == [1, 1, 5]
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")  # GPU 1 is that of process 1
+    assert [launch.own_device(n) for n in ([], [1], [2, 5])] == [0, 0, 2]
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "1")  # one process on each of four machines
+    assert [launch.own_device(n) for n in ([], [1], [2, 5])] == [0, 1, 2]
     monkeypatch.setenv("LOCAL_RANK", "2")
     with pytest.raises(caffe.CaffeError, match="names 2 devices, but this is process 2"):
         launch.own_device([2, 5])
