@@ -31,13 +31,14 @@ def share_start(solver: Solver) -> None:
         return
     if solver.net.device.type == "cuda":
         torch.cuda.set_device(solver.net.device)  # where NCCL works
-    processes.take_from_root([p.blob.tensor() for p in solver.net.learnable])
-    processes.take_from_root(solver.updater.history)
     places = solver.restored.points if solver.restored else []
     path = solver.restored.path if solver.restored else ""
     updater = solver.updater
     start = (solver.iter, updater.current_step, updater.scale, places, path)
+    # first, because this waits for a root that is still busy; NCCL's first exchange gives up early
     start = processes.of_root(start)
+    processes.take_from_root([p.blob.tensor() for p in solver.net.learnable])
+    processes.take_from_root(updater.history)
     solver.iter, updater.current_step, updater.scale, places, path = start
     if 0 < mode.solver_rank() < len(places):
         resume_point.restore(solver, resume_point.read(places[mode.solver_rank()], path), path)

@@ -5,9 +5,14 @@ import re
 import signal
 import subprocess
 import sys
+import threading
+import time
+from datetime import timedelta
 
 import numpy as np
 import pytest
+import torch
+import torch.distributed as dist
 
 import caffe
 import caffe.cli
@@ -261,6 +266,21 @@ def a_group_of_one(tmp_path):
     processes.enter(0, 1, f"file://{tmp_path}/group", "here")
     yield
     processes.leave()
+
+
+def test_the_others_wait_for_the_root_before_nccl_begins(
+    a_group_of_one, monkeypatch, regression_net
+):
+    """NCCL gives up where the root comes to its first exchange minutes after the others."""
+    (folder := regression_net.parent).joinpath("s.prototxt").write_text(
+        f'net: "{regression_net}" base_lr: 0.1 lr_policy: "fixed" snapshot_prefix: "{folder}/s"'
+    )
+    solver, order = caffe.get_solver(str(folder / "s.prototxt")), []
+    for name in ("of_root", "take_from_root"):
+        run = getattr(processes, name)
+        monkeypatch.setattr(processes, name, lambda x, n=name, r=run: (order.append(n), r(x))[1])
+    shared_training.share_start(solver)
+    assert order == ["of_root", "take_from_root", "take_from_root"]
 
 
 TIED = """
