@@ -52,7 +52,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words and (words[0] in TOOLS or words[0] in OWN):
         module = OWN[words[0]][0] if words[0] in OWN else words[0]
         return importlib.import_module(f"caffe.tools.{module}").main(words[1:])
-    return command_line.run(act, "caffe.cpp:1", words, USAGE, help_status=1, bare_status=0)
+    status = 1
+    try:
+        status = command_line.run(act, "caffe.cpp:1", words, USAGE, help_status=1, bare_status=0)
+    finally:
+        if status and arguments is None:
+            processes.end(status)
+        processes.leave()
+    return status
 
 
 def act(arguments: list[str]) -> None:
@@ -69,10 +76,7 @@ def act(arguments: list[str]) -> None:
             log.error("caffe.cpp:81", f"\t{action}")
         raise Fatal("caffe.cpp:83", f"Unknown action: {name}")
     args.words = arguments
-    try:
-        commands[name](args)
-    finally:
-        processes.leave()
+    commands[name](args)
 
 
 def choose_device(chosen: str, position: str, explicit: bool = True) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import sys
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -128,6 +129,27 @@ def _of_this_start(store: dist.Store, rank: int, count: int) -> dist.Store:
                 store.set(f"caffe/answer/{store.get(f'caffe/asks/{other}').decode()}", own)
         time.sleep(POLL)
     return dist.PrefixStore(own, store)
+
+
+def end(status: int) -> None:
+    """End this process at once if it fails while it trains together with others by NCCL.
+
+    To leave the group, NCCL would wait for what is under way on the GPU, and that may be a sum to
+    which a dead process never adds its part.
+
+    Parameters
+    ----------
+    status : int
+        The exit status.
+    """
+    if not _joined or "nccl" not in dist.get_backend_config():
+        return
+    if sys.exc_info()[0] is not None:  # Python would show it later
+        sys.excepthook(*sys.exc_info())
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(status)
 
 
 def leave() -> None:

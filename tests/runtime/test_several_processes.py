@@ -268,6 +268,42 @@ def a_group_of_one(tmp_path):
     processes.leave()
 
 
+@pytest.mark.parametrize(
+    ("backends", "words", "status", "ends"),
+    [
+        ("cpu:gloo,cuda:nccl", ["train", "-solver", "missing.prototxt"], 1, True),
+        ("cpu:gloo,cuda:nccl", ["help"], 0, False),
+        ("gloo", ["train", "-solver", "missing.prototxt"], 1, False),
+    ],
+)
+def test_a_process_that_fails_does_not_wait_for_nccl(
+    a_group_of_one, monkeypatch, capfd, backends, words, status, ends
+):
+    """NCCL would wait, for ever, for what a dead process does not send."""
+    ended = []
+    monkeypatch.setattr(dist, "get_backend_config", lambda: backends)
+    monkeypatch.setattr(os, "_exit", lambda code: ended.append((code, capfd.readouterr().err)))
+    monkeypatch.setattr(sys, "argv", ["caffe", *words])
+    assert caffe.cli.main() == status
+    assert [code for code, _ in ended] == [1] * ends
+    assert all("missing.prototxt" in said for _, said in ended)
+    assert not processes.together()
+    assert not dist.is_initialized()
+
+
+def test_an_error_that_nobody_expects_is_shown_before_the_end(a_group_of_one, monkeypatch, capfd):
+    ended = []
+    monkeypatch.setattr(dist, "get_backend_config", lambda: "cpu:gloo,cuda:nccl")
+    monkeypatch.setattr(os, "_exit", lambda code: ended.append((code, capfd.readouterr().err)))
+    monkeypatch.setattr(caffe.cli, "train", lambda _: {}["unexpected"])
+    monkeypatch.setattr(sys, "argv", ["caffe", "train"])
+    with pytest.raises(KeyError):
+        caffe.cli.main()
+    ((code, said),) = ended
+    assert code == 1
+    assert "KeyError: 'unexpected'" in said
+
+
 def test_the_others_wait_for_the_root_before_nccl_begins(
     a_group_of_one, monkeypatch, regression_net
 ):
