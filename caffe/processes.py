@@ -91,7 +91,7 @@ def enter(rank: int, count: int, method: str, where: str) -> None:
     """
     global _joined
     backends = "cpu:gloo,cuda:nccl" if has_nccl() else "gloo"
-    with _reached(where):
+    with _reached(where, rank):
         store, _, _ = next(dist.rendezvous(method, rank, count, timeout=START))
         dist.init_process_group(
             backends,
@@ -172,19 +172,31 @@ def _number(name: str, default: int) -> int:
 
 
 @contextlib.contextmanager
-def _reached(where: str = "") -> Iterator[None]:
-    """Turn an error of the network, or another process's end, into one sentence."""
+def _reached(where: str = "", rank: int | None = None) -> Iterator[None]:
+    """Turn an error of the network, of NCCL, or another process's end, into one sentence."""
     try:
         yield
     except (RuntimeError, ValueError) as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        # without the lines of PyTorch's code, and its advice
-        first = re.sub(r"\[/[^]]*\] ", "", first).partition(". ")[0]
-        what = f"the processes at {where} cannot be reached" if where else "another process ended"
+        if where:
+            what = f"the processes at {where} cannot be reached"
+        elif isinstance(error, dist.DistBackendError):
+            what = "NCCL failed"
+        else:
+            what = "another process ended"
+        number = mode.solver_rank() if rank is None else rank
         raise CaffeError(
-            f"process {mode.solver_rank()} of the training stops, because {what} ({first});"
+            f"process {number} of the training stops, because {what} ({_reason(error)});"
             " -resume resumes from the last snapshot"
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    """What an error says, in one line, without the lines of PyTorch's code, and its advice."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    first = lines[0]
+    if "Last error:" in lines[:-1]:  # NCCL's own words
+        first = lines[lines.index("Last error:") + 1]
+    return re.sub(r"\[/[^]]*\] ", "", first).partition(". ")[0]
 
 
 # ---------------------------------------------------------------------------------------- exchange

@@ -319,6 +319,25 @@ def test_the_others_wait_for_the_root_before_nccl_begins(
     assert order == ["of_root", "take_from_root", "take_from_root"]
 
 
+NCCL_ERROR = """NCCL error in: /pytorch/torch/csrc/distributed/c10d/NCCLUtils.cpp:94, unhandled system error (run with NCCL_DEBUG=INFO for details), NCCL version 2.28.9
+ncclSystemError: System call (e.g. socket, malloc) or external library call failed or device error.
+Last error:
+Error while creating shared memory segment /dev/shm/nccl-Ab (size 9637888), error: No space left"""  # noqa: E501
+
+
+def test_the_reason_that_nccl_gives_is_shown(a_group_of_one, monkeypatch):
+    def fails(*_, **__):
+        raise dist.DistBackendError(NCCL_ERROR)
+
+    monkeypatch.setattr(dist, "all_reduce", fails)
+    with pytest.raises(caffe.CaffeError) as raised:
+        processes.mean(torch.ones(1))
+    assert str(raised.value).startswith(
+        "process 0 of the training stops, because NCCL failed (Error while creating shared memory"
+        " segment /dev/shm/nccl-Ab (size 9637888), error: No space left); -resume"
+    )
+
+
 TIED = """
 layer {{ name: "x" type: "DummyData" top: "x" top: "t" dummy_data_param {{
   shape {{ dim: 3 dim: 4 }} shape {{ dim: 3 dim: 4 }}
