@@ -30,6 +30,7 @@ VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 TIMEOUT = timedelta(hours=12)
 START = timedelta(minutes=10)  # until all processes have joined
 POLL = 0.02  # seconds
+DUMP = "exception_dump"  # the key of a store by which NCCL's watchdogs tell all processes to end
 CODES = (NONE, SNAPSHOT, STOP)
 _joined = False
 
@@ -110,7 +111,8 @@ def _of_this_start(store: dist.Store, rank: int, count: int) -> dist.Store:
 
     The store of torchrun outlives the processes that it restarts, and would hand over the addresses
     of those that were killed.  So the root chooses a new name; each of the others asks for it with
-    a word of its own, and confirms it.
+    a word of its own, and confirms it.  NCCL's watchdogs look for their signal outside that part:
+    the signal of those that were killed would end these processes minutes later.
     """
     own = uuid.uuid4().hex
     if rank:
@@ -118,6 +120,10 @@ def _of_this_start(store: dist.Store, rank: int, count: int) -> dist.Store:
         name = store.get(f"caffe/answer/{own}").decode()
         store.set(f"caffe/heard/{name}/{rank}", "yes")
         return dist.PrefixStore(name, store)
+    whole = store
+    while isinstance(whole, dist.PrefixStore):
+        whole = whole.underlying_store
+    whole.delete_key(DUMP)
     missing, end = set(range(1, count)), time.monotonic() + START.total_seconds()
     while missing:
         if time.monotonic() > end:

@@ -338,6 +338,20 @@ def test_the_reason_that_nccl_gives_is_shown(a_group_of_one, monkeypatch):
     )
 
 
+def test_a_restart_ignores_the_signal_that_ended_the_processes_before(monkeypatch):
+    """NCCL's watchdogs leave it in torchrun's store, and would obey it for ever."""
+    agents = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    agents.set(processes.DUMP, "1")
+    monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "True")
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("MASTER_PORT", str(agents.port))
+    processes.enter(0, 1, "env://", "here")
+    try:
+        assert not agents.check([processes.DUMP])
+    finally:
+        processes.leave()
+
+
 TIED = """
 layer {{ name: "x" type: "DummyData" top: "x" top: "t" dummy_data_param {{
   shape {{ dim: 3 dim: 4 }} shape {{ dim: 3 dim: 4 }}
