@@ -99,8 +99,9 @@ def enter(rank: int, count: int, method: str, where: str) -> None:
             store=_of_this_start(store, rank, count),
             rank=rank,
             world_size=count,
-            timeout=TIMEOUT,
+            timeout=START,
         )
+        dist.group.WORLD.set_timeout(TIMEOUT)
     _joined = True
     mode.set_solver_count(count)
     mode.set_solver_rank(rank)

@@ -352,6 +352,29 @@ def test_a_restart_ignores_the_signal_that_ended_the_processes_before(monkeypatc
         processes.leave()
 
 
+def test_a_process_that_is_lost_at_the_start_is_not_waited_for_as_long_as_a_test(
+    tmp_path, monkeypatch
+):
+    """Process 1 has found the root, and then does not connect to it."""
+    monkeypatch.setattr(processes, "START", timedelta(seconds=2))
+    monkeypatch.setattr(processes, "TIMEOUT", timedelta(seconds=40))
+    path = str(tmp_path / "group")
+    store = dist.FileStore(path, 2)
+    lost = threading.Thread(target=processes._of_this_start, args=(store, 1, 2))
+    lost.start()
+    begun = time.monotonic()
+    with pytest.raises(caffe.CaffeError, match=r"process 0 .* the processes at here cannot be"):
+        processes.enter(0, 2, f"file://{path}", "here")
+    lost.join()
+    assert time.monotonic() - begun < 20
+    assert not processes.together()
+
+
+def test_the_root_may_test_for_hours(a_group_of_one):
+    backend = dist.group.WORLD._get_backend(torch.device("cpu"))
+    assert backend.options._timeout == processes.TIMEOUT > timedelta(hours=1)
+
+
 TIED = """
 layer {{ name: "x" type: "DummyData" top: "x" top: "t" dummy_data_param {{
   shape {{ dim: 3 dim: 4 }} shape {{ dim: 3 dim: 4 }}
