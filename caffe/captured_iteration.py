@@ -187,7 +187,8 @@ class CapturedIteration:
             except RuntimeError as error:  # torch.AcceleratorError is one
                 self._forget()
                 self.trouble = f"the capture failed ({_first_line(error)})"
-                function()
+                with self.recorder.warm_up():
+                    function()
                 return
         self._recorded[function]()
 

@@ -1,6 +1,7 @@
 """Updates beside backward: the same bits as after it, and the faster of both is kept."""
 
 import weakref
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -107,6 +108,35 @@ def test_gradients_are_kept_until_the_updates_are_joined(trainings, monkeypatch)
     recorder = Joins()
     trainings.solver(SGD, recorder).step(5)
     assert recorder.joins == 5
+
+
+def test_after_a_failed_capture_the_updates_still_wait_for_their_gradients(trainings):
+    """They wait for the stream on which iterations are prepared and captured, so they run there."""
+    overlapped_update.choose(BESIDE)
+
+    class Fails(CallAgain):
+        preparing, waited = False, 0
+
+        @contextmanager
+        def warm_up(self):
+            self.preparing = True
+            yield
+            self.preparing = False
+
+        def record(self, function):
+            raise RuntimeError("no memory for a graph")
+
+        @contextmanager
+        def beside(self):
+            assert self.preparing
+            self.waited += 1
+            yield
+
+    recorder = Fails()
+    solver = trainings.solver(SGD, recorder)
+    solver.step(WARM_UP + 2)
+    assert "no memory for a graph" in solver.not_captured
+    assert recorder.waited == 3 * (WARM_UP + 1)  # t is frozen
 
 
 class Lapses(GraphEmulator):
