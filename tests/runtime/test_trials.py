@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import emulated_gpu
 import pytest
 import small_trainings
 import torch
@@ -113,6 +114,20 @@ def test_a_wrong_gradient_is_noticed():
     clock = Clock({double: 3.0, Wrong.apply: 1.0})
     clock.run("a", {"double": double, "w": Wrong.apply}, [torch.ones(2, requires_grad=True)])
     assert set(clock.chosen.values()) == {"double"}
+
+
+def test_a_run_before_the_timed_ones_leaves_them_its_memory():
+    """Getting memory from CUDA would let the GPU wait for the host in the timed part."""
+    said = []
+
+    def way(x):
+        said.append("way")
+        return x * 2
+
+    with emulated_gpu.present(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.cuda, "_sleep", lambda _: said.append("idle"))
+        assert trials.Trials(emulated_gpu.DEVICE)._time(way, [torch.ones(2)]) > 0
+    assert said == ["way", "idle", *["way"] * trials.REPEATS]
 
 
 def test_nothing_is_tried_in_a_capture():
