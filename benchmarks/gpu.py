@@ -4,12 +4,13 @@ Reads:   CNN/<net>/train_val.prototxt and solver.prototxt; images are drawn, in 
 Writes:  --out (benchmarks/results/gpu.json for a GPU); prints one table
 Paper:   section 4 (160,000 iterations of 64 images)
 Usage:   python benchmarks/gpu.py [--quick] [--batch 64,256] [--precision tf32] [--mode graph]
-         [--data cached] [--seconds 3 | --iterations 50] [--without ways,algorithms,overlap]
+         [--data cached] [--seconds 3 | --iterations 50] [--without ways,overlap]
          [--profile] [--full] [--out FILE]
 
 The rows are timed for three seconds each, which should take less than five minutes.  A row that
 fails is left out, with its error, and the others go on.  --without measures all rows once per word,
-each time without what the word says, to compare with the rows that have everything.  --full also
+each time without what the word says, to compare with the rows that have everything; cuDNN keeps
+its algorithms until the program ends, so --without algorithms needs a run of its own.  --full also
 runs the paper's whole schedule, in the last of the precisions.  --device cpu runs the same program
 on the CPU, where a function that is called again takes the place of the CUDA graph: it shows that
 the program works, not how fast.
@@ -42,7 +43,9 @@ from gpu_training import SWITCHES, Cell, Trainer, copy_bandwidth, full, profile
 ROOT = Path(__file__).resolve().parent.parent
 RESULT = ROOT / "benchmarks" / "results" / "gpu.json"
 BATCHES, PRECISIONS = (64, 256, 1024), ("fp32", "tf32", "bf16")
-MODES, DATA = ("eager", "graph"), ("lmdb", "cached")
+# Until a process ends, cuDNN keeps the algorithm of a shape, tried or not, and only the iterations
+# before a graph try any: the rows with a graph come first.
+MODES, DATA = ("graph", "eager"), ("lmdb", "cached")
 LIBRARIES = ("numpy", "torch", "opencv-python", "lmdb", "protobuf")
 
 
@@ -119,10 +122,10 @@ def measure(
     trainer = Trainer(folder, args.net, batch, precision, args.device, without=without)
     try:
         work = gpu_floor.phases(trainer.solver.net, precision)
-        least = gpu_floor.seconds(work, peak, precision)
+        least, updates = gpu_floor.seconds(work, peak, precision), ({}, None)
         found["floor"].append({"batch": batch, "precision": precision, "seconds": least})
         for data in args.data:
-            for mode in args.mode:
+            for mode in sorted(args.mode, key=MODES.index):
                 options = (args.seconds, args.iterations, sum(least.values()))
                 try:
                     cell = trainer.measure(mode, data, *options)
@@ -131,7 +134,8 @@ def measure(
                     continue
                 found["cells"].append(asdict(cell))
                 print(row(cell), flush=True)
-        found["ways"] += ways_of(trainer, batch, precision)
+                updates = trainer.update_times() if mode == "graph" else updates
+        found["ways"] += ways_of(trainer, batch, precision, updates)
         if args.profile and "profile" not in found:
             found["profile"] = profile(trainer)
             for kernel in found["profile"]:
@@ -141,8 +145,13 @@ def measure(
         trainer.close()
 
 
-def ways_of(trainer: Trainer, batch: int, precision: str) -> list[dict[str, Any]]:
-    """What the net has tried (caffe/trials.py, caffe/overlapped_update.py), a row per choice."""
+def ways_of(
+    trainer: Trainer, batch: int, precision: str, updates: tuple[dict[str, float], str | None]
+) -> list[dict[str, Any]]:
+    """What the net has tried (caffe/trials.py, caffe/overlapped_update.py), a row per choice.
+
+    `updates` are the times of its updates, as from `Trainer.update_times`.
+    """
     from caffe import trials
 
     tried = trials.of(trainer.solver.net)
@@ -157,7 +166,7 @@ def ways_of(trainer: Trainer, batch: int, precision: str) -> list[dict[str, Any]
 
     for key, seconds in tried.seconds.items() if tried is not None else ():
         add(key[0], seconds, tried.chosen[key])
-    seconds, taken = trainer.update_times()
+    seconds, taken = updates
     if seconds:
         add("an iteration, with its update", seconds, taken)
     return rows
@@ -197,7 +206,10 @@ def record(args: argparse.Namespace, values: dict[str, Any], seconds: float) -> 
 
 
 def main(arguments: list[str] | None = None) -> int:
-    args = parser().parse_args(arguments)
+    p = parser()
+    args = p.parse_args(arguments)
+    if "algorithms" in args.without and (len(args.without) > 1 or args.full):
+        p.error("--without algorithms needs a run of its own: cuDNN keeps what it has tried")
     if args.quick:
         args.batch, args.seconds = args.batch[:1], min(args.seconds, 1.0)
     if args.device == "cuda" and not torch.cuda.is_available():

@@ -49,7 +49,7 @@ NEEDED = {  # module: the package that brings it
     "h5py": "h5py",
     "pytest": "pytest",
 }
-TABLES = ("table", "without", "batches")  # steps that measure rows
+TABLES = ("table", "without", "untried", "batches")  # steps that measure rows
 SHOWN = 12  # lines of the log of a step that failed
 LEAST = 5  # seconds; with less time left, no step is started
 TINY = ["--net", "CaffeNetSample", "--images", "32", "--batch", "4", "--iterations", "2"]
@@ -101,11 +101,12 @@ def steps(out: Path, device: str) -> list[Step]:
         ],
         ["--batch", "64", "--precision", "tf32", "--mode", "graph", "--data", "cached"],
     )
-    without = [*profiled, "--without", "ways,algorithms,overlap", "--seconds", "1"]
+    without = [*profiled, "--images", "512", "--seconds", "1", "--without"]
+    ways = "ways,overlap"
     curves = [str(ROOT / "benchmarks" / "gpu_curves.py")]
     if device != "cuda":
         curves += ["--device", "cpu", *TINY, "--seeds", "2"]
-        without = ["--mode", "graph", "--data", "cached", "--without", "overlap"]
+        without, ways = ["--mode", "graph", "--data", "cached", "--without"], "overlap"
         gpu += ["--device", "cpu", *TINY, "--precision", "fp32"]
         quick, large, profiled = ([], ["--mode", "graph"], ["--mode", "graph", "--data", "cached"])
 
@@ -121,9 +122,10 @@ def steps(out: Path, device: str) -> list[Step]:
         tests("layers", 60, *layers),
         tests("tests", 120, *others, *last),
         rows("table", 110, *quick),
-        rows("without", 50, *without),
+        rows("without", 50, *without, ways),
         Step("curves", 60, [*curves, "--out", f"{out}/curves.json"]),
         rows("profile", 50, *profiled, "--profile"),
+        rows("untried", 30, *without, "algorithms"),  # a process in which cuDNN tries none
         rows("batches", 70, *large),
     ]
 

@@ -100,7 +100,7 @@ def test_the_whole_program_on_the_cpu(tmp_path):
     found = json.loads(out.read_text())
     cells = found["values"]["cells"]
     assert [(c["mode"], c["data"]) for c in cells] == [
-        *(("eager", "lmdb"), ("graph", "lmdb"), ("eager", "cached"), ("graph", "cached"))
+        *(("graph", "lmdb"), ("eager", "lmdb"), ("graph", "cached"), ("eager", "cached"))
     ]
     for cell in cells:
         assert cell["iterations"] == 2
@@ -118,6 +118,16 @@ def test_the_whole_program_on_the_cpu(tmp_path):
     assert len(kernels) == 15
     assert kernels[0]["milliseconds"] >= kernels[-1]["milliseconds"] > 0
     assert found["hardware"]["gpu"] == "none"
+
+
+@pytest.mark.parametrize("more", [["--without", "ways,algorithms"], ["--full"]])
+def test_without_algorithms_runs_alone(load_script, capsys, more):
+    """Rows before it would leave tried algorithms in cuDNN's memory, or have none for rows after
+    it."""
+    options = ["--device", "cpu", "--without", "algorithms", *more]
+    with pytest.raises(SystemExit):
+        load_script("benchmarks/gpu.py").main(options)
+    assert "--without algorithms needs a run of its own" in capsys.readouterr().err
 
 
 def test_the_record_has_the_fields_of_the_others(load_script, tmp_path):
@@ -138,6 +148,17 @@ def test_without_a_gpu_it_says_what_to_do(monkeypatch, load_script, capsys):
 @pytest.fixture
 def check(load_script):
     return load_script("benchmarks/gpu_check.py")
+
+
+@pytest.mark.parametrize("device", ["cuda", "cpu"])
+def test_the_commands_of_the_steps_are_understood(check, load_script, tmp_path, device):
+    """And cuDNN's algorithms are left out in a process that does nothing else."""
+    gpu, without = load_script("benchmarks/gpu.py"), {}
+    for step in check.steps(tmp_path, device):
+        if step.command[0].endswith("gpu.py"):
+            without[step.name] = gpu.parser().parse_args(step.command[1:]).without
+    assert without["untried"] == ["algorithms"]
+    assert not any("algorithms" in words for name, words in without.items() if name != "untried")
 
 
 def test_all_together_take_eight_minutes_at_most(check, tmp_path, monkeypatch, capsys):
