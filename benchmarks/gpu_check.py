@@ -81,8 +81,9 @@ def steps(out: Path, device: str) -> list[Step]:
     folder = ROOT / "tests" / "gpu"
     parity = folder / "test_parity_with_cpu.py"
     layers = [folder / f"test_{name}_on_gpu.py" for name in ("recorded_layers", "blobs", "labels")]
-    # the slow ones, which the limit may stop, come last
-    last = [folder / f"test_{name}.py" for name in ("recorded_training_on_gpu", "gpu_faults")]
+    # the slow ones, which the limit may stop, come last, and NCCL, which may wait for a network
+    last = ("recorded_training_on_gpu", "gpu_faults", "several_processes_on_gpus")
+    last = [folder / f"test_{name}.py" for name in last]
     others = sorted({*folder.glob("test_*.py")} - {parity, *layers, *last})
     gpu = [str(ROOT / "benchmarks" / "gpu.py")]
     quick, large, profiled = (

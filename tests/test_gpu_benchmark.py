@@ -150,6 +150,14 @@ def check(load_script):
     return load_script("benchmarks/gpu_check.py")
 
 
+def test_every_file_of_gpu_tests_is_run_and_nccl_last(check, tmp_path):
+    """NCCL may wait for a network until the limit of its step."""
+    steps = check.steps(tmp_path, "cuda")
+    files = [word for step in steps for word in step.command if "/tests/gpu/test_" in word]
+    assert sorted(files) == sorted(map(str, (ROOT / "tests" / "gpu").glob("test_*.py")))
+    assert files[-1].endswith("test_several_processes_on_gpus.py")
+
+
 @pytest.mark.parametrize("device", ["cuda", "cpu"])
 def test_the_commands_of_the_steps_are_understood(check, load_script, tmp_path, device):
     """And cuDNN's algorithms are left out in a process that does nothing else."""
