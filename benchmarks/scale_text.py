@@ -125,7 +125,7 @@ def measured(command, log):
 
 def measure(folder, num_articles, seed, workers):
     """The row of one size: 'length', 'stages' ({script: result of `measured`}), 'words' (of the
-    dictionary), 'stop_words', 'e_step' and what `measuring.watched` has seen.
+    dictionary), 'stop_words' and what `measuring.watched` has seen.
     """
     collection, work = folder / "ImageCLEF_Wikipedia", folder / "work"
     shutil.rmtree(work, ignore_errors=True)  # a stopped run's files would shorten the next one
@@ -147,7 +147,7 @@ def measure(folder, num_articles, seed, workers):
                 flush=True,
             )
     row["words"] = len(vocabulary.load(work / artefacts.DICTIONARY))
-    row |= {"stop_words": text.stop_words_identity(), "e_step": "compiled"}
+    row["stop_words"] = text.stop_words_identity()
     return row | seen
 
 

@@ -47,6 +47,14 @@ def means(rows: list[dict]) -> dict[tuple[str, int], dict[str, tuple[float, floa
     }
 
 
+def untrained(rows: list[dict]) -> list[dict]:
+    """The rows of the untrained net, one per seed: the trainings of a seed start from the same
+    weights.
+    """
+    first = {row["seed"]: row | {"labels": UNTRAINED} for row in rows if not row["iteration"]}
+    return list(first.values())
+
+
 def last(rows: list[dict]) -> int:
     """The last iteration that every run has reached; 0 if that is the first."""
     reached = defaultdict(set)
@@ -61,7 +69,7 @@ def summary(rows: list[dict]) -> dict:
     """
     found, end = means(rows), last(rows)
     labels = dict.fromkeys(row["labels"] for row in rows)
-    values = {UNTRAINED: found[next(iter(labels)), 0]}
+    values = {UNTRAINED: means(untrained(rows))[UNTRAINED, 0]}
     if end:
         values |= {name: found[name, end] for name in labels}
     return {
@@ -71,12 +79,8 @@ def summary(rows: list[dict]) -> dict:
 
 
 def table(rows: list[dict]) -> str:
-    """Mean AP in percent by labels and iteration, and over how many seeds, as Markdown.
-
-    The trainings of a seed start from the same weights, so the untrained net has one row per seed.
-    """
-    first = {row["seed"]: row | {"labels": UNTRAINED} for row in rows if not row["iteration"]}
-    rows = [*first.values(), *(row for row in rows if row["iteration"])]
+    """Mean AP in percent by labels and iteration, and over how many seeds, as Markdown."""
+    rows = [*untrained(rows), *(row for row in rows if row["iteration"])]
     found = means(rows)
     seeds = defaultdict(set)
     for row in rows:
@@ -155,6 +159,7 @@ def draw(record: dict, path: Path) -> None:
     from matplotlib.figure import Figure
 
     rows, found = record["rows"], means(record["rows"])
+    start = means(untrained(rows))[UNTRAINED, 0]
     names = list(dict.fromkeys(name for scores in found.values() for name in scores))
     figure = Figure(figsize=(3.4 * len(names), 3.6), layout="constrained")
     for axes, name in zip(np.ravel(figure.subplots(1, len(names))), names, strict=True):
@@ -174,9 +179,9 @@ def draw(record: dict, path: Path) -> None:
                 if row["labels"] == labels and name in measures(row)
             ]
             axes.plot(*zip(*dots, strict=True), "o", color=colour, alpha=0.45, markersize=4)
-            untrained = line.get(0)
-        if untrained is not None:
-            axes.axhline(untrained, color="#9aa4ae", linestyle="--", linewidth=1, label=UNTRAINED)
+        if name in start:
+            level = 100 * start[name][0]
+            axes.axhline(level, color="#9aa4ae", linestyle="--", linewidth=1, label=UNTRAINED)
         if name in record["chance"]:
             chance = 100 * record["chance"][name]
             axes.axhline(chance, color="#9aa4ae", linestyle=":", linewidth=1, label="chance")

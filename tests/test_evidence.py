@@ -209,9 +209,11 @@ def test_summary_and_table(curves):
     ]
 
 
-def test_the_untrained_net_has_one_row_of_the_table(curves):
-    rows = [row("topics", seed, 0, value) for seed, value in ((0, 0.25), (1, 0.5), (2, 0.75))]
-    rows += [row("shuffled", 1, 0, 0.5), row("shuffled", 1, 10, 0.125)]
+def test_the_untrained_net_counts_once_per_seed(curves):
+    rows = [row("shuffled", 0, 0, 0.25)]
+    rows += [row("topics", seed, 0, value) for seed, value in ((0, 0.25), (1, 0.5), (2, 0.75))]
+    rows += [row("shuffled", 0, 10, 0.125)]
+    assert curves.summary(rows)["untrained"] == {"fc7": 0.5}
     assert curves.table(rows).splitlines()[2:] == [
         "| untrained | 0 | 3 | 50.0 |",
         "| shuffled | 10 | 1 | 12.5 |",

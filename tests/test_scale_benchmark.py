@@ -115,7 +115,6 @@ def test_a_row_says_what_it_was_measured_with(scale_text, tmp_path, small_folder
     monkeypatch.setattr(scale_text.vocabulary, "load", lambda path: ["a", "word"])
     row = scale_text.measure(tmp_path / "made", 4, 0, 1)
     assert row["stop_words"]["count"] == 174
-    assert row["e_step"] == "compiled"
     assert row["words"] == 2
     assert row["load"]
     assert row["stages"]["generate_train_dict.py"]["cpu_seconds"] > 0
@@ -183,7 +182,6 @@ def row_of(scale_text, seed, workers):
         "seed": seed,
         "workers": workers,
         "words": 100_000,
-        "e_step": "compiled",
         "other_work": 0.25,
         "stages": dict.fromkeys(scale_text.STAGES, stage),
     }

@@ -215,10 +215,10 @@ def test_the_kernel_of_lrn_in_tritons_interpreter():
 
 
 COMPILED = """
-import json, sys
+import sys
+import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-import triton
 from caffe.layer_parts import lrn_kernel, lrn_triton
 numbers = {"half": 2, "P": lrn_kernel.POSITIONS, "C": lrn_kernel.CHANNELS}
 kinds = dict.fromkeys(["x", "y", "dx", "dy", "scales"], "*fp32")
